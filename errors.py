@@ -1,0 +1,63 @@
+"""One error type per kind of trouble.
+
+Every message states what was found, what the rule is, and the way out. All of them derive from `VolatilityError`,
+so a backtest can catch the library's troubles in one clause without hiding its own bugs.
+"""
+
+__all__ = [
+    "BarsError",
+    "ConfigError",
+    "CorruptModelError",
+    "CredentialsError",
+    "DataSourceError",
+    "LookAheadError",
+    "ModelNotFoundError",
+    "NotEnoughDataError",
+    "TrainingError",
+    "UnsafeModelError",
+    "VolatilityError",
+]
+
+
+class VolatilityError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class ConfigError(VolatilityError):
+    """A configuration has an unknown key, a value outside its rule, or values that contradict each other."""
+
+
+class BarsError(VolatilityError):
+    """Bars are unusable: a missing column, a naive or unsorted index, duplicates, NaN or non-positive prices."""
+
+
+class NotEnoughDataError(BarsError):
+    """The bars are in order, but too few of them for what was asked."""
+
+
+class DataSourceError(VolatilityError):
+    """A source of bars could not be reached, refused the request, or has no such symbol or span."""
+
+
+class CredentialsError(DataSourceError):
+    """Keys for a source of bars are missing or were refused."""
+
+
+class TrainingError(VolatilityError):
+    """A search or a training ended without a usable model."""
+
+
+class ModelNotFoundError(VolatilityError):
+    """There is no saved model of that name or at that path."""
+
+
+class CorruptModelError(VolatilityError):
+    """A saved model's files are missing, changed or unreadable."""
+
+
+class UnsafeModelError(VolatilityError):
+    """A model file contains something that must not be executed or followed."""
+
+
+class LookAheadError(VolatilityError):
+    """A forecast was asked for a moment whose data the model has already seen."""
