@@ -1,0 +1,100 @@
+"""The exchange's sessions, cut into hourly buckets.
+
+A bucket is a clock hour of New York time inside a regular session, right-closed and right-labelled: the minutes that
+end in (09:00, 10:00] are bucket 10:00. A full XNYS session has seven, the first of 30 minutes; a half-day has four.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
+
+__all__ = ["EXCHANGE_TIMEZONE", "next_bucket", "session_buckets", "session_schedule"]
+
+EXCHANGE_TIMEZONE = "America/New_York"
+_FIRST_SESSION = "1995-01-03"
+_LONGEST_CLOSURE_DAYS = 12
+
+
+@lru_cache(maxsize=4)
+def _calendar(name: str) -> "ExchangeCalendar":
+    import exchange_calendars
+
+    return exchange_calendars.get_calendar(name, start=_FIRST_SESSION)
+
+
+@lru_cache(maxsize=4)
+def _whole_schedule(name: str) -> pd.DataFrame:
+    schedule = _calendar(name).schedule
+    return pd.DataFrame(
+        {
+            "open": schedule["open"].dt.tz_convert(EXCHANGE_TIMEZONE),
+            "close": schedule["close"].dt.tz_convert(EXCHANGE_TIMEZONE),
+        }
+    )
+
+
+def session_schedule(first: pd.Timestamp, last: pd.Timestamp, calendar: str = "XNYS") -> pd.DataFrame:
+    """Sessions from the date of `first` to the date of `last`, both New York dates, both included.
+
+    Returns
+    -------
+    DataFrame indexed by session (naive midnight), columns `open` and `close` (New York time).
+    """
+    return _whole_schedule(calendar).loc[_new_york_date(first) : _new_york_date(last)]
+
+
+@lru_cache(maxsize=4)
+def _whole_bucket_grid(calendar: str) -> pd.DataFrame:
+    # Whole minutes since the epoch: New York's offset is a whole number of hours, so clock hours fall on hours in UTC.
+    schedule = _whole_schedule(calendar)
+    opens, closes = (schedule[side].to_numpy("datetime64[m]").astype(np.int64) for side in ("open", "close"))
+    hours_before_open, hours_to_close = opens // 60, -(-closes // 60)
+    counts = hours_to_close - hours_before_open
+    row = np.repeat(np.arange(len(schedule)), counts)
+    hour = hours_before_open[row] + np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    start, end = np.maximum(hour * 60, opens[row]), np.minimum(hour * 60 + 60, closes[row])
+    columns = {"start": _from_minutes(start), "minutes": end - start, "session": schedule.index[row]}
+    return pd.DataFrame(columns, index=_from_minutes(hour * 60 + 60).rename("bucket"))
+
+
+def _from_minutes(minutes: np.ndarray) -> pd.DatetimeIndex:
+    utc = pd.DatetimeIndex(minutes.astype("datetime64[m]").astype("datetime64[us]"), tz="UTC")
+    return utc.tz_convert(EXCHANGE_TIMEZONE)
+
+
+def session_buckets(first: pd.Timestamp, last: pd.Timestamp, calendar: str = "XNYS") -> pd.DataFrame:
+    """Hourly buckets of every session from the date of `first` to the date of `last`, both included.
+
+    Returns
+    -------
+    DataFrame indexed by label (the bucket's end, New York time), columns `start` (New York time), `minutes`
+    (int, how many regular-session minutes the bucket has) and `session` (naive date).
+    """
+    grid = _whole_bucket_grid(calendar)
+    sessions = grid["session"].to_numpy()
+    low = np.searchsorted(sessions, _new_york_date(first).to_datetime64(), side="left")
+    high = np.searchsorted(sessions, _new_york_date(last).to_datetime64(), side="right")
+    return grid.iloc[low:high]
+
+
+def next_bucket(asof: pd.Timestamp, calendar: str = "XNYS") -> pd.Series:
+    """The first bucket that ends after `asof` (tz-aware): the one running, or the next to open.
+
+    Returns
+    -------
+    Series named by the bucket's label, with `start`, `minutes` and `session`.
+    """
+    ahead = session_buckets(asof, asof + pd.Timedelta(days=_LONGEST_CLOSURE_DAYS), calendar)
+    return ahead.iloc[int(ahead.index.searchsorted(asof, side="right"))]
+
+
+def _new_york_date(moment: pd.Timestamp) -> pd.Timestamp:
+    moment = pd.Timestamp(moment)
+    if moment.tzinfo is not None:
+        moment = moment.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
+    return moment.normalize()
