@@ -11,6 +11,7 @@ __all__ = [
     "CredentialsError",
     "DataSourceError",
     "LookAheadError",
+    "ModelMismatchWarning",
     "ModelNotFoundError",
     "NotEnoughDataError",
     "TrainingError",
@@ -61,3 +62,7 @@ class UnsafeModelError(VolatilityError):
 
 class LookAheadError(VolatilityError):
     """A forecast was asked for a moment whose data the model has already seen."""
+
+
+class ModelMismatchWarning(UserWarning):
+    """A model serves bars of another symbol, or a model trained on simulated bars serves real ones."""

@@ -2,17 +2,29 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from errors import NotEnoughDataError
 from trading_sessions import EXCHANGE_TIMEZONE
+from volatility_baselines import BASELINES, Baseline
 from volatility_features import RV_FLOOR
 
-__all__ = ["Evaluation", "diebold_mariano_by_day", "evaluate_forecasts", "mae", "mse", "qlike", "qlike_losses", "r2"]
+__all__ = [
+    "Evaluation",
+    "compare_with_baselines",
+    "diebold_mariano_by_day",
+    "evaluate_forecasts",
+    "mae",
+    "mse",
+    "qlike",
+    "qlike_losses",
+    "r2",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -157,3 +169,23 @@ def evaluate_forecasts(realized: pd.Series, forecasts: Mapping[str, npt.ArrayLik
                 math.nan if name == REFERENCE else diebold_mariano_by_day(losses[name], losses[REFERENCE])
             )
     return Evaluation(metrics, judged.index[0], judged.index[-1], len(judged), int((~moved).sum()))
+
+
+def compare_with_baselines(rv: pd.Series, positions: npt.NDArray[np.int64], network: Baseline | None = None) -> Evaluation:
+    """Judge a network beside the baselines on the buckets at `positions` of `rv`, each forecast from all before it.
+
+    Buckets in which next to nothing moved (nights, under the `colab` preset) are neither forecast by the baselines nor
+    part of what they learn from. A baseline that has too little history is left out.
+    """
+    moved = rv.to_numpy() > RV_FLOOR
+    traded = rv[moved]
+    judged = positions[moved[positions]]
+    labels = rv.index[judged]
+    known = (np.cumsum(moved) - 1)[judged]
+    forecasts = {} if network is None else {"network": network(rv, labels, judged)}
+    for name, baseline in BASELINES.items():
+        try:
+            forecasts[name] = baseline(traded, labels, known)
+        except NotEnoughDataError:
+            continue
+    return replace(evaluate_forecasts(rv.iloc[judged], forecasts), left_out=len(positions) - len(judged))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bar_checks import validate_bars
-from errors import BarsError, ConfigError
+from errors import BarsError, ConfigError, NotEnoughDataError
 from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
 
 __all__ = ["MINUTES_PER_YEAR", "Preset", "annualize", "bar_length", "get_hourly_rv", "select_symbol"]
@@ -127,6 +127,8 @@ def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
 def _colab_hourly_rv(bars: pd.DataFrame, price_col: str, tz: str) -> pd.Series:
     if price_col not in bars.columns:
         raise BarsError(f"the bars have no column {price_col!r} but {', '.join(map(str, bars.columns))}; name one of them.")
+    if len(bars) < 2:
+        raise NotEnoughDataError(f"found {len(bars)} bars; the rule is two at least, for one return; give a longer span.")
     prices = bars[price_col].tz_convert(tz).sort_index()
     squared_returns = prices.pct_change(fill_method=None).dropna() ** 2
     rv = squared_returns.resample("1h", closed="right", label="right").sum() ** 0.5

@@ -1,0 +1,98 @@
+"""Which buckets can be forecast from given bars, the moment each forecast is made, and what is known by then."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from realized_volatility import Preset, bar_length, get_hourly_rv
+from trading_sessions import EXCHANGE_TIMEZONE, next_bucket, session_buckets
+
+__all__ = ["ForecastGrid", "forecast_grid"]
+
+_HOUR = pd.Timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class ForecastGrid:
+    """Buckets to forecast, one row each, in time order; the last is the first that ends after the bars' last moment.
+
+    Attributes
+    ----------
+    rv
+        Hourly RV of the buckets that had ended, indexed by label, New York time.
+    labels
+        The buckets to forecast (their ends, New York time).
+    asof
+        The moment from which each forecast can be made: the start of its bucket.
+    minutes
+        Length of each bucket in minutes.
+    known
+        How many leading values of `rv` each forecast may use.
+    moment
+        As of when the grid was made, New York time.
+    """
+
+    rv: pd.Series
+    labels: pd.DatetimeIndex
+    asof: pd.DatetimeIndex
+    minutes: npt.NDArray[np.int64]
+    known: npt.NDArray[np.int64]
+    moment: pd.Timestamp
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> "ForecastGrid":
+        """Only the rows that are true in `rows`."""
+        return ForecastGrid(self.rv, self.labels[rows], self.asof[rows], self.minutes[rows], self.known[rows], self.moment)
+
+
+def forecast_grid(
+    bars: pd.DataFrame,
+    preset: Preset,
+    asof: pd.Timestamp | None = None,
+    *,
+    min_bucket_coverage: float = 0.8,
+    calendar: str = "XNYS",
+) -> ForecastGrid:
+    """The grid of `bars` (one symbol) as of `asof`: bars that end later are not looked at.
+
+    Under `session`, the buckets of every session that has a bar, and the next one. Under `colab`, every calendar
+    hour; since its labels hold one bar that ends after them, a bucket is known, and the next one's forecast made, one
+    bar length after the label.
+
+    Raises
+    ------
+    BarsError
+        The bars are unusable, or none of them had ended at `asof`.
+    """
+    length = bar_length(bars.index)
+    if asof is not None:
+        bars = bars.iloc[: bars.index.searchsorted(asof - length, side="right")]
+    rv = get_hourly_rv(bars, preset=preset, min_bucket_coverage=min_bucket_coverage, calendar=calendar)
+    asof = (asof or bars.index[-1] + length).tz_convert(EXCHANGE_TIMEZONE)
+    return _colab_grid(rv, asof, length) if preset == "colab" else _session_grid(bars, rv, asof, length, calendar)
+
+
+def _session_grid(
+    bars: pd.DataFrame, rv: pd.Series, asof: pd.Timestamp, length: pd.Timedelta, calendar: str
+) -> ForecastGrid:
+    ahead = next_bucket(asof, calendar)
+    buckets = session_buckets(bars.index[0], asof, calendar)
+    traded = (bars.index + length).tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize().unique()
+    past = buckets[(buckets.index <= asof) & buckets["session"].isin(traded)]
+    labels = past.index.append(pd.DatetimeIndex([ahead.name]))
+    starts = pd.DatetimeIndex(past["start"]).append(pd.DatetimeIndex([ahead["start"]]))
+    rv = rv[rv.index <= asof]
+    known = np.asarray(rv.index.searchsorted(starts, side="right"), dtype=np.int64)
+    minutes = np.append(past["minutes"], ahead["minutes"]).astype(np.int64)
+    return ForecastGrid(rv, labels, starts, minutes, known, asof)
+
+
+def _colab_grid(rv: pd.Series, asof: pd.Timestamp, length: pd.Timedelta) -> ForecastGrid:
+    # Hours without a bar are zeros, also those between the last bar and `asof`.
+    last_known = (asof - length).tz_convert("UTC").floor("h").tz_convert(EXCHANGE_TIMEZONE)
+    hours = pd.date_range(rv.index[0], last_known, freq="h")
+    rv = rv.reindex(hours, fill_value=0.0)
+    labels = hours + _HOUR
+    count = len(hours)
+    return ForecastGrid(rv, labels, hours + length, np.full(count, 60), np.arange(1, count + 1), asof)

@@ -1,0 +1,316 @@
+"""Training on the user's own machine: the trainer, usable step by step in a notebook, and the command line.
+
+Shell: ``python local_training.py --help``.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from data_handler import DataHandler
+from errors import ConfigError, TrainingError
+from forecast_evaluation import Evaluation, compare_with_baselines
+from hyperparameter_search import SearchResult, discard_search, search_directory, search_hyperparameters
+from lstm_models import build_lstm_from_values, build_lstm_model_fast
+from model_store import ModelBundle, ModelStore
+from network_training import Schedule, compute_device, fit_network, forecast_windows
+from training_config import TrainingConfig
+from training_data import TrainingData, prepare_training_data
+from training_progress import SilentProgress
+from training_report import describe_data, training_artifacts
+from volatility_features import RV_FLOOR, DiurnalLogScaler, prepare_lstm_sequences
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "LocalLSTMTrainer",
+    "SearchResult",
+    "TrainingResult",
+    "build_lstm_model_fast",
+    "prepare_lstm_sequences",
+    "train_with_hyperparameter_tuning",
+]
+
+_INTERVAL_QUANTILES = (0.05, 0.95)
+
+
+def train_with_hyperparameter_tuning(
+    X_train: np.ndarray,
+    y_train: np.ndarray,
+    X_val: np.ndarray | None = None,
+    y_val: np.ndarray | None = None,
+    config: Mapping[str, Any] | TrainingConfig | None = None,
+    *,
+    progress: SilentProgress | None = None,
+) -> SearchResult:
+    """Search for the best network with Keras Tuner.
+
+    Parameters
+    ----------
+    X_train, y_train
+        Scaled windows, shape (n, memory, 1), and targets, shape (n,), in time order.
+    X_val, y_val
+        What the trials are judged on; None takes the last ``validation_split`` of the training windows, as Keras does.
+    config
+        Space, tuner, schedule and seed; None is `TRAINING_CONFIG`.
+    progress
+        What shows the progress; None is silent.
+
+    Raises
+    ------
+    ConfigError
+        The arrays' shapes do not fit each other, or only one of `X_val` and `y_val` is given.
+    TrainingError
+        No trial ended with a usable network.
+    """
+    settings = TrainingConfig.from_mapping(config)
+    if X_train.ndim != 3 or X_train.shape[:1] != y_train.shape:
+        raise ConfigError(
+            f"X_train has shape {X_train.shape} and y_train {y_train.shape}; the rule is (n, memory, 1) and (n,); "
+            "prepare_lstm_sequences makes them."
+        )
+    if (X_val is None) != (y_val is None):
+        raise ConfigError("only one of X_val and y_val is given; give both, or none to take the last part of X_train.")
+    if X_val is None or y_val is None:
+        first = int(np.floor(len(X_train) * (1.0 - settings.validation_split)))
+        X_train, X_val, y_train, y_val = X_train[:first], X_train[first:], y_train[:first], y_train[first:]
+    settings = settings.with_overrides(memory=X_train.shape[1])
+    return search_hyperparameters(settings, (X_train, y_train), (X_val, y_val), progress)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training leaves.
+
+    Attributes
+    ----------
+    bundle
+        The saved model: ``bundle.name`` is its version, ``bundle.path`` its directory.
+    evaluation
+        Its figures, beside the baselines', on the test part that neither search nor training saw.
+    search
+        The trials and the best hyperparameters.
+    data
+        What it was trained on.
+    history
+        ``loss`` and ``val_loss`` of each epoch of the network that was kept; empty under `colab`, which keeps the
+        best network of the search as it is.
+    seconds
+        How long it took.
+    """
+
+    bundle: ModelBundle
+    evaluation: Evaluation
+    search: SearchResult
+    data: TrainingData
+    history: dict[str, list[float]]
+    seconds: float
+
+
+class LocalLSTMTrainer:
+    """Trains the volatility network on this machine, from bars to a saved model.
+
+    Each step can be called alone; `run_training_pipeline` calls them all.
+
+    Parameters
+    ----------
+    config
+        What `TrainingConfig` takes; None is `TRAINING_CONFIG`.
+    progress
+        What shows the progress; None is silent.
+
+    Examples
+    --------
+    >>> trainer = LocalLSTMTrainer({"symbol": "SPY", "max_trials": 3})
+    >>> data = trainer.prepare_data(bars=bars)  # doctest: +SKIP
+    >>> model = trainer.build_model({"n_layers": 1, "units_0": 48, "lr": 0.005})  # doctest: +SKIP
+    >>> history = trainer.train_model(data.X_train, data.y_train, data.X_val, data.y_val)  # doctest: +SKIP
+    >>> trainer.evaluate_model(data.X_test, data.y_test).verdict  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any] | TrainingConfig | None = None, *, progress: SilentProgress | None = None
+    ) -> None:
+        self.config = TrainingConfig.from_mapping(config)
+        self.progress = progress or SilentProgress()
+        self.data: TrainingData | None = None
+        self.model: keras.Model | None = None
+        self.history: dict[str, list[float]] = {}
+        self.search_result: SearchResult | None = None
+        self.evaluation: Evaluation | None = None
+
+    def prepare_data(
+        self,
+        symbol: str | None = None,
+        start_date: str | date | None = None,
+        end_date: str | date | None = None,
+        bars: pd.DataFrame | None = None,
+    ) -> TrainingData:
+        """Get bars (unless given), and make of them what a network is trained, selected and tested on.
+
+        Parameters
+        ----------
+        symbol, start_date, end_date
+            None takes the configuration's.
+        bars
+            Bars to use instead of the configured source: one symbol's, or alpaca-py's layout with `symbol` in it.
+
+        Raises
+        ------
+        BarsError, NotEnoughDataError, DataSourceError
+            Why there is nothing to train on.
+        """
+        given = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
+        self.config = self.config.with_overrides(**{name: value for name, value in given.items() if value is not None})
+        if bars is None:
+            bars = DataHandler.from_config(self.config).get_stock_bars(
+                self.config.symbol, *self.config.requested_span, timeframe=self.config.data_frequency
+            )
+        self.data = prepare_training_data(bars, self.config, symbol)
+        return self.data
+
+    def build_model(self, hyperparams: Mapping[str, Any]) -> "keras.Model":
+        """The untrained, compiled network of `hyperparams`, initialized by the configured seed."""
+        import keras
+
+        keras.utils.set_random_seed(self.config.seed)
+        self.model = build_lstm_from_values(hyperparams, self.config.memory, config=self.config)
+        return self.model
+
+    def train_model(
+        self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
+    ) -> dict[str, list[float]]:
+        """Train the built network with early stopping, best weights restored; returns ``loss`` and ``val_loss``.
+
+        Raises
+        ------
+        TrainingError
+            There is no built network, or its losses are not finite.
+        """
+        model = self._built_model()
+        schedule = Schedule(self.config.epochs, self.config.batch_size, self.config.early_stopping_patience)
+        self.progress.training_began(schedule.epochs)
+        self.history = fit_network(model, (X_train, y_train), (X_val, y_val), schedule, self.progress.epoch_ended)
+        if not np.isfinite(self.history["val_loss"]).all():
+            raise TrainingError(
+                "the validation loss became infinite or no number; it must stay finite; "
+                "lower learning_rate_range or check the bars for wrong prices."
+            )
+        return self.history
+
+    def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
+        """Judge the trained network beside the baselines on windows of the prepared data; None is its test part.
+
+        Raises
+        ------
+        ConfigError
+            `y_val` is no part of the prepared data, so the buckets that it belongs to are unknown.
+        """
+        data = self._prepared_data()
+        y_val = data.y_test if y_val is None else y_val
+        labels = data.labels_of(y_val)
+        if labels is None:
+            raise ConfigError(
+                "the targets given are no part of the prepared data; the buckets they belong to must be known; "
+                "pass data.X_val, data.y_val or data.X_test, data.y_test as prepare_data returned them."
+            )
+        first = data.rv.index.get_loc(labels[0])
+        return compare_with_baselines(data.rv, np.arange(first, first + len(labels)), self._bundle().forecast)
+
+    def save_model(self, name: str | None = None) -> ModelBundle:
+        """Evaluate the trained network on the test part and save it, with all that explains it, in the store."""
+        data, bundle = self._prepared_data(), self._bundle()
+        self.evaluation = self.evaluate_model()
+        manifest = {
+            **bundle.manifest,
+            "evaluation": self.evaluation.to_dict(),
+            "interval_factors": _interval_factors(bundle, data),
+        }
+        store = ModelStore(self.config.model_save_path)
+        attachments = training_artifacts(bundle, data, self.evaluation, self.history, self.search_result, self.config)
+        saved = store.save(replace(bundle, name=name or bundle.name, manifest=manifest), attachments)
+        store.promote(saved.name, "newest training")
+        return saved
+
+    def run_training_pipeline(
+        self,
+        symbol: str | None = None,
+        start_date: str | date | None = None,
+        end_date: str | date | None = None,
+        bars: pd.DataFrame | None = None,
+    ) -> TrainingResult:
+        """Bars, hourly RV, search, training, evaluation, saved model; parameters as in `prepare_data`.
+
+        Nothing is saved unless all of it succeeds; an interrupted search goes on at the next call.
+        """
+        began = time.monotonic()
+        with self.progress:
+            data = self.prepare_data(symbol, start_date, end_date, bars)
+            self.progress.say(describe_data(data, self.config))
+            self.progress.say(f"Computing on the {compute_device()}.")
+            train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
+            self.search_result = search_hyperparameters(self.config, train, validation, self.progress)
+            if self.config.preset == "colab":
+                self.model, self.history = self.search_result.best_model, {}
+            else:
+                self.build_model(self.search_result.best_hyperparameters)
+                self.train_model(*train, *validation)
+            saved = self.save_model()
+        discard_search(search_directory(self.config, train, validation))
+        return TrainingResult(
+            saved, self.evaluation, self.search_result, data, self.history, time.monotonic() - began
+        )
+
+    def _bundle(self) -> ModelBundle:
+        data, network = self._prepared_data(), self._built_model()
+        scaler = data.scaler
+        if isinstance(scaler, DiurnalLogScaler):
+            scaler = replace(scaler)
+            fitted = slice(0, data.split.validation.stop - data.memory)
+            scaler.fit_smearing(data.y[fitted], forecast_windows(network, data.X[fitted]))
+        manifest = {
+            **data.provenance,
+            "horizon": 1,
+            "seed": self.config.seed,
+            "trained_through": data.trained_through.isoformat(),
+            "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
+        }
+        return ModelBundle(_version_name(data), network, scaler, self.config, manifest)
+
+    def _prepared_data(self) -> TrainingData:
+        if self.data is None:
+            raise TrainingError("there are no prepared data; they come first; call prepare_data().")
+        return self.data
+
+    def _built_model(self) -> "keras.Model":
+        if self.model is None:
+            raise TrainingError("there is no built network; it comes first; call build_model(hyperparams).")
+        return self.model
+
+
+def _version_name(data: TrainingData) -> str:
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    return f"{'SIMULATED-' if data.provenance['simulated'] else ''}{data.provenance['symbol']}-{moment}"
+
+
+def _interval_factors(bundle: ModelBundle, data: TrainingData) -> tuple[float, float]:
+    """Central 90 % of realized over forecast volatility in the validation part."""
+    positions = np.arange(data.split.validation.start, data.split.validation.stop)
+    realized = data.rv.iloc[positions]
+    forecast = bundle.forecast(data.rv, realized.index, positions)
+    moved = realized.to_numpy() > RV_FLOOR
+    low, high = np.quantile(realized.to_numpy()[moved] / np.maximum(forecast[moved], RV_FLOOR), _INTERVAL_QUANTILES)
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    from training_cli import main
+
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The networks that the product trains, and the space their hyperparameters are searched in. TensorFlow loads on use."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from training_config import TrainingConfig
+
+if TYPE_CHECKING:
+    import keras
+    import keras_tuner
+
+__all__ = ["active_hyperparameters", "build_lstm_from_values", "build_lstm_model_fast"]
+
+UNITS_STEP = 16
+DROPOUT_STEP = 0.1
+
+
+def build_lstm_model_fast(
+    hp: "keras_tuner.HyperParameters", memory: int = 60, *, config: TrainingConfig | None = None
+) -> "keras.Model":
+    """The roadmap's network: one or more LSTM layers, each followed by dropout, and one linear output.
+
+    Parameters
+    ----------
+    hp
+        Keras Tuner's hyperparameters; asked in this order: ``n_layers``, then for each layer i ``units_i`` and
+        ``dropout_i``, then ``lr``.
+    memory
+        Buckets in a window; the network takes arrays of shape (n, memory, 1).
+    config
+        Where the ranges come from; None is the roadmap's: 1 to 2 layers of 16 to 64 units, dropout 0 to 0.3,
+        learning rate 1e-3 to 1e-2.
+
+    Returns
+    -------
+    A compiled model: Adam, mean squared error.
+    """
+    import keras
+
+    config = config or TrainingConfig()
+    n_layers = hp.Int("n_layers", *config.n_layers_range)
+    model = keras.Sequential([keras.Input((memory, 1))])
+    for i in range(n_layers):
+        units = hp.Int(f"units_{i}", *config.units_range, step=UNITS_STEP)
+        dropout = hp.Float(f"dropout_{i}", *config.dropout_range, step=DROPOUT_STEP)
+        model.add(keras.layers.LSTM(units, return_sequences=i < n_layers - 1))
+        model.add(keras.layers.Dropout(dropout))
+    model.add(keras.layers.Dense(1))
+    learning_rate = hp.Float("lr", *config.learning_rate_range, sampling="log")
+    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss="mean_squared_error")
+    return model
+
+
+def build_lstm_from_values(
+    values: Mapping[str, Any], memory: int = 60, *, config: TrainingConfig | None = None
+) -> "keras.Model":
+    """The network of given hyperparameter `values`, such as ``{"n_layers": 1, "units_0": 48, ...}``.
+
+    Values that are not given take the lowest of their range.
+    """
+    import keras_tuner
+
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    return build_lstm_model_fast(hp, memory, config=config)
+
+
+def active_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Only the `values` that the network they describe has: no units of a second layer where there is one layer."""
+    layers = int(values["n_layers"])
+    return {name: value for name, value in values.items() if not _belongs_to_layer_from(name, layers)}
+
+
+def _belongs_to_layer_from(name: str, first_missing: int) -> bool:
+    kind, _, layer = name.rpartition("_")
+    return kind in ("units", "dropout") and int(layer) >= first_missing

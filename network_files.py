@@ -1,0 +1,91 @@
+"""Networks on disk: read without ever running what a file brings along, written whole or not at all."""
+
+import json
+import logging
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import CorruptModelError, UnsafeModelError
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["load_network", "save_network"]
+
+_ALLOWED_LAYERS = frozenset({"Sequential", "InputLayer", "LSTM", "Dropout", "Dense"})
+_LARGEST_CONFIG = 1_000_000
+
+
+def load_network(path: Path) -> "keras.Model":
+    """The Keras network in a ``.keras`` archive or a ``.h5`` file, uncompiled.
+
+    Only the layers that this product builds are accepted, which is checked before Keras sees the file. LSTM files of
+    Keras 2 are read too.
+
+    Raises
+    ------
+    UnsafeModelError
+        The file describes a layer outside the accepted ones (a Lambda, say).
+    CorruptModelError
+        The file is no network or cannot be read.
+    """
+    import keras
+
+    try:
+        description = _description(path)
+        _refuse_foreign_layers(description, path)
+        if path.suffix == ".h5" and "time_major" in json.dumps(description):
+            network = keras.models.model_from_json(json.dumps(_without_key(description, "time_major")))
+            network.load_weights(path)
+            return network
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except UnsafeModelError:
+        raise
+    except Exception as error:
+        raise CorruptModelError(
+            f"{path.name} cannot be read as a network ({type(error).__name__}); the rule is a whole .keras or .h5 file "
+            "written by Keras; train anew or restore the file."
+        ) from error
+
+
+def save_network(network: "keras.Model", path: Path) -> None:
+    """Write a network to `path`, whose suffix says whether as ``.keras`` or ``.h5``."""
+    # Keras advises against .h5 on each save; the Colab pair that other scripts expect is one.
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        network.save(path)
+    finally:
+        absl.setLevel(level)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
+                raise UnsafeModelError(f"{path.name} has a description of over 1 MB; no network of ours has; train anew.")
+            return dict(json.loads(archive.read("config.json")))
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return dict(json.loads(file.attrs["model_config"]))
+
+
+def _refuse_foreign_layers(description: dict[str, Any], path: Path) -> None:
+    layers = [description, *description["config"]["layers"]]
+    foreign = {layer["class_name"] for layer in layers} - _ALLOWED_LAYERS
+    if foreign:
+        raise UnsafeModelError(
+            f"{path.name} has layers of the kind {', '.join(sorted(foreign))}; only {', '.join(sorted(_ALLOWED_LAYERS))} "
+            "are accepted, since others can run code; train the model anew."
+        )
+
+
+def _without_key(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_key(inner, key) for name, inner in value.items() if name != key}
+    if isinstance(value, list):
+        return [_without_key(inner, key) for inner in value]
+    return value

@@ -1,0 +1,139 @@
+"""The command line of `local_training.py`."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from errors import ConfigError, VolatilityError
+from training_config import ResolvedConfig, resolve_config
+
+__all__ = ["__version__", "main"]
+
+__version__ = "0.1.0"
+
+_EPILOG = """\
+bars come from the first of these that is there:
+  --bars FILE     your own CSV or Parquet of one-minute bars, stamped at their start
+  --simulate      simulated bars; whatever is made of them says SIMULATED
+  Alpaca          keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file
+
+exit status: 0 trained, 1 failed, 2 wrong use, 130 interrupted (the same command goes on where it was)
+
+examples:
+  python local_training.py --simulate --max-trials 3 --epochs 5
+  python local_training.py --symbol SPY --start-date 2024-01-01 --end-date 2025-12-31
+  python local_training.py --symbol SPY --bars spy_1min.parquet --output my_models
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the `arguments` say (None: those of the process); returns the exit status."""
+    options = _parser().parse_args(arguments)
+    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    try:
+        resolved = resolve_config(options.config, os.environ, _overrides(options))
+        if options.show_config:
+            out.print(resolved.render(), highlight=False, markup=False)
+            return 0
+        _train(resolved, options, out, err)
+    except VolatilityError as error:
+        return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
+    except KeyboardInterrupt:
+        again = "Interrupted; trials that had finished are kept: the same command goes on after them."
+        return _failed(again, 130, options, err)
+    return 0
+
+
+def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> None:
+    # TensorFlow talks about its instruction sets on standard error unless told not to before it loads.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from local_training import LocalLSTMTrainer
+    from training_progress import progress_for
+    from training_report import result_as_dict, summary
+
+    progress = progress_for(err, quiet=options.quiet or options.json)
+    result = LocalLSTMTrainer(resolved.config, progress=progress).run_training_pipeline()
+    if options.json:
+        print(json.dumps(result_as_dict(result), indent=2))
+    elif options.quiet:
+        out.print(result.bundle.path, highlight=False)
+    else:
+        out.print(summary(result), highlight=False)
+
+
+def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
+    if options.json:
+        print(json.dumps({"error": sentence, "exit_status": status}))
+    err.print(sentence, highlight=False, markup=False)
+    return status
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    given = {
+        "symbol": options.symbol,
+        "start_date": options.start_date,
+        "end_date": options.end_date,
+        "preset": options.preset,
+        "max_trials": options.max_trials,
+        "max_search_minutes": options.max_search_minutes,
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "model_save_path": options.output,
+        "tuner": options.tuner,
+        "resume": options.resume,
+    }
+    if options.bars is not None:
+        given |= {"bars_source": "file", "bars_path": options.bars, "bars_timezone": options.bars_timezone}
+    if options.simulate:
+        given["bars_source"] = "simulator"
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="local_training.py",
+        description="Train the volatility forecaster of one symbol on this machine.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    _add_data_options(parser.add_argument_group("what to train on"))
+    _add_search_options(parser.add_argument_group("how to search and train"))
+    _add_output_options(parser.add_argument_group("what comes out"))
+    return parser
+
+
+def _add_data_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--symbol", metavar="S", help="symbol to train on (default: TSLA)")
+    group.add_argument("--start-date", metavar="D", help="first day, YYYY-MM-DD, New York (default: 2023-01-01)")
+    group.add_argument("--end-date", metavar="D", help="last day, YYYY-MM-DD, New York (default: 2024-12-31)")
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--bars", metavar="FILE", help="train on bars from this CSV or Parquet file")
+    source.add_argument("--simulate", action="store_true", help="train on simulated bars: needs no keys and no file")
+    group.add_argument("--bars-timezone", metavar="ZONE", help="time zone of FILE's stamps where they carry none")
+
+
+def _add_search_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--config", metavar="F", help="configuration: .py with a TRAINING_CONFIG, .json, .toml or .yaml")
+    group.add_argument("--preset", metavar="P", help="session (default), or colab: the notebook's recipe, bit for bit")
+    group.add_argument("--tuner", metavar="T", help="random (default), bayesian or hyperband")
+    group.add_argument("--max-trials", type=int, metavar="N", help="networks to try (default: 20)")
+    group.add_argument("--max-search-minutes", type=float, metavar="M", help="begin no further trial after M minutes")
+    group.add_argument("--epochs", type=int, metavar="N", help="epochs of a network at the most (default: 50)")
+    group.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same model (default: 42)")
+    resume = group.add_mutually_exclusive_group()
+    resume.add_argument(
+        "--resume", action="store_true", default=None, help="go on with an interrupted search of the same kind (default)"
+    )
+    resume.add_argument("--fresh", dest="resume", action="store_false", help="forget an interrupted search")
+
+
+def _add_output_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--output", metavar="DIR", help="where models go (default: volatility_models/)")
+    group.add_argument("--quiet", action="store_true", help="no progress and no summary, only the model's path")
+    group.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+    group.add_argument("--show-config", action="store_true", help="print every setting and where it comes from, and stop")

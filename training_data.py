@@ -1,0 +1,174 @@
+"""From bars to what a network is trained, selected and tested on."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errors import NotEnoughDataError
+from realized_volatility import bar_length, get_hourly_rv, select_symbol
+from training_config import TrainingConfig
+from volatility_features import Scaler, TimeSplit, make_scaler, prepare_lstm_sequences, split_in_time
+
+__all__ = ["TrainingData", "data_provenance", "prepare_training_data"]
+
+_COLAB_TEST_SPAN = pd.Timedelta(days=7)
+_FEWEST_WINDOWS = {"training": 50, "validation": 10, "test": 7}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Windows and targets of the three parts, in time order, with what is needed to judge forecasts of them.
+
+    Attributes
+    ----------
+    rv
+        Hourly RV, indexed by bucket label (New York time); the parts' targets are positions in it.
+    split
+        Those positions.
+    scaler
+        Fitted on the training part alone (under `colab`: on training and validation, as the notebook did).
+    X, y
+        All windows, shape (n, memory, 1), and their targets, shape (n,), scaled; views of one array.
+        ``y[i]`` is the scaled value of ``rv[i + memory]``.
+    provenance
+        Symbol, source, span and hash of the bars; whether they are SIMULATED; what was left out and why.
+    """
+
+    rv: pd.Series
+    split: TimeSplit
+    scaler: Scaler
+    X: np.ndarray
+    y: np.ndarray
+    provenance: dict[str, Any]
+
+    @property
+    def memory(self) -> int:
+        """Buckets in a window."""
+        return int(self.X.shape[1])
+
+    @property
+    def X_train(self) -> np.ndarray:
+        """Training windows, shape (n, memory, 1)."""
+        return self.X[self._rows(self.split.train)]
+
+    @property
+    def y_train(self) -> np.ndarray:
+        """Training targets, shape (n,), scaled."""
+        return self.y[self._rows(self.split.train)]
+
+    @property
+    def X_val(self) -> np.ndarray:
+        """Validation windows, shape (n, memory, 1)."""
+        return self.X[self._rows(self.split.validation)]
+
+    @property
+    def y_val(self) -> np.ndarray:
+        """Validation targets, shape (n,), scaled."""
+        return self.y[self._rows(self.split.validation)]
+
+    @property
+    def X_test(self) -> np.ndarray:
+        """Test windows, shape (n, memory, 1), which neither search nor training may see."""
+        return self.X[self._rows(self.split.test)]
+
+    @property
+    def y_test(self) -> np.ndarray:
+        """Test targets, shape (n,), scaled."""
+        return self.y[self._rows(self.split.test)]
+
+    @property
+    def trained_through(self) -> pd.Timestamp:
+        """The last moment whose bars training or validation saw, New York time."""
+        return self.rv.index[self.split.validation.stop - 1] + pd.Timedelta(self.provenance["label_lag"])
+
+    def labels_of(self, y: np.ndarray) -> pd.DatetimeIndex | None:
+        """Labels of the targets `y` where it is a part of this data's own targets; None for any other array."""
+        if y.size == 0 or y.dtype != self.y.dtype or y.ndim != 1 or not np.shares_memory(y, self.y):
+            return None
+        offset = (y.__array_interface__["data"][0] - self.y.__array_interface__["data"][0]) // self.y.itemsize
+        return self.rv.index[self.memory + offset : self.memory + offset + len(y)]
+
+    def _rows(self, targets: slice) -> slice:
+        return slice(max(targets.start - self.memory, 0), max(targets.stop - self.memory, 0))
+
+
+def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: str | None = None) -> TrainingData:
+    """Hourly RV of `bars`, split in time order, scaled by what the training part alone says, cut into windows.
+
+    Raises
+    ------
+    BarsError
+        The bars are unusable.
+    NotEnoughDataError
+        A part would have too few windows of ``config.memory`` buckets.
+    """
+    bars = select_symbol(bars, symbol)
+    rv = get_hourly_rv(
+        bars,
+        tz=config.timezone,
+        preset=config.preset,
+        min_bucket_coverage=config.min_bucket_coverage,
+        calendar=config.calendar,
+    )
+    left_out = rv.attrs.get("left_out", {})
+    if config.preset == "colab":
+        rv = rv.iloc[1:]
+    split = _split(rv, config)
+    _require_windows(split, config.memory, len(rv))
+    scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(split, config)])
+    X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
+    provenance = {**data_provenance(bars, symbol or config.symbol), "left_out": left_out, "hourly_values": len(rv)}
+    provenance["label_lag"] = str(bar_length(bars.index)) if config.preset == "colab" else "0s"
+    return TrainingData(rv, split, scaler, X, y, provenance)
+
+
+def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
+    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256."""
+    attrs = bars.attrs
+    digest = hashlib.sha256(np.ascontiguousarray(bars.index.as_unit("us").asi8).tobytes())
+    for column in bars.columns:
+        digest.update(str(column).encode())
+        if pd.api.types.is_numeric_dtype(bars[column]):
+            digest.update(np.ascontiguousarray(bars[column].to_numpy(dtype=float)).tobytes())
+    return {
+        "symbol": attrs.get("symbol") or symbol,
+        "source": {"name": attrs.get("source", "caller's bars"), "detail": attrs.get("detail", "")},
+        "simulated": bool(attrs.get("simulated", False)),
+        "first_bar": bars.index[0].tz_convert("UTC").isoformat(),
+        "last_bar": bars.index[-1].tz_convert("UTC").isoformat(),
+        "bars": len(bars),
+        "bar_minutes": bar_length(bars.index) / pd.Timedelta(minutes=1),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
+    if config.preset == "session":
+        return split_in_time(len(rv), validation_split=config.validation_split, test_split=config.test_split)
+    # The notebook's: the last seven days for test; validation is Keras' last fifth of the windows before them; no gap.
+    fitted = int((rv.index <= rv.index[-1] - _COLAB_TEST_SPAN).sum())
+    windows = max(fitted - config.memory, 0)
+    first_validation = config.memory + math.floor(windows * (1 - config.validation_split))
+    return TimeSplit(slice(0, first_validation), slice(first_validation, fitted), slice(fitted, len(rv)))
+
+
+def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:
+    return slice(0, split.validation.stop) if config.preset == "colab" else split.train
+
+
+def _require_windows(split: TimeSplit, memory: int, hours: int) -> None:
+    counts = {
+        "training": split.train.stop - memory,
+        "validation": split.validation.stop - max(split.validation.start, memory),
+        "test": split.test.stop - split.test.start,
+    }
+    for part, fewest in _FEWEST_WINDOWS.items():
+        if counts[part] < fewest:
+            raise NotEnoughDataError(
+                f"{hours} hourly values leave {max(counts[part], 0)} {part} windows with memory = {memory}; "
+                f"the rule is at least {fewest}; give a longer span of bars or a smaller memory."
+            )

@@ -1,0 +1,179 @@
+"""What a training leaves for people: pictures, tables, and the summary at its end."""
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from forecast_evaluation import Evaluation
+from model_store import ModelBundle
+from realized_volatility import annualize
+from training_config import TrainingConfig
+from training_data import TrainingData
+from trading_sessions import EXCHANGE_TIMEZONE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hyperparameter_search import SearchResult
+    from local_training import TrainingResult
+
+__all__ = ["describe_data", "result_as_dict", "summary", "training_artifacts"]
+
+_REALIZED, _FORECAST = "#7a7a7a", "#c2410c"
+
+
+def training_artifacts(
+    bundle: ModelBundle,
+    data: TrainingData,
+    evaluation: Evaluation,
+    history: dict[str, list[float]],
+    search: "SearchResult | None",
+    config: TrainingConfig,
+) -> dict[str, bytes]:
+    """Files that explain a model, by name: metrics, history, trials and pictures."""
+    files = {"metrics.json": _json_bytes(evaluation.to_dict()), "forecasts.png": _png(_forecasts_figure(bundle, data))}
+    if history:
+        files["losses.png"] = _png(_losses_figure(history, data))
+        if config.save_history:
+            files["history.json"] = _json_bytes(history)
+    if search is not None:
+        files["trials.csv"] = search.trials.to_csv(index=False).encode()
+    return files
+
+
+def describe_data(data: TrainingData, config: TrainingConfig) -> str:
+    """One line: what the training is done on."""
+    about = data.provenance
+    simulated = "SIMULATED " if about["simulated"] else ""
+    parts = (data.split.train, data.split.validation, data.split.test)
+    train, validation, test = (part.stop - max(part.start, data.memory) for part in parts)
+    return (
+        f"{about['symbol']}: {about['bars']:,} {simulated}bars of {about['bar_minutes']:g} min from "
+        f"{_day(about['first_bar'])} to {_day(about['last_bar'])} ({about['source']['name']}), preset {config.preset}: "
+        f"{about['hourly_values']:,} hourly values; {train:,} windows to train, {validation:,} to validate, {test:,} to test."
+    )
+
+
+def summary(result: "TrainingResult") -> RenderableType:
+    """What a training says at its end: what was trained on what, the figures beside the baselines, and what to type next."""
+    bundle, evaluation, config = result.bundle, result.evaluation, result.bundle.config
+    table = Table(title=_table_title(result), title_justify="left", title_style="bold")
+    table.add_column("forecast")
+    for heading in ("QLIKE", "to log-HAR", "RMSE", "MAE", "R2"):
+        table.add_column(heading, justify="right")
+    for name, row in evaluation.table().iterrows():
+        style = "bold" if name == "trained network" else ""
+        ratio = f"{row['qlike_ratio']:.3f}" if "qlike_ratio" in row else ""
+        errors = (f"{100 * row['mse'] ** 0.5:.4f} %", f"{100 * row['mae']:.4f} %", f"{row['r2']:.3f}")
+        table.add_row(str(name), f"{row['qlike']:.4f}", ratio, *errors, style=style)
+    best = ", ".join(f"{name} {_short(value)}" for name, value in result.search.best_hyperparameters.items())
+    lines = [
+        describe_data(result.data, config),
+        f"{len(result.search.trials)} trials in {_duration(result.seconds)}; best: {best}.",
+        "",
+        table,
+        Text(evaluation.verdict, style="bold"),
+        "",
+        f"Saved in   {bundle.path}",
+        f"Use it     VolatilityForecaster({bundle.name!r}), or python main.py",
+    ]
+    if bundle.simulated:
+        lines.insert(0, Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold"))
+    return Group(*lines)
+
+
+def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
+    """The result of a training, ready for JSON."""
+    return {
+        "model": result.bundle.name,
+        "path": str(result.bundle.path),
+        "simulated": result.bundle.simulated,
+        "trained_through": result.data.trained_through.isoformat(),
+        "data": result.data.provenance,
+        "trials": json.loads(result.search.trials.to_json(orient="records")),
+        "best_hyperparameters": result.search.best_hyperparameters,
+        "evaluation": result.evaluation.to_dict(),
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def _forecasts_figure(bundle: ModelBundle, data: TrainingData) -> "Figure":
+    positions = np.arange(data.split.test.start, data.split.test.stop)
+    realized = data.rv.iloc[positions]
+    forecast = pd.Series(bundle.forecast(data.rv, realized.index, positions), index=realized.index)
+    figure = _figure(8)
+    axes = figure.add_subplot()
+    # By position, not by time: nights and weekends would take three quarters of the width.
+    axes.plot(100 * realized.to_numpy(), color=_REALIZED, linewidth=0.9, label="realized")
+    axes.plot(100 * forecast.to_numpy(), color=_FORECAST, linewidth=1.1, label="forecast")
+    ticks = np.linspace(0, len(realized) - 1, 7).astype(int)
+    axes.set_xticks(ticks, [f"{realized.index[tick]:%Y-%m-%d}" for tick in ticks])
+    axes.set_ylabel("hourly volatility, %")
+    axes.set_title(f"{_simulated(data)}{bundle.manifest['symbol']}: test part, which training never saw")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _losses_figure(history: dict[str, list[float]], data: TrainingData) -> "Figure":
+    figure = _figure(6)
+    axes = figure.add_subplot()
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    axes.plot(epochs, history["loss"], color=_REALIZED, marker=".", label="training")
+    axes.plot(epochs, history["val_loss"], color=_FORECAST, marker=".", label="validation")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("mean squared error, scaled")
+    axes.set_title(f"{_simulated(data)}{data.provenance['symbol']}: losses of the network that was kept")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _figure(width: float) -> "Figure":
+    # Not pyplot: it would choose a window system and keep every figure for the life of the process.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, 4), layout="constrained")
+
+
+def _png(figure: "Figure") -> bytes:
+    content = io.BytesIO()
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(content, format="png", dpi=120)
+    return content.getvalue()
+
+
+def _table_title(result: "TrainingResult") -> str:
+    evaluation = result.evaluation
+    simulated = "SIMULATED bars, " if result.bundle.simulated else ""
+    return (
+        f"{simulated}test part, {evaluation.buckets} buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}, "
+        "which neither search nor training saw"
+    )
+
+
+def _simulated(data: TrainingData) -> str:
+    return "SIMULATED " if data.provenance["simulated"] else ""
+
+
+def _day(moment: str) -> str:
+    return f"{pd.Timestamp(moment).tz_convert(EXCHANGE_TIMEZONE):%Y-%m-%d}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
