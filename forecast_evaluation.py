@@ -113,7 +113,7 @@ class Evaluation:
         if "network" not in self.metrics:
             return "No network was judged."
         own = self.metrics["network"]
-        if REFERENCE not in self.metrics:
+        if not math.isfinite(own.get("qlike_ratio", math.nan)):
             return "Too little history for the log-HAR, so nothing can be said about whether the network is worth using."
         percent = 100 * abs(own["qlike_ratio"] - 1)
         sure = own["p_value"] < 0.05
@@ -164,7 +164,7 @@ def evaluate_forecasts(realized: pd.Series, forecasts: Mapping[str, npt.ArrayLik
             "r2": r2(judged, forecast),
         }
         if REFERENCE in kept:
-            metrics[name]["qlike_ratio"] = metrics[name]["qlike"] / float(losses[REFERENCE].mean())
+            metrics[name]["qlike_ratio"] = float(np.divide(losses[name].mean(), losses[REFERENCE].mean() or math.nan))
             metrics[name]["p_value"] = (
                 math.nan if name == REFERENCE else diebold_mariano_by_day(losses[name], losses[REFERENCE])
             )

@@ -52,7 +52,7 @@ def session_schedule(first: pd.Timestamp, last: pd.Timestamp, calendar: str = "X
 def _whole_bucket_grid(calendar: str) -> pd.DataFrame:
     # Whole minutes since the epoch: New York's offset is a whole number of hours, so clock hours fall on hours in UTC.
     schedule = _whole_schedule(calendar)
-    opens, closes = (schedule[side].to_numpy("datetime64[m]").astype(np.int64) for side in ("open", "close"))
+    opens, closes = (_whole_minutes(schedule[side]) for side in ("open", "close"))
     hours_before_open, hours_to_close = opens // 60, -(-closes // 60)
     counts = hours_to_close - hours_before_open
     row = np.repeat(np.arange(len(schedule)), counts)
@@ -60,6 +60,10 @@ def _whole_bucket_grid(calendar: str) -> pd.DataFrame:
     start, end = np.maximum(hour * 60, opens[row]), np.minimum(hour * 60 + 60, closes[row])
     columns = {"start": _from_minutes(start), "minutes": end - start, "session": schedule.index[row]}
     return pd.DataFrame(columns, index=_from_minutes(hour * 60 + 60).rename("bucket"))
+
+
+def _whole_minutes(moments: pd.Series) -> np.ndarray:
+    return moments.dt.tz_convert(None).to_numpy("datetime64[m]").astype(np.int64)
 
 
 def _from_minutes(minutes: np.ndarray) -> pd.DatetimeIndex:

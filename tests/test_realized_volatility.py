@@ -1,0 +1,188 @@
+"""Hourly RV held against slow, obvious versions of both presets."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_bars, with_noise_after
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from errors import BarsError, ConfigError
+from realized_volatility import MINUTES_PER_YEAR, annualize, get_hourly_rv
+from trading_sessions import session_buckets
+
+NEW_YORK = "America/New_York"
+
+
+def plain_session_rv(bars: pd.DataFrame, min_coverage: float = 0.8) -> pd.Series:
+    """Minute by minute, bucket by bucket; one-minute bars."""
+    ends = (bars.index + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
+    found = {}
+    for label, start, minutes, session in session_buckets(ends[0], ends[-1]).itertuples():
+        session_start = session.tz_localize(NEW_YORK) + pd.Timedelta(hours=9, minutes=30)
+        total, returns, bars_found = 0.0, 0, 0
+        for i in np.flatnonzero((ends > start) & (ends <= label)):
+            bars_found += 1
+            same_session = i > 0 and ends[i - 1] > session_start
+            if same_session and ends[i] - ends[i - 1] > pd.Timedelta(hours=1):
+                continue
+            before = bars["close"].iloc[i - 1] if same_session else bars["open"].iloc[i]
+            total += math.log(bars["close"].iloc[i] / before) ** 2
+            returns += 1
+        if returns and bars_found >= min_coverage * minutes:
+            found[label] = math.sqrt(total)
+    return pd.Series(found)
+
+
+def plain_colab_rv(bars: pd.DataFrame) -> pd.Series:
+    """The notebook's steps, in loops."""
+    prices = bars["close"].tz_convert(NEW_YORK).sort_index()
+    sums: dict[pd.Timestamp, float] = {}
+    stamps, values = prices.index, prices.to_numpy()
+    for before, after, stamp in zip(values[:-1], values[1:], stamps[1:], strict=True):
+        label = stamp.tz_convert("UTC").ceil("h")
+        sums[label] = math.fsum([sums.get(label, 0.0), (after / before - 1) ** 2])
+    hours = pd.date_range(min(sums), max(sums), freq="h")
+    return pd.Series([math.sqrt(sums.get(hour, 0.0)) for hour in hours], index=hours)
+
+
+def thinned(bars: pd.DataFrame, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    kept = random.random(len(bars)) > 0.02
+    kept[200:290] = False  # a halt of an hour and a half
+    kept[800:815] = False
+    return bars[kept]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_session_rv_equals_the_plain_version(seed: int) -> None:
+    bars = thinned(make_bars("2024-11-25", "2024-12-03", seed=seed, extended=seed == 1), seed)
+    bars = bars[bars.index.tz_convert(NEW_YORK).strftime("%m-%d") != "11-28"]
+    rv, plain = get_hourly_rv(bars), plain_session_rv(bars)
+    assert rv.index.equals(pd.DatetimeIndex(plain.index))
+    np.testing.assert_allclose(rv, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_colab_rv_equals_the_notebooks_steps(extended: bool) -> None:
+    bars = thinned(make_bars("2024-10-28", "2024-11-08", extended=extended), 3)  # over the change of clocks
+    rv, plain = get_hourly_rv(bars, preset="colab"), plain_colab_rv(bars)
+    assert (rv.index == plain.index).all()
+    np.testing.assert_allclose(rv, plain, rtol=0, atol=1e-15)
+    assert rv.name == "rv_hourly"
+
+
+def test_colab_rv_equals_the_notebooks_own_pandas_calls_bit_for_bit() -> None:
+    bars = make_bars("2024-10-28", "2024-11-08", extended=True)
+    closes = bars["close"].tz_convert(NEW_YORK).sort_index()
+    returns = closes.pct_change().dropna()
+    expected = np.sqrt((returns**2).resample("1h", label="right", closed="right").sum())
+    assert (get_hourly_rv(bars, preset="colab").to_numpy() == expected.to_numpy()).all()
+
+
+@pytest.mark.parametrize("preset", ["session", "colab"])
+def test_both_layouts_of_alpaca_give_the_same(preset: str) -> None:
+    bars = make_bars("2024-06-03", "2024-06-07", extended=True)
+    other = make_bars("2024-06-03", "2024-06-07", seed=5)
+    stacked = pd.concat({"SPY": bars, "QQQ": other}, names=["symbol", "timestamp"])
+    expected = get_hourly_rv(bars, preset=preset)
+    pd.testing.assert_series_equal(get_hourly_rv(stacked, "SPY", preset=preset), expected)
+    only = pd.concat({"SPY": bars}, names=["symbol", "timestamp"])
+    pd.testing.assert_series_equal(get_hourly_rv(only, preset=preset), expected)
+
+
+def test_several_symbols_and_none_named_is_refused() -> None:
+    bars = make_bars("2024-06-03", "2024-06-04")
+    stacked = pd.concat({"SPY": bars, "QQQ": bars}, names=["symbol", "timestamp"])
+    with pytest.raises(BarsError, match="SPY, QQQ"):
+        get_hourly_rv(stacked)
+
+
+def test_what_was_left_out_is_counted() -> None:
+    bars = make_bars("2024-11-27", "2024-11-29", extended=True)
+    hour = (bars.index.tz_convert(NEW_YORK).strftime("%m-%d %H") == "11-29 11") & (bars.index.minute < 30)
+    rv = get_hourly_rv(bars[~hour])
+    assert f"{pd.Timestamp('2024-11-29 12:00', tz=NEW_YORK)}" not in map(str, rv.index)
+    assert rv.attrs["left_out"] == {
+        # 390 of the 960 minutes of a day are the session's, 210 of a half-day's, none of Thanksgiving's
+        "bars_outside_sessions": (960 - 390) + 960 + (960 - 210),
+        "returns_overnight": 1,
+        "returns_over_an_hour": 0,
+        "buckets_without_bars": 0,
+        "buckets_under_coverage": 1,
+    }
+
+
+def test_bars_are_counted_where_they_end() -> None:
+    bars = make_bars("2024-06-03", "2024-06-03")
+    before = get_hourly_rv(bars)
+    at_ten = pd.Timestamp("2024-06-03 10:00", tz=NEW_YORK)
+    changed = bars.copy()
+    changed.loc[changed.index == at_ten, "close"] *= 1.05  # the bar from 10:00 to 10:01
+    after = get_hourly_rv(changed)
+    assert after[at_ten] == before[at_ten]
+    assert after[at_ten + pd.Timedelta(hours=1)] > before[at_ten + pd.Timedelta(hours=1)]
+
+
+def test_the_overnight_gap_is_no_part_of_any_bucket() -> None:
+    bars = make_bars("2024-06-03", "2024-06-04")
+    gapped = bars.copy()
+    second = gapped.index.tz_convert(NEW_YORK).day == 4
+    gapped.loc[second, ["open", "high", "low", "close"]] *= 1.3
+    np.testing.assert_allclose(get_hourly_rv(gapped), get_hourly_rv(bars), rtol=1e-9)
+
+
+@pytest.mark.parametrize("preset", ["session", "colab"])
+def test_the_future_changes_nothing_before_it(preset: str) -> None:
+    bars = make_bars("2024-10-28", "2024-11-15")
+    rv = get_hourly_rv(bars, preset=preset)
+    random = np.random.default_rng(0)
+    for moment in bars.index[random.integers(400, len(bars), 50)]:
+        changed = get_hourly_rv(with_noise_after(bars, moment), preset=preset)
+        # Under `colab` a label's last bar ends one minute after it.
+        seen = rv.index <= (moment if preset == "session" else moment - pd.Timedelta(minutes=1))
+        assert (changed[seen].to_numpy() == rv[seen].to_numpy()).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(factor=st.floats(0.01, 100), seed=st.integers(0, 10))
+def test_the_price_level_does_not_matter(factor: float, seed: int) -> None:
+    bars = make_bars("2024-06-03", "2024-06-04", seed=seed)
+    np.testing.assert_allclose(get_hourly_rv(bars * factor), get_hourly_rv(bars), rtol=1e-7)
+
+
+@settings(max_examples=20, deadline=None)
+@given(zone=st.sampled_from(["UTC", NEW_YORK, "Europe/Zurich", "Asia/Tokyo"]))
+def test_the_zone_of_the_bars_does_not_matter(zone: str) -> None:
+    bars = make_bars("2024-06-03", "2024-06-04")
+    pd.testing.assert_series_equal(get_hourly_rv(bars.tz_convert(zone)), get_hourly_rv(bars))
+
+
+def test_a_frame_without_an_open_begins_with_its_second_bar() -> None:
+    bars = make_bars("2024-06-03", "2024-06-03")
+    with_open, without = get_hourly_rv(bars), get_hourly_rv(bars[["close"]])
+    first_return = np.log(bars["close"].iloc[0] / bars["open"].iloc[0])
+    np.testing.assert_allclose(with_open.iloc[0] ** 2 - without.iloc[0] ** 2, first_return**2, rtol=1e-6)
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match="session"):
+        get_hourly_rv(make_bars("2024-06-03", "2024-06-03"), preset="daily")
+
+
+def test_a_year_of_constant_variance_annualizes_to_itself() -> None:
+    per_minute = 0.20 / math.sqrt(MINUTES_PER_YEAR["session"])
+    assert annualize(per_minute * math.sqrt(60), 60) == pytest.approx(0.20)
+    assert annualize(per_minute * math.sqrt(30), 30) == pytest.approx(0.20)
+    assert annualize(0.01, 60, "colab") == pytest.approx(0.01 * math.sqrt(365 * 24))
+
+
+def test_real_bars_have_seven_buckets_on_full_days(spy_bars: pd.DataFrame) -> None:
+    rv = get_hourly_rv(spy_bars)
+    per_day = rv.groupby(rv.index.date).size()
+    assert per_day.value_counts().idxmax() == 7
+    assert per_day[pd.Timestamp("2024-11-29").date()] == 4
+    assert pd.Timestamp("2025-01-09").date() not in per_day.index
+    assert rv.attrs["left_out"]["buckets_under_coverage"] == 1  # 2025-04-02 ends at 15:23
