@@ -22,6 +22,7 @@ from errors import ConfigError, CorruptModelError, ModelNotFoundError
 from network_files import load_network, save_network
 from network_training import forecast_windows
 from realized_volatility import Preset
+from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TrainingConfig
 from volatility_features import Scaler, scaler_from_dict
 
@@ -38,6 +39,9 @@ _PARTIAL = ".partial-"
 _PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "exchange-calendars")
 _WINDOWS_AT_ONCE = 8192
 _ABANDONED_AFTER_SECONDS = 600
+
+Manifests = list[dict[str, Any]]
+History = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class ModelBundle:
     def trained_through(self) -> pd.Timestamp | None:
         """Last moment (New York time) whose data it has seen; None where nobody wrote it down (a Colab pair)."""
         seen = self.manifest.get("trained_through")
-        return None if seen is None else pd.Timestamp(seen)
+        return None if seen is None else pd.Timestamp(seen).tz_convert(EXCHANGE_TIMEZONE)
 
     @property
     def simulated(self) -> bool:
@@ -196,7 +200,7 @@ class ModelStore:
                 )
         return manifest
 
-    def list(self) -> list[dict[str, Any]]:
+    def list(self) -> Manifests:
         """Manifests of the saved models, the newest first; directories that are no whole model are passed over."""
         manifests = []
         for directory in self.path.glob("[!.]*/") if self.path.is_dir() else ():
@@ -212,7 +216,7 @@ class ModelStore:
         promoted = [entry["name"] for entry in self.history() if entry["name"] in saved]
         return promoted[-1] if promoted else (saved[0] if saved else None)
 
-    def history(self) -> list[dict[str, str]]:
+    def history(self) -> History:
         """Who served since when and why, oldest first."""
         pointer = self.path / _POINTER
         return list(json.loads(pointer.read_text())) if pointer.exists() else []
@@ -264,7 +268,7 @@ class ModelStore:
             if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
                 shutil.rmtree(partial, ignore_errors=True)
 
-    def _write_history(self, history: list[dict[str, str]]) -> None:
+    def _write_history(self, history: History) -> None:
         partial = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}.json"
         partial.write_bytes(_json_bytes(history))
         _flush(partial)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +38,7 @@ def load_network(path: Path) -> "keras.Model":
         description = _description(path)
         _refuse_foreign_layers(description, path)
         if path.suffix == ".h5" and "time_major" in json.dumps(description):
-            network = keras.models.model_from_json(json.dumps(_without_key(description, "time_major")))
-            network.load_weights(path)
-            return network
+            return _load_keras_2(path, description)
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except UnsafeModelError:
         raise
@@ -59,6 +59,19 @@ def save_network(network: "keras.Model", path: Path) -> None:
         network.save(path)
     finally:
         absl.setLevel(level)
+
+
+def _load_keras_2(path: Path, description: dict[str, Any]) -> "keras.Model":
+    """Keras 3 knows no `time_major`: read a copy whose description lacks it."""
+    import h5py
+    import keras
+
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory) / path.name
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = json.dumps(_without_key(description, "time_major"))
+        return keras.models.load_model(copy, compile=False, safe_mode=True)
 
 
 def _description(path: Path) -> dict[str, Any]:

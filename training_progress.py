@@ -67,6 +67,9 @@ class TerminalProgress(SilentProgress):
             _TimeLeftColumn(),
             console=self._console,
             transient=True,
+            # The search silences Keras Tuner by redirecting standard output itself; two redirections would not nest.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._search = self._progress.add_task("search", visible=False, status="", start=False)
         self._epochs = self._progress.add_task("epochs", visible=False, status="", start=False)

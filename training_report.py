@@ -63,7 +63,7 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
 def summary(result: "TrainingResult") -> RenderableType:
     """What a training says at its end: what was trained on what, the figures beside the baselines, and what to type next."""
     bundle, evaluation, config = result.bundle, result.evaluation, result.bundle.config
-    table = Table(title=_table_title(result), title_justify="left", title_style="bold")
+    table = Table()
     table.add_column("forecast")
     for heading in ("QLIKE", "to log-HAR", "RMSE", "MAE", "R2"):
         table.add_column(heading, justify="right")
@@ -77,6 +77,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         describe_data(result.data, config),
         f"{len(result.search.trials)} trials in {_duration(result.seconds)}; best: {best}.",
         "",
+        _heading(result),
         table,
         Text(evaluation.verdict, style="bold"),
         "",
@@ -149,12 +150,12 @@ def _png(figure: "Figure") -> bytes:
     return content.getvalue()
 
 
-def _table_title(result: "TrainingResult") -> str:
+def _heading(result: "TrainingResult") -> str:
     evaluation = result.evaluation
     simulated = "SIMULATED bars, " if result.bundle.simulated else ""
     return (
-        f"{simulated}test part, {evaluation.buckets} buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}, "
-        "which neither search nor training saw"
+        f"Figures on the test part, which neither search nor training saw ({simulated}{evaluation.buckets} buckets "
+        f"from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}; QLIKE: lower is better):"
     )
 
 
