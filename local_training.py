@@ -282,7 +282,8 @@ class LocalLSTMTrainer:
             "trained_through": data.trained_through.isoformat(),
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
-        return ModelBundle(_version_name(data), network, scaler, self.config, manifest)
+        config = self.config if self.config.save_config else self.config.for_forecasting()
+        return ModelBundle(_version_name(data), network, scaler, config, manifest)
 
     def _prepared_data(self) -> TrainingData:
         if self.data is None:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from errors import ConfigError, VolatilityError
-from training_config import ResolvedConfig, resolve_config
+from config_sources import ResolvedConfig, resolve_config
 
 __all__ = ["__version__", "main"]
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         resolved = resolve_config(options.config, os.environ, _overrides(options))
         if options.show_config:
-            out.print(resolved.render(), highlight=False, markup=False)
+            out.print(resolved.render(), highlight=False)
             return 0
         _train(resolved, options, out, err)
     except VolatilityError as error:

@@ -1,0 +1,83 @@
+"""What bars must be before anything is computed from them."""
+
+import numpy as np
+import pandas as pd
+
+from errors import BarsError, NotEnoughDataError
+
+__all__ = ["validate_bars"]
+
+_PRICES = ("open", "high", "low", "close")
+
+
+def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
+    """Return `bars` unchanged if they can be used.
+
+    Parameters
+    ----------
+    bars
+        One symbol's bars: a ``close`` at least, on a tz-aware, increasing index without duplicates.
+    name
+        What to call them in an error.
+
+    Raises
+    ------
+    NotEnoughDataError
+        There are none.
+    BarsError
+        What is wrong with them, where it begins, and how to mend it.
+    """
+    if len(bars) == 0:
+        raise NotEnoughDataError(f"{name} are empty; at least one bar is needed; check symbol, dates and file.")
+    if "close" not in bars.columns:
+        found = ", ".join(map(str, bars.columns)) or "none"
+        raise BarsError(f"{name} have no 'close' among their columns ({found}); it is needed; rename the column of prices.")
+    _check_index(bars.index, name)
+    for column in bars.columns.intersection(_PRICES):
+        _check_prices(bars[column], name)
+    return bars
+
+
+def _check_index(index: pd.Index, name: str) -> None:
+    if not isinstance(index, pd.DatetimeIndex):
+        raise BarsError(
+            f"{name} are indexed by {index.dtype}; the start of each bar as a time is needed; "
+            "set it with bars.set_index('timestamp')."
+        )
+    if index.tz is None:
+        raise BarsError(
+            f"{name} have time stamps without a time zone (the first is {index[0]}); they must say which; "
+            "use bars.tz_localize('America/New_York'), or --bars-timezone on the command line."
+        )
+    stamps = index.asi8
+    if index.hasnans:
+        raise BarsError(f"{name} have {int(index.isna().sum())} missing time stamps; each bar needs one; drop those rows.")
+    steps = np.diff(stamps)
+    if (steps < 0).any():
+        first = int(np.argmax(steps < 0)) + 1
+        raise BarsError(
+            f"{name} are not in time order ({index[first]} comes after {index[first - 1]}); they must be; "
+            "sort them with bars.sort_index()."
+        )
+    if (steps == 0).any():
+        first = int(np.argmax(steps == 0)) + 1
+        raise BarsError(
+            f"{name} have {int((steps == 0).sum())} duplicated time stamps (the first is {index[first]}); each may occur "
+            "once; drop them with bars[~bars.index.duplicated()]."
+        )
+
+
+def _check_prices(prices: pd.Series, name: str) -> None:
+    if not pd.api.types.is_numeric_dtype(prices):
+        raise BarsError(f"{name} hold {prices.dtype} in '{prices.name}'; prices must be numbers; convert the column.")
+    values = prices.to_numpy(dtype=float)
+    for wrong, what, mend in (
+        (np.isnan(values), "no price", "drop those rows"),
+        (values <= 0, "a price of zero or less", "correct or drop those rows (back-adjusted futures need an offset)"),
+        (np.isinf(values), "an infinite price", "correct or drop those rows"),
+    ):
+        if wrong.any():
+            raise BarsError(
+                f"{name} have {what} in '{prices.name}' at {int(wrong.sum())} stamps (the first is "
+                f"{prices.index[int(wrong.argmax())]}); each bar needs a positive one; {mend}."
+            )

@@ -1,0 +1,290 @@
+"""The configuration of a training: its defaults, its validated form, and where each value came from."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from errors import ConfigError
+
+__all__ = ["TRAINING_CONFIG", "TrainingConfig", "minutes_of"]
+
+TRAINING_CONFIG: dict[str, Any] = {
+    "symbol": "TSLA",
+    "start_date": "2023-01-01",
+    "end_date": "2024-12-31",
+    "data_frequency": "1Min",
+    "timezone": "America/New_York",
+    "memory": 60,
+    "n_layers_range": (1, 2),
+    "units_range": (16, 64),
+    "dropout_range": (0.0, 0.3),
+    "learning_rate_range": (1e-3, 1e-2),
+    "batch_size": 16,
+    "epochs": 50,
+    "validation_split": 0.2,
+    "early_stopping_patience": 5,
+    "max_trials": 20,
+    "executions_per_trial": 1,
+    "model_save_path": "volatility_models/",
+    "save_config": True,
+    "save_history": True,
+    # What follows is the product's own.
+    "seed": 42,
+    "preset": "session",
+    "scaling": None,
+    "tuner": "random",
+    "test_split": 0.15,
+    "max_search_minutes": None,
+    "resume": True,
+    "bars_source": "auto",
+    "bars_path": None,
+    "bars_timezone": None,
+    "feed": "sip",
+    "adjustment": "all",
+    "calendar": "XNYS",
+    "min_bucket_coverage": 0.8,
+}
+"""Defaults of every setting; `TrainingConfig` describes each."""
+
+_FORECASTING = (
+    "symbol", "data_frequency", "timezone", "memory", "preset", "scaling", "calendar", "min_bucket_coverage",
+)  # fmt: skip
+_FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
+_MINUTES = {"Min": 1, "Hour": 60}
+
+
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _iso_date(value: Any) -> Any:
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("must be a date such as 2024-12-31") from None
+
+
+IntRange = Annotated[tuple[int, int], BeforeValidator(_pair)]
+FloatRange = Annotated[tuple[float, float], BeforeValidator(_pair)]
+Day = Annotated[date, BeforeValidator(_iso_date)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class TrainingConfig(BaseModel):
+    """All settings of a training, validated together; frozen.
+
+    Build it with `from_mapping`, which reports everything that is wrong in one `ConfigError`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
+
+    symbol: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9.\-/^=]+$")] = TRAINING_CONFIG["symbol"]
+    """Ticker; stored in upper case."""
+    start_date: Day = TRAINING_CONFIG["start_date"]
+    """First day of bars, New York; the default does not cut the user's own file."""
+    end_date: Day = TRAINING_CONFIG["end_date"]
+    """Last day of bars, New York, included; the default does not cut the user's own file."""
+    data_frequency: str = TRAINING_CONFIG["data_frequency"]
+    """Length of a bar as Alpaca writes it: 1Min to 59Min, 1Hour."""
+    timezone: str = TRAINING_CONFIG["timezone"]
+    """Time zone of bucket labels."""
+    memory: Annotated[int, Field(ge=2, le=10_000)] = TRAINING_CONFIG["memory"]
+    """Hourly buckets in a window."""
+    n_layers_range: IntRange = TRAINING_CONFIG["n_layers_range"]
+    """Fewest and most LSTM layers."""
+    units_range: IntRange = TRAINING_CONFIG["units_range"]
+    """Fewest and most units of a layer, in steps of 16."""
+    dropout_range: FloatRange = TRAINING_CONFIG["dropout_range"]
+    """Lowest and highest dropout, in steps of 0.1."""
+    learning_rate_range: FloatRange = TRAINING_CONFIG["learning_rate_range"]
+    """Lowest and highest learning rate of Adam."""
+    batch_size: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["batch_size"]
+    """Windows in a gradient step."""
+    epochs: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["epochs"]
+    """Most epochs of a network."""
+    validation_split: Fraction = TRAINING_CONFIG["validation_split"]
+    """Share of what is not test that trials are judged on."""
+    early_stopping_patience: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["early_stopping_patience"]
+    """Epochs without a better validation loss after which a training stops."""
+    max_trials: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["max_trials"]
+    """Networks that the search tries."""
+    executions_per_trial: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["executions_per_trial"]
+    """Trainings of each of them, whose validation losses are averaged."""
+    model_save_path: Annotated[str, Field(min_length=1)] = TRAINING_CONFIG["model_save_path"]
+    """Directory where models go."""
+    save_config: bool = TRAINING_CONFIG["save_config"]
+    """Whether a model keeps its whole configuration; otherwise only what its forecasts need."""
+    save_history: bool = TRAINING_CONFIG["save_history"]
+    """Whether the losses of each epoch are saved."""
+    seed: Annotated[int, Field(ge=1, lt=2**31)] = TRAINING_CONFIG["seed"]
+    """Seed of everything random; at least 1, since Keras Tuner takes 0 for none."""
+    preset: Literal["session", "colab"] = TRAINING_CONFIG["preset"]
+    """``session``: regular hours, no look-ahead; ``colab``: the notebook's recipe, bit for bit."""
+    scaling: Literal["diurnal_log", "minmax"] | None = TRAINING_CONFIG["scaling"]
+    """What the network is fed; None takes what belongs to the preset."""
+    tuner: Literal["random", "bayesian", "hyperband"] = TRAINING_CONFIG["tuner"]
+    """Keras Tuner's search."""
+    test_split: Annotated[float, Field(gt=0, lt=1)] = TRAINING_CONFIG["test_split"]
+    """Share of the buckets, the last ones, that neither search nor training sees (`session`)."""
+    max_search_minutes: Annotated[float, Field(gt=0)] | None = TRAINING_CONFIG["max_search_minutes"]
+    """Minutes after which no further trial begins; None sets no limit."""
+    resume: bool = TRAINING_CONFIG["resume"]
+    """Whether an interrupted search of the same kind goes on."""
+    bars_source: Literal["auto", "alpaca", "file", "simulator"] = TRAINING_CONFIG["bars_source"]
+    """Where bars come from; ``auto``: the file if there is one, else Alpaca."""
+    bars_path: str | None = TRAINING_CONFIG["bars_path"]
+    """The user's own CSV or Parquet file of bars."""
+    bars_timezone: str | None = TRAINING_CONFIG["bars_timezone"]
+    """Time zone of that file's stamps where they carry none."""
+    feed: Literal["sip", "iex"] = TRAINING_CONFIG["feed"]
+    """Alpaca's feed."""
+    adjustment: Literal["raw", "split", "dividend", "all"] = TRAINING_CONFIG["adjustment"]
+    """Alpaca's adjustment of prices."""
+    calendar: str = TRAINING_CONFIG["calendar"]
+    """Exchange, by its name in `exchange_calendars`; its hours must be New York's."""
+    min_bucket_coverage: Annotated[float, Field(ge=0, le=1)] = TRAINING_CONFIG["min_bucket_coverage"]
+    """Share of a bucket's bars below which it is dropped (`session`)."""
+
+    @classmethod
+    def from_mapping(cls, settings: "Mapping[str, Any] | TrainingConfig | None" = None) -> Self:
+        """The configuration of `settings`, defaults where it is silent.
+
+        Raises
+        ------
+        ConfigError
+            One sentence that names every unknown key with the nearest right one, every wrong value with its rule,
+            and what contradicts what.
+        """
+        if isinstance(settings, cls):
+            return settings
+        given = dict(settings or {})  # type: ignore[arg-type]
+        problems = [_unknown_key(key) for key in given if key not in cls.model_fields]
+        known = {key: value for key, value in given.items() if key in cls.model_fields}
+        try:
+            config = cls.model_validate(known)
+        except ValidationError as error:
+            details = error.errors()
+            problems += [_wrong_value(detail) for detail in details]
+            wrong = {detail["loc"][0] for detail in details}
+            config = cls.model_validate({key: value for key, value in known.items() if key not in wrong})
+        problems += _contradictions(config)
+        if problems:
+            raise ConfigError("the configuration is not usable: " + "; ".join(problems) + ".")
+        return config
+
+    def with_overrides(self, **settings: Any) -> Self:
+        """This configuration with other values for some keys, validated anew."""
+        return type(self).from_mapping({**self.model_dump(), **settings})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings, ready for JSON."""
+        return self.model_dump(mode="json")
+
+    def for_forecasting(self) -> Self:
+        """Only the settings that a model's forecasts depend on; defaults for the rest."""
+        return type(self).from_mapping({name: getattr(self, name) for name in _FORECASTING})
+
+    @property
+    def effective_scaling(self) -> str:
+        """The scaler that is used: `scaling`, or the preset's own."""
+        return self.scaling or ("minmax" if self.preset == "colab" else "diurnal_log")
+
+    @property
+    def effective_source(self) -> str:
+        """Where bars are asked for: ``"file"`` or ``"simulator"`` or ``"alpaca"``."""
+        if self.bars_source != "auto":
+            return self.bars_source
+        return "alpaca" if self.bars_path is None else "file"
+
+    @property
+    def requested_span(self) -> tuple[date | None, date | None]:
+        """First and last day to ask for; None where the user's own file is not to be cut."""
+        if self.effective_source != "file":
+            return self.start_date, self.end_date
+        default = (date.fromisoformat(TRAINING_CONFIG["start_date"]), date.fromisoformat(TRAINING_CONFIG["end_date"]))
+        return (
+            None if self.start_date == default[0] else self.start_date,
+            None if self.end_date == default[1] else self.end_date,
+        )
+
+    @field_validator("symbol")
+    @classmethod
+    def _upper_case(cls, value: str) -> str:
+        return value.upper()
+
+    @field_validator("data_frequency")
+    @classmethod
+    def _known_frequency(cls, value: str) -> str:
+        minutes_of(value)
+        return value
+
+    @field_validator("timezone", "bars_timezone")
+    @classmethod
+    def _known_timezone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            near = difflib.get_close_matches(value, available_timezones(), 1)
+            raise ValueError("must be a time zone such as " + (near[0] if near else "America/New_York"))
+        return value
+
+
+def minutes_of(frequency: str) -> int:
+    """Minutes of a bar whose length is written as Alpaca does: ``1Min`` to ``59Min``, or ``1Hour``.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    match = _FREQUENCY.fullmatch(frequency)
+    minutes = int(match[1]) * _MINUTES[match[2]] if match else 0
+    if not 1 <= minutes <= 60:
+        raise ValueError("must be 1Min to 59Min, or 1Hour")
+    return minutes
+
+
+def _unknown_key(key: str) -> str:
+    near = difflib.get_close_matches(str(key), TrainingConfig.model_fields, 1, 0.5)
+    return f"{key!r} is no setting" + (f", did you mean {near[0]!r}?" if near else "")
+
+
+def _wrong_value(detail: Any) -> str:
+    rule = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{detail['loc'][0]} is {detail['input']!r}, but {_lower_first(rule)}"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _contradictions(config: TrainingConfig) -> list[str]:
+    problems = []
+    if config.end_date < config.start_date:
+        problems.append(f"end_date {config.end_date} is before start_date {config.start_date}; it must not be earlier")
+    for name, lowest, highest in (
+        ("n_layers_range", 1, 8),
+        ("units_range", 1, 4096),
+        ("dropout_range", 0, 0.95),
+        ("learning_rate_range", 1e-8, 10),
+    ):
+        low, high = getattr(config, name)
+        if low > high:
+            problems.append(f"{name} is ({low}, {high}), which is empty; the first must not exceed the second")
+        elif low < lowest or high > highest:
+            problems.append(f"{name} is ({low}, {high}); both must lie between {lowest} and {highest}")
+    if config.validation_split + config.test_split >= 0.9:
+        problems.append(
+            f"validation_split {config.validation_split} and test_split {config.test_split} leave too little to train on; "
+            "their sum must be under 0.9"
+        )
+    if config.bars_source == "file" and config.bars_path is None:
+        problems.append("bars_source is 'file' and bars_path is missing; give the file's path")
+    if config.bars_source in ("alpaca", "simulator") and config.bars_path is not None:
+        problems.append(f"bars_source is {config.bars_source!r} and bars_path is given too; leave one of them out")
+    if config.preset == "colab" and config.scaling == "diurnal_log":
+        problems.append("preset is 'colab' and scaling is 'diurnal_log'; the notebook's preset is 'minmax' only")
+    return problems
