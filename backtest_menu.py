@@ -1,0 +1,289 @@
+"""The dialogue of `main.py`: questions in the terminal, from bars to a backtest."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backtest_report import describe_backtest, describe_forecast, figures_table, save_picture, statistics_table
+from data_handler import DataHandler, alpaca_credentials
+from errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError
+from model_store import ModelStore
+from quiet_tensorflow import load_tensorflow_quietly
+from strategies import volatility_target_backtest
+from trading_sessions import EXCHANGE_TIMEZONE
+from training_config import TrainingConfig
+from training_progress import progress_for
+from volatility_forecaster import FALLBACK, VolatilityForecaster
+
+__all__ = ["run_dialogue"]
+
+Answer = TypeVar("Answer")
+Span = tuple[date | None, date | None]
+
+_SOURCES = {
+    "alpaca": "Alpaca (keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file)",
+    "file": "Own file (CSV or Parquet)",
+    "simulator": "Simulated",
+}
+_PARAMETERS = {
+    "max_trials": "Trials, networks to try",
+    "epochs": "Epochs of a network at the most",
+    "memory": "Memory, hourly buckets that the network looks back",
+    "batch_size": "Batch size",
+    "test_split": "Share of the bars kept from training, for the test and the backtest",
+    "seed": "Seed",
+}
+_WHOLE_FILE = "all"
+_ZONE_IN_FILE = "in the file"
+
+
+def run_dialogue(console: Console, config: TrainingConfig, pictures: Path) -> None:
+    """Ask for bars and a model, backtest, and print what came out.
+
+    What cannot be done is said in one sentence, and the question that led there is asked again.
+
+    Parameters
+    ----------
+    console
+        Where questions and results go; answers come from standard input.
+    config
+        Defaults of the questions; ``model_save_path`` is where models are and go.
+    pictures
+        Directory of the saved picture; it is made when needed.
+
+    Raises
+    ------
+    EOFError
+        The input ended.
+    """
+    _say(console, "Volatility-target backtest. Enter takes the answer in brackets; Ctrl-C leaves.", "bold")
+    config, bars = _again_until_done(console, lambda: _ask_bars(console, config))
+    _say(console, _describe_bars(bars))
+
+    def set_up_and_trade() -> None:
+        forecaster = _set_up_forecaster(console, config, bars)
+        _trade(console, forecaster, bars, pictures)
+
+    _again_until_done(console, set_up_and_trade)
+
+
+def _ask_bars(console: Console, config: TrainingConfig) -> tuple[TrainingConfig, pd.DataFrame]:
+    config = _ask_setting(console, config, "symbol", "Symbol", str)
+    source = _choose(console, "Bars", list(_SOURCES.values()), default=_default_source(config))
+    config = config.with_overrides(bars_source="auto", bars_path=None)
+    chosen = list(_SOURCES)[source - 1]
+    if chosen == "alpaca" and alpaca_credentials() is None:
+        raise CredentialsError(
+            "there are no keys for Alpaca; they belong in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file; "
+            "set them and start again, or choose 2 or 3."
+        )
+    config = _ask_file(console, config) if chosen == "file" else config.with_overrides(bars_source=chosen)
+    span = _ask_span(console, config, whole=chosen == "file")
+    with console.status("Getting bars"):
+        bars = DataHandler.from_config(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
+    return config, bars
+
+
+def _default_source(config: TrainingConfig) -> int:
+    if config.bars_source == "auto" and config.bars_path is None:
+        return list(_SOURCES).index("simulator" if alpaca_credentials() is None else "alpaca") + 1
+    return list(_SOURCES).index(config.effective_source) + 1
+
+
+def _ask_file(console: Console, config: TrainingConfig) -> TrainingConfig:
+    path = _ask(console, "File of bars", _existing_file, config.bars_path)
+    zone = _ask(console, "Time zone of its stamps, as America/New_York", str, config.bars_timezone or _ZONE_IN_FILE)
+    overrides = {"bars_source": "file", "bars_path": path, "bars_timezone": None if zone == _ZONE_IN_FILE else zone}
+    return config.with_overrides(**overrides)
+
+
+def _ask_span(console: Console, config: TrainingConfig, *, whole: bool) -> Span:
+    if whole:
+        first = _ask(console, "First day, YYYY-MM-DD", _day_or_all, _WHOLE_FILE)
+        last = _ask(console, "Last day, YYYY-MM-DD", lambda text: _not_before(first, _day_or_all(text)), _WHOLE_FILE)
+        return first, last
+    first = _ask(console, "First day, YYYY-MM-DD", _day, str(config.start_date))
+    latest = max(_day(str(config.end_date)), first)
+    last = _ask(console, "Last day, YYYY-MM-DD", lambda text: _not_before(first, _day(text)), str(latest))
+    return first, last
+
+
+def _set_up_forecaster(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
+    store = ModelStore(config.model_save_path)
+    newest = store.serving() or f"none saved yet, so {FALLBACK.upper()}"
+    options = (f"Newest model ({newest})", "Choose a model", "No model (EWMA)", "Train new model locally")
+    choice = _choose(console, "Volatility forecasts", options, default=1)
+    if choice == 3:
+        return VolatilityForecaster(FALLBACK, config)
+    with console.status("Loading TensorFlow"):
+        load_tensorflow_quietly()
+    if choice == 4:
+        return _train(console, config, bars)
+    return VolatilityForecaster(None, config) if choice == 1 else _choose_model(console, config, store)
+
+
+def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -> VolatilityForecaster:
+    saved = store.list()
+    table = Table(title="Saved models, the newest first", title_justify="left")
+    for heading in ("", "version", "symbol", "trained through", "QLIKE to log-HAR"):
+        table.add_column(heading, no_wrap=heading == "version")
+    for number, manifest in enumerate(saved, start=1):
+        ratio = _network_figure(manifest, "qlike_ratio")
+        through = str(manifest.get("trained_through") or "unknown")[:10]
+        shown = "-" if ratio is None else f"{ratio:.3f}"
+        table.add_row(str(number), manifest["name"], str(manifest.get("symbol") or "-"), through, shown)
+    if saved:
+        console.print(table)
+    question = "Its number, its name, or the path of a model or of a Colab pair's .h5"
+
+    def load(answer: str) -> VolatilityForecaster:
+        numbered = answer.isdecimal() and 1 <= int(answer) <= len(saved)
+        return VolatilityForecaster(saved[int(answer) - 1]["name"] if numbered else answer, config)
+
+    return _ask(console, question, load, "1" if saved else FALLBACK)
+
+
+def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
+    """A forecaster that trains in this process; what served in it before goes on serving where training fails."""
+    for key, question in _PARAMETERS.items():
+        config = _ask_setting(console, config, key, question, type(getattr(config, key)))
+    forecaster = _serving_forecaster(console, config)
+    before = forecaster.model_info()
+    try:
+        result = forecaster.train_locally(bars=bars, progress=progress_for(console, quiet=False))
+    except VolatilityError as error:
+        _say(console, f"There is no new model: {error}")
+        _say(console, f"{before['version']} goes on serving.", "bold")
+        return forecaster
+    after = forecaster.model_info()
+    console.print(figures_table(before, after))
+    _say(console, result.evaluation.verdict)
+    _say(console, f"{after['version']} serves from now on, in place of {before['version']}.", "bold")
+    _say(console, f"Saved in {after['path']}")
+    return forecaster
+
+
+def _serving_forecaster(console: Console, config: TrainingConfig) -> VolatilityForecaster:
+    try:
+        return VolatilityForecaster(None, config)
+    except VolatilityError as error:
+        _say(console, f"{error} Until the new model is trained, {FALLBACK} serves.")
+        return VolatilityForecaster(FALLBACK, config)
+
+
+def _trade(console: Console, forecaster: VolatilityForecaster, bars: pd.DataFrame, pictures: Path) -> None:
+    version = forecaster.model_info()["version"]
+    with console.status(f"Backtesting with {version}"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ModelMismatchWarning)
+        forecasts = forecaster.forecast_series(bars)
+        backtest = volatility_target_backtest(bars, forecasts)
+        ahead = forecaster.forecast(bars)
+    for warning in dict.fromkeys(str(warning.message) for warning in caught):
+        _say(console, warning, "yellow")
+    console.print()
+    console.print(statistics_table(backtest, version))
+    for line in describe_backtest(backtest):
+        _say(console, line)
+    _say(console, describe_forecast(ahead, simulated=backtest.simulated), "bold")
+    try:
+        _say(console, f"Picture: {save_picture(backtest, version, pictures)}")
+    except OSError as error:
+        reason = f"The picture could not be saved in {pictures} ({error.strerror})"
+        _say(console, f"{reason}; name another place by --pictures.")
+
+
+def _describe_bars(bars: pd.DataFrame) -> str:
+    about = bars.attrs
+    first, last = (moment.tz_convert(EXCHANGE_TIMEZONE) for moment in (bars.index[0], bars.index[-1]))
+    simulated = "SIMULATED " if about.get("simulated") else ""
+    return (
+        f"{about.get('symbol')}: {len(bars):,} {simulated}bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} "
+        f"({about.get('source')})."
+    )
+
+
+def _network_figure(manifest: dict[str, Any], name: str) -> float | None:
+    metrics = (manifest.get("evaluation") or {}).get("metrics", {})
+    figure = metrics.get("network", {}).get(name)
+    return None if figure is None else float(figure)
+
+
+def _again_until_done(console: Console, step: Callable[[], Answer]) -> Answer:
+    while True:
+        try:
+            return step()
+        except VolatilityError as error:
+            _say(console, str(error), "red")
+
+
+def _ask(console: Console, question: str, parse: Callable[[str], Answer], default: str | None = None) -> Answer:
+    prompt = f"{question}: " if default is None else f"{question} [{default}]: "
+    while True:
+        answer = console.input(Text(prompt)).strip() or default or ""
+        try:
+            return parse(answer)
+        except (ValueError, VolatilityError) as error:
+            _say(console, str(error), "red")
+
+
+def _ask_setting(
+    console: Console, config: TrainingConfig, key: str, question: str, kind: Callable[[str], Any]
+) -> TrainingConfig:
+    default = getattr(config, key)
+
+    def with_answer(answer: str) -> TrainingConfig:
+        try:
+            value = kind(answer)
+        except ValueError:
+            raise ConfigError(f"{key} is {answer!r}; the rule is a number, as {default}; type one.") from None
+        return config.with_overrides(**{key: value})
+
+    return _ask(console, question, with_answer, str(default))
+
+
+def _choose(console: Console, title: str, options: Sequence[str], *, default: int) -> int:
+    _say(console, "")
+    _say(console, title, "bold")
+    for number, option in enumerate(options, start=1):
+        _say(console, f"  {number}. {option}")
+
+    def number_of(answer: str) -> int:
+        if answer.isdecimal() and 1 <= int(answer) <= len(options):
+            return int(answer)
+        raise ConfigError(f"{answer!r} is no choice; the rule is a number from 1 to {len(options)}; type one of them.")
+
+    return _ask(console, "Number", number_of, str(default))
+
+
+def _existing_file(answer: str) -> str:
+    if not Path(answer).expanduser().is_file():
+        raise ConfigError(f"there is no file {answer!r}; the rule is a CSV or Parquet file of bars; give its path.")
+    return str(Path(answer).expanduser())
+
+
+def _day(answer: str) -> date:
+    try:
+        return date.fromisoformat(answer)
+    except ValueError:
+        raise ConfigError(f"{answer!r} is no day; the rule is YYYY-MM-DD, as 2024-01-31; type one.") from None
+
+
+def _day_or_all(answer: str) -> date | None:
+    return None if answer == _WHOLE_FILE else _day(answer)
+
+
+def _not_before(first: date | None, last: date | None) -> Any:
+    if first is not None and last is not None and last < first:
+        raise ConfigError(f"{last} is before {first}; the rule is a last day on or after the first; type a later one.")
+    return last
+
+
+def _say(console: Console, sentence: str, style: str | None = None) -> None:
+    console.print(sentence, style=style, markup=False, highlight=False)
