@@ -72,12 +72,14 @@ def fetch_alpaca_bars(
     except Exception as error:
         # From None: the chain could show the request's headers, and with them the keys.
         raise DataSourceError(
-            f"Alpaca could not be reached ({type(error).__name__}); a connection is needed; try again, or give --bars FILE."
+            f"Alpaca could not be reached ({type(error).__name__}); a connection is needed; try again, or give "
+            "--bars FILE."
         ) from None
     frame: pd.DataFrame = answer.df
     if frame.empty:
         raise NotEnoughDataError(
-            f"Alpaca has no bars of {symbol} from {start:%Y-%m-%d} to {end - timedelta(seconds=1):%Y-%m-%d} in its {feed} "
+            f"Alpaca has no bars of {symbol} from {start:%Y-%m-%d} to {end - timedelta(seconds=1):%Y-%m-%d} in "
+            f"its {feed} "
             "feed; symbol and dates must be ones it covers (from 2016 on); check both."
         )
     bars = frame.xs(symbol, level="symbol")[["open", "high", "low", "close", "volume"]].astype(float)
@@ -118,7 +120,11 @@ def _translated(error: Any, symbol: str) -> DataSourceError:
             "APCA_API_SECRET_KEY, or set feed to 'iex'."
         )
     if status in (400, 404, 422):
-        return DataSourceError(f"Alpaca does not accept the request for {symbol} (status {status}); check symbol and dates.")
+        return DataSourceError(
+            f"Alpaca does not accept the request for {symbol} (status {status}); check symbol and dates."
+        )
     if status == 429:
-        return DataSourceError("Alpaca limits the number of requests and this one was too many; wait a minute and try again.")
+        return DataSourceError(
+            "Alpaca limits the number of requests and this one was too many; wait a minute and try again."
+        )
     return DataSourceError(f"Alpaca failed to answer (status {status}); try again later, or give --bars FILE.")

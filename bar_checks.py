@@ -31,7 +31,9 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
         raise NotEnoughDataError(f"{name} are empty; at least one bar is needed; check symbol, dates and file.")
     if "close" not in bars.columns:
         found = ", ".join(map(str, bars.columns)) or "none"
-        raise BarsError(f"{name} have no 'close' among their columns ({found}); it is needed; rename the column of prices.")
+        raise BarsError(
+            f"{name} have no 'close' among their columns ({found}); it is needed; rename the column of prices."
+        )
     _check_index(bars.index, name)
     for column in bars.columns.intersection(_PRICES):
         _check_prices(bars[column], name)
@@ -51,7 +53,9 @@ def _check_index(index: pd.Index, name: str) -> None:
         )
     stamps = index.asi8
     if index.hasnans:
-        raise BarsError(f"{name} have {int(index.isna().sum())} missing time stamps; each bar needs one; drop those rows.")
+        raise BarsError(
+            f"{name} have {int(index.isna().sum())} missing time stamps; each bar needs one; drop those rows."
+        )
     steps = np.diff(stamps)
     if (steps < 0).any():
         first = int(np.argmax(steps < 0)) + 1
@@ -62,7 +66,8 @@ def _check_index(index: pd.Index, name: str) -> None:
     if (steps == 0).any():
         first = int(np.argmax(steps == 0)) + 1
         raise BarsError(
-            f"{name} have {int((steps == 0).sum())} duplicated time stamps (the first is {index[first]}); each may occur "
+            f"{name} have {int((steps == 0).sum())} duplicated time stamps (the first is {index[first]}); each "
+            "may occur "
             "once; drop them with bars[~bars.index.duplicated()]."
         )
 

@@ -37,13 +37,16 @@ def read_bars_file(path: str | Path, symbol: str | None = None, timezone: str | 
     """
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
-        raise BarsError(f"{path} is no file of bars; it must end in {', '.join(_SUFFIXES)}; convert it to one of these.")
+        raise BarsError(
+            f"{path} is no file of bars; it must end in {', '.join(_SUFFIXES)}; convert it to one of these."
+        )
     frame = _read_table(path)
     frame.columns = [str(column).strip().lower() for column in frame.columns]
     frame = _one_symbol(_stamped(frame, path), symbol, path)
     if not isinstance(frame.index, pd.DatetimeIndex):
         raise BarsError(
-            f"{path} has no time stamps that can be read (found {frame.index.dtype}); bars need the start of each as an "
+            f"{path} has no time stamps that can be read (found {frame.index.dtype}); bars need the start of each "
+            "as an "
             f"index or in a column named {', '.join(_STAMP_COLUMNS)}; rename the column."
         )
     if frame.index.tz is None and timezone is not None:
@@ -60,7 +63,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise NotEnoughDataError(f"{path} is empty; at least one bar is needed; check how it was written.") from None
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BarsError(f"{path} cannot be read as a table ({reason}); it must be a whole CSV or Parquet file.") from error
+        raise BarsError(
+            f"{path} cannot be read as a table ({reason}); it must be a whole CSV or Parquet file."
+        ) from error
     if frame.empty:
         raise NotEnoughDataError(f"{path} holds no bars; at least one is needed; check how it was written.")
     return frame
@@ -105,7 +110,8 @@ def _one_symbol(frame: pd.DataFrame, symbol: str | None, path: Path) -> pd.DataF
     wanted = present[0] if symbol is None and len(present) == 1 else symbol
     if wanted not in present:
         raise BarsError(
-            f"{path} holds {', '.join(present[:10])} and {wanted or 'no symbol'} was asked for; it must be in the file; "
+            f"{path} holds {', '.join(present[:10])} and {wanted or 'no symbol'} was asked for; it must be in the "
+            "file; "
             "name one that is there with --symbol."
         )
     return frame[frame["symbol"].astype(str) == wanted].drop(columns="symbol")

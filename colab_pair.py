@@ -1,5 +1,6 @@
 """The pair of files that the Colab notebook leaves: a network as ``.h5`` and a scaler as ``.pkl``."""
 
+import importlib
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,9 @@ def read_colab_pair(network_path: Path, scaler_path: Path | None = None) -> tupl
     """
     network_path = Path(network_path)
     if not network_path.is_file():
-        raise ModelNotFoundError(f"there is no file {network_path}; a Colab pair is a .h5 and a .pkl; give the .h5's path.")
+        raise ModelNotFoundError(
+            f"there is no file {network_path}; a Colab pair is a .h5 and a .pkl; give the .h5's path."
+        )
     scaler = _read_scaler(scaler_path or _scaler_beside(network_path))
     return load_network(network_path), scaler
 
@@ -94,7 +97,7 @@ class _ScalerUnpickler(pickle.Unpickler):
         if (module, name) == ("sklearn.preprocessing._data", "MinMaxScaler"):
             return _PickledScaler
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
-            return getattr(np._core.multiarray, name)
+            return getattr(importlib.import_module("numpy._core.multiarray"), name)
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         raise UnsafeModelError(
@@ -116,7 +119,8 @@ def _read_scaler(path: Path) -> RangeScaler:
         raise
     except Exception as error:
         raise CorruptModelError(
-            f"{path.name} cannot be read as a scaler ({type(error).__name__}); the rule is a pickled MinMaxScaler of one "
+            f"{path.name} cannot be read as a scaler ({type(error).__name__}); the rule is a pickled MinMaxScaler "
+            "of one "
             "feature with range (0, 1); get the file from the notebook again."
         ) from error
 

@@ -85,7 +85,9 @@ def load_config_file(path: str | Path) -> dict[str, Any]:
     except Exception as error:
         raise ConfigError(f"{path} cannot be read ({type(error).__name__}: {error}); mend it there.") from error
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"{path} holds a {type(settings).__name__}; it must hold settings by name, such as symbol: SPY.")
+        raise ConfigError(
+            f"{path} holds a {type(settings).__name__}; it must hold settings by name, such as symbol: SPY."
+        )
     return dict(settings)
 
 

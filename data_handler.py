@@ -97,8 +97,8 @@ class DataHandler:
 
         Returns
         -------
-        DataFrame indexed by ``timestamp`` (tz-aware, start of the bar), columns open, high, low, close, volume as far as
-        the source has them. ``attrs`` tells ``symbol``, ``source``, ``simulated`` and ``detail``.
+        DataFrame indexed by ``timestamp`` (tz-aware, start of the bar), columns open, high, low, close, volume as
+        far as the source has them. ``attrs`` tells ``symbol``, ``source``, ``simulated`` and ``detail``.
 
         Raises
         ------
@@ -145,7 +145,8 @@ class DataHandler:
             bars = bars[bars.index < _new_york_midnight(end_date) + pd.Timedelta(days=1)]
         if bars.empty:
             raise NotEnoughDataError(
-                f"{path} has bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'its start'} to "
+                f"{path} has bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from "
+                f"{start_date or 'its start'} to "
                 f"{end_date or 'its end'}; the dates must overlap; change or leave out --start-date and --end-date."
             )
         bars.attrs = {"symbol": symbol, "source": "file", "simulated": False, "detail": os.path.basename(path)}

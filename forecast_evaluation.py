@@ -114,7 +114,9 @@ class Evaluation:
             return "No network was judged."
         own = self.metrics["network"]
         if not math.isfinite(own.get("qlike_ratio", math.nan)):
-            return "Too little history for the log-HAR, so nothing can be said about whether the network is worth using."
+            return (
+                "Too little history for the log-HAR, so nothing can be said about whether the network is worth using."
+            )
         percent = 100 * abs(own["qlike_ratio"] - 1)
         sure = own["p_value"] < 0.05
         if own["qlike_ratio"] <= 1:
@@ -171,7 +173,9 @@ def evaluate_forecasts(realized: pd.Series, forecasts: Mapping[str, npt.ArrayLik
     return Evaluation(metrics, judged.index[0], judged.index[-1], len(judged), int((~moved).sum()))
 
 
-def compare_with_baselines(rv: pd.Series, positions: npt.NDArray[np.int64], network: Baseline | None = None) -> Evaluation:
+def compare_with_baselines(
+    rv: pd.Series, positions: npt.NDArray[np.int64], network: Baseline | None = None
+) -> Evaluation:
     """Judge a network beside the baselines on the buckets at `positions` of `rv`, each forecast from all before it.
 
     Buckets in which next to nothing moved (nights, under the `colab` preset) are neither forecast by the baselines nor

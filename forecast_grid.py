@@ -43,7 +43,9 @@ class ForecastGrid:
 
     def where(self, rows: npt.NDArray[np.bool_]) -> "ForecastGrid":
         """Only the rows that are true in `rows`."""
-        return ForecastGrid(self.rv, self.labels[rows], self.asof[rows], self.minutes[rows], self.known[rows], self.moment)
+        return ForecastGrid(
+            self.rv, self.labels[rows], self.asof[rows], self.minutes[rows], self.known[rows], self.moment
+        )
 
 
 def forecast_grid(

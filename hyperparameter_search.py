@@ -133,7 +133,7 @@ def _make_tuner(
     import keras
     import keras_tuner
 
-    class SeededNetwork(keras_tuner.HyperModel):
+    class SeededNetwork(keras_tuner.HyperModel):  # type: ignore[misc]
         """Builds and fits the network of a trial, the random state set by the trial's number."""
 
         trial_seed = config.seed

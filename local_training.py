@@ -144,7 +144,6 @@ class LocalLSTMTrainer:
         self.model: keras.Model | None = None
         self.history: dict[str, list[float]] = {}
         self.search_result: SearchResult | None = None
-        self.evaluation: Evaluation | None = None
 
     def prepare_data(
         self,
@@ -226,18 +225,21 @@ class LocalLSTMTrainer:
 
     def save_model(self, name: str | None = None) -> ModelBundle:
         """Evaluate the trained network on the test part and save it, with all that explains it, in the store."""
+        return self._evaluate_and_save(name)[0]
+
+    def _evaluate_and_save(self, name: str | None = None) -> tuple[ModelBundle, Evaluation]:
         data, bundle = self._prepared_data(), self._bundle()
-        self.evaluation = self.evaluate_model()
+        evaluation = self.evaluate_model()
         manifest = {
             **bundle.manifest,
-            "evaluation": self.evaluation.to_dict(),
+            "evaluation": evaluation.to_dict(),
             "interval_factors": _interval_factors(bundle, data),
         }
         store = ModelStore(self.config.model_save_path)
-        attachments = training_artifacts(bundle, data, self.evaluation, self.history, self.search_result, self.config)
+        attachments = training_artifacts(bundle, data, evaluation, self.history, self.search_result, self.config)
         saved = store.save(replace(bundle, name=name or bundle.name, manifest=manifest), attachments)
         store.promote(saved.name, "newest training")
-        return saved
+        return saved, evaluation
 
     def run_training_pipeline(
         self,
@@ -262,11 +264,9 @@ class LocalLSTMTrainer:
             else:
                 self.build_model(self.search_result.best_hyperparameters)
                 self.train_model(*train, *validation)
-            saved = self.save_model()
+            saved, evaluation = self._evaluate_and_save()
         discard_search(search_directory(self.config, train, validation))
-        return TrainingResult(
-            saved, self.evaluation, self.search_result, data, self.history, time.monotonic() - began
-        )
+        return TrainingResult(saved, evaluation, self.search_result, data, self.history, time.monotonic() - began)
 
     def _bundle(self) -> ModelBundle:
         data, network = self._prepared_data(), self._built_model()

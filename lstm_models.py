@@ -1,4 +1,4 @@
-"""The networks that the product trains, and the space their hyperparameters are searched in. TensorFlow loads on use."""
+"""The networks that the product trains, and the space of their hyperparameters. TensorFlow loads on use."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -72,7 +72,7 @@ def simulate_bars(
         },
         index=pd.DatetimeIndex(opens.iloc[day].array + pd.to_timedelta(minute, unit="m"), name="timestamp"),
     )
-    frame = frame.round({column: 2 for column in ("open", "high", "low", "close")})
+    frame = frame.round(dict.fromkeys(("open", "high", "low", "close"), 2))
     frame = frame[random.random(len(frame)) >= _MISSING]
     if minutes > 1:
         frame = _longer_bars(frame, minutes)
@@ -81,7 +81,10 @@ def simulate_bars(
 
 
 def _minute_volatility(
-    random: np.random.Generator, day: npt.NDArray[np.int64], minute: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    random: np.random.Generator,
+    day: npt.NDArray[np.int64],
+    minute: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
 ) -> FloatArray:
     slow = _autoregression(random, len(lengths), 0.985, _SLOW_SPREAD)[day]
     step = minute // _FAST_STEP_MINUTES
@@ -97,7 +100,7 @@ def _autoregression(random: np.random.Generator, count: int, persistence: float,
     """A stationary first-order autoregression with standard deviation `spread`."""
     shocks = spread * np.sqrt(1 - persistence**2) * random.standard_normal(count)
     shocks[0] = spread * random.standard_normal()
-    values = np.empty_like(shocks)
+    values: FloatArray = np.empty_like(shocks)
     value = 0.0
     for i, shock in enumerate(shocks):
         value = persistence * value + shock

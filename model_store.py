@@ -98,7 +98,9 @@ class ModelBundle:
         low, high = self.manifest.get("interval_factors") or (np.nan, np.nan)
         return float(low), float(high)
 
-    def forecast(self, rv: pd.Series, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def forecast(
+        self, rv: pd.Series, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
         """Hourly volatility, shape (len(targets),), of the buckets `targets`, each from the last `memory` known values.
 
         `known[i]`, at least `memory`, is how many leading buckets of `rv` the forecast for ``targets[i]`` may use: the
@@ -142,7 +144,9 @@ class ModelStore:
         """
         final = self.path / bundle.name
         if final.exists():
-            raise ConfigError(f"a model named {bundle.name} is already saved; models never change; choose another name.")
+            raise ConfigError(
+                f"a model named {bundle.name} is already saved; models never change; choose another name."
+            )
         self._clear_abandoned()
         partial = self.path / f"{_PARTIAL}{bundle.name}-{uuid.uuid4().hex[:8]}"
         partial.mkdir(parents=True)
@@ -191,7 +195,9 @@ class ModelStore:
         found = {file.name for file in directory.iterdir()} - {MANIFEST}
         for name in sorted(found ^ set(manifest["files"])):
             state = "is not in its manifest" if name in found else "is missing"
-            raise CorruptModelError(f"{name} in {directory} {state}; a saved model never changes; train or copy it anew.")
+            raise CorruptModelError(
+                f"{name} in {directory} {state}; a saved model never changes; train or copy it anew."
+            )
         for name, entry in manifest["files"].items():
             if _sha256(directory / name) != entry["sha256"]:
                 raise CorruptModelError(
@@ -242,14 +248,21 @@ class ModelStore:
         return history[-2]["name"]
 
     def import_colab(
-        self, network_path: str | os.PathLike[str], scaler_path: str | os.PathLike[str] | None = None, name: str | None = None
+        self,
+        network_path: str | os.PathLike[str],
+        scaler_path: str | os.PathLike[str] | None = None,
+        name: str | None = None,
     ) -> ModelBundle:
         """Save a Colab pair (see `colab_pair.read_colab_pair`) as a model of this store."""
         bundle = colab_bundle(Path(network_path), None if scaler_path is None else Path(scaler_path))
-        return self.save(ModelBundle(name or bundle.name, bundle.network, bundle.scaler, bundle.config, bundle.manifest))
+        return self.save(
+            ModelBundle(name or bundle.name, bundle.network, bundle.scaler, bundle.config, bundle.manifest)
+        )
 
-    def export_colab(self, name_or_path: str | os.PathLike[str], directory: str | os.PathLike[str]) -> tuple[Path, Path]:
-        """Write a model that was trained with the `colab` preset as the notebook's pair of files; returns their paths."""
+    def export_colab(
+        self, name_or_path: str | os.PathLike[str], directory: str | os.PathLike[str]
+    ) -> tuple[Path, Path]:
+        """Write a model trained with the `colab` preset as the notebook's pair of files; returns their paths."""
         bundle = self.load(name_or_path)
         return write_colab_pair(bundle.network, bundle.scaler, Path(directory))
 
@@ -259,7 +272,8 @@ class ModelStore:
                 return directory
         saved = ", ".join(manifest["name"] for manifest in self.list()[:5]) or "no model"
         raise ModelNotFoundError(
-            f"there is no model {os.fspath(name_or_path)!r}; {self.path} holds {saved}; give one of these or a model's path."
+            f"there is no model {os.fspath(name_or_path)!r}; {self.path} holds {saved}; give one of these or a "
+            "model's path."
         )
 
     def _clear_abandoned(self) -> None:
@@ -297,9 +311,7 @@ def package_versions() -> dict[str, str]:
 
 
 def _whole_manifest(bundle: ModelBundle, directory: Path) -> dict[str, Any]:
-    files = {
-        file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in sorted(directory.iterdir())
-    }
+    files = {file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in sorted(directory.iterdir())}
     return {
         "schema_version": SCHEMA_VERSION,
         "name": bundle.name,
@@ -316,10 +328,13 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelNotFoundError(f"there is no {MANIFEST} in {directory}; a saved model has one.") from None
     except (OSError, ValueError) as error:
-        raise CorruptModelError(f"{MANIFEST} in {directory} cannot be read ({type(error).__name__}); train anew.") from error
+        raise CorruptModelError(
+            f"{MANIFEST} in {directory} cannot be read ({type(error).__name__}); train anew."
+        ) from error
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise CorruptModelError(
-            f"{directory} has manifest version {manifest.get('schema_version')!r}; this release reads {SCHEMA_VERSION}; "
+            f"{directory} has manifest version {manifest.get('schema_version')!r}; this release reads "
+            f"{SCHEMA_VERSION}; "
             "update the library or train anew."
         )
     return manifest

@@ -78,7 +78,9 @@ def _description(path: Path) -> dict[str, Any]:
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
-                raise UnsafeModelError(f"{path.name} has a description of over 1 MB; no network of ours has; train anew.")
+                raise UnsafeModelError(
+                    f"{path.name} has a description of over 1 MB; no network of ours has; train anew."
+                )
             return dict(json.loads(archive.read("config.json")))
     import h5py
 
@@ -91,7 +93,8 @@ def _refuse_foreign_layers(description: dict[str, Any], path: Path) -> None:
     foreign = {layer["class_name"] for layer in layers} - _ALLOWED_LAYERS
     if foreign:
         raise UnsafeModelError(
-            f"{path.name} has layers of the kind {', '.join(sorted(foreign))}; only {', '.join(sorted(_ALLOWED_LAYERS))} "
+            f"{path.name} has layers of the kind {', '.join(sorted(foreign))}; only "
+            f"{', '.join(sorted(_ALLOWED_LAYERS))} "
             "are accepted, since others can run code; train the model anew."
         )
 

@@ -84,7 +84,9 @@ def get_hourly_rv(
     return _session_hourly_rv(bars, min_bucket_coverage, calendar).tz_convert(tz)
 
 
-def annualize(volatility: float | pd.Series, minutes: float | pd.Series, preset: Preset = "session") -> float | pd.Series:
+def annualize(
+    volatility: float | pd.Series, minutes: float | pd.Series, preset: Preset = "session"
+) -> float | pd.Series:
     """Annualized volatility (decimal; 0.25 is 25 %) of a `volatility` that accrued over `minutes`.
 
     Variance per minute times the minutes of a year in which variance accrues, `MINUTES_PER_YEAR`.
@@ -126,9 +128,13 @@ def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
 
 def _colab_hourly_rv(bars: pd.DataFrame, price_col: str, tz: str) -> pd.Series:
     if price_col not in bars.columns:
-        raise BarsError(f"the bars have no column {price_col!r} but {', '.join(map(str, bars.columns))}; name one of them.")
+        raise BarsError(
+            f"the bars have no column {price_col!r} but {', '.join(map(str, bars.columns))}; name one of them."
+        )
     if len(bars) < 2:
-        raise NotEnoughDataError(f"found {len(bars)} bars; the rule is two at least, for one return; give a longer span.")
+        raise NotEnoughDataError(
+            f"found {len(bars)} bars; the rule is two at least, for one return; give a longer span."
+        )
     prices = bars[price_col].tz_convert(tz).sort_index()
     squared_returns = prices.pct_change(fill_method=None).dropna() ** 2
     rv = squared_returns.resample("1h", closed="right", label="right").sum() ** 0.5
@@ -181,4 +187,5 @@ def _log_returns(bars: pd.DataFrame, opens_session: np.ndarray) -> tuple[np.ndar
 
 
 def _microseconds(index: pd.DatetimeIndex) -> np.ndarray:
-    return index.as_unit("us").asi8
+    stamps: np.ndarray = index.as_unit("us").asi8
+    return stamps

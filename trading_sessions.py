@@ -63,7 +63,8 @@ def _whole_bucket_grid(calendar: str) -> pd.DataFrame:
 
 
 def _whole_minutes(moments: pd.Series) -> np.ndarray:
-    return moments.dt.tz_convert(None).to_numpy("datetime64[m]").astype(np.int64)
+    minutes: np.ndarray = moments.dt.tz_convert(None).to_numpy("datetime64[m]").astype(np.int64)
+    return minutes
 
 
 def _from_minutes(minutes: np.ndarray) -> pd.DatetimeIndex:

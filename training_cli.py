@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from errors import ConfigError, VolatilityError
 from config_sources import ResolvedConfig, resolve_config
+from errors import ConfigError, VolatilityError
 
 __all__ = ["__version__", "main"]
 
@@ -127,7 +127,10 @@ def _add_search_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same model (default: 42)")
     resume = group.add_mutually_exclusive_group()
     resume.add_argument(
-        "--resume", action="store_true", default=None, help="go on with an interrupted search of the same kind (default)"
+        "--resume",
+        action="store_true",
+        default=None,
+        help="go on with an interrupted search of the same kind (default)",
     )
     resume.add_argument("--fresh", dest="resume", action="store_false", help="forget an interrupted search")
 
@@ -136,4 +139,6 @@ def _add_output_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--output", metavar="DIR", help="where models go (default: volatility_models/)")
     group.add_argument("--quiet", action="store_true", help="no progress and no summary, only the model's path")
     group.add_argument("--json", action="store_true", help="the result as JSON on standard output")
-    group.add_argument("--show-config", action="store_true", help="print every setting and where it comes from, and stop")
+    group.add_argument(
+        "--show-config", action="store_true", help="print every setting and where it comes from, and stop"
+    )

@@ -162,7 +162,7 @@ class TrainingConfig(BaseModel):
         """
         if isinstance(settings, cls):
             return settings
-        given = dict(settings or {})  # type: ignore[arg-type]
+        given = dict(settings or {})
         problems = [_unknown_key(key) for key in given if key not in cls.model_fields]
         known = {key: value for key, value in given.items() if key in cls.model_fields}
         try:
@@ -278,7 +278,8 @@ def _contradictions(config: TrainingConfig) -> list[str]:
             problems.append(f"{name} is ({low}, {high}); both must lie between {lowest} and {highest}")
     if config.validation_split + config.test_split >= 0.9:
         problems.append(
-            f"validation_split {config.validation_split} and test_split {config.test_split} leave too little to train on; "
+            f"validation_split {config.validation_split} and test_split {config.test_split} leave too little to "
+            "train on; "
             "their sum must be under 0.9"
         )
     if config.bars_source == "file" and config.bars_path is None:

@@ -12,10 +12,9 @@ from rich.text import Text
 
 from forecast_evaluation import Evaluation
 from model_store import ModelBundle
-from realized_volatility import annualize
+from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TrainingConfig
 from training_data import TrainingData
-from trading_sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,12 +55,13 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
     return (
         f"{about['symbol']}: {about['bars']:,} {simulated}bars of {about['bar_minutes']:g} min from "
         f"{_day(about['first_bar'])} to {_day(about['last_bar'])} ({about['source']['name']}), preset {config.preset}: "
-        f"{about['hourly_values']:,} hourly values; {train:,} windows to train, {validation:,} to validate, {test:,} to test."
+        f"{about['hourly_values']:,} hourly values; {train:,} windows to train, {validation:,} to validate, "
+        f"{test:,} to test."
     )
 
 
 def summary(result: "TrainingResult") -> RenderableType:
-    """What a training says at its end: what was trained on what, the figures beside the baselines, and what to type next."""
+    """What a training says at its end: what was trained on what, figures beside the baselines, what to type next."""
     bundle, evaluation, config = result.bundle, result.evaluation, result.bundle.config
     table = Table()
     table.add_column("forecast")
@@ -73,7 +73,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         errors = (f"{100 * row['mse'] ** 0.5:.4f} %", f"{100 * row['mae']:.4f} %", f"{row['r2']:.3f}")
         table.add_row(str(name), f"{row['qlike']:.4f}", ratio, *errors, style=style)
     best = ", ".join(f"{name} {_short(value)}" for name, value in result.search.best_hyperparameters.items())
-    lines = [
+    lines: list[RenderableType] = [
         describe_data(result.data, config),
         f"{len(result.search.trials)} trials in {_duration(result.seconds)}; best: {best}.",
         "",
@@ -85,7 +85,9 @@ def summary(result: "TrainingResult") -> RenderableType:
         f"Use it     VolatilityForecaster({bundle.name!r}), or python main.py",
     ]
     if bundle.simulated:
-        lines.insert(0, Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold"))
+        lines.insert(
+            0, Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
+        )
     return Group(*lines)
 
 
@@ -122,6 +124,8 @@ def _forecasts_figure(bundle: ModelBundle, data: TrainingData) -> "Figure":
 
 
 def _losses_figure(history: dict[str, list[float]], data: TrainingData) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(6)
     axes = figure.add_subplot()
     epochs = np.arange(1, len(history["loss"]) + 1)
@@ -130,7 +134,7 @@ def _losses_figure(history: dict[str, list[float]], data: TrainingData) -> "Figu
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error, scaled")
     axes.set_title(f"{_simulated(data)}{data.provenance['symbol']}: losses of the network that was kept")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
 

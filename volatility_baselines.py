@@ -13,7 +13,7 @@ import pandas as pd
 
 from errors import NotEnoughDataError
 from trading_sessions import EXCHANGE_TIMEZONE
-from volatility_features import RV_FLOOR, hour_of_day_profile, har_terms, session_hours
+from volatility_features import RV_FLOOR, har_terms, hour_of_day_profile, session_hours
 
 __all__ = ["BASELINES", "HAR_LAGS", "diurnal_ewma", "diurnal_log_har", "persistence"]
 
@@ -42,7 +42,9 @@ def diurnal_ewma(rv: pd.Series, targets: pd.DatetimeIndex, known: IntArray, deca
     variance = np.maximum(rv.to_numpy(dtype=float), RV_FLOOR) ** 2
     hours = session_hours(rv.index)
     profile = _expanding_hourly_mean(variance, hours)
-    level = pd.Series(variance / profile[np.arange(len(rv)), hours]).ewm(alpha=1 - decay, adjust=False).mean().to_numpy()
+    level = (
+        pd.Series(variance / profile[np.arange(len(rv)), hours]).ewm(alpha=1 - decay, adjust=False).mean().to_numpy()
+    )
     return np.asarray(np.sqrt(level[known - 1] * profile[known - 1, session_hours(targets)]))
 
 

@@ -1,6 +1,6 @@
 """What a forecaster is fed: scalers, the hour-of-day profile, HAR terms, windows, and splits in time order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,9 +17,9 @@ __all__ = [
     "RangeScaler",
     "Scaler",
     "TimeSplit",
+    "har_terms",
     "hour_of_day_profile",
     "make_scaler",
-    "har_terms",
     "prepare_lstm_sequences",
     "scaler_from_dict",
     "session_hours",
@@ -150,7 +150,7 @@ class DiurnalLogScaler:
         return np.asarray(by_hour[session_hours(labels)], dtype=float)
 
 
-_SCALERS = {"minmax": RangeScaler, "diurnal_log": DiurnalLogScaler}
+_SCALERS: dict[str, Callable[[], Scaler]] = {"minmax": RangeScaler, "diurnal_log": DiurnalLogScaler}
 
 
 def make_scaler(kind: str) -> Scaler:
@@ -172,7 +172,8 @@ def scaler_from_dict(numbers: Mapping[str, Any]) -> Scaler:
 
 def session_hours(labels: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
     """New York clock hour of each bucket label: 10 for the first bucket of a session, 16 for the last."""
-    return labels.tz_convert(EXCHANGE_TIMEZONE).hour.to_numpy(dtype=np.int64)
+    hours: npt.NDArray[np.int64] = labels.tz_convert(EXCHANGE_TIMEZONE).hour.to_numpy(dtype=np.int64)
+    return hours
 
 
 def hour_of_day_profile(rv: pd.Series) -> dict[int, float]:
@@ -246,15 +247,18 @@ class TimeSplit:
 
 
 def split_in_time(count: int, *, validation_split: float, test_split: float, gap: int = 1) -> TimeSplit:
-    """Split `count` buckets: the last `test_split` of them for test, the last `validation_split` of the rest for validation.
+    """Split `count` buckets: the last `test_split` for test, the last `validation_split` of the rest to validate.
 
     `gap` buckets between two parts are nobody's target, so that no target of one part overlaps the next part's.
     """
     test_start = count - int(count * test_split)
     validation_stop = test_start - gap if test_start < count else count
     validation_start = validation_stop - int(validation_stop * validation_split)
-    return TimeSplit(slice(0, validation_start - gap), slice(validation_start, validation_stop), slice(test_start, count))
+    return TimeSplit(
+        slice(0, validation_start - gap), slice(validation_start, validation_stop), slice(test_start, count)
+    )
 
 
 def _log(rv: pd.Series) -> FloatArray:
-    return np.log(np.maximum(rv.to_numpy(dtype=float), RV_FLOOR))
+    logs: FloatArray = np.log(np.maximum(rv.to_numpy(dtype=float), RV_FLOOR))
+    return logs

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,8 @@ from errors import ConfigError, LookAheadError, ModelMismatchWarning, ModelNotFo
 from forecast_grid import ForecastGrid, forecast_grid
 from model_store import ModelBundle, ModelStore, colab_bundle
 from realized_volatility import Preset, annualize, select_symbol
-from training_config import TrainingConfig
 from trading_sessions import EXCHANGE_TIMEZONE
+from training_config import TrainingConfig
 from volatility_baselines import diurnal_ewma
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ FALLBACK = "ewma"
 """The version that forecasts without a model name, and the `model_path` that asks for it."""
 
 _FALLBACK_MEMORY = 7
-_Moment = str | date | pd.Timestamp
+_Moment: TypeAlias = str | date | pd.Timestamp
 
 
 @dataclass(frozen=True)
@@ -250,14 +250,22 @@ class VolatilityForecaster:
         """
         with self._change:
             if not self._served_before:
-                raise ModelNotFoundError("no model served before this one in this forecaster; there is nothing to roll back to.")
+                raise ModelNotFoundError(
+                    "no model served before this one in this forecaster; there is nothing to roll back to."
+                )
             self._serving = self._served_before.pop()
 
     def model_info(self) -> dict[str, Any]:
         """What serves: version, preset, memory, symbol, source, ``trained_through``, figures of its test part."""
         bundle = self._serving
         if bundle is None:
-            return {"version": FALLBACK, "is_fallback": True, "simulated": False, "preset": "session", "trained_through": None}
+            return {
+                "version": FALLBACK,
+                "is_fallback": True,
+                "simulated": False,
+                "preset": "session",
+                "trained_through": None,
+            }
         manifest = bundle.manifest
         return {
             "version": bundle.name,
@@ -338,7 +346,8 @@ def _require_one_bucket(horizon: int) -> None:
 def _refuse_look_ahead(bundle: ModelBundle, asof: pd.Timestamp) -> None:
     if bundle.trained_through is not None and asof < bundle.trained_through:
         raise LookAheadError(
-            f"a forecast as of {asof} was asked of {bundle.name}, which has seen data through {bundle.trained_through}; "
+            f"a forecast as of {asof} was asked of {bundle.name}, which has seen data through "
+            f"{bundle.trained_through}; "
             "forecasts may not be earlier than that; take a model trained on less, or pass allow_in_sample=True."
         )
 
@@ -348,8 +357,10 @@ def _warn_of_mismatch(bars: pd.DataFrame, bundle: ModelBundle | None) -> None:
         return
     trained_on, served = bundle.manifest.get("symbol"), bars.attrs["symbol"]
     if trained_on is not None and trained_on != served:
-        text = f"{bundle.name} was trained on {trained_on} and is asked about {served}; its level and day pattern are {trained_on}'s"
-        warnings.warn(text + "; train one for this symbol.", ModelMismatchWarning, stacklevel=4)
+        text = (
+            f"{bundle.name} was trained on {trained_on} and is asked about {served}, whose level and day pattern differ"
+        )
+        warnings.warn(f"{text}; train one for this symbol.", ModelMismatchWarning, stacklevel=4)
     if bundle.simulated and not bars.attrs.get("simulated", False):
         text = f"{bundle.name} was trained on SIMULATED bars and is asked about real ones; train one on real bars."
         warnings.warn(text, ModelMismatchWarning, stacklevel=4)

@@ -17,7 +17,9 @@ def make_bars(first: str, last: str, *, seed: int = 0, minutes: int = 1, extende
     index = pd.DatetimeIndex(
         np.concatenate(
             [
-                pd.date_range(f"{day:%Y-%m-%d} {begin}", f"{day:%Y-%m-%d} {end}", freq=f"{minutes}min", inclusive="left")
+                pd.date_range(
+                    f"{day:%Y-%m-%d} {begin}", f"{day:%Y-%m-%d} {end}", freq=f"{minutes}min", inclusive="left"
+                )
                 .tz_localize("America/New_York")
                 .tz_convert("UTC")
                 .tz_localize(None)
@@ -34,7 +36,9 @@ def make_bars(first: str, last: str, *, seed: int = 0, minutes: int = 1, extende
     returns = 4e-4 * np.sqrt(minutes) * np.repeat(level, per_day) * random.standard_normal(len(index))
     close = 100 * np.exp(np.cumsum(returns))
     open_ = np.concatenate([[100.0], close[:-1]]) * np.exp(1e-5 * random.standard_normal(len(index)))
-    frame = pd.DataFrame({"open": open_, "close": close, "volume": random.integers(100, 10_000, len(index)) * 1.0}, index)
+    frame = pd.DataFrame(
+        {"open": open_, "close": close, "volume": random.integers(100, 10_000, len(index)) * 1.0}, index
+    )
     frame.insert(1, "high", frame[["open", "close"]].max(axis=1))
     frame.insert(2, "low", frame[["open", "close"]].min(axis=1))
     return frame

@@ -105,7 +105,9 @@ def test_the_verdict_can_say_yes_and_no(rv: pd.Series) -> None:
 
 
 def test_too_little_history_for_the_log_har_is_said(rv: pd.Series) -> None:
-    evaluation = compare_with_baselines(rv, np.arange(200, 240), lambda series, targets, known: np.full(len(known), 0.01))
+    evaluation = compare_with_baselines(
+        rv, np.arange(200, 240), lambda series, targets, known: np.full(len(known), 0.01)
+    )
     assert "diurnal_log_har" not in evaluation.metrics
     assert "Too little history" in evaluation.verdict
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import BarsError, ConfigError
-from realized_volatility import MINUTES_PER_YEAR, annualize, get_hourly_rv
+from realized_volatility import MINUTES_PER_YEAR, Preset, annualize, get_hourly_rv
 from trading_sessions import session_buckets
 
 NEW_YORK = "America/New_York"
@@ -83,7 +83,7 @@ def test_colab_rv_equals_the_notebooks_own_pandas_calls_bit_for_bit() -> None:
 
 
 @pytest.mark.parametrize("preset", ["session", "colab"])
-def test_both_layouts_of_alpaca_give_the_same(preset: str) -> None:
+def test_both_layouts_of_alpaca_give_the_same(preset: Preset) -> None:
     bars = make_bars("2024-06-03", "2024-06-07", extended=True)
     other = make_bars("2024-06-03", "2024-06-07", seed=5)
     stacked = pd.concat({"SPY": bars, "QQQ": other}, names=["symbol", "timestamp"])
@@ -135,7 +135,7 @@ def test_the_overnight_gap_is_no_part_of_any_bucket() -> None:
 
 
 @pytest.mark.parametrize("preset", ["session", "colab"])
-def test_the_future_changes_nothing_before_it(preset: str) -> None:
+def test_the_future_changes_nothing_before_it(preset: Preset) -> None:
     bars = make_bars("2024-10-28", "2024-11-15")
     rv = get_hourly_rv(bars, preset=preset)
     random = np.random.default_rng(0)
@@ -169,7 +169,7 @@ def test_a_frame_without_an_open_begins_with_its_second_bar() -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match="session"):
-        get_hourly_rv(make_bars("2024-06-03", "2024-06-03"), preset="daily")
+        get_hourly_rv(make_bars("2024-06-03", "2024-06-03"), preset="daily")  # type: ignore[arg-type]
 
 
 def test_a_year_of_constant_variance_annualizes_to_itself() -> None:

@@ -42,7 +42,8 @@ def test_the_first_bucket_has_thirty_minutes_and_starts_at_the_open() -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "open_utc"), [("2025-03-07", "14:30"), ("2025-03-10", "13:30"), ("2024-11-01", "13:30"), ("2024-11-04", "14:30")]
+    ("day", "open_utc"),
+    [("2025-03-07", "14:30"), ("2025-03-10", "13:30"), ("2024-11-01", "13:30"), ("2024-11-04", "14:30")],
 )
 def test_the_open_moves_in_utc_when_clocks_change(day: str, open_utc: str) -> None:
     buckets = session_buckets(pd.Timestamp(day), pd.Timestamp(day))

@@ -41,7 +41,7 @@ def plain_log_har(rv: pd.Series, first: int, position: int) -> float:
 
     def row(i: int) -> list[float]:
         dummies = [float(hours[i] == hour) for hour in sorted(profile)]
-        return [sum(clean[i - lag : i]) / lag for lag in LAGS] + dummies
+        return [float(sum(clean[i - lag : i])) / lag for lag in LAGS] + dummies
 
     design = np.array([row(i) for i in range(max(LAGS), refit)])
     outcome = np.array(clean[max(LAGS) : refit])

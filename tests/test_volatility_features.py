@@ -34,7 +34,7 @@ def test_windows_are_the_plain_ones(rv: pd.Series) -> None:
     scaled = MinMaxScaler((0, 1)).fit_transform(rv.to_numpy().reshape(-1, 1)).ravel()
     plain_X = np.array([scaled[i : i + 60] for i in range(len(rv) - 60)])[:, :, None]
     plain_y = np.array([scaled[i + 60] for i in range(len(rv) - 60)])
-    assert (X == plain_X).all()
+    assert (plain_X == X).all()
     assert (y == plain_y).all()
     assert isinstance(scaler, RangeScaler)
 
@@ -139,9 +139,7 @@ def test_no_feature_looks_ahead(cut: int, seed: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    count=st.integers(60, 5000), validation=st.floats(0.05, 0.4), test=st.floats(0.05, 0.4), gap=st.integers(1, 35)
-)
+@given(count=st.integers(60, 5000), validation=st.floats(0.05, 0.4), test=st.floats(0.05, 0.4), gap=st.integers(1, 35))
 def test_parts_are_in_time_order_with_a_gap(count: int, validation: float, test: float, gap: int) -> None:
     split = split_in_time(count, validation_split=validation, test_split=test, gap=gap)
     assert split.train.start == 0

@@ -21,7 +21,7 @@ from errors import (
 )
 from lstm_models import build_lstm_from_values
 from model_store import ModelBundle, ModelStore
-from realized_volatility import annualize, get_hourly_rv
+from realized_volatility import Preset, annualize, get_hourly_rv
 from training_config import TrainingConfig
 from volatility_features import make_scaler
 from volatility_forecaster import VolatilityForecaster
@@ -30,7 +30,7 @@ NEW_YORK = "America/New_York"
 SMALL = {"memory": 20, "max_trials": 1, "epochs": 1, "n_layers_range": (1, 1), "units_range": (16, 16)}
 
 
-def untrained(name: str, bars: pd.DataFrame, preset: str = "session", through: str | None = None) -> ModelBundle:
+def untrained(name: str, bars: pd.DataFrame, preset: Preset = "session", through: str | None = None) -> ModelBundle:
     """A network as it was initialized: good enough for everything but accuracy."""
     config = TrainingConfig.from_mapping({"memory": 20, "preset": preset})
     values = {"n_layers": 1, "units_0": 16 + 16 * (len(name) % 3), "dropout_0": 0.0, "lr": 0.005}
@@ -97,7 +97,7 @@ def test_a_date_alone_is_its_midnight_in_new_york(forecaster: VolatilityForecast
 def test_the_series_equals_asking_bar_by_bar(month: pd.DataFrame, kind: str) -> None:
     forecaster = VolatilityForecaster("ewma")
     if kind != "ewma":
-        forecaster.swap(untrained("one", month, preset=kind))
+        forecaster.swap(untrained("one", month, preset="colab" if kind == "colab" else "session"))
     series = forecaster.forecast_series(month)
     for label, row in series.iloc[[0, 1, 7, 30, -2, -1]].iterrows():
         alone = forecaster.forecast(month[month.index + pd.Timedelta(minutes=1) <= row["asof"]], row["asof"])
@@ -109,7 +109,7 @@ def test_the_series_equals_asking_bar_by_bar(month: pd.DataFrame, kind: str) -> 
 def test_the_future_changes_no_forecast(month: pd.DataFrame, kind: str) -> None:
     forecaster = VolatilityForecaster("ewma")
     if kind != "ewma":
-        forecaster.swap(untrained("one", month, preset=kind))
+        forecaster.swap(untrained("one", month, preset="colab" if kind == "colab" else "session"))
     random = np.random.default_rng(0)
     for moment in month.index[random.integers(20 * 390, len(month), 50)]:
         changed = with_noise_after(month, moment)
@@ -147,7 +147,9 @@ def test_the_series_has_the_documented_columns(forecaster: VolatilityForecaster,
     assert (series["asof"] < series.index).all()
 
 
-def test_too_little_history_and_other_horizons_are_refused(forecaster: VolatilityForecaster, month: pd.DataFrame) -> None:
+def test_too_little_history_and_other_horizons_are_refused(
+    forecaster: VolatilityForecaster, month: pd.DataFrame
+) -> None:
     with pytest.raises(NotEnoughDataError, match=r"7 hourly buckets .* needs 20"):
         forecaster.forecast(month, "2024-11-02")
     with pytest.raises(BarsError):
@@ -210,7 +212,9 @@ def test_a_model_of_another_symbol_or_of_simulated_bars_warns(month: pd.DataFram
 
 
 def test_out_of_several_symbols_the_models_own_is_taken(month: pd.DataFrame) -> None:
-    stacked = pd.concat({"SPY": month, "QQQ": make_bars("2024-11-01", "2024-12-06", seed=9)}, names=["symbol", "timestamp"])
+    stacked = pd.concat(
+        {"SPY": month, "QQQ": make_bars("2024-11-01", "2024-12-06", seed=9)}, names=["symbol", "timestamp"]
+    )
     forecaster = VolatilityForecaster("ewma")
     with pytest.raises(BarsError, match="SPY, QQQ"):
         forecaster.forecast(stacked)

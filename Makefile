@@ -1,0 +1,45 @@
+# Two commands need nothing but Python 3.11 to 3.13 and a package index: `make train` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# `make train` ends in time for a coffee; the full search is the same command without this limit.
+MINUTES ?= 3
+ARGS ?=
+
+.PHONY: help train test test-slow lint clean
+
+help:
+	@echo "make train      train on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
+	@echo "make test       run the tests"
+	@echo "make test-slow  run the tests that take minutes"
+	@echo "make lint       check style and types"
+
+$(INSTALLED): requirements_training.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (about two minutes the first time) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+train: $(INSTALLED)
+	@if $(BIN)/python -c 'import sys, data_handler; sys.exit(data_handler.alpaca_credentials() is None)'; \
+	then source=; else source=--simulate; echo "No Alpaca keys found: training on SIMULATED bars."; fi; \
+	echo "Searching for $(MINUTES) minutes; the full search is: $(BIN)/python local_training.py $$source $(ARGS)"; \
+	$(BIN)/python local_training.py $$source --max-search-minutes $(MINUTES) $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
