@@ -88,6 +88,8 @@ def _ask_bars(console: Console, config: TrainingConfig) -> tuple[TrainingConfig,
     span = _ask_span(console, config, whole=chosen == "file")
     with console.status("Getting bars"):
         bars = DataHandler.from_config(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
+    if None not in span:
+        config = config.with_overrides(start_date=span[0], end_date=span[1])
     return config, bars
 
 

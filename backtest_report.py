@@ -63,8 +63,8 @@ def describe_backtest(backtest: VolatilityBacktest) -> list[str]:
         f"Target {settings['target_volatility']:.0%} a year, at most {settings['max_leverage']:.0%} of capital, "
         f"changes of {settings['rebalance_band']:.0%} or less not traded, "
         f"{settings['commission_bps']:g} basis points a trade.",
-        "Positions are kept over night, and the forecasts are of trading hours alone, so the volatility can come out above "
-        "the target.",
+        "Positions are kept over night, and the forecasts are of trading hours alone: the volatility may well come out "
+        "above the target.",
     ]
     lines += [
         f"Left out: {count:,} hourly buckets {_LEFT_OUT[reason]}."

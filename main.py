@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only now: pandas and pydantic would make --help slow.
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False)
+    # The file by name: the search puts sys.stdout aside while it runs, and its progress must go on being seen.
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
     try:
         return _hold_dialogue(console, options)
     except KeyboardInterrupt:

@@ -140,6 +140,7 @@ def volatility_target_backtest(
         As in `target_positions`.
     commission_bps
         Cost of a trade, commission and half the spread together, in basis points of what is traded: 2.0 is 0.02 %.
+        It is part of the sum that is moved: 100 buy for 100 less the cost.
 
     Raises
     ------
@@ -150,23 +151,15 @@ def volatility_target_backtest(
     NotEnoughDataError
         Fewer than two sessions can be traded.
     """
-    _require_settings(target_volatility, max_leverage, rebalance_band, commission_bps)
-    if "in_sample" in forecasts and forecasts["in_sample"].any():
-        raise LookAheadError(
-            f"{int(forecasts['in_sample'].sum())} of the forecasts are of buckets that the model has seen in training; "
-            "a backtest may trade none of these; make the forecasts without allow_in_sample."
-        )
+    rule = {"target_volatility": target_volatility, "max_leverage": max_leverage, "rebalance_band": rebalance_band}
+    _require_settings(**rule, commission_bps=commission_bps)
+    _refuse_seen(forecasts)
     bars = select_symbol(bars)
     decisions = _tradable(bars, forecasts)
     closes = _session_closes(bars, decisions)
     left_out = _left_out(bars, forecasts, len(decisions))
     _require_sessions(len(closes), left_out)
-    decisions["position"] = target_positions(
-        decisions["annualized_volatility"],
-        target_volatility=target_volatility,
-        max_leverage=max_leverage,
-        rebalance_band=rebalance_band,
-    )
+    decisions["position"] = target_positions(decisions["annualized_volatility"], **rule)
     decisions["traded"] = decisions["position"].diff().ne(0.0)
     orders = {
         STRATEGY: decisions.loc[decisions["traded"], "position"],
@@ -175,21 +168,14 @@ def volatility_target_backtest(
     prices = pd.concat([decisions["price"], closes]).sort_index()
     accounts = {name: _account(name, prices, order, commission_bps) for name, order in orders.items()}
     equity = pd.DataFrame({name: account.values.loc[closes.index] / _CAPITAL for name, account in accounts.items()})
-    held = {STRATEGY: float(decisions["position"].mean()), BENCHMARK: 1.0}
-    figures = {name: _figures(equity[name], accounts[name]) | {"mean_position": held[name]} for name in accounts}
+    figures = pd.DataFrame({name: _figures(equity[name], account) for name, account in accounts.items()})
+    figures.loc["mean_position"] = {STRATEGY: decisions["position"].mean(), BENCHMARK: 1.0}
     return VolatilityBacktest(
         decisions=decisions,
         equity=equity,
-        statistics=pd.DataFrame(figures),
+        statistics=figures,
         left_out=MappingProxyType(left_out),
-        settings=MappingProxyType(
-            {
-                "target_volatility": target_volatility,
-                "max_leverage": max_leverage,
-                "rebalance_band": rebalance_band,
-                "commission_bps": commission_bps,
-            }
-        ),
+        settings=MappingProxyType({**rule, "commission_bps": commission_bps}),
         symbol=str(bars.attrs.get("symbol", "the symbol")),
         simulated=bool(bars.attrs.get("simulated", False)),
     )
@@ -263,11 +249,19 @@ def _left_out(bars: pd.DataFrame, forecasts: pd.DataFrame, traded: int) -> dict[
     }
 
 
+def _refuse_seen(forecasts: pd.DataFrame) -> None:
+    if "in_sample" in forecasts and forecasts["in_sample"].any():
+        raise LookAheadError(
+            f"{int(forecasts['in_sample'].sum())} of the forecasts are of buckets that the model has seen in training; "
+            "a backtest may trade none of these; make the forecasts without allow_in_sample."
+        )
+
+
 def _require_sessions(sessions: int, left_out: Mapping[str, int]) -> None:
     if sessions >= _FEWEST_SESSIONS:
         return
     raise NotEnoughDataError(
-        f"{sessions} sessions are left to trade ({left_out['in_sample']} hourly buckets are left out because the model "
+        f"{sessions} session(s) left to trade ({left_out['in_sample']} hourly buckets are left out because the model "
         f"has seen them, {left_out['without_history']} because too little comes before them); the rule is at least "
         f"{_FEWEST_SESSIONS}; give bars that go on longer, or take a model trained on less."
     )
