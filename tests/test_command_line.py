@@ -1,0 +1,254 @@
+"""What a person in a shell sees: `python local_training.py`, right and wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, make_bars
+
+FAST = ["--epochs", "1"]
+
+
+def run(arguments: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("APCA_", "VOLATILITY_"))}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "local_training.py"), *arguments],
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def bars_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bars") / "spy.parquet"
+    make_bars("2024-08-01", "2024-12-31").to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "small.toml"
+    path.write_text("memory = 20\nn_layers_range = [1, 1]\nunits_range = [16, 32]\nmax_trials = 4\nepochs = 2\n")
+    return path
+
+
+def test_a_training_ends_with_figures_and_the_next_command(
+    bars_file: Path, small_config: Path, tmp_path: Path
+) -> None:
+    done = run(["--config", str(small_config), "--symbol", "SPY", "--bars", str(bars_file), "--max-trials", "1"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    for expected in ("trained network", "persistence", "diurnal log-HAR", "QLIKE", "volatility_models/SPY-", "main.py"):
+        assert expected in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_output_is_json(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
+    arguments = ["--config", str(small_config), "--bars", str(bars_file), "--max-trials", "1", "--json"]
+    done = run([*arguments, "--output", "elsewhere"], tmp_path)
+    result = json.loads(done.stdout)
+    assert Path(result["path"]).parent.name == "elsewhere"
+    assert result["evaluation"]["metrics"]["network"]["qlike"] > 0
+    failed = run(["--bars", "missing.csv", "--json"], tmp_path)
+    assert json.loads(failed.stdout)["exit_status"] == failed.returncode == 1
+
+
+def test_simulated_bars_are_called_so_everywhere(small_config: Path, tmp_path: Path) -> None:
+    arguments = ["--config", str(small_config), "--simulate", "--start-date", "2024-06-03", "--max-trials", "1"]
+    done = run(arguments, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "SIMULATED" in done.stdout
+    (model,) = (tmp_path / "volatility_models").glob("SIMULATED-TSLA-*")
+    assert json.loads((model / "manifest.json").read_text())["simulated"] is True
+
+
+def test_two_processes_with_one_seed_give_the_same(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
+    arguments = ["--config", str(small_config), "--bars", str(bars_file), "--max-trials", "1", "--json", "--seed"]
+    results = []
+    for folder, seed in (("a", "7"), ("b", "7"), ("c", "8")):
+        (tmp_path / folder).mkdir()
+        results.append(json.loads(run([*arguments, seed], tmp_path / folder).stdout))
+    for result in results:
+        result["weights"] = weights_of(Path(result["path"]), tmp_path)
+    same = ("trials", "evaluation", "weights", "best_hyperparameters")
+    assert all(results[0][key] == results[1][key] for key in same)
+    assert all(results[0][key] != results[2][key] for key in ("trials", "evaluation", "weights"))
+
+
+def weights_of(model: Path, root: Path) -> list[list[float]]:
+    import keras
+
+    (file,) = root.glob(f"*/{model}/network.keras")
+    return [weight.ravel().tolist() for weight in keras.models.load_model(file, compile=False).get_weights()]
+
+
+def test_a_killed_search_goes_on_where_it_was(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
+    arguments = ["--config", str(small_config), "--bars", str(bars_file), "--json"]
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "broken").mkdir()
+    whole = json.loads(run(arguments, tmp_path / "whole").stdout)
+
+    running = subprocess.Popen(
+        [sys.executable, str(ROOT / "local_training.py"), *arguments],
+        cwd=tmp_path / "broken",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    models = tmp_path / "broken" / "volatility_models"
+    deadline = time.monotonic() + 120
+    while not list(models.glob(".searches/*/trial_1")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    (first,) = models.glob(".searches/*/trial_0/trial.json")
+    finished_at = first.stat().st_mtime_ns
+    assert not list(models.glob("*/manifest.json"))
+
+    resumed = run([*arguments, "--resume"], tmp_path / "broken")
+    result = json.loads(resumed.stdout)
+    assert not first.exists() or first.stat().st_mtime_ns == finished_at
+    assert result["trials"] == whole["trials"]
+    assert result["evaluation"] == whole["evaluation"]
+    assert sorted(path.name for path in models.iterdir()) == sorted([result["model"], "serving.json"])
+
+
+def test_an_interrupted_run_says_how_to_go_on(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, str(ROOT / "local_training.py"), "--config", str(small_config), "--bars", str(bars_file)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("volatility_models/.searches/*/trial_*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert err.strip().count("\n") == 0
+    assert "the same command goes on" in err
+    assert not list(tmp_path.glob("volatility_models/*/manifest.json"))
+
+
+def write(path: Path, frame: pd.DataFrame) -> None:
+    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path)
+
+
+def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
+    """By what is wrong: a file with it, and a part of the sentence that must be said."""
+    day = make_bars("2024-08-01", "2024-08-01")
+    with_nan, negative = day.copy(), day.copy()
+    with_nan.iloc[7, 3] = np.nan
+    negative.iloc[5, 3] = -1.0
+    frames = {
+        "no close": (day.drop(columns="close"), "no 'close'"),
+        "naive": (day.tz_localize(None), "--bars-timezone"),
+        "unsorted": (day.iloc[::-1], "not in time order"),
+        "duplicates": (pd.concat([day, day]).sort_index(), "duplicated"),
+        "NaN": (with_nan, "no price"),
+        "negative": (negative, "zero or less"),
+        "one day": (day, "windows"),
+        "no rows": (day.iloc[:0], "no bars"),
+        "numbers for stamps": (day.reset_index(drop=True), "no time stamps"),
+    }
+    made = {}
+    for i, (what, (frame, said)) in enumerate(frames.items()):
+        path = folder / f"bars_{i}.parquet"
+        write(path, frame)
+        made[what] = (path, said)
+    (folder / "empty.csv").write_text("")
+    (folder / "text.parquet").write_text("no parquet")
+    made |= {
+        "missing": (folder / "missing.csv", "no file"),
+        "empty": (folder / "empty.csv", "is empty"),
+        "no table": (folder / "text.parquet", "cannot be read"),
+        "other kind": (folder / "bars.docx", "must end in"),
+    }
+    return made
+
+
+WRONG_BARS = [
+    "no close", "naive", "unsorted", "duplicates", "NaN", "negative", "one day", "no rows", "numbers for stamps",
+    "missing", "empty", "no table", "other kind",
+]  # fmt: skip
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str, statuses: tuple[int, ...]) -> None:
+    assert done.returncode in statuses, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("what", WRONG_BARS)
+def test_bad_bars_get_one_sentence_and_leave_nothing(what: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path, said = broken_files(tmp_path_factory.mktemp("broken"))[what]
+    done = run(["--bars", str(path)], tmp_path)
+    assert_one_sentence(done, said, (1,))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--simulate", "--start-date", "2024-06-01", "--end-date", "2024-01-01"], "before start_date"),
+        (["--simulate", "--preset", "collab"], "preset is 'collab'"),
+        (["--simulate", "--tuner", "grid"], "tuner is 'grid'"),
+        (["--simulate", "--max-trials", "0"], "max_trials is 0"),
+        (["--simulate", "--start-date", "June"], "start_date is 'June'"),
+        (["--config", "unknown_key.json"], "did you mean 'max_trials'"),
+        (["--config", "broken.py"], "line 2"),
+        (["--config", "broken.json"], "syntax error"),
+        (["--config", "broken.toml"], "syntax error"),
+        (["--config", "broken.yaml"], "syntax error"),
+        (["--config", "missing.toml"], "no configuration file"),
+        (["--config", "config.ini"], "must end in"),
+    ],
+)
+def test_wrong_settings_get_one_sentence_and_leave_nothing(arguments: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "unknown_key.json").write_text('{"max_trails": 3}')
+    (tmp_path / "broken.py").write_text("TRAINING_CONFIG = {\n    'symbol' 'SPY'::\n}\n")
+    for suffix in ("json", "toml", "yaml"):
+        (tmp_path / f"broken.{suffix}").write_text("{[")
+    before = sorted(tmp_path.iterdir())
+    assert_one_sentence(run(arguments, tmp_path), said, (2,))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_no_keys_and_no_file_says_how_to_give_either(tmp_path: Path) -> None:
+    done = run([], tmp_path)
+    assert_one_sentence(done, "--simulate", (1,))
+    for way_out in ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY", "--bars"):
+        assert way_out in done.stderr
+
+
+def test_settings_and_their_origins_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("epochs = 7\nmax_trials = 7\nbatch_size = 7\n")
+    done = run(["--config", "my.toml", "--max-trials", "9", "--show-config"], tmp_path, VOLATILITY_BATCH_SIZE="8")
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
+    assert rows["epochs"] == ["7", "file", "my.toml"]
+    assert rows["batch_size"] == ["8", "environment"]
+    assert rows["max_trials"] == ["9", "command", "line"]
+    assert rows["memory"] == ["60", "default"]
+
+
+def test_help_does_not_load_tensorflow() -> None:
+    code = (
+        "import sys, runpy\nsys.argv = ['local_training.py', '--help']\n"
+        "try:\n    runpy.run_path('local_training.py', run_name='__main__')\nexcept SystemExit as end:\n"
+        "    print(end.code, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False False"

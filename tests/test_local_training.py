@@ -1,0 +1,323 @@
+"""The trainer: the notebook's architecture and arithmetic, honest parts, the same result for the same seed."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_bars
+from sklearn.preprocessing import MinMaxScaler
+
+import hyperparameter_search
+from errors import ConfigError, NotEnoughDataError, TrainingError
+from local_training import (
+    LocalLSTMTrainer,
+    build_lstm_model_fast,
+    prepare_lstm_sequences,
+    train_with_hyperparameter_tuning,
+)
+from model_store import ModelStore
+from realized_volatility import get_hourly_rv
+from training_progress import SilentProgress
+
+SMALL = {"symbol": "SPY", "memory": 20, "max_trials": 2, "epochs": 2, "units_range": (16, 32)}
+
+
+@pytest.fixture(scope="module")
+def small_bars() -> pd.DataFrame:
+    return make_bars("2024-08-01", "2024-12-31")
+
+
+def trainer(path: Path, **settings: Any) -> LocalLSTMTrainer:
+    return LocalLSTMTrainer({**SMALL, "model_save_path": str(path), **settings})
+
+
+class AskedInOrder(keras_tuner.HyperParameters):
+    """Remembers the questions; answers each with its highest value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions: list[tuple[Any, ...]] = []
+
+    def Int(self, name: str, low: int, high: int, step: int = 1, **rest: Any) -> int:
+        self.questions.append((name, low, high, step))
+        return high
+
+    def Float(self, name: str, low: float, high: float, step: float | None = None, **rest: Any) -> float:
+        self.questions.append((name, low, high, step, rest.get("sampling")))
+        return high
+
+
+def test_hyperparameters_are_asked_in_the_notebooks_order() -> None:
+    hp = AskedInOrder()
+    build_lstm_model_fast(hp)
+    assert hp.questions == [
+        ("n_layers", 1, 2, 1),
+        ("units_0", 16, 64, 16),
+        ("dropout_0", 0.0, 0.3, 0.1, None),
+        ("units_1", 16, 64, 16),
+        ("dropout_1", 0.0, 0.3, 0.1, None),
+        ("lr", 1e-3, 1e-2, None, "log"),
+    ]
+
+
+def described(model: keras.Model) -> list[tuple[Any, ...]]:
+    layers = []
+    for layer in model.layers:
+        config = layer.get_config()
+        facts = {name: config[name] for name in ("units", "rate", "return_sequences", "activation") if name in config}
+        layers.append((type(layer).__name__, facts, layer.count_params()))
+    return layers
+
+
+def test_a_search_of_one_architecture_gives_the_notebooks_network(colab_dir: Path, tmp_path: Path) -> None:
+    path = colab_dir / "volatility_lstm_model.h5"
+    theirs = keras.models.load_model(path, compile=False)
+    with h5py.File(path) as file:
+        compiled = json.loads(file.attrs["training_config"])
+    learning_rate = compiled["optimizer_config"]["config"]["learning_rate"]
+    fixed = {
+        "preset": "colab",
+        "memory": 60,
+        "max_trials": 1,
+        "epochs": 1,
+        "n_layers_range": (1, 1),
+        "units_range": (48, 48),
+        "dropout_range": (0.0, 0.0),
+        "learning_rate_range": (learning_rate, learning_rate),
+    }
+    ours = trainer(tmp_path, **fixed)
+    data = ours.prepare_data(bars=make_bars("2024-11-01", "2024-12-06", extended=True))
+    found = train_with_hyperparameter_tuning(data.X_train, data.y_train, data.X_val, data.y_val, ours.config)
+    assert described(found.best_model) == described(theirs)
+    assert found.best_model.count_params() == theirs.count_params() == 9649
+    assert found.best_model.input_shape == theirs.input_shape == (None, 60, 1)
+    assert found.best_model.optimizer.get_config()["name"] == compiled["optimizer_config"]["config"]["name"] == "adam"
+    assert float(found.best_model.optimizer.learning_rate.numpy()) == pytest.approx(learning_rate, rel=1e-6)
+    assert found.best_model.loss == compiled["loss"] == "mean_squared_error"
+
+
+@pytest.mark.parametrize("layout", ["one symbol", "symbol and timestamp"])
+def test_colab_data_are_the_notebooks(layout: str, tmp_path: Path) -> None:
+    bars = make_bars("2024-10-28", "2024-12-06", extended=True)
+    # The notebook's steps, as NOTEBOOK.md lists them.
+    closes = bars["close"].tz_convert("America/New_York").sort_index()
+    rv = np.sqrt((closes.pct_change().dropna() ** 2).resample("1h", label="right", closed="right").sum())
+    series = rv[rv.index <= rv.index[-1] - pd.Timedelta(days=7)]
+    target = series.shift(-1).dropna()
+    scaler = MinMaxScaler((0, 1)).fit(target.to_numpy().reshape(-1, 1))
+    scaled = scaler.transform(target.to_numpy().reshape(-1, 1)).ravel()
+    X = np.array([scaled[i : i + 60] for i in range(len(scaled) - 60)])[..., None]
+    y = np.array([scaled[i + 60] for i in range(len(scaled) - 60)])
+    first_validation = math.floor(len(X) * (1 - 0.2))
+
+    if layout == "symbol and timestamp":
+        bars = pd.concat({"SPY": bars}, names=["symbol", "timestamp"])
+    data = trainer(tmp_path, preset="colab", memory=60).prepare_data("SPY", bars=bars)
+    np.testing.assert_allclose(data.X_train, X[:first_validation], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(data.y_train, y[:first_validation], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(data.X_val, X[first_validation:], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(data.y_val, y[first_validation:], rtol=0, atol=1e-7)
+    numbers = data.scaler.to_dict()
+    assert numbers["data_min"] == pytest.approx(scaler.data_min_[0], abs=1e-7)
+    assert numbers["data_max"] == pytest.approx(scaler.data_max_[0], abs=1e-7)
+    assert numbers["n_samples_seen"] == scaler.n_samples_seen_ == len(target)
+    # The test part: the 60 hours before each of the last seven days' hours.
+    assert len(data.X_test) == 7 * 24
+    before = scaler.transform(rv.to_numpy()[len(series) - 60 : len(series)].reshape(-1, 1)).ravel()
+    np.testing.assert_allclose(data.X_test[0, :, 0], before, rtol=0, atol=1e-7)
+
+
+def test_the_best_network_of_a_colab_search_is_taken_as_it_is(tmp_path: Path) -> None:
+    result = trainer(tmp_path, preset="colab", max_trials=1).run_training_pipeline(
+        bars=make_bars("2024-11-01", "2024-12-06", extended=True)
+    )
+    best = result.search.best_model.get_weights()
+    assert all((a == b).all() for a, b in zip(result.bundle.network.get_weights(), best, strict=True))
+    network_path, _ = ModelStore(tmp_path).export_colab(result.bundle.name, tmp_path / "pair")
+    assert network_path.exists()
+
+
+def test_parts_are_in_time_order_and_scaled_by_the_training_part_alone(
+    small_bars: pd.DataFrame, tmp_path: Path
+) -> None:
+    data = trainer(tmp_path).prepare_data(bars=small_bars)
+    rv = get_hourly_rv(small_bars)
+    train, validation, test = data.split.train, data.split.validation, data.split.test
+    assert (validation.start - train.stop, test.start - validation.stop) == (1, 1)
+    assert len(data.X_train) == train.stop - 20
+    assert len(data.X_val) == validation.stop - validation.start
+    assert len(data.X_test) == int(len(rv) * 0.15)
+    assert data.trained_through == rv.index[validation.stop - 1]
+    assert data.X_test[0, -1, 0] == np.float32(data.scaler.scale(rv)[test.start - 1])
+
+    noise = small_bars.copy()
+    later = noise.index >= rv.index[train.stop - 1]
+    noise.loc[later] *= np.exp(0.1 * np.random.default_rng(0).standard_normal((int(later.sum()), 1)))
+    changed = trainer(tmp_path).prepare_data(bars=noise)
+    assert changed.scaler == data.scaler
+    assert (changed.X_train == data.X_train).all()
+    assert not (changed.X_val == data.X_val).all()
+
+
+def test_windows_are_views(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    data = trainer(tmp_path).prepare_data(bars=small_bars)
+    for part in (data.X_train, data.X_val, data.X_test, data.y_train, data.y_val, data.y_test):
+        assert np.shares_memory(part, data.X)
+
+
+def test_each_step_can_be_used_alone(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    alone = trainer(tmp_path)
+    with pytest.raises(TrainingError, match="prepare_data"):
+        alone.evaluate_model()
+    data = alone.prepare_data(bars=small_bars)
+    with pytest.raises(TrainingError, match="build_model"):
+        alone.train_model(data.X_train, data.y_train, data.X_val, data.y_val)
+    model = alone.build_model({"n_layers": 1, "units_0": 16, "dropout_0": 0.1, "lr": 0.005})
+    assert model.input_shape == (None, 20, 1)
+    history = alone.train_model(data.X_train, data.y_train, data.X_val, data.y_val)
+    assert set(history) == {"loss", "val_loss"}
+    on_validation = alone.evaluate_model(data.X_val, data.y_val)
+    assert on_validation.buckets == len(data.X_val)
+    assert alone.evaluate_model(data.X_test, data.y_test).to_dict() == alone.evaluate_model().to_dict()
+    with pytest.raises(ConfigError, match="no part of the prepared data"):
+        alone.evaluate_model(data.X_val, data.y_val.copy())
+    assert alone.save_model("by-hand").path == tmp_path / "by-hand"
+
+
+def test_a_model_directory_explains_itself(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    marked = small_bars.copy()
+    marked.attrs = {"symbol": "SPY", "source": "simulator", "simulated": True, "detail": "seed 1"}
+    result = trainer(tmp_path).run_training_pipeline(bars=marked)
+    assert result.bundle.path is not None
+    names = {path.name for path in result.bundle.path.iterdir()}
+    assert names == {
+        "network.keras", "scaler.json", "config.json", "history.json", "metrics.json", "trials.csv",
+        "forecasts.png", "losses.png", "manifest.json",
+    }  # fmt: skip
+    manifest = json.loads((result.bundle.path / "manifest.json").read_text())
+    assert manifest["simulated"] is True
+    assert result.bundle.name.startswith("SIMULATED-SPY-")
+    assert manifest["symbol"] == "SPY"
+    assert manifest["bars"] == len(small_bars)
+    assert manifest["seed"] == 42
+    assert pd.Timestamp(manifest["trained_through"]) < pd.Timestamp(manifest["evaluation"]["first"])
+    assert set(manifest["files"]) == names - {"manifest.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {result.bundle.name, "serving.json"}
+    assert list(pd.read_csv(result.bundle.path / "trials.csv")["trial"]) == [1, 2]
+    assert set(result.evaluation.metrics) == {"network", "persistence", "diurnal_ewma", "diurnal_log_har"}
+
+
+def test_one_seed_gives_one_result_and_another_another(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    results = [
+        trainer(tmp_path / str(i), seed=seed).run_training_pipeline(bars=small_bars) for i, seed in enumerate((1, 1, 2))
+    ]
+    first, again, other = results
+    pd.testing.assert_frame_equal(first.search.trials, again.search.trials)
+    assert first.evaluation.to_dict() == again.evaluation.to_dict()
+    assert not first.search.trials.equals(other.search.trials)
+    assert first.evaluation.to_dict() != other.evaluation.to_dict()
+
+
+class InterruptedIn(SilentProgress):
+    """Ctrl-C in the middle of a trial."""
+
+    def __init__(self, trial: int) -> None:
+        self.trial, self.running, self.began = trial, 0, []
+
+    def trial_began(self, number: int) -> None:
+        self.running = number
+        self.began.append(number)
+
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
+        if self.running == self.trial:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("tuner", ["random", "bayesian"])
+@pytest.mark.parametrize("torn", [False, True])
+def test_an_interrupted_search_goes_on_as_if_unbroken(
+    small_bars: pd.DataFrame, tmp_path: Path, tuner: str, torn: bool
+) -> None:
+    settings = {"max_trials": 3, "epochs": 1, "tuner": tuner}
+    whole = trainer(tmp_path / "whole", **settings).run_training_pipeline(bars=small_bars)
+    broken = trainer(tmp_path / "broken", **settings)
+    broken.progress = InterruptedIn(trial=2)
+    with pytest.raises(KeyboardInterrupt):
+        broken.run_training_pipeline(bars=small_bars)
+    assert ModelStore(tmp_path / "broken").list() == []
+    if torn:  # what a kill in the middle of a write leaves
+        (oracle,) = (tmp_path / "broken").glob(".searches/*/oracle.json")
+        oracle.write_text(oracle.read_text()[:100])
+    resumed = trainer(tmp_path / "broken", **settings)
+    resumed.progress = InterruptedIn(trial=-1)
+    result = resumed.run_training_pipeline(bars=small_bars)
+    assert result.search.resumed_trials == 1
+    assert resumed.progress.began == [2, 3]
+    pd.testing.assert_frame_equal(result.search.trials, whole.search.trials)
+    assert result.evaluation.to_dict() == whole.evaluation.to_dict()
+    assert not (tmp_path / "broken" / ".searches").exists()
+
+
+def test_a_search_of_other_settings_or_data_does_not_resume(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    broken = trainer(tmp_path, max_trials=2)
+    broken.progress = InterruptedIn(trial=2)
+    with pytest.raises(KeyboardInterrupt):
+        broken.run_training_pipeline(bars=small_bars)
+    other_space = trainer(tmp_path, max_trials=2, units_range=(16, 16), epochs=1)
+    assert other_space.run_training_pipeline(bars=small_bars).search.resumed_trials == 0
+    other_data = trainer(tmp_path, max_trials=2)
+    assert other_data.run_training_pipeline(bars=small_bars.iloc[390:]).search.resumed_trials == 0
+    fresh = trainer(tmp_path, max_trials=2, resume=False)
+    assert fresh.run_training_pipeline(bars=small_bars).search.resumed_trials == 0
+
+
+def test_hyperband_searches_too(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    result = trainer(tmp_path, tuner="hyperband", epochs=3).run_training_pipeline(bars=small_bars)
+    assert len(result.search.trials) > 2
+    assert np.isfinite(result.search.best_val_loss)
+
+
+def test_a_search_stops_after_its_minutes(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    result = trainer(tmp_path, max_trials=20, epochs=1, max_search_minutes=1e-6).run_training_pipeline(bars=small_bars)
+    assert len(result.search.trials) == 1
+
+
+def test_a_search_in_which_every_trial_fails_says_why(
+    small_bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **rest: Any) -> None:
+        raise ValueError("the network caught fire")
+
+    monkeypatch.setattr(hyperparameter_search, "fit_network", fail)
+    with pytest.raises(TrainingError, match="the network caught fire"):
+        trainer(tmp_path).run_training_pipeline(bars=small_bars)
+    assert ModelStore(tmp_path).list() == []
+
+
+def test_without_validation_windows_the_last_part_is_taken(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    X, y, _ = prepare_lstm_sequences(get_hourly_rv(small_bars), 20)
+    settings = {**SMALL, "model_save_path": str(tmp_path), "max_trials": 1, "epochs": 1}
+    found = train_with_hyperparameter_tuning(X, y, config=settings)
+    first = math.floor(len(X) * (1 - 0.2))
+    split = train_with_hyperparameter_tuning(X[:first], y[:first], X[first:], y[first:], settings)
+    assert found.best_val_loss == split.best_val_loss
+
+
+def test_arrays_that_do_not_fit_are_refused(small_bars: pd.DataFrame) -> None:
+    X, y, _ = prepare_lstm_sequences(get_hourly_rv(small_bars), 20)
+    with pytest.raises(ConfigError, match="X_train has shape"):
+        train_with_hyperparameter_tuning(X, y[:-1])
+    with pytest.raises(ConfigError, match="only one of X_val and y_val"):
+        train_with_hyperparameter_tuning(X, y, X)
+
+
+def test_memory_longer_than_the_data_is_refused(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(NotEnoughDataError, match="memory = 2000"):
+        trainer(tmp_path, memory=2000).prepare_data(bars=small_bars)
