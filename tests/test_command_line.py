@@ -43,10 +43,10 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_training_ends_with_figures_and_the_next_command(
-    bars_file: Path, small_config: Path, tmp_path: Path
-) -> None:
-    done = run(["--config", str(small_config), "--symbol", "SPY", "--bars", str(bars_file), "--max-trials", "1"], tmp_path)
+def test_a_training_ends_with_figures_and_the_next_command(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
+    done = run(
+        ["--config", str(small_config), "--symbol", "SPY", "--bars", str(bars_file), "--max-trials", "1"], tmp_path
+    )
     assert done.returncode == 0, done.stderr
     for expected in ("trained network", "persistence", "diurnal log-HAR", "QLIKE", "volatility_models/SPY-", "main.py"):
         assert expected in done.stdout
@@ -193,7 +193,9 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str, statu
 
 
 @pytest.mark.parametrize("what", WRONG_BARS)
-def test_bad_bars_get_one_sentence_and_leave_nothing(what: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_bad_bars_get_one_sentence_and_leave_nothing(
+    what: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path, said = broken_files(tmp_path_factory.mktemp("broken"))[what]
     done = run(["--bars", str(path)], tmp_path)
     assert_one_sentence(done, said, (1,))

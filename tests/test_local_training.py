@@ -38,7 +38,7 @@ def trainer(path: Path, **settings: Any) -> LocalLSTMTrainer:
     return LocalLSTMTrainer({**SMALL, "model_save_path": str(path), **settings})
 
 
-class AskedInOrder(keras_tuner.HyperParameters):
+class AskedInOrder(keras_tuner.HyperParameters):  # type: ignore[misc]
     """Remembers the questions; answers each with its highest value."""
 
     def __init__(self) -> None:
@@ -229,7 +229,8 @@ class InterruptedIn(SilentProgress):
     """Ctrl-C in the middle of a trial."""
 
     def __init__(self, trial: int) -> None:
-        self.trial, self.running, self.began = trial, 0, []
+        self.trial, self.running = trial, 0
+        self.began: list[int] = []
 
     def trial_began(self, number: int) -> None:
         self.running = number
