@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +122,17 @@ def search_hyperparameters(
     return SearchResult(
         best_hyperparameters=active_hyperparameters(best[0].hyperparameters.values),
         best_val_loss=float(best[0].score),
-        best_model=tuner.load_model(best[0]),
+        best_model=_best_model(tuner, best[0]),
         trials=_trials_table(tuner),
         resumed_trials=resumed,
     )
+
+
+def _best_model(tuner: "keras_tuner.Tuner", trial: Any) -> "keras.Model":
+    with warnings.catch_warnings():
+        # Keras warns that the optimizer's state stays behind; a network that only forecasts does without it.
+        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer", UserWarning)
+        return tuner.load_model(trial)
 
 
 def _make_tuner(

@@ -1,6 +1,7 @@
 """The command line of `local_training.py`."""
 
 import argparse
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -49,14 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> None:
-    # TensorFlow talks about its instruction sets on standard error unless told not to before it loads.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from data_handler import DataHandler
     from local_training import LocalLSTMTrainer
+    from quiet_tensorflow import load_tensorflow_quietly
     from training_progress import progress_for
     from training_report import result_as_dict, summary
 
-    progress = progress_for(err, quiet=options.quiet or options.json)
-    result = LocalLSTMTrainer(resolved.config, progress=progress).run_training_pipeline()
+    config, silent = resolved.config, options.quiet or options.json
+    # Bars first: what is wrong with them is said before TensorFlow takes its seconds to load.
+    with contextlib.nullcontext() if silent else err.status(f"Getting bars of {config.symbol}"):
+        bars = DataHandler.from_config(config).get_stock_bars(
+            config.symbol, *config.requested_span, timeframe=config.data_frequency
+        )
+    with contextlib.nullcontext() if silent else err.status("Loading TensorFlow"):
+        load_tensorflow_quietly()
+    progress = progress_for(err, quiet=silent, minutes=config.max_search_minutes)
+    result = LocalLSTMTrainer(config, progress=progress).run_training_pipeline(bars=bars)
     if options.json:
         print(json.dumps(result_as_dict(result), indent=2))
     elif options.quiet:
@@ -68,7 +77,8 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, 
 def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
     if options.json:
         print(json.dumps({"error": sentence, "exit_status": status}))
-    err.print(sentence, highlight=False, markup=False)
+    prefix = "" if status == 130 else "error: "
+    err.print(prefix + sentence, highlight=False, markup=False)
     return status
 
 

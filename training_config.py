@@ -278,9 +278,8 @@ def _contradictions(config: TrainingConfig) -> list[str]:
             problems.append(f"{name} is ({low}, {high}); both must lie between {lowest} and {highest}")
     if config.validation_split + config.test_split >= 0.9:
         problems.append(
-            f"validation_split {config.validation_split} and test_split {config.test_split} leave too little to "
-            "train on; "
-            "their sum must be under 0.9"
+            f"validation_split {config.validation_split} and test_split {config.test_split} leave too little "
+            "to train on; their sum must be under 0.9"
         )
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")

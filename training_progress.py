@@ -1,4 +1,7 @@
-"""What a person sees while a search and a training run: trial, epoch, best so far, time left."""
+"""What a person sees while a search and a training run: trial, epoch, best so far, time left.
+
+In a terminal that is a live display, in a file or a pipe one line a trial, and nothing where nobody wants it.
+"""
 
 import time
 from types import TracebackType
@@ -8,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-__all__ = ["SilentProgress", "TerminalProgress", "progress_for"]
+__all__ = ["LineProgress", "SilentProgress", "TerminalProgress", "progress_for"]
 
 
 class SilentProgress:
@@ -44,8 +47,83 @@ class SilentProgress:
         """Nothing more will come."""
 
 
+class _SearchClock:
+    """How much of a search is done, and how long the rest will take.
+
+    Parameters
+    ----------
+    minutes
+        After which no further trial begins; None where there is no limit.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._limit = None if minutes is None else 60 * minutes
+        self.trials = self.done = self._done_before = 0
+        self._started = 0.0
+
+    def start(self, trials: int, done: int) -> None:
+        """A search of `trials` trials begins now; `done` of them were finished in an earlier run."""
+        self.trials, self.done, self._done_before, self._started = trials, done, done, time.monotonic()
+
+    def seconds_left(self) -> float:
+        """By the mean duration of the trials done in this run, of which there is one at least."""
+        gone = time.monotonic() - self._started
+        left = gone / (self.done - self._done_before) * max(self.trials - self.done, 0)
+        return left if self._limit is None else min(left, max(self._limit - gone, 0.0))
+
+
+class LineProgress(SilentProgress):
+    """One plain line for each finished trial: for pipes, files and logs.
+
+    Parameters
+    ----------
+    console
+        Where the lines go; None is standard error.
+    minutes
+        After which no further trial begins; None where there is no limit.
+    """
+
+    def __init__(self, console: Console | None = None, minutes: float | None = None) -> None:
+        self._console = console or Console(stderr=True, soft_wrap=True)
+        self._clock = _SearchClock(minutes)
+        self._number = 0
+        self._losses: list[float] = []
+
+    def say(self, sentence: str) -> None:
+        """Print one line."""
+        self._console.print(sentence, highlight=False, markup=False)
+
+    def search_began(self, trials: int, done: int, epochs: int) -> None:
+        """Say what is going to be searched."""
+        self._clock.start(trials, done)
+        before = f", {done} of them done by an earlier run" if done else ""
+        self.say(f"Searching: {_counted(trials, 'trial')} of up to {_counted(epochs, 'epoch')}{before}.")
+
+    def trial_began(self, number: int) -> None:
+        """Remember which trial runs."""
+        self._number, self._losses = number, []
+
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
+        """Remember the losses of the running trial."""
+        self._losses.append(val_loss)
+
+    def trial_ended(self, best_loss: float | None) -> None:
+        """Say how the trial ended, the best loss so far and the time left."""
+        self._clock.done += 1
+        epochs = _counted(len(self._losses), "epoch")
+        own = f"validation loss {min(self._losses):.4g} after {epochs}" if self._losses else "failed"
+        best = "none yet" if best_loss is None else f"{best_loss:.4g}"
+        seconds = self._clock.seconds_left()
+        left = f"; about {_duration(seconds)} left" if seconds > 0 else ""
+        self.say(f"Trial {self._number} of {self._clock.trials}: {own}; best {best}{left}.")
+
+    def training_began(self, epochs: int) -> None:
+        """Say that the search is over."""
+        self.say(f"Training the best network of the search anew, up to {_counted(epochs, 'epoch')}.")
+
+
 class _TimeLeftColumn(ProgressColumn):
-    """Time left by the mean duration of the trials done in this run."""
+    """The time that is left of the search."""
 
     max_refresh = 0.5
 
@@ -55,10 +133,19 @@ class _TimeLeftColumn(ProgressColumn):
 
 
 class TerminalProgress(SilentProgress):
-    """A live display in the terminal: one bar for the search, one for the epochs of the running trial."""
+    """A live display in the terminal: one bar for the search, one for the epochs of the running trial.
 
-    def __init__(self, console: Console | None = None) -> None:
+    Parameters
+    ----------
+    console
+        The terminal; None is standard error.
+    minutes
+        After which no further trial begins; None where there is no limit.
+    """
+
+    def __init__(self, console: Console | None = None, minutes: float | None = None) -> None:
         self._console = console or Console(stderr=True)
+        self._clock = _SearchClock(minutes)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -73,17 +160,16 @@ class TerminalProgress(SilentProgress):
         )
         self._search = self._progress.add_task("search", visible=False, status="", start=False)
         self._epochs = self._progress.add_task("epochs", visible=False, status="", start=False)
-        self._trials = self._done_before = self._done = self._epoch_limit = 0
-        self._started = 0.0
+        self._epoch_limit = 0
 
     def say(self, sentence: str) -> None:
         """Print one line above the bars."""
-        self._progress.console.print(sentence, highlight=False)
+        self._progress.console.print(sentence, highlight=False, markup=False)
 
     def search_began(self, trials: int, done: int, epochs: int) -> None:
         """Show the search's bar."""
-        self._trials, self._done_before, self._done, self._epoch_limit = trials, done, done, epochs
-        self._started = time.monotonic()
+        self._clock.start(trials, done)
+        self._epoch_limit = epochs
         self._progress.start()
         self._progress.start_task(self._search)
         self._progress.update(self._search, total=trials, completed=done, visible=True, status=f"of {trials} trials")
@@ -100,14 +186,13 @@ class TerminalProgress(SilentProgress):
 
     def trial_ended(self, best_loss: float | None) -> None:
         """Move the search's bar, with the best loss and the time left."""
-        self._done += 1
-        each = (time.monotonic() - self._started) / (self._done - self._done_before)
+        self._clock.done += 1
         best = "none yet" if best_loss is None else f"{best_loss:.4g}"
         self._progress.update(
             self._search,
-            completed=self._done,
-            status=f"of {self._trials} trials, best validation loss {best}",
-            seconds_left=each * max(self._trials - self._done, 0),
+            completed=self._clock.done,
+            status=f"of {self._clock.trials} trials, best validation loss {best}",
+            seconds_left=self._clock.seconds_left(),
         )
 
     def training_began(self, epochs: int) -> None:
@@ -124,11 +209,20 @@ class TerminalProgress(SilentProgress):
         self._progress.reset(self._epochs, total=epochs, visible=True, description=description, status="")
 
 
-def progress_for(console: Console, *, quiet: bool) -> SilentProgress:
-    """The live display where `console` is a terminal and not `quiet`; else silence."""
-    return TerminalProgress(console) if console.is_terminal and not quiet else SilentProgress()
+def progress_for(console: Console, *, quiet: bool, minutes: float | None = None) -> SilentProgress:
+    """The live display where `console` is a terminal, a line a trial where it is not, silence where `quiet`.
+
+    `minutes` is the search's limit, None where it has none.
+    """
+    if quiet:
+        return SilentProgress()
+    return TerminalProgress(console, minutes) if console.is_terminal else LineProgress(console, minutes)
 
 
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

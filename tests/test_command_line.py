@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,7 +51,23 @@ def test_a_training_ends_with_figures_and_the_next_command(bars_file: Path, smal
     assert done.returncode == 0, done.stderr
     for expected in ("trained network", "persistence", "diurnal log-HAR", "QLIKE", "volatility_models/SPY-", "main.py"):
         assert expected in done.stdout
-    assert done.stderr == ""
+    said = done.stderr.splitlines()
+    assert said[0].startswith("SPY: ")
+    assert said[1].startswith("Computing on the ")
+    assert said[2] == "Searching: 1 trial of up to 2 epochs."
+    assert re.fullmatch(r"Trial 1 of 1: validation loss \d\S* after 2 epochs; best \d\S*\.", said[3])
+    assert said[4:] == ["Training the best network of the search anew, up to 2 epochs."]
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_nothing_is_said_where_nobody_wants_it(
+    bars_file: Path, small_config: Path, tmp_path: Path, option: str
+) -> None:
+    done = run(["--config", str(small_config), "--bars", str(bars_file), "--max-trials", "1", option], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (model,) = (tmp_path / "volatility_models").glob("TSLA-*")
+    path = json.loads(done.stdout)["path"] if option == "--json" else done.stdout.strip()
+    assert tmp_path / path == model
 
 
 def test_json_output_is_json(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
