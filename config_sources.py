@@ -82,8 +82,11 @@ def load_config_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"there is no configuration file {path}; check the path after --config.") from None
     except (SyntaxError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} has a syntax error: {' '.join(str(error).split())}; mend it there.") from None
-    except Exception as error:
-        raise ConfigError(f"{path} cannot be read ({type(error).__name__}: {error}); mend it there.") from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"{path} cannot be read ({reason}); mend it there.") from error
+    if settings is None:
+        raise ConfigError(f"{path} holds no settings; it must hold them by name, such as symbol: SPY.")
     if not isinstance(settings, Mapping):
         raise ConfigError(
             f"{path} holds a {type(settings).__name__}; it must hold settings by name, such as symbol: SPY."

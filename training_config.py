@@ -81,7 +81,7 @@ class TrainingConfig(BaseModel):
     Build it with `from_mapping`, which reports everything that is wrong in one `ConfigError`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     symbol: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9.\-/^=]+$")] = TRAINING_CONFIG["symbol"]
     """Ticker; stored in upper case."""
@@ -229,6 +229,18 @@ class TrainingConfig(BaseModel):
         if value is not None and value not in available_timezones():
             near = difflib.get_close_matches(value, available_timezones(), 1)
             raise ValueError("must be a time zone such as " + (near[0] if near else "America/New_York"))
+        return value
+
+    @field_validator("calendar")
+    @classmethod
+    def _known_calendar(cls, value: str) -> str:
+        if value == TRAINING_CONFIG["calendar"]:
+            return value
+        from exchange_calendars import get_calendar_names
+
+        if value not in (names := get_calendar_names()):
+            near = difflib.get_close_matches(value, names, 1)
+            raise ValueError(f"must be an exchange of exchange_calendars such as {near[0] if near else 'XNYS'}")
         return value
 
 

@@ -59,17 +59,24 @@ class _SearchClock:
     def __init__(self, minutes: float | None = None) -> None:
         self._limit = None if minutes is None else 60 * minutes
         self.trials = self.done = self._done_before = 0
-        self._started = 0.0
+        self._started = self._ends = 0.0
 
     def start(self, trials: int, done: int) -> None:
         """A search of `trials` trials begins now; `done` of them were finished in an earlier run."""
-        self.trials, self.done, self._done_before, self._started = trials, done, done, time.monotonic()
+        self.trials, self.done, self._done_before = trials, done, done
+        self._started = self._ends = time.monotonic()
 
-    def seconds_left(self) -> float:
-        """By the mean duration of the trials done in this run, of which there is one at least."""
-        gone = time.monotonic() - self._started
-        left = gone / (self.done - self._done_before) * max(self.trials - self.done, 0)
-        return left if self._limit is None else min(left, max(self._limit - gone, 0.0))
+    def trial_ended(self) -> None:
+        """One more is done: the others will take as long as those of this run did in the mean."""
+        self.done += 1
+        now = time.monotonic()
+        left = (now - self._started) / (self.done - self._done_before) * max(self.trials - self.done, 0)
+        self._ends = now + left if self._limit is None else min(now + left, self._started + self._limit)
+
+    def time_left(self) -> str:
+        """In words; nothing before the first trial of this run has ended, and when the time should be over."""
+        seconds = self._ends - time.monotonic()
+        return f"about {_duration(seconds)} left" if seconds >= 0.5 else ""
 
 
 class LineProgress(SilentProgress):
@@ -109,13 +116,12 @@ class LineProgress(SilentProgress):
 
     def trial_ended(self, best_loss: float | None) -> None:
         """Say how the trial ended, the best loss so far and the time left."""
-        self._clock.done += 1
+        self._clock.trial_ended()
         epochs = _counted(len(self._losses), "epoch")
         own = f"validation loss {min(self._losses):.4g} after {epochs}" if self._losses else "failed"
         best = "none yet" if best_loss is None else f"{best_loss:.4g}"
-        seconds = self._clock.seconds_left()
-        left = f"; about {_duration(seconds)} left" if seconds > 0 else ""
-        self.say(f"Trial {self._number} of {self._clock.trials}: {own}; best {best}{left}.")
+        parts = (own, f"best {best}", self._clock.time_left())
+        self.say(f"Trial {self._number} of {self._clock.trials}: {'; '.join(part for part in parts if part)}.")
 
     def training_began(self, epochs: int) -> None:
         """Say that the search is over."""
@@ -123,13 +129,16 @@ class LineProgress(SilentProgress):
 
 
 class _TimeLeftColumn(ProgressColumn):
-    """The time that is left of the search."""
+    """The time that is left of the search, beside the search's bar."""
 
     max_refresh = 0.5
 
+    def __init__(self, clock: _SearchClock) -> None:
+        super().__init__()
+        self._clock = clock
+
     def render(self, task: Task) -> Text:
-        left = task.fields.get("seconds_left")
-        return Text("" if left is None else f"about {_duration(left)} left", style="progress.remaining")
+        return Text(self._clock.time_left() if task.fields.get("searching") else "", style="progress.remaining")
 
 
 class TerminalProgress(SilentProgress):
@@ -151,14 +160,14 @@ class TerminalProgress(SilentProgress):
             BarColumn(bar_width=24),
             TextColumn("{task.fields[status]}"),
             TimeElapsedColumn(),
-            _TimeLeftColumn(),
+            _TimeLeftColumn(self._clock),
             console=self._console,
             transient=True,
             # The search silences Keras Tuner by redirecting standard output itself; two redirections would not nest.
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._search = self._progress.add_task("search", visible=False, status="", start=False)
+        self._search = self._progress.add_task("search", visible=False, status="", start=False, searching=True)
         self._epochs = self._progress.add_task("epochs", visible=False, status="", start=False)
         self._epoch_limit = 0
 
@@ -186,13 +195,12 @@ class TerminalProgress(SilentProgress):
 
     def trial_ended(self, best_loss: float | None) -> None:
         """Move the search's bar, with the best loss and the time left."""
-        self._clock.done += 1
+        self._clock.trial_ended()
         best = "none yet" if best_loss is None else f"{best_loss:.4g}"
         self._progress.update(
             self._search,
             completed=self._clock.done,
             status=f"of {self._clock.trials} trials, best validation loss {best}",
-            seconds_left=self._clock.seconds_left(),
         )
 
     def training_began(self, epochs: int) -> None:

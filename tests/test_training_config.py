@@ -1,0 +1,214 @@
+"""The configuration: the roadmap's keys and defaults, and what is said about everything that is wrong."""
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from errors import ConfigError
+from training_config import TRAINING_CONFIG, TrainingConfig, minutes_of
+
+ROADMAP: dict[str, Any] = {
+    "symbol": "TSLA",
+    "start_date": "2023-01-01",
+    "end_date": "2024-12-31",
+    "data_frequency": "1Min",
+    "timezone": "America/New_York",
+    "memory": 60,
+    "n_layers_range": (1, 2),
+    "units_range": (16, 64),
+    "dropout_range": (0.0, 0.3),
+    "learning_rate_range": (1e-3, 1e-2),
+    "batch_size": 16,
+    "epochs": 50,
+    "validation_split": 0.2,
+    "early_stopping_patience": 5,
+    "max_trials": 20,
+    "executions_per_trial": 1,
+    "model_save_path": "volatility_models/",
+    "save_config": True,
+    "save_history": True,
+}
+
+
+def complaint(**settings: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        TrainingConfig.from_mapping(settings)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", ROADMAP)
+def test_the_roadmaps_keys_have_its_defaults(key: str) -> None:
+    assert TRAINING_CONFIG[key] == ROADMAP[key]
+    assert type(TRAINING_CONFIG[key]) is type(ROADMAP[key])
+    value = getattr(TrainingConfig.from_mapping(), key)
+    assert value == (date.fromisoformat(ROADMAP[key]) if key.endswith("_date") else ROADMAP[key])
+
+
+def test_the_roadmaps_keys_come_first_and_in_its_order() -> None:
+    assert list(TRAINING_CONFIG)[: len(ROADMAP)] == list(ROADMAP)
+
+
+def test_each_setting_has_a_default_and_a_description() -> None:
+    assert list(TrainingConfig.model_fields) == list(TRAINING_CONFIG)
+
+
+def test_nothing_and_the_defaults_are_the_same_configuration() -> None:
+    assert TrainingConfig.from_mapping() == TrainingConfig.from_mapping({}) == TrainingConfig.from_mapping(ROADMAP)
+    config = TrainingConfig.from_mapping({"symbol": "spy"})
+    assert TrainingConfig.from_mapping(config) is config
+    assert config.symbol == "SPY"
+
+
+def test_it_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        TrainingConfig.from_mapping().epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("max_trails", "max_trials"),
+        ("learning_rate", "learning_rate_range"),
+        ("unit_range", "units_range"),
+        ("Symbol", "symbol"),
+        ("early_stoping_patience", "early_stopping_patience"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(key: str, nearest: str) -> None:
+    assert f"'{key}' is no setting, did you mean '{nearest}'?" in complaint(**{key: 1})
+
+
+def test_a_key_like_no_other_is_answered_without_a_guess() -> None:
+    assert complaint(xyzzy=1) == "the configuration is not usable: 'xyzzy' is no setting."
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("symbol", "", "at least 1 character"),
+        ("symbol", "no such thing!", "match pattern"),
+        ("start_date", "June", "must be a date such as 2024-12-31"),
+        ("end_date", "2024-02-30", "must be a date such as 2024-12-31"),
+        ("end_date", 17, "date"),
+        ("data_frequency", "2Hour", "must be 1Min to 59Min, or 1Hour"),
+        ("data_frequency", "0Min", "must be 1Min to 59Min, or 1Hour"),
+        ("data_frequency", "1 minute", "must be 1Min to 59Min, or 1Hour"),
+        ("timezone", "America/New_Yorc", "must be a time zone such as America/New_York"),
+        ("bars_timezone", "Mars", "must be a time zone such as"),
+        ("memory", 1, "greater than or equal to 2"),
+        ("memory", 60.5, "integer"),
+        ("memory", "sixty", "integer"),
+        ("n_layers_range", 2, "tuple"),
+        ("n_layers_range", (1, 2, 3), "at most 2 items"),
+        ("units_range", ("few", 64), "integer"),
+        ("batch_size", 0, "greater than or equal to 1"),
+        ("epochs", 0, "greater than or equal to 1"),
+        ("validation_split", 0.0, "greater than 0"),
+        ("validation_split", 1.0, "less than 1"),
+        ("validation_split", float("nan"), "finite"),
+        ("test_split", 1.5, "less than 1"),
+        ("early_stopping_patience", 0, "greater than or equal to 1"),
+        ("max_trials", 0, "greater than or equal to 1"),
+        ("executions_per_trial", -1, "greater than or equal to 1"),
+        ("model_save_path", "", "at least 1 character"),
+        ("save_config", "perhaps", "boolean"),
+        ("seed", 0, "greater than or equal to 1"),
+        ("preset", "collab", "'session' or 'colab'"),
+        ("scaling", "robust", "'diurnal_log' or 'minmax'"),
+        ("tuner", "grid", "'random', 'bayesian' or 'hyperband'"),
+        ("max_search_minutes", 0, "greater than 0"),
+        ("bars_source", "yahoo!", "'alpaca'"),
+        ("calendar", "XNYSE", "must be an exchange of exchange_calendars such as XNYS"),
+        ("min_bucket_coverage", 1.1, "less than or equal to 1"),
+        ("learning_rate_range", (float("nan"), 0.01), "finite"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_its_rule(key: str, value: Any, rule: str) -> None:
+    sentence = complaint(**{key: value})
+    assert sentence.startswith(f"the configuration is not usable: {key} is ")
+    assert rule in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"start_date": "2024-06-01", "end_date": "2024-01-01"},
+            "end_date 2024-01-01 is before start_date 2024-06-01; it must not be earlier",
+        ),
+        ({"units_range": (64, 16)}, "units_range is (64, 16), which is empty; the first must not exceed the second"),
+        ({"n_layers_range": (0, 2)}, "n_layers_range is (0, 2); both must lie between 1 and 8"),
+        ({"dropout_range": (0.0, 1.0)}, "dropout_range is (0.0, 1.0); both must lie between 0 and 0.95"),
+        ({"learning_rate_range": (0.0, 0.01)}, "learning_rate_range is (0.0, 0.01); both must lie between"),
+        ({"validation_split": 0.5, "test_split": 0.4}, "leave too little to train on; their sum must be under 0.9"),
+        ({"bars_source": "file"}, "bars_source is 'file' and bars_path is missing; give the file's path"),
+        ({"bars_source": "simulator", "bars_path": "spy.csv"}, "leave one of them out"),
+        ({"preset": "colab", "scaling": "diurnal_log"}, "the notebook's preset is 'minmax' only"),
+    ],
+)
+def test_contradictions_are_named(settings: dict[str, Any], said: str) -> None:
+    assert said in complaint(**settings)
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    sentence = complaint(
+        max_trails=3, epochs=0, tuner="grid", units_range=(64, 16), start_date="2024-06-01", end_date="2024-01-01"
+    )
+    for part in ("'max_trails' is no setting", "epochs is 0", "tuner is 'grid'", "units_range is", "before start_date"):
+        assert sentence.count(part) == 1, part
+    assert sentence.startswith("the configuration is not usable: ")
+    assert "\n" not in sentence
+
+
+def test_other_values_are_checked_as_the_first_were() -> None:
+    config = TrainingConfig.from_mapping({"symbol": "SPY"}).with_overrides(epochs=3)
+    assert (config.symbol, config.epochs) == ("SPY", 3)
+    with pytest.raises(ConfigError, match="epochs is -1"):
+        config.with_overrides(epochs=-1)
+
+
+ranges = st.tuples(st.integers(1, 8), st.integers(1, 8)).map(lambda pair: tuple(sorted(pair)))
+rates = st.tuples(st.floats(1e-8, 10), st.floats(1e-8, 10)).map(lambda pair: tuple(sorted(pair)))
+days = st.dates(date(2000, 1, 1), date(2030, 1, 1))
+
+
+@given(layers=ranges, rate=rates, span=st.tuples(days, days), seed=st.integers(1, 2**31 - 1))
+def test_a_configuration_survives_json(
+    layers: tuple[int, int], rate: tuple[float, float], span: tuple[date, date], seed: int
+) -> None:
+    settings = {
+        "n_layers_range": layers,
+        "learning_rate_range": rate,
+        "start_date": min(span),
+        "end_date": max(span),
+        "seed": seed,
+    }
+    config = TrainingConfig.from_mapping(settings)
+    assert TrainingConfig.from_mapping(json.loads(json.dumps(config.as_dict()))) == config
+
+
+def test_a_model_without_its_whole_configuration_keeps_what_its_forecasts_need() -> None:
+    config = TrainingConfig.from_mapping({"symbol": "SPY", "memory": 20, "preset": "colab", "epochs": 3, "seed": 9})
+    kept = config.for_forecasting()
+    assert (kept.symbol, kept.memory, kept.preset, kept.effective_scaling) == ("SPY", 20, "colab", "minmax")
+    assert (kept.epochs, kept.seed) == (50, 42)
+
+
+def test_the_default_span_does_not_cut_the_users_own_file() -> None:
+    own = TrainingConfig.from_mapping({"bars_path": "spy.csv"})
+    assert (own.effective_source, own.requested_span) == ("file", (None, None))
+    cut = own.with_overrides(end_date="2024-06-28")
+    assert cut.requested_span == (None, date(2024, 6, 28))
+    asked = TrainingConfig.from_mapping()
+    assert (asked.effective_source, asked.requested_span) == ("alpaca", (date(2023, 1, 1), date(2024, 12, 31)))
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("1Min", 1), ("5Min", 5), ("59Min", 59), ("1Hour", 60)])
+def test_lengths_of_bars_as_alpaca_writes_them(text: str, minutes: int) -> None:
+    assert minutes_of(text) == minutes
