@@ -16,12 +16,12 @@ help:
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make lint       check style and types"
 
-$(INSTALLED): requirements_training.txt pyproject.toml
+$(INSTALLED): requirements.txt requirements_training.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (about two minutes the first time) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
 	@touch $@
 
 train: $(INSTALLED)

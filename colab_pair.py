@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
+from errors import CorruptModelError, ModelNotFoundError, UnsafeModelError
 from network_files import load_network, save_network
-from volatility_features import RangeScaler, Scaler
+from volatility_features import RangeScaler
 
 if TYPE_CHECKING:
     import keras
@@ -49,20 +49,11 @@ def read_colab_pair(network_path: Path, scaler_path: Path | None = None) -> tupl
     return load_network(network_path), scaler
 
 
-def write_colab_pair(network: "keras.Model", scaler: Scaler, directory: Path) -> tuple[Path, Path]:
+def write_colab_pair(network: "keras.Model", scaler: RangeScaler, directory: Path) -> tuple[Path, Path]:
     """Write the pair into `directory` for scripts that expect it; returns both paths.
 
     The pickle holds a scikit-learn `MinMaxScaler`, as the notebook's did.
-
-    Raises
-    ------
-    ConfigError
-        The model's scaler is not the notebook's kind.
     """
-    if not isinstance(scaler, RangeScaler):
-        raise ConfigError(
-            f"the model's scaler is {scaler.kind!r} and a Colab pair can only hold 'minmax'; train with --preset colab."
-        )
     directory.mkdir(parents=True, exist_ok=True)
     network_path, scaler_path = directory / NETWORK_FILE, directory / SCALER_FILE
     save_network(network, network_path)

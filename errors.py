@@ -14,6 +14,7 @@ __all__ = [
     "ModelMismatchWarning",
     "ModelNotFoundError",
     "NotEnoughDataError",
+    "StoreError",
     "TrainingError",
     "UnsafeModelError",
     "VolatilityError",
@@ -54,6 +55,10 @@ class ModelNotFoundError(VolatilityError):
 
 class CorruptModelError(VolatilityError):
     """A saved model's files are missing, changed or unreadable."""
+
+
+class StoreError(VolatilityError):
+    """The store of models cannot be written: the disk is full, read-only, or another process holds its lock."""
 
 
 class UnsafeModelError(VolatilityError):

@@ -16,10 +16,12 @@ import pandas as pd
 from data_handler import DataHandler
 from errors import ConfigError, TrainingError
 from forecast_evaluation import Evaluation, compare_with_baselines
+from forecast_recipe import ScaledWindows
 from hyperparameter_search import SearchResult, discard_search, search_directory, search_hyperparameters
 from lstm_models import build_lstm_from_values, build_lstm_model_fast
 from model_store import ModelBundle, ModelStore
-from network_training import Schedule, compute_device, fit_network, forecast_windows
+from network_files import KerasNetwork
+from network_training import Schedule, compute_device, fit_network
 from training_config import TrainingConfig
 from training_data import TrainingData, prepare_training_data
 from training_progress import SilentProgress
@@ -269,12 +271,12 @@ class LocalLSTMTrainer:
         return TrainingResult(saved, evaluation, self.search_result, data, self.history, time.monotonic() - began)
 
     def _bundle(self) -> ModelBundle:
-        data, network = self._prepared_data(), self._built_model()
+        data, network = self._prepared_data(), KerasNetwork(self._built_model())
         scaler = data.scaler
         if isinstance(scaler, DiurnalLogScaler):
             scaler = replace(scaler)
             fitted = slice(0, data.split.validation.stop - data.memory)
-            scaler.fit_smearing(data.y[fitted], forecast_windows(network, data.X[fitted]))
+            scaler.fit_smearing(data.y[fitted], network(data.X[fitted]))
         manifest = {
             **data.provenance,
             "horizon": 1,
@@ -283,7 +285,8 @@ class LocalLSTMTrainer:
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        return ModelBundle(_version_name(data), network, scaler, config, manifest)
+        recipe = ScaledWindows(scaler, data.memory)
+        return ModelBundle(_version_name(data), (network,), recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:
         if self.data is None:

@@ -1,123 +1,55 @@
 """Trained models on disk: one directory each, written whole or not at all, verified before anything is read."""
 
+import contextlib
+import errno
 import hashlib
-import json
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+import filelock
 
+from bundle_files import (
+    MANIFEST,
+    check_name,
+    flush,
+    read_bundle,
+    read_keras_networks,
+    read_manifest,
+    verify_bundle,
+    write_bundle,
+)
 from colab_pair import read_colab_pair, write_colab_pair
-from errors import ConfigError, CorruptModelError, ModelNotFoundError
-from network_files import load_network, save_network
-from network_training import forecast_windows
-from realized_volatility import Preset
-from trading_sessions import EXCHANGE_TIMEZONE
+from errors import ConfigError, CorruptModelError, ModelNotFoundError, StoreError, UnsafeModelError, VolatilityError
+from forecast_recipe import ScaledWindows
+from model_bundle import ModelBundle
+from network_files import KerasNetwork
+from onnx_networks import serving_network
+from serving_history import HistoryEntry, ServingHistory, serving_stack
 from training_config import TrainingConfig
-from volatility_features import Scaler, scaler_from_dict
+from volatility_features import RangeScaler
 
-if TYPE_CHECKING:
-    import keras
+__all__ = ["ModelBundle", "ModelStore", "colab_bundle"]
 
-__all__ = ["MANIFEST", "ModelBundle", "ModelStore", "package_versions"]
-
-MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
-_NETWORK, _SCALER, _CONFIG = "network.keras", "scaler.json", "config.json"
-_POINTER = "serving.json"
 _PARTIAL = ".partial-"
-_PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "exchange-calendars")
-_WINDOWS_AT_ONCE = 8192
-_ABANDONED_AFTER_SECONDS = 600
+_LOCK = ".lock"
+_LOCK_SECONDS = 120.0
 
+# `list` is a method below.
 Manifests = list[dict[str, Any]]
-History = list[dict[str, str]]
-
-
-@dataclass(frozen=True)
-class ModelBundle:
-    """One trained model with everything that a forecast needs.
-
-    Attributes
-    ----------
-    name
-        The model's version: what a forecast names as the model that it came from.
-    network
-        Takes scaled windows of shape (n, memory, 1), gives scaled forecasts of shape (n, 1).
-    scaler
-        Between hourly RV and what the network takes and gives.
-    config
-        The configuration that it was trained with.
-    manifest
-        What it was trained on and when; ``trained_through`` is the last moment whose data it has seen.
-    path
-        Its directory, None while it is not saved.
-    """
-
-    name: str
-    network: "keras.Model"
-    scaler: Scaler
-    config: TrainingConfig
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-    path: Path | None = None
-
-    @property
-    def preset(self) -> Preset:
-        """Which hourly RV it was trained on."""
-        return self.config.preset
-
-    @property
-    def memory(self) -> int:
-        """Buckets in a window."""
-        return self.config.memory
-
-    @property
-    def trained_through(self) -> pd.Timestamp | None:
-        """Last moment (New York time) whose data it has seen; None where nobody wrote it down (a Colab pair)."""
-        seen = self.manifest.get("trained_through")
-        return None if seen is None else pd.Timestamp(seen).tz_convert(EXCHANGE_TIMEZONE)
-
-    @property
-    def simulated(self) -> bool:
-        """Whether it was trained on simulated bars."""
-        return bool(self.manifest.get("simulated", False))
-
-    @property
-    def interval_factors(self) -> tuple[float, float]:
-        """Realized over forecast volatility at the ends of the central 90 % of the validation part; NaN if unknown."""
-        low, high = self.manifest.get("interval_factors") or (np.nan, np.nan)
-        return float(low), float(high)
-
-    def forecast(
-        self, rv: pd.Series, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """Hourly volatility, shape (len(targets),), of the buckets `targets`, each from the last `memory` known values.
-
-        `known[i]`, at least `memory`, is how many leading buckets of `rv` the forecast for ``targets[i]`` may use: the
-        interface of the baselines.
-        """
-        scaled = self.scaler.scale(rv).astype(np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(scaled, self.memory)[:, :, None]
-        first = np.asarray(known) - self.memory
-        outputs = [
-            forecast_windows(self.network, windows[first[start : start + _WINDOWS_AT_ONCE]])
-            for start in range(0, len(first), _WINDOWS_AT_ONCE)
-        ]
-        return self.scaler.unscale(np.concatenate(outputs) if outputs else np.empty(0), targets)
+History = list[HistoryEntry]
+Names = list[str]
 
 
 class ModelStore:
     """Saved models under one directory, and which of them serves.
+
+    Any number of threads and processes may use one store; what writes to it holds its lock. Whatever kills a writer,
+    a model is there whole or not at all, and the model that serves is the one from before or the one after.
 
     Parameters
     ----------
@@ -127,44 +59,44 @@ class ModelStore:
 
     def __init__(self, path: str | os.PathLike[str] = "volatility_models") -> None:
         self.path = Path(path)
+        self._history = ServingHistory(self.path)
 
     def save(self, bundle: ModelBundle, attachments: Mapping[str, bytes] | None = None) -> ModelBundle:
-        """Save a bundle under its name, with further files for people (history, metrics, pictures).
+        """Save a bundle of Keras networks under its name, with further files for people (metrics, pictures).
 
-        Everything is written to a temporary directory, flushed, and renamed at the end.
+        Each network is saved with its ONNX twin. Everything is written to a temporary directory, flushed, and renamed
+        at the end.
 
         Returns
         -------
-        The bundle with its `path` and whole manifest.
+        The bundle with its `path` and whole manifest, its networks in ONNX Runtime.
 
         Raises
         ------
         ConfigError
-            A model of that name exists: bundles are immutable.
+            A model of that name exists (bundles are immutable), or the name is no name.
+        TrainingError
+            A network computes otherwise in ONNX Runtime than in Keras.
+        StoreError
+            The store cannot be written: disk full, read-only, or locked by another process.
         """
-        final = self.path / bundle.name
-        if final.exists():
-            raise ConfigError(
-                f"a model named {bundle.name} is already saved; models never change; choose another name."
-            )
-        self._clear_abandoned()
-        partial = self.path / f"{_PARTIAL}{bundle.name}-{uuid.uuid4().hex[:8]}"
-        partial.mkdir(parents=True)
-        try:
-            save_network(bundle.network, partial / _NETWORK)
-            (partial / _SCALER).write_bytes(_json_bytes(bundle.scaler.to_dict()))
-            (partial / _CONFIG).write_bytes(_json_bytes(bundle.config.as_dict()))
-            for name, content in (attachments or {}).items():
-                (partial / name).write_bytes(content)
-            manifest = _whole_manifest(bundle, partial)
-            (partial / MANIFEST).write_bytes(_json_bytes(manifest))
-            for file in partial.iterdir():
-                _flush(file)
-            os.replace(partial, final)
-            _flush(self.path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return ModelBundle(bundle.name, bundle.network, bundle.scaler, bundle.config, manifest, final)
+        final = self.path / check_name(bundle.name)
+        served = [serving_network(_keras_model(network, bundle), bundle.name) for network in bundle.networks]
+        graphs = [graph for _, graph in served]
+        with self._writing(f"{bundle.name} is not saved"):
+            if final.exists():
+                raise ConfigError(
+                    f"a model named {bundle.name} is already saved; models never change; choose another name."
+                )
+            partial = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+            partial.mkdir()
+            try:
+                manifest = write_bundle(bundle, graphs, attachments or {}, partial)
+                os.replace(partial, final)
+                flush(self.path)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return replace(bundle, networks=tuple(twin for twin, _ in served), manifest=manifest, path=final)
 
     def load(self, name_or_path: str | os.PathLike[str]) -> ModelBundle:
         """Verify and load a model by its name in this store or by its directory.
@@ -175,12 +107,10 @@ class ModelStore:
             There is no such model.
         CorruptModelError
             Its files are not those that were saved.
+        UnsafeModelError
+            They hold something that must not be run or followed.
         """
-        directory = self._directory(name_or_path)
-        manifest = self.verify(directory)
-        scaler = scaler_from_dict(json.loads((directory / _SCALER).read_text()))
-        config = TrainingConfig.from_mapping(json.loads((directory / _CONFIG).read_text()))
-        return ModelBundle(manifest["name"], load_network(directory / _NETWORK), scaler, config, manifest, directory)
+        return read_bundle(self._directory(name_or_path))
 
     def verify(self, name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
         """Check every file of a model against its manifest; returns the manifest.
@@ -190,50 +120,55 @@ class ModelStore:
         CorruptModelError
             A file is missing, changed, or not in the manifest; it is named.
         """
-        directory = self._directory(name_or_path)
-        manifest = _read_manifest(directory)
-        found = {file.name for file in directory.iterdir()} - {MANIFEST}
-        for name in sorted(found ^ set(manifest["files"])):
-            state = "is not in its manifest" if name in found else "is missing"
-            raise CorruptModelError(
-                f"{name} in {directory} {state}; a saved model never changes; train or copy it anew."
-            )
-        for name, entry in manifest["files"].items():
-            if _sha256(directory / name) != entry["sha256"]:
-                raise CorruptModelError(
-                    f"{name} in {directory} is not the file that was saved (its SHA-256 differs); "
-                    "a saved model never changes; train or copy it anew."
-                )
-        return manifest
+        return verify_bundle(self._directory(name_or_path))
+
+    def verify_all(self) -> dict[str, str | None]:
+        """Every directory of the store, and the history, by name: None where all is well, else what is wrong."""
+        found: dict[str, str | None] = {}
+        for directory in sorted(self._directories()):
+            try:
+                verify_bundle(directory)
+                found[directory.name] = None
+            except VolatilityError as error:
+                found[directory.name] = str(error)
+        try:
+            self.history()
+        except CorruptModelError as error:
+            found["serving.json"] = str(error)
+        return found
 
     def list(self) -> Manifests:
         """Manifests of the saved models, the newest first; directories that are no whole model are passed over."""
         manifests = []
-        for directory in self.path.glob("[!.]*/") if self.path.is_dir() else ():
-            try:
-                manifests.append(_read_manifest(directory))
-            except (CorruptModelError, ModelNotFoundError):
-                continue
+        for directory in self._directories():
+            with contextlib.suppress(CorruptModelError, UnsafeModelError, ModelNotFoundError):
+                manifest = read_manifest(directory)
+                if manifest["name"] == directory.name:
+                    manifests.append(manifest)
         return sorted(manifests, key=lambda manifest: (manifest["created"], manifest["name"]), reverse=True)
 
     def serving(self) -> str | None:
-        """Name of the model that serves: the one promoted last, or else the newest; None in an empty store."""
+        """Name of the model that serves: the one promoted last, or else the newest; None in an empty store.
+
+        A newest model that a gate kept out does not serve.
+        """
         saved = [manifest["name"] for manifest in self.list()]
-        promoted = [entry["name"] for entry in self.history() if entry["name"] in saved]
-        return promoted[-1] if promoted else (saved[0] if saved else None)
+        history = self.history()
+        stack = serving_stack(history, saved)
+        kept_out = {entry.name for entry in history if entry.event == "kept out"}
+        free = [name for name in saved if name not in kept_out]
+        return stack[-1] if stack else (free[0] if free else None)
 
     def history(self) -> History:
-        """Who served since when and why, oldest first."""
-        pointer = self.path / _POINTER
-        return list(json.loads(pointer.read_text())) if pointer.exists() else []
+        """What was decided when and why, oldest first."""
+        return self._history.read()
 
-    def promote(self, name: str, reason: str) -> None:
-        """Let the model `name` serve from now on."""
-        self._directory(name)
-        entry = {"name": name, "since": datetime.now(UTC).isoformat(timespec="seconds"), "reason": reason}
-        self._write_history([*self.history(), entry])
+    def promote(self, name: str, reason: str, details: Mapping[str, Any] | None = None) -> None:
+        """Let the model `name` serve from now on; it is verified first."""
+        verify_bundle(self._own_directory(name))
+        self.record(HistoryEntry.now(name, "promoted", reason, details=None if details is None else dict(details)))
 
-    def rollback(self) -> str:
+    def rollback(self, reason: str = "rolled back by hand") -> str:
         """Let the model that served before the last promotion serve again; returns its name.
 
         Raises
@@ -241,11 +176,38 @@ class ModelStore:
         ModelNotFoundError
             No model served before.
         """
-        history = self.history()
-        if len(history) < 2:
-            raise ModelNotFoundError("no model served before this one, so there is nothing to roll back to.")
-        self._write_history(history[:-1])
-        return history[-2]["name"]
+        with self._writing("nothing is rolled back"):
+            stack = serving_stack(self.history(), {manifest["name"] for manifest in self.list()})
+            if len(stack) < 2:
+                raise ModelNotFoundError("no model served before this one, so there is nothing to roll back to.")
+            verify_bundle(self._own_directory(stack[-2]))
+            self._history.append(HistoryEntry.now(stack[-2], "rolled back", reason), _PARTIAL)
+        return stack[-2]
+
+    def record(self, entry: HistoryEntry) -> None:
+        """Write down what was decided about a model."""
+        with self._writing(f"{entry.name} is not {entry.event}, and what served serves on"):
+            self._history.append(entry, _PARTIAL)
+
+    def prune(self, keep: int) -> Names:
+        """Delete all but the newest `keep` models; returns the names of those deleted.
+
+        The model that serves and the one that a rollback would bring back always stay.
+        """
+        if keep < 1:
+            raise ConfigError(f"keep is {keep}; the rule is 1 or more; --keep 5 leaves the five newest.")
+        with self._writing("nothing more is deleted"):
+            saved = [manifest["name"] for manifest in self.list()]
+            stack = serving_stack(self.history(), saved)
+            kept = {*saved[:keep], *stack[-2:], self.serving()}
+            deleted = [name for name in saved if name not in kept]
+            for name in deleted:
+                # Out of sight at once: a kill in between leaves no half model, only something to sweep away.
+                condemned = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+                os.replace(self.path / name, condemned)
+                shutil.rmtree(condemned)
+            flush(self.path)
+        return deleted
 
     def import_colab(
         self,
@@ -255,16 +217,30 @@ class ModelStore:
     ) -> ModelBundle:
         """Save a Colab pair (see `colab_pair.read_colab_pair`) as a model of this store."""
         bundle = colab_bundle(Path(network_path), None if scaler_path is None else Path(scaler_path))
-        return self.save(
-            ModelBundle(name or bundle.name, bundle.network, bundle.scaler, bundle.config, bundle.manifest)
-        )
+        return self.save(bundle if name is None else replace(bundle, name=name))
 
     def export_colab(
         self, name_or_path: str | os.PathLike[str], directory: str | os.PathLike[str]
     ) -> tuple[Path, Path]:
-        """Write a model trained with the `colab` preset as the notebook's pair of files; returns their paths."""
+        """Write a model trained with the `colab` preset as the notebook's pair of files; returns their paths.
+
+        Raises
+        ------
+        ConfigError
+            The model is not of the notebook's kind.
+        """
         bundle = self.load(name_or_path)
-        return write_colab_pair(bundle.network, bundle.scaler, Path(directory))
+        scaler = bundle.recipe.scaler if isinstance(bundle.recipe, ScaledWindows) else None
+        networks = read_keras_networks(self._directory(name_or_path))
+        if not isinstance(scaler, RangeScaler) or len(networks) != 1:
+            raise ConfigError(
+                f"{bundle.name} is not of the kind that a Colab pair can hold: one network and a 'minmax' scaler; "
+                "train with --preset colab."
+            )
+        return write_colab_pair(networks[0], scaler, Path(directory))
+
+    def _directories(self) -> Iterator[Path]:
+        return (entry for entry in self.path.glob("[!.]*/") if entry.is_dir()) if self.path.is_dir() else iter(())
 
     def _directory(self, name_or_path: str | os.PathLike[str]) -> Path:
         for directory in (self.path / name_or_path, Path(name_or_path)):
@@ -276,82 +252,64 @@ class ModelStore:
             "model's path."
         )
 
-    def _clear_abandoned(self) -> None:
-        """Remove what killed runs left half written."""
-        for partial in self.path.glob(f"{_PARTIAL}*"):
-            if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
-                shutil.rmtree(partial, ignore_errors=True)
+    def _own_directory(self, name: str) -> Path:
+        directory = self._directory(check_name(name))
+        if directory.parent != self.path:
+            raise ModelNotFoundError(f"{name} is no model of {self.path}; only its own can serve; save it there first.")
+        return directory
 
-    def _write_history(self, history: History) -> None:
-        partial = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}.json"
-        partial.write_bytes(_json_bytes(history))
-        _flush(partial)
-        os.replace(partial, self.path / _POINTER)
-        _flush(self.path)
+    @contextlib.contextmanager
+    def _writing(self, otherwise: str) -> Iterator[None]:
+        """Hold the store's lock, what killed writers left swept away; trouble with the disk becomes one sentence."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self.path / _LOCK, timeout=_LOCK_SECONDS):
+                self._sweep()
+                yield
+        except filelock.Timeout:
+            raise StoreError(
+                f"{self.path} is in use by another process for over {_LOCK_SECONDS:.0f} seconds, so {otherwise}; "
+                "let that one end and try again."
+            ) from None
+        except OSError as error:
+            why, way_out = _DISK_TROUBLES.get(error.errno or 0, (error.strerror or str(error), "see to it"))
+            raise StoreError(
+                f"{self.path} cannot be written ({why}), so {otherwise}; {way_out} and try again."
+            ) from error
+
+    def _sweep(self) -> None:
+        # Writers hold the lock, so whatever lies here half written, nobody writes any more.
+        for partial in self.path.glob(f"{_PARTIAL}*"):
+            if partial.is_dir() and not partial.is_symlink():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
+
+
+_DISK_TROUBLES = {
+    errno.ENOSPC: ("the disk is full", "make room"),
+    errno.EDQUOT: ("the quota is used up", "make room"),
+    errno.EROFS: ("it is read-only", "choose another directory"),
+    errno.EACCES: ("permission denied", "get the permission or choose another directory"),
+    errno.EPERM: ("permission denied", "get the permission or choose another directory"),
+}
 
 
 def colab_bundle(network_path: Path, scaler_path: Path | None = None) -> ModelBundle:
     """A Colab pair as a bundle that was never saved: preset `colab`, hourly, seen through nobody knows when."""
     network, scaler = read_colab_pair(network_path, scaler_path)
-    config = TrainingConfig.from_mapping({"preset": "colab", "memory": int(network.input_shape[1])})
+    memory = int(network.input_shape[1])
+    config = TrainingConfig.from_mapping({"preset": "colab", "memory": memory})
     digest = hashlib.sha256(network_path.read_bytes()).hexdigest()[:8]
     manifest = {"symbol": None, "simulated": False, "trained_through": None, "source": {"name": "Colab pair"}}
-    return ModelBundle(f"colab-{digest}", network, scaler, config, manifest)
+    recipe = ScaledWindows(scaler, memory)
+    return ModelBundle(f"colab-{digest}", (KerasNetwork(network),), recipe, config, manifest)
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that a model depends on, as installed."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def _whole_manifest(bundle: ModelBundle, directory: Path) -> dict[str, Any]:
-    files = {file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in sorted(directory.iterdir())}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": bundle.name,
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        **bundle.manifest,
-        "packages": package_versions(),
-        "files": files,
-    }
-
-
-def _read_manifest(directory: Path) -> dict[str, Any]:
-    try:
-        manifest = dict(json.loads((directory / MANIFEST).read_text()))
-    except FileNotFoundError:
-        raise ModelNotFoundError(f"there is no {MANIFEST} in {directory}; a saved model has one.") from None
-    except (OSError, ValueError) as error:
-        raise CorruptModelError(
-            f"{MANIFEST} in {directory} cannot be read ({type(error).__name__}); train anew."
-        ) from error
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise CorruptModelError(
-            f"{directory} has manifest version {manifest.get('schema_version')!r}; this release reads "
-            f"{SCHEMA_VERSION}; "
-            "update the library or train anew."
+def _keras_model(network: Any, bundle: ModelBundle) -> Any:
+    if not isinstance(network, KerasNetwork):
+        raise ConfigError(
+            f"{bundle.name} was loaded, not trained here, and its networks are no longer Keras'; copy its directory "
+            "instead of saving it again."
         )
-    return manifest
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return network.model

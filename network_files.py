@@ -5,18 +5,36 @@ import logging
 import shutil
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from errors import CorruptModelError, UnsafeModelError
+from network_training import forecast_windows
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["load_network", "save_network"]
+__all__ = ["KerasNetwork", "load_network", "save_network"]
 
-_ALLOWED_LAYERS = frozenset({"Sequential", "InputLayer", "LSTM", "Dropout", "Dense"})
+_ALLOWED_LAYERS = frozenset({"Sequential", "Functional", "InputLayer", "LSTM", "Dropout", "Concatenate", "Dense"})
 _LARGEST_CONFIG = 1_000_000
+
+
+@dataclass(frozen=True)
+class KerasNetwork:
+    """A Keras network as a bundle holds it between its training and its first save."""
+
+    model: "keras.Model"
+
+    def __call__(
+        self, windows: npt.NDArray[np.float32], side: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
+        return forecast_windows(self.model, windows if side is None else (windows, side))
 
 
 def load_network(path: Path) -> "keras.Model":

@@ -73,13 +73,16 @@ def fit_network(
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
-def forecast_windows(model: "keras.Model", windows: np.ndarray, batch_size: int = 1024) -> np.ndarray:
-    """The network's outputs, shape (n,) float64, for `windows` of shape (n, memory, 1)."""
-    batches = [
-        model.predict_on_batch(np.ascontiguousarray(windows[first : first + batch_size], dtype=np.float32))
-        for first in range(0, len(windows), batch_size)
-    ]
-    return np.concatenate(batches)[:, 0].astype(float) if batches else np.empty(0)
+def forecast_windows(
+    model: "keras.Model", inputs: np.ndarray | tuple[np.ndarray, np.ndarray], batch_size: int = 1024
+) -> np.ndarray:
+    """The network's outputs, shape (n,) float64, for windows of shape (n, memory, F), or these and (n, K) beside."""
+    arrays = inputs if isinstance(inputs, tuple) else (inputs,)
+    outputs = []
+    for first in range(0, len(arrays[0]), batch_size):
+        batch = [np.ascontiguousarray(array[first : first + batch_size], dtype=np.float32) for array in arrays]
+        outputs.append(model.predict_on_batch(batch if len(batch) > 1 else batch[0]))
+    return np.concatenate(outputs)[:, 0].astype(float) if outputs else np.empty(0)
 
 
 def compute_device() -> str:

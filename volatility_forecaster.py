@@ -235,7 +235,7 @@ class VolatilityForecaster:
 
     def swap(self, bundle: ModelBundle | str | os.PathLike[str]) -> None:
         """Let another model serve from now on: a bundle, a model's name or its path. `rollback` undoes it."""
-        loaded = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
+        loaded = bundle.for_serving() if isinstance(bundle, ModelBundle) else self._find(bundle)
         with self._change:
             self._served_before.append(self._serving)
             self._serving = loaded
@@ -287,7 +287,7 @@ class VolatilityForecaster:
         if model == FALLBACK:
             return None
         if Path(model).suffix == ".h5":
-            return colab_bundle(Path(model))
+            return colab_bundle(Path(model)).for_serving()
         return self._store.load(model)
 
     def _grid(self, bars: pd.DataFrame, bundle: ModelBundle | None, asof: pd.Timestamp | None) -> ForecastGrid:

@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT, make_bars
 
 from errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
+from forecast_recipe import ScaledWindows
 from lstm_models import build_lstm_from_values
 from model_store import ModelBundle, ModelStore
-from network_files import load_network
+from network_files import KerasNetwork, load_network
 from realized_volatility import get_hourly_rv
 from training_config import TrainingConfig
 from volatility_features import DiurnalLogScaler, RangeScaler
+
+FILES = (
+    "network_0.keras", "network_0.onnx", "recipe.json", "config.json", "metrics.json", "manifest.json",
+    "manifest.sha256",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +34,14 @@ def bundle_named(name: str, rv: pd.Series, preset: str = "session") -> ModelBund
     config = TrainingConfig.from_mapping({"memory": 10, "preset": preset})
     network = build_lstm_from_values({"n_layers": 1, "units_0": 16, "dropout_0": 0.0, "lr": 0.005}, 10)
     scaler = (RangeScaler() if preset == "colab" else DiurnalLogScaler()).fit(rv)
-    return ModelBundle(name, network, scaler, config, {"symbol": "SPY", "trained_through": "2024-12-01T16:00:00-05:00"})
+    manifest = {"symbol": "SPY", "trained_through": "2024-12-01T16:00:00-05:00"}
+    return ModelBundle(name, (KerasNetwork(network),), ScaledWindows(scaler, 10), config, manifest)
+
+
+def scaler_of(bundle: ModelBundle) -> RangeScaler:
+    assert isinstance(bundle.recipe, ScaledWindows)
+    assert isinstance(bundle.recipe.scaler, RangeScaler)
+    return bundle.recipe.scaler
 
 
 def forecasts(bundle: ModelBundle, rv: pd.Series) -> np.ndarray:
@@ -49,9 +63,9 @@ def test_the_manifest_names_every_file(tmp_path: Path, rv: pd.Series) -> None:
     saved = ModelStore(tmp_path).save(bundle_named("one", rv), {"metrics.json": b"{}"})
     assert saved.path is not None
     manifest = json.loads((saved.path / "manifest.json").read_text())
-    assert set(manifest["files"]) == {"network.keras", "scaler.json", "config.json", "metrics.json"}
+    assert set(manifest["files"]) == {"network_0.keras", "network_0.onnx", "recipe.json", "config.json", "metrics.json"}
     assert manifest["packages"]["keras"]
-    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["one"]
 
 
 def test_models_never_change(tmp_path: Path, rv: pd.Series) -> None:
@@ -61,7 +75,7 @@ def test_models_never_change(tmp_path: Path, rv: pd.Series) -> None:
         store.save(bundle_named("one", rv))
 
 
-@pytest.mark.parametrize("name", ["network.keras", "scaler.json", "config.json", "metrics.json"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_changed_file_is_found_and_named(tmp_path: Path, rv: pd.Series, name: str) -> None:
     store = ModelStore(tmp_path)
     store.save(bundle_named("one", rv), {"metrics.json": b"{}"})
@@ -86,9 +100,9 @@ def test_a_missing_and_an_additional_file_are_found(tmp_path: Path, rv: pd.Serie
 
 
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path, rv: pd.Series) -> None:
-    with pytest.raises(OSError, match="no-such-folder"):
+    with pytest.raises(ConfigError, match="no-such-folder"):
         ModelStore(tmp_path).save(bundle_named("one", rv), {"no-such-folder/x": b""})
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     assert ModelStore(tmp_path).list() == []
 
 
@@ -134,7 +148,7 @@ def test_the_exported_scaler_is_scikit_learns(tmp_path: Path, rv: pd.Series) -> 
     _, scaler_path = store.export_colab("one", tmp_path / "pair")
     theirs = pickle.loads(scaler_path.read_bytes())
     values = rv.to_numpy().reshape(-1, 1)
-    np.testing.assert_allclose(theirs.transform(values).ravel(), saved.scaler.scale(rv), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(theirs.transform(values).ravel(), scaler_of(saved).scale(rv), rtol=0, atol=1e-15)
     assert theirs.n_samples_seen_ == len(rv)
 
 
@@ -147,10 +161,10 @@ def test_only_the_colab_preset_can_be_exported(tmp_path: Path, rv: pd.Series) ->
 
 def test_the_notebooks_pair_is_imported(tmp_path: Path, colab_dir: Path) -> None:
     imported = ModelStore(tmp_path).import_colab(colab_dir / "volatility_lstm_model.h5")
-    assert isinstance(imported.scaler, RangeScaler)
-    assert imported.scaler.n_samples_seen_ == 16599
+    assert scaler_of(imported).n_samples_seen_ == 16599
     assert (imported.preset, imported.memory) == ("colab", 60)
-    assert [layer.__class__.__name__ for layer in imported.network.layers] == ["LSTM", "Dropout", "Dense"]
+    network = load_network(tmp_path / imported.name / "network_0.keras")
+    assert [layer.__class__.__name__ for layer in network.layers] == ["LSTM", "Dropout", "Dense"]
 
 
 class RunsACommand:
@@ -222,3 +236,14 @@ def test_an_lstm_file_of_keras_2_is_read(tmp_path: Path, rv: pd.Series) -> None:
         file.attrs["model_config"] = json.dumps(description)
     imported = store.import_colab(network_path, name="from-keras-2")
     np.testing.assert_allclose(forecasts(imported, rv), forecasts(saved, rv), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_directories_of_older_releases_go_on_loading(schema: int) -> None:
+    """``tests/data`` keeps one directory as each release wrote it; the forecasts are those of its day."""
+    rv = get_hourly_rv(make_bars("2024-11-01", "2024-11-29"))
+    bundle = ModelStore(ROOT / "tests" / "data").load(f"schema-{schema}")
+    assert bundle.manifest["schema_version"] == schema
+    assert bundle.trained_through == pd.Timestamp("2024-11-08 16:00", tz="America/New_York")
+    found = bundle.forecast(rv, rv.index[100:103], np.arange(100, 103))
+    np.testing.assert_allclose(found, [0.0018152201, 0.0017551717, 0.0018803086], rtol=1e-6)

@@ -19,8 +19,10 @@ from errors import (
     NotEnoughDataError,
     VolatilityError,
 )
+from forecast_recipe import ScaledWindows
 from lstm_models import build_lstm_from_values
 from model_store import ModelBundle, ModelStore
+from network_files import KerasNetwork
 from realized_volatility import Preset, annualize, get_hourly_rv
 from training_config import TrainingConfig
 from volatility_features import make_scaler
@@ -36,7 +38,8 @@ def untrained(name: str, bars: pd.DataFrame, preset: Preset = "session", through
     values = {"n_layers": 1, "units_0": 16 + 16 * (len(name) % 3), "dropout_0": 0.0, "lr": 0.005}
     scaler = make_scaler("minmax" if preset == "colab" else "diurnal_log").fit(get_hourly_rv(bars, preset=preset))
     manifest = {"symbol": None, "trained_through": through, "interval_factors": (0.5, 2.0)}
-    return ModelBundle(name, build_lstm_from_values(values, 20), scaler, config, manifest)
+    network = KerasNetwork(build_lstm_from_values(values, 20))
+    return ModelBundle(name, (network,), ScaledWindows(scaler, 20), config, manifest)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,294 @@
+"""Networks without TensorFlow: a Keras network as an ONNX graph, run by ONNX Runtime on one thread."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from errors import CorruptModelError, TrainingError
+from onnx_checks import refuse_unsafe_graph
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+
+__all__ = ["TOLERANCE", "Network", "OnnxNetwork", "largest_difference", "onnx_graph", "serving_network"]
+
+TOLERANCE = 1e-5
+"""How far an ONNX graph's outputs may lie from its Keras network's, relative to them (see `largest_difference`)."""
+
+_OPSET = 17
+_IR_VERSION = 8
+_ACTIVATIONS = {"linear": None, "relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+_GATES = (0, 3, 1, 2)  # Keras orders input, forget, cell, output; ONNX input, output, forget, cell.
+_PROBES = 256
+_ROWS_AT_ONCE = 4096
+
+FloatArray = npt.NDArray[np.float64]
+Windows = npt.NDArray[np.float32]
+
+
+class Network(Protocol):
+    """What a bundle holds: anything that makes one number of each window."""
+
+    def __call__(self, windows: Windows, side: Windows | None = None) -> FloatArray:
+        """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
+
+
+class OnnxNetwork:
+    """A network in ONNX Runtime, on one thread; any number of threads may call it at the same time.
+
+    Parameters
+    ----------
+    content
+        The bytes of an ONNX graph as `onnx_graph` makes it.
+    name
+        What to call it in an error: the file that it came from.
+
+    Raises
+    ------
+    UnsafeModelError
+        The graph holds operators that no network of ours has, or refers to other files.
+    CorruptModelError
+        The bytes are no such graph.
+    """
+
+    def __init__(self, content: bytes, name: str = "the ONNX graph") -> None:
+        refuse_unsafe_graph(content, name)
+        self._session = _session(content, name)
+        self._inputs = tuple(value.name for value in self._session.get_inputs())
+        if self._inputs not in (("window",), ("window", "side")):
+            raise CorruptModelError(f"{name} has the inputs {', '.join(self._inputs)}; the rule is window, then side.")
+
+    @property
+    def memory(self) -> int:
+        """Buckets in a window."""
+        return int(self._session.get_inputs()[0].shape[1])
+
+    def __call__(self, windows: Windows, side: Windows | None = None) -> FloatArray:
+        """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
+        given = (windows,) if side is None else (windows, side)
+        if len(given) != len(self._inputs):
+            raise ValueError(f"the network takes {' and '.join(self._inputs)}, and {len(given)} arrays were given")
+        outputs = np.empty(len(windows))
+        for first in range(0, len(windows), _ROWS_AT_ONCE):
+            rows = slice(first, first + _ROWS_AT_ONCE)
+            feed = {
+                name: np.ascontiguousarray(array[rows], dtype=np.float32)
+                for name, array in zip(self._inputs, given, strict=True)
+            }
+            outputs[rows] = self._session.run(None, feed)[0][:, 0]
+        return outputs
+
+
+def serving_network(model: "keras.Model", name: str = "the network") -> tuple[OnnxNetwork, bytes]:
+    """The ONNX twin of a Keras network and its bytes, held to the original on random windows.
+
+    Raises
+    ------
+    TrainingError
+        The two differ by more than `TOLERANCE`, or the network has a layer that has no twin.
+    """
+    content = onnx_graph(model)
+    twin = OnnxNetwork(content, name)
+    windows, side = _probes(model)
+    expected = np.concatenate(
+        [
+            np.asarray(model.predict_on_batch(batch if side is None else [batch, beside]))[:, 0]
+            for batch, beside in _batches(windows, side)
+        ]
+    )
+    difference = largest_difference(twin(windows, side), expected)
+    if not difference <= TOLERANCE:
+        raise TrainingError(
+            f"{name} computes otherwise in ONNX Runtime than in Keras (relative difference {difference:.1e}); the "
+            f"rule is at most {TOLERANCE:.0e}; train with other hyperparameters."
+        )
+    return twin, content
+
+
+def largest_difference(outputs: npt.ArrayLike, expected: npt.ArrayLike) -> float:
+    """Largest difference relative to the expected value, or to the root mean square of all where a value is smaller.
+
+    Outputs are standardized logarithms that pass through zero, where a plain relative difference says nothing.
+    """
+    found, wanted = np.asarray(outputs, dtype=float), np.asarray(expected, dtype=float)
+    typical = float(np.sqrt(np.mean(wanted**2)))
+    return float(np.max(np.abs(found - wanted) / np.maximum(np.maximum(np.abs(wanted), typical), np.finfo(float).tiny)))
+
+
+def onnx_graph(model: "keras.Model") -> bytes:
+    """A Keras network of LSTM, Dropout, Concatenate and Dense layers as an ONNX graph; needs the package `onnx`.
+
+    The graph takes ``window`` (n, memory, F) and, where the network has a second input, ``side`` (n, K); it gives
+    ``output`` (n, 1). LSTM gates are put into ONNX' order, Dropout does nothing in a forecast.
+
+    Raises
+    ------
+    TrainingError
+        A layer, or a setting of one, has no counterpart.
+    """
+    graph = _GraphBuilder()
+    inputs = [_input_value(tensor, name) for tensor, name in zip(model.inputs, ("window", "side"), strict=False)]
+    if len(inputs) != len(model.inputs) or len(model.outputs) != 1:
+        raise TrainingError(
+            f"the network has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the rule is a window, "
+            "perhaps what stands beside it, and one output; build it so."
+        )
+    for tensor, value in zip(model.inputs, inputs, strict=True):
+        graph.names[id(tensor)] = value.name
+    last = "window"
+    for layer in model.layers:
+        # A Sequential model's layers do not know the tensors between them; each stands on the one before.
+        last = graph.add_layer(layer, [last] if isinstance(model, _sequential()) else None)
+    graph.add("Identity", [last], "output")
+    return graph.finish(inputs)
+
+
+class _GraphBuilder:
+    """Nodes and weights so far, and which name each Keras tensor has in the graph."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self._nodes: list[onnx.NodeProto] = []
+        self._weights: list[onnx.TensorProto] = []
+        self._time_major: set[str] = set()
+
+    def add(self, operator: str, inputs: list[str], output: str | list[str], **attributes: Any) -> None:
+        from onnx import helper
+
+        outputs = [output] if isinstance(output, str) else output
+        self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
+
+    def add_weight(self, name: str, values: np.ndarray) -> str:
+        from onnx import numpy_helper
+
+        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def add_layer(self, layer: "keras.Layer", inputs: list[str] | None) -> str:
+        """Add what a layer does to `inputs` (None: the tensors that it was called on); returns its output's name."""
+        kind, config = type(layer).__name__, layer.get_config()
+        if kind == "InputLayer":
+            return self.names[id(layer.output)]
+        if inputs is None:
+            sources = layer.input if isinstance(layer.input, list) else [layer.input]
+            inputs = [self.names[id(tensor)] for tensor in sources]
+        output = f"{layer.name}:out"
+        if kind == "LSTM":
+            output = self._add_lstm(layer, config, inputs[0], output)
+        elif kind == "Dropout":
+            output = inputs[0]
+        elif kind == "Concatenate" and config["axis"] in (-1, 1):
+            self.add("Concat", inputs, output, axis=1)
+        elif kind == "Dense" and config["activation"] in _ACTIVATIONS:
+            self._add_dense(layer, config, inputs[0], output)
+        else:
+            raise TrainingError(
+                f"the layer {layer.name} ({kind}) has no counterpart in the graphs that serve; the rule is LSTM, "
+                "Dropout, Concatenate and Dense with a plain activation; build the network from these."
+            )
+        self.names[id(layer.output)] = output
+        return output
+
+    def finish(self, inputs: "list[onnx.ValueInfoProto]") -> bytes:
+        from onnx import TensorProto, helper
+
+        output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, 1])
+        graph = helper.make_graph(self._nodes, "network", inputs, [output], self._weights)
+        opset = [helper.make_opsetid("", _OPSET)]
+        model = helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION)
+        return bytes(model.SerializeToString(deterministic=True))
+
+    def _add_lstm(self, layer: "keras.Layer", config: dict[str, Any], source: str, output: str) -> str:
+        """ONNX Runtime's LSTM is time-major: the first of a stack transposes, those after it stay so."""
+        _require_plain_lstm(layer.name, config)
+        name = layer.name
+        if source not in self._time_major:
+            self.add("Transpose", [source], f"{name}:by_time", perm=[1, 0, 2])
+            source = f"{name}:by_time"
+        kernel, recurrent, *bias = (np.asarray(weight, dtype=np.float32) for weight in layer.get_weights())
+        units = int(config["units"])
+        both = np.concatenate([_permuted(bias[0]) if bias else np.zeros(4 * units), np.zeros(4 * units)])
+        weights = [
+            self.add_weight(f"{name}:W", _permuted(kernel).T[None]),
+            self.add_weight(f"{name}:R", _permuted(recurrent).T[None]),
+            self.add_weight(f"{name}:B", both.astype(np.float32)[None]),
+        ]
+        direction = self.add_weight(f"{name}:axis", np.array([1 if config["return_sequences"] else 0], np.int64))
+        sequence, last = f"{name}:sequence", f"{name}:last"
+        self.add("LSTM", [source, *weights], [sequence, last], hidden_size=units)
+        self.add("Squeeze", [sequence if config["return_sequences"] else last, direction], output)
+        if config["return_sequences"]:
+            self._time_major.add(output)
+        return output
+
+    def _add_dense(self, layer: "keras.Layer", config: dict[str, Any], source: str, output: str) -> None:
+        if source in self._time_major:
+            raise TrainingError(
+                f"the layer {layer.name} stands on whole sequences; the rule is on an LSTM's last state; build it so."
+            )
+        kernel, *bias = (np.asarray(weight, dtype=np.float32) for weight in layer.get_weights())
+        activation = _ACTIVATIONS[config["activation"]]
+        linear = output if activation is None else f"{layer.name}:linear"
+        offset = bias[0] if bias else np.zeros(kernel.shape[1], np.float32)
+        weights = [self.add_weight(f"{layer.name}:W", kernel), self.add_weight(f"{layer.name}:b", offset)]
+        self.add("Gemm", [source, *weights], linear)
+        if activation is not None:
+            self.add(activation, [linear], output)
+
+
+def _sequential() -> type:
+    import keras
+
+    kind: type = keras.Sequential
+    return kind
+
+
+def _require_plain_lstm(name: str, config: dict[str, Any]) -> None:
+    plain = {"activation": "tanh", "recurrent_activation": "sigmoid", "go_backwards": False, "return_state": False}
+    other = {key: config[key] for key, value in plain.items() if config[key] != value}
+    if other:
+        said = ", ".join(f"{key} = {value!r}" for key, value in other.items())
+        raise TrainingError(f"the layer {name} has {said}; the rule is Keras' defaults for these; build it so.")
+
+
+def _permuted(weights: np.ndarray) -> np.ndarray:
+    """The last axis' four gates in ONNX' order."""
+    gates = np.split(weights, 4, axis=-1)
+    return np.concatenate([gates[gate] for gate in _GATES], axis=-1)
+
+
+def _input_value(tensor: Any, name: str) -> "onnx.ValueInfoProto":
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, *tensor.shape[1:]])
+
+
+def _probes(model: "keras.Model") -> tuple[Windows, Windows | None]:
+    random = np.random.default_rng(0)
+    shapes = [(_PROBES, *tensor.shape[1:]) for tensor in model.inputs]
+    window, *side = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
+    return window, side[0] if side else None
+
+
+def _batches(windows: Windows, side: Windows | None, size: int = 64) -> Iterator[tuple[Windows, Windows | None]]:
+    for first in range(0, len(windows), size):
+        rows = slice(first, first + size)
+        yield windows[rows], None if side is None else side[rows]
+
+
+def _session(content: bytes, name: str) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise CorruptModelError(
+            f"{name} cannot be read as an ONNX graph ({type(error).__name__}); the rule is the graph that was saved; "
+            "train anew or restore the file."
+        ) from error
