@@ -105,7 +105,7 @@ def test_two_processes_with_one_seed_give_the_same(bars_file: Path, small_config
 def weights_of(model: Path, root: Path) -> list[list[float]]:
     import keras
 
-    (file,) = root.glob(f"*/{model}/network.keras")
+    (file,) = root.glob(f"*/{model}/network_0.keras")
     return [weight.ravel().tolist() for weight in keras.models.load_model(file, compile=False).get_weights()]
 
 
