@@ -1,0 +1,98 @@
+"""The future replaced by noise: nothing that is known, computed or forecast as of a moment changes, to the last bit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_bars, with_noise_after
+
+from local_training import LocalLSTMTrainer
+from realized_volatility import Preset, get_hourly_rv
+from volatility_baselines import BASELINES, HAR_LAGS
+from volatility_features import har_terms, hour_of_day_profile, make_scaler, prepare_lstm_sequences
+from volatility_forecaster import VolatilityForecaster
+
+MOMENTS = 50
+MEMORY = 20
+NEWEST_TARGETS = 40
+
+
+@pytest.fixture(scope="module")
+def history() -> pd.DataFrame:
+    """Five months of one-minute bars: the log-HAR needs 308 buckets before its first forecast."""
+    return make_bars("2024-08-01", "2024-12-31", seed=3)
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> LocalLSTMTrainer:
+    settings: dict[str, Any] = {"memory": MEMORY, "max_trials": 1, "epochs": 1, "symbol": "SPY"}
+    return LocalLSTMTrainer({**settings, "model_save_path": str(tmp_path_factory.mktemp("models"))})
+
+
+def random_moments(bars: pd.DataFrame, first: pd.Timestamp, seed: int) -> Iterator[pd.Timestamp]:
+    """Fifty starts of bars from `first` on; a bar that starts at one of them has not ended."""
+    begin = int(bars.index.searchsorted(first))
+    return iter(bars.index[np.random.default_rng(seed).integers(begin, len(bars), MOMENTS)])
+
+
+@pytest.mark.parametrize("preset", ["session", "colab"])
+def test_rv_scalers_profile_and_features(history: pd.DataFrame, preset: Preset) -> None:
+    rv = get_hourly_rv(history, preset=preset)
+    kinds = ("minmax", "diurnal_log") if preset == "session" else ("minmax",)
+    # Under `colab` a label's last bar ends one minute after it.
+    lag = pd.Timedelta(minutes=0 if preset == "session" else 1)
+    for moment in random_moments(history, history.index[60 * 390], 1):
+        changed = get_hourly_rv(with_noise_after(history, moment), preset=preset)
+        known = int((rv.index + lag <= moment).sum())
+        before, after = rv.iloc[:known], changed.iloc[:known]
+        pd.testing.assert_series_equal(after, before, check_exact=True)
+        assert not np.array_equal(changed.iloc[known:], rv.iloc[known:])
+        assert hour_of_day_profile(after) == hour_of_day_profile(before)
+        np.testing.assert_array_equal(har_terms(changed, HAR_LAGS)[:known], har_terms(rv, HAR_LAGS)[:known])
+        for kind in kinds:
+            fitted, again = make_scaler(kind).fit(before), make_scaler(kind).fit(after)
+            assert again.to_dict() == fitted.to_dict()
+            X, y, _ = prepare_lstm_sequences(rv, MEMORY, fitted)
+            changed_X, changed_y, _ = prepare_lstm_sequences(changed, MEMORY, again)
+            np.testing.assert_array_equal(changed_y[: known - MEMORY], y[: known - MEMORY])
+            # One more window than targets: the one that the next bucket is forecast from.
+            np.testing.assert_array_equal(changed_X[: known - MEMORY + 1], X[: known - MEMORY + 1])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines(history: pd.DataFrame, name: str) -> None:
+    rv = get_hourly_rv(history)
+    for moment in random_moments(history, history.index[60 * 390], 2):
+        changed = get_hourly_rv(with_noise_after(history, moment))
+        known = int((rv.index <= moment).sum())
+        positions = np.arange(max(known - NEWEST_TARGETS, 2 * max(HAR_LAGS)), min(known + 1, len(rv)))
+        targets = rv.index[positions]
+        expected = BASELINES[name](rv, targets, positions)
+        np.testing.assert_array_equal(BASELINES[name](changed, targets, positions), expected)
+
+
+def test_what_a_network_is_trained_on(history: pd.DataFrame, trainer: LocalLSTMTrainer) -> None:
+    data = trainer.prepare_data(bars=history)
+    for moment in random_moments(history, data.rv.index[data.split.train.stop - 1], 3):
+        changed = trainer.prepare_data(bars=with_noise_after(history, moment))
+        assert changed.scaler.to_dict() == data.scaler.to_dict()
+        np.testing.assert_array_equal(changed.X_train, data.X_train)
+        np.testing.assert_array_equal(changed.y_train, data.y_train)
+        assert not np.array_equal(changed.y, data.y)
+
+
+def test_forecasts_of_a_trained_model(history: pd.DataFrame, trainer: LocalLSTMTrainer) -> None:
+    result = trainer.run_training_pipeline(bars=history)
+    forecaster = VolatilityForecaster(Path(str(result.bundle.path)))
+    through = forecaster.model_info()["trained_through"]
+    series = forecaster.forecast_series(history)
+    for moment in random_moments(history, through, 4):
+        changed = with_noise_after(history, moment)
+        asof = moment.tz_convert("America/New_York")
+        assert forecaster.forecast(changed, asof) == forecaster.forecast(history, asof)
+        rows = (series["asof"] <= moment).to_numpy()
+        after = forecaster.forecast_series(changed)
+        pd.testing.assert_frame_equal(after[: int(rows.sum())], series[rows], check_exact=True)
