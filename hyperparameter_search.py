@@ -32,7 +32,7 @@ _SEARCHES = ".searches"
 _FINISHED_STATE = "oracle_after_last_trial.json"
 _SEARCH_SETTINGS = (
     "memory", "n_layers_range", "units_range", "dropout_range", "learning_rate_range", "batch_size", "epochs",
-    "early_stopping_patience", "max_trials", "executions_per_trial", "tuner", "seed",
+    "early_stopping_patience", "max_trials", "executions_per_trial", "tuner", "seed", "engine",
 )  # fmt: skip
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -155,7 +155,10 @@ def _make_tuner(
         def fit(self, hp: "keras_tuner.HyperParameters", model: "keras.Model", **kwargs: Any) -> dict[str, float]:
             epochs = kwargs.get("epochs", config.epochs)
             first = kwargs.get("initial_epoch", 0)
-            schedule = Schedule(epochs, config.batch_size, config.early_stopping_patience, False, first)
+            schedule = Schedule(
+                epochs, config.batch_size, config.early_stopping_patience,
+                restore_best=False, first_epoch=first, seed=self.trial_seed, engine=config.engine,
+            )  # fmt: skip
             history = fit_network(model, train, validation, schedule, progress.epoch_ended, kwargs["callbacks"])
             losses = history["val_loss"]
             return {"val_loss": min(losses), "best_epoch": first + int(np.argmin(losses)) + 1, "epochs": len(losses)}

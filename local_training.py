@@ -196,7 +196,10 @@ class LocalLSTMTrainer:
             There is no built network, or its losses are not finite.
         """
         model = self._built_model()
-        schedule = Schedule(self.config.epochs, self.config.batch_size, self.config.early_stopping_patience)
+        schedule = Schedule(
+            self.config.epochs, self.config.batch_size, self.config.early_stopping_patience,
+            seed=self.config.seed, engine=self.config.engine,
+        )  # fmt: skip
         self.progress.training_began(schedule.epochs)
         self.history = fit_network(model, (X_train, y_train), (X_val, y_val), schedule, self.progress.epoch_ended)
         if not np.isfinite(self.history["val_loss"]).all():
@@ -258,7 +261,7 @@ class LocalLSTMTrainer:
         with self.progress:
             data = self.prepare_data(symbol, start_date, end_date, bars)
             self.progress.say(describe_data(data, self.config))
-            self.progress.say(f"Computing on the {compute_device()}.")
+            self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
             self.search_result = search_hyperparameters(self.config, train, validation, self.progress)
             if self.config.preset == "colab":

@@ -92,6 +92,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         "max_search_minutes": options.max_search_minutes,
         "epochs": options.epochs,
         "seed": options.seed,
+        "engine": options.engine,
         "model_save_path": options.output,
         "tuner": options.tuner,
         "resume": options.resume,
@@ -135,6 +136,7 @@ def _add_search_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--max-search-minutes", type=float, metavar="M", help="begin no further trial after M minutes")
     group.add_argument("--epochs", type=int, metavar="N", help="epochs of a network at the most (default: 50)")
     group.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same model (default: 42)")
+    group.add_argument("--engine", metavar="E", help="auto (default), fast: the compiled engine, or keras")
     resume = group.add_mutually_exclusive_group()
     resume.add_argument(
         "--resume",

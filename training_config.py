@@ -35,6 +35,7 @@ TRAINING_CONFIG: dict[str, Any] = {
     "save_history": True,
     # What follows is the product's own.
     "seed": 42,
+    "engine": "auto",
     "preset": "session",
     "scaling": None,
     "tuner": "random",
@@ -123,6 +124,8 @@ class TrainingConfig(BaseModel):
     """Whether the losses of each epoch are saved."""
     seed: Annotated[int, Field(ge=1, lt=2**31)] = TRAINING_CONFIG["seed"]
     """Seed of everything random; at least 1, since Keras Tuner takes 0 for none."""
+    engine: Literal["auto", "fast", "keras"] = TRAINING_CONFIG["engine"]
+    """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
     preset: Literal["session", "colab"] = TRAINING_CONFIG["preset"]
     """``session``: regular hours, no look-ahead; ``colab``: the notebook's recipe, bit for bit."""
     scaling: Literal["diurnal_log", "minmax"] | None = TRAINING_CONFIG["scaling"]

@@ -1,0 +1,260 @@
+"""The compiled engine against Keras: losses, gradients, dropout, callbacks, and what it leaves to Keras."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from errors import ConfigError
+from network_training import Schedule, fit_network, log_qlike
+
+MEMORY = 12
+
+
+def _sequential(units: tuple[int, ...], *, rate: float = 0.0, loss: Any = "mean_squared_error") -> Any:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((MEMORY, 1))])
+    for i, width in enumerate(units):
+        model.add(keras.layers.LSTM(width, return_sequences=i < len(units) - 1))
+        model.add(keras.layers.Dropout(rate))
+    model.add(keras.layers.Dense(1))
+    model.compile(optimizer=keras.optimizers.Adam(3e-3), loss=loss)
+    return model
+
+
+def _with_side(units: tuple[int, ...], *, rate: float = 0.0, loss: Any = "mse", features: int = 3) -> Any:
+    import keras
+
+    keras.utils.set_random_seed(4)
+    window, side = keras.Input((MEMORY, features), name="window"), keras.Input((5,), name="side")
+    flow = window
+    for i, width in enumerate(units):
+        flow = keras.layers.Dropout(rate)(keras.layers.LSTM(width, return_sequences=i < len(units) - 1)(flow))
+    output = keras.layers.Dense(1)(keras.layers.Concatenate()([flow, side]))
+    model = keras.Model([window, side], output)
+    model.compile(optimizer=keras.optimizers.Adam(3e-3), loss=loss)
+    return model
+
+
+def _samples(count: int, *, seed: int = 0, side: bool = False, weights: bool = False) -> tuple[Any, ...]:
+    """Strided, read-only windows whose targets depend on their last steps and on what stands beside them."""
+    random = np.random.default_rng(seed)
+    features = 3 if side else 1
+    series = random.standard_normal((count + MEMORY - 1, features)).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(series, MEMORY, axis=0).transpose(0, 2, 1)
+    beside = random.standard_normal((count, 5)).astype(np.float32)
+    targets = 0.5 * windows[:, -1, 0] + windows[:, -2, 0] * windows[:, -3, 0] + side * beside[:, 0]
+    inputs = (windows, beside) if side else windows
+    given = (random.uniform(0.5, 2.0, count),) if weights else ()
+    return (inputs, targets.astype(np.float32), *given)
+
+
+def _silent(epoch: int, loss: float, val_loss: float) -> None:
+    pass
+
+
+PARITY: dict[str, tuple[Callable[[], Any], dict[str, bool]]] = {
+    "one layer": (lambda: _sequential((16,)), {}),
+    "two layers, not whole vectors": (lambda: _sequential((20, 7)), {}),
+    "side inputs and weights": (lambda: _with_side((16,)), {"side": True, "weights": True}),
+    "log-QLIKE": (lambda: _with_side((16, 16), loss=log_qlike(0.5)), {"side": True}),
+}
+
+
+@pytest.mark.parametrize("case", PARITY)
+def test_losses_weights_and_optimizer_are_those_of_keras(case: str) -> None:
+    build, kind = PARITY[case]
+    train, validation = _samples(75, **kind), _samples(30, seed=1, **kind)[:2]
+    models, histories = [], []
+    for engine in ("keras", "fast"):
+        model = build()
+        schedule = Schedule(3, 16, 9, restore_best=False, engine=engine, shuffle=False)
+        histories.append(fit_network(model, train, validation, schedule, _silent))
+        models.append(model)
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-5)
+    for expected, weight in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, atol=2e-5)
+    for expected, state in zip(models[0].optimizer.variables, models[1].optimizer.variables, strict=True):
+        np.testing.assert_allclose(np.asarray(state), np.asarray(expected), rtol=1e-3, atol=1e-6)
+
+
+def test_a_second_call_goes_on_where_keras_would() -> None:
+    train, validation = _samples(48), _samples(16, seed=1)
+    losses = []
+    for engines in (("keras", "keras"), ("fast", "fast"), ("fast", "keras")):
+        model = _sequential((16,))
+        for engine in engines:
+            schedule = Schedule(1, 16, 9, engine=engine, shuffle=False)
+            history = fit_network(model, train, validation, schedule, _silent)
+        losses.append(history["val_loss"][0])
+    np.testing.assert_allclose(losses[1:], losses[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["side inputs and weights", "log-QLIKE"])
+def test_gradients_are_those_of_keras_and_of_finite_differences(case: str) -> None:
+    import keras
+    import tensorflow as tf
+
+    from lstm_engine import CompiledNetwork, Samples, plan_of
+
+    build, kind = PARITY[case]
+    model, data = build(), _samples(21, **kind)
+    weights = data[2] if len(data) > 2 else np.ones(21)
+    plan = plan_of(model)
+    assert not isinstance(plan, str)
+    network, samples = CompiledNetwork(plan, MEMORY), Samples.of(data)
+    network.read_weights()
+    gradient = network.gradient(samples)
+
+    loss = model.loss if callable(model.loss) else keras.losses.get(model.loss)
+    with tf.GradientTape() as tape:
+        outputs = model([np.ascontiguousarray(data[0][0]), data[0][1]])
+        value = tf.reduce_mean(loss(data[1][:, None], outputs) * tf.constant(weights, tf.float32))
+    scale = max(float(np.abs(part).max()) for part in gradient)
+    for ours, keras_gradient in zip(gradient, tape.gradient(value, model.trainable_variables), strict=True):
+        np.testing.assert_allclose(ours, keras_gradient.numpy(), atol=1e-4 * scale)
+
+    # Along a random direction: the losses' difference is large beside float32's rounding.
+    random = np.random.default_rng(0)
+    started = model.get_weights()
+    direction = [random.standard_normal(weight.shape) for weight in started]
+    losses = []
+    for step in (1e-2, -1e-2):
+        model.set_weights([weight + step * part for weight, part in zip(started, direction, strict=True)])
+        network.read_weights()
+        losses.append(network.loss(samples))
+    slope = sum(float((part * ours).sum()) for part, ours in zip(direction, gradient, strict=True))
+    assert (losses[0] - losses[1]) / 2e-2 == pytest.approx(slope, rel=2e-2)
+
+
+def test_gradient_of_a_large_batch_is_the_mean_of_its_parts() -> None:
+    from lstm_engine import CompiledNetwork, Samples, plan_of
+
+    plan = plan_of(_sequential((16,)))
+    assert not isinstance(plan, str)
+    network = CompiledNetwork(plan, MEMORY)
+    network.read_weights()
+    windows, targets = _samples(50)
+    whole = network.gradient(Samples.of((windows, targets)))
+    parts = [network.gradient(Samples.of((windows[i : i + 10], targets[i : i + 10]))) for i in range(0, 50, 10)]
+    for mean, *pieces in zip(whole, *parts, strict=True):
+        np.testing.assert_allclose(np.mean(pieces, axis=0), mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate: float) -> None:
+    from lstm_kernel import dropout_scales
+
+    scales = np.stack([dropout_scales(960, 64, rate, key) for key in range(8)])
+    kept = scales > 0
+    np.testing.assert_allclose(np.unique(scales), [0.0, 1.0 / (1.0 - rate)], rtol=1e-6)
+    expected = np.sqrt(rate * (1 - rate))
+    for axes in ((1, 2), (0, 1), (0, 2)):  # by step, by unit, by window
+        share = kept.mean(axis=axes)
+        deviations = np.abs(share - (1 - rate)) / (expected / np.sqrt(kept.size / share.size))
+        assert deviations.max() < 5.0
+    assert abs(scales.mean() - 1.0) < 0.01
+    together = np.corrcoef(kept.reshape(len(kept), -1).astype(float))
+    assert np.abs(together - np.eye(len(kept))).max() < 0.02
+
+
+def test_training_drops_and_forecasting_does_not() -> None:
+    train = _samples(64)
+    for rate in (0.0, 0.5):
+        model = _sequential((16,), rate=rate)
+        model.optimizer.learning_rate = 1e-12
+        history = fit_network(model, train, train, Schedule(1, 16, 9, engine="fast"), _silent)
+        assert (history["loss"][0] == pytest.approx(history["val_loss"][0], rel=1e-6)) is (rate == 0.0)
+
+
+def test_same_seed_same_weights_another_seed_others() -> None:
+    def weights(seed: int) -> np.ndarray:
+        model = _sequential((16,), rate=0.2)
+        fit_network(model, _samples(60), _samples(20, seed=1), Schedule(2, 16, 9, seed=seed), _silent)
+        return np.concatenate([weight.ravel() for weight in model.get_weights()])
+
+    assert np.array_equal(weights(1), weights(1))
+    assert not np.array_equal(weights(1), weights(2))
+
+
+def test_early_stopping_puts_the_best_weights_back_and_callbacks_see_the_model() -> None:
+    import keras
+
+    seen: list[tuple[float, float]] = []
+    validation = _samples(40, seed=1)
+
+    class Judge(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            outputs = self.model.predict_on_batch(np.ascontiguousarray(validation[0]))[:, 0]
+            seen.append((float(np.mean((outputs - validation[1]) ** 2)), logs["val_loss"]))
+
+    model = _sequential((32,))
+    model.optimizer.learning_rate = 0.05
+    told: list[int] = []
+    history = fit_network(
+        model,
+        _samples(48),
+        validation,
+        Schedule(40, 16, 2, engine="fast"),
+        lambda *news: told.append(news[0]),
+        [Judge()],
+    )
+    epochs = len(history["val_loss"])
+    assert epochs < 40
+    assert told == list(range(1, epochs + 1))
+    assert int(np.argmin(history["val_loss"])) == epochs - 3
+    np.testing.assert_allclose([judged for judged, _ in seen], [logged for _, logged in seen], rtol=1e-4)
+    outputs = model.predict_on_batch(np.ascontiguousarray(validation[0]))[:, 0]
+    assert np.mean((outputs - validation[1]) ** 2) == pytest.approx(min(history["val_loss"]), rel=1e-4)
+
+
+def test_a_diverging_training_is_seen() -> None:
+    model = _sequential((16,))
+    windows, targets = _samples(40)
+    targets[3] = np.inf
+    history = fit_network(model, (windows, targets), _samples(20), Schedule(2, 16, 9, engine="fast"), _silent)
+    assert not np.isfinite(history["loss"]).any()
+    assert not np.isfinite(history["val_loss"]).any()
+
+
+def _unknown_networks() -> dict[str, Callable[[], Any]]:
+    import keras
+
+    layers = keras.layers
+
+    def built(*middle: Any, loss: str = "mse", optimizer: Any = "adam") -> Any:
+        model = keras.Sequential([keras.Input((MEMORY, 1)), *middle, layers.Dense(1)])
+        model.compile(optimizer=optimizer, loss=loss)
+        return model
+
+    return {
+        "type GRU": lambda: built(layers.GRU(8)),
+        "not set as usual": lambda: built(layers.LSTM(8, activation="relu")),
+        "set as usual": lambda: built(layers.LSTM(8, kernel_regularizer="l2")),
+        "plain Adam": lambda: built(layers.LSTM(8), optimizer="sgd"),
+        "clips": lambda: built(layers.LSTM(8), optimizer=keras.optimizers.Adam(clipnorm=1.0)),
+        "mean squared error": lambda: built(layers.LSTM(8), loss="mae"),
+        "feed one another": lambda: built(layers.LSTM(8, return_sequences=True), layers.Dropout(0.1)),
+    }
+
+
+def test_what_the_compiled_engine_does_not_know_is_said_and_left_to_keras() -> None:
+    from lstm_engine import plan_of
+
+    networks = _unknown_networks()
+    for reason, build in networks.items():
+        assert reason in str(plan_of(build()))
+    train, schedule = _samples(32), Schedule(1, 16, 1)
+    with pytest.warns(UserWarning, match="trained by Keras: it has the layer"):
+        history = fit_network(networks["type GRU"](), train, train, schedule, _silent)
+    assert len(history["val_loss"]) == 1
+    with pytest.raises(ConfigError, match="use 'auto' or 'keras'"):
+        fit_network(networks["type GRU"](), train, train, Schedule(1, 16, 1, engine="fast"), _silent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_network(_sequential((8,)), train, train, schedule, _silent)
