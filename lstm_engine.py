@@ -194,8 +194,9 @@ class CompiledNetwork:
 
     def __init__(self, plan: NetworkPlan, memory: int) -> None:
         import lstm_kernel
+        from lstm_arithmetic import adam_step
 
-        self._kernel = lstm_kernel
+        self._kernel, self._adam_step = lstm_kernel, adam_step
         self._plan = plan
         self._units = [int(layer.units) for layer in plan.layers]
         self._padded = [-(-units // lstm_kernel.UNIT_MULTIPLE) * lstm_kernel.UNIT_MULTIPLE for units in self._units]
@@ -232,12 +233,12 @@ class CompiledNetwork:
 
     def step(self, samples: Samples, rows: npt.NDArray[np.int64], adam: FloatArray, key: int) -> float:
         """One gradient step on the samples at `rows`; returns the sum of their weighted losses."""
-        return float(
-            self._kernel.train_step(
-                *samples.batch(rows), self._parameters, self._gradient, self._moments, self._shape, self._rates,
-                self._plan.spread, adam, np.uint32(key), self._space,
-            )
+        total = self._kernel.batch_gradient(
+            *samples.batch(rows), self._parameters, self._gradient, self._shape, self._rates,
+            self._plan.spread, np.uint32(key), self._space,
         )  # fmt: skip
+        self._adam_step(self._parameters, self._gradient, self._moments, *adam)
+        return float(total)
 
     def gradient(self, samples: Samples) -> list[FloatArray]:
         """Gradient of the samples' mean loss, nothing dropped, in the order and shapes of Keras' weights."""
