@@ -1,15 +1,19 @@
 """Which buckets can be forecast from given bars, the moment each forecast is made, and what is known by then."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from realized_volatility import Preset, bar_length, get_hourly_rv
+from realized_volatility import Preset, bar_length
 from trading_sessions import EXCHANGE_TIMEZONE, next_bucket, session_buckets
 
-__all__ = ["ForecastGrid", "forecast_grid"]
+__all__ = ["ForecastGrid", "Measure", "forecast_grid"]
+
+Measure = Callable[[pd.DataFrame], pd.Series]
+"""Makes hourly history of one symbol's bars: a row a bucket, indexed by label."""
 
 _HOUR = pd.Timedelta(hours=1)
 
@@ -53,10 +57,12 @@ def forecast_grid(
     preset: Preset,
     asof: pd.Timestamp | None = None,
     *,
-    min_bucket_coverage: float = 0.8,
+    measure: Measure,
     calendar: str = "XNYS",
 ) -> ForecastGrid:
     """The grid of `bars` (one symbol) as of `asof`: bars that end later are not looked at.
+
+    `measure` makes the hourly history.
 
     Under `session`, the buckets of every session that has a bar, and the next one. Under `colab`, every calendar
     hour; since its labels hold one bar that ends after them, a bucket is known, and the next one's forecast made, one
@@ -67,10 +73,10 @@ def forecast_grid(
     BarsError
         The bars are unusable, or none of them had ended at `asof`.
     """
-    length = bar_length(bars.index)
+    length = bar_length(bars.index if asof is None else bars.index[: bars.index.searchsorted(asof, side="right")])
     if asof is not None:
         bars = bars.iloc[: bars.index.searchsorted(asof - length, side="right")]
-    rv = get_hourly_rv(bars, preset=preset, min_bucket_coverage=min_bucket_coverage, calendar=calendar)
+    rv = measure(bars)
     asof = (asof or bars.index[-1] + length).tz_convert(EXCHANGE_TIMEZONE)
     return _colab_grid(rv, asof, length) if preset == "colab" else _session_grid(bars, rv, asof, length, calendar)
 

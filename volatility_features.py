@@ -172,8 +172,8 @@ def scaler_from_dict(numbers: Mapping[str, Any]) -> Scaler:
 
 def session_hours(labels: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
     """New York clock hour of each bucket label: 10 for the first bucket of a session, 16 for the last."""
-    hours: npt.NDArray[np.int64] = labels.tz_convert(EXCHANGE_TIMEZONE).hour.to_numpy(dtype=np.int64)
-    return hours
+    local = labels.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("s").asi8
+    return np.asarray(local // 3600 % 24, dtype=np.int64)
 
 
 def hour_of_day_profile(rv: pd.Series) -> dict[int, float]:

@@ -2,9 +2,7 @@
 
 import os
 import threading
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,13 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from errors import ConfigError, LookAheadError, ModelMismatchWarning, ModelNotFoundError, NotEnoughDataError
-from forecast_grid import ForecastGrid, forecast_grid
+from errors import ConfigError, ModelNotFoundError
 from model_store import ModelBundle, ModelStore, colab_bundle
-from realized_volatility import Preset, annualize, select_symbol
+from served_model import FALLBACK, Forecast, ServedModel
 from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TrainingConfig
-from volatility_baselines import diurnal_ewma
 
 if TYPE_CHECKING:
     from local_training import TrainingResult
@@ -26,46 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FALLBACK", "Forecast", "VolatilityForecaster"]
 
-FALLBACK = "ewma"
-"""The version that forecasts without a model name, and the `model_path` that asks for it."""
-
-_FALLBACK_MEMORY = 7
 _Moment: TypeAlias = str | date | pd.Timestamp
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """One forecast.
-
-    Attributes
-    ----------
-    asof
-        The moment it was made for, New York time: nothing that ended later was used.
-    bucket
-        Label (end, New York time) of the bucket that is forecast: the first that ends after `asof`.
-    volatility
-        Volatility of that bucket, decimal, not annualized.
-    annualized_volatility
-        The same per year (0.25 is 25 %).
-    lower, upper
-        Where the bucket's volatility will lie with 90 % probability; NaN where the model does not say.
-    model_version
-        Name of the model that it came from.
-    is_fallback
-        Whether it came from the deseasonalized EWMA that serves without a model.
-    horizon
-        Buckets ahead: 1.
-    """
-
-    asof: pd.Timestamp
-    bucket: pd.Timestamp
-    volatility: float
-    annualized_volatility: float
-    lower: float
-    upper: float
-    model_version: str
-    is_fallback: bool
-    horizon: int = 1
 
 
 class VolatilityForecaster:
@@ -96,8 +53,8 @@ class VolatilityForecaster:
         self._store = ModelStore(self._config.model_save_path)
         self._change = threading.Lock()
         # One reference holds network, scaler and configuration: whoever forecasts reads it once.
-        self._serving = self._find(model_path)
-        self._served_before: list[ModelBundle | None] = []
+        self._serving = ServedModel.of(self._find(model_path), self._config)
+        self._served_before: list[ServedModel] = []
 
     def forecast(
         self,
@@ -130,29 +87,8 @@ class VolatilityForecaster:
             The bars are unusable.
         """
         _require_one_bucket(horizon)
-        bundle = self._serving
         moment = None if asof is None else _new_york(asof)
-        grid = self._grid(bars, bundle, moment)
-        if not len(grid.labels) or grid.known[-1] < _memory(bundle):
-            known = int(grid.known[-1]) if len(grid.known) else 0
-            raise NotEnoughDataError(
-                f"{known} hourly buckets had ended by {grid.moment}; {_version(bundle)} needs "
-                f"{_memory(bundle)}; give bars that begin earlier."
-            )
-        if bundle is not None and not allow_in_sample:
-            _refuse_look_ahead(bundle, grid.moment)
-        last = np.arange(len(grid.labels)) == len(grid.labels) - 1
-        row = self._forecast_rows(grid.where(last), bundle).iloc[0]
-        return Forecast(
-            asof=grid.moment,
-            bucket=row.name,
-            volatility=float(row["volatility"]),
-            annualized_volatility=float(row["annualized_volatility"]),
-            lower=float(row["lower"]),
-            upper=float(row["upper"]),
-            model_version=row["model_version"],
-            is_fallback=bool(row["is_fallback"]),
-        )
+        return self._serving.forecast(bars, moment, allow_in_sample=allow_in_sample)
 
     def forecast_series(self, bars: pd.DataFrame, horizon: int = 1, *, allow_in_sample: bool = False) -> pd.DataFrame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
@@ -174,14 +110,14 @@ class VolatilityForecaster:
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory.
         """
         _require_one_bucket(horizon)
-        bundle = self._serving
-        grid = self._grid(bars, bundle, None)
-        enough = grid.known >= _memory(bundle)
+        served = self._serving
+        grid = served.grid(bars)
+        enough = grid.known >= served.memory
         seen = np.zeros(len(grid.labels), dtype=bool)
-        if bundle is not None and bundle.trained_through is not None:
-            seen = np.asarray(grid.asof < bundle.trained_through)
+        if served.trained_through is not None:
+            seen = np.asarray(grid.asof < served.trained_through)
         kept = enough if allow_in_sample else enough & ~seen
-        frame = self._forecast_rows(grid.where(kept), bundle)
+        frame = served.rows(grid.where(kept))
         if allow_in_sample:
             frame["in_sample"] = seen[kept]
         frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
@@ -235,10 +171,11 @@ class VolatilityForecaster:
 
     def swap(self, bundle: ModelBundle | str | os.PathLike[str]) -> None:
         """Let another model serve from now on: a bundle, a model's name or its path. `rollback` undoes it."""
-        loaded = bundle.for_serving() if isinstance(bundle, ModelBundle) else self._find(bundle)
+        found = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
+        served = ServedModel.of(found, self._config)
         with self._change:
             self._served_before.append(self._serving)
-            self._serving = loaded
+            self._serving = served
 
     def rollback(self) -> None:
         """Let the model that served before the last swap serve again.
@@ -257,7 +194,7 @@ class VolatilityForecaster:
 
     def model_info(self) -> dict[str, Any]:
         """What serves: version, preset, memory, symbol, source, ``trained_through``, figures of its test part."""
-        bundle = self._serving
+        bundle = self._serving.bundle
         if bundle is None:
             return {
                 "version": FALLBACK,
@@ -287,50 +224,8 @@ class VolatilityForecaster:
         if model == FALLBACK:
             return None
         if Path(model).suffix == ".h5":
-            return colab_bundle(Path(model)).for_serving()
+            return colab_bundle(Path(model))
         return self._store.load(model)
-
-    def _grid(self, bars: pd.DataFrame, bundle: ModelBundle | None, asof: pd.Timestamp | None) -> ForecastGrid:
-        config = self._config if bundle is None else bundle.config
-        preset: Preset = "session" if bundle is None else bundle.preset
-        bars = _own_symbol(bars, bundle)
-        _warn_of_mismatch(bars, bundle)
-        return forecast_grid(
-            bars, preset, asof, min_bucket_coverage=config.min_bucket_coverage, calendar=config.calendar
-        )
-
-    def _forecast_rows(self, grid: ForecastGrid, bundle: ModelBundle | None) -> pd.DataFrame:
-        forecaster = diurnal_ewma if bundle is None else bundle.forecast
-        volatility = forecaster(grid.rv, grid.labels, grid.known) if len(grid.labels) else np.empty(0)
-        low, high = (np.nan, np.nan) if bundle is None else bundle.interval_factors
-        preset: Preset = "session" if bundle is None else bundle.preset
-        return pd.DataFrame(
-            {
-                "asof": grid.asof,
-                "volatility": volatility,
-                "annualized_volatility": annualize(volatility, grid.minutes, preset),
-                "lower": volatility * low,
-                "upper": volatility * high,
-                "model_version": _version(bundle),
-                "is_fallback": bundle is None,
-            },
-            index=grid.labels.rename("bucket"),
-        )
-
-
-def _version(bundle: ModelBundle | None) -> str:
-    return FALLBACK if bundle is None else bundle.name
-
-
-def _memory(bundle: ModelBundle | None) -> int:
-    return _FALLBACK_MEMORY if bundle is None else bundle.memory
-
-
-def _own_symbol(bars: pd.DataFrame, bundle: ModelBundle | None) -> pd.DataFrame:
-    """Out of a frame of several symbols, the one that the model was trained on; else the only one."""
-    own = None if bundle is None else bundle.manifest.get("symbol")
-    several = isinstance(bars.index, pd.MultiIndex) and own in bars.index.get_level_values(0)
-    return select_symbol(bars, own if several else None)
 
 
 def _new_york(moment: _Moment) -> pd.Timestamp:
@@ -341,26 +236,3 @@ def _new_york(moment: _Moment) -> pd.Timestamp:
 def _require_one_bucket(horizon: int) -> None:
     if horizon != 1:
         raise ConfigError(f"horizon is {horizon}; models of today forecast one bucket ahead; ask for horizon=1.")
-
-
-def _refuse_look_ahead(bundle: ModelBundle, asof: pd.Timestamp) -> None:
-    if bundle.trained_through is not None and asof < bundle.trained_through:
-        raise LookAheadError(
-            f"a forecast as of {asof} was asked of {bundle.name}, which has seen data through "
-            f"{bundle.trained_through}; "
-            "forecasts may not be earlier than that; take a model trained on less, or pass allow_in_sample=True."
-        )
-
-
-def _warn_of_mismatch(bars: pd.DataFrame, bundle: ModelBundle | None) -> None:
-    if bundle is None or "symbol" not in bars.attrs:
-        return
-    trained_on, served = bundle.manifest.get("symbol"), bars.attrs["symbol"]
-    if trained_on is not None and trained_on != served:
-        text = (
-            f"{bundle.name} was trained on {trained_on} and is asked about {served}, whose level and day pattern differ"
-        )
-        warnings.warn(f"{text}; train one for this symbol.", ModelMismatchWarning, stacklevel=4)
-    if bundle.simulated and not bars.attrs.get("simulated", False):
-        text = f"{bundle.name} was trained on SIMULATED bars and is asked about real ones; train one on real bars."
-        warnings.warn(text, ModelMismatchWarning, stacklevel=4)

@@ -1,0 +1,365 @@
+"""Hourly history of bars that grow: each call costs the bars that are new, not those that came before.
+
+A live loop, or an event-driven backtest, asks for a forecast after every bar, each time with all bars so far. A bucket
+never changes once a bar that ends at its end or later is there, so only the running session is computed anew.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bar_checks import validate_bars
+from forecast_grid import ForecastGrid, Measure, forecast_grid
+from realized_volatility import LONGEST_RETURN
+from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
+
+__all__ = ["GrowingHistory", "HourlyHistories", "quick_session_rv"]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+Rows = tuple[IntArray, FloatArray]
+
+_MINUTE = 60_000_000
+_MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
+_MOST_HISTORIES = 32
+_FEWEST_EXPECTED = 256
+_PRICES = ("open", "high", "low", "close")
+
+
+class HourlyHistories:
+    """The growing histories of a forecaster: one for each symbol's bars, kept apart for each thread.
+
+    Parameters
+    ----------
+    measure
+        Makes hourly history of bars; a bucket's row may depend on the bars of its own session and of the one before.
+    calendar
+        Name of the exchange in `exchange_calendars`.
+    quick
+        Does the same as `measure` for one session on plain arrays, where there is such a thing.
+    """
+
+    def __init__(self, measure: Measure, calendar: str, quick: "QuickMeasure | None" = None) -> None:
+        self._measure, self._calendar, self._quick = measure, calendar, quick
+        self._own = threading.local()
+
+    def next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> ForecastGrid:
+        """The last row of `forecast_grid` under `session`: the first bucket that ends after `asof`, and what is known.
+
+        Raises what `forecast_grid` raises.
+        """
+        histories: list[GrowingHistory] = self._own.__dict__.setdefault("histories", [])
+        given = _Bars.of(bars)
+        own = next((history for history in histories if history.begins_like(given)), None)
+        if own is None:
+            own = GrowingHistory(self._measure, self._calendar, self._quick)
+            histories.append(own)
+            del histories[:-_MOST_HISTORIES]
+        return own.next_bucket(given, asof)
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """A frame of bars and the arrays in it. Holding the frame keeps its memory from being changed or reused."""
+
+    frame: pd.DataFrame
+    stamps: IntArray
+    unit: str
+    columns: dict[str, npt.NDArray[np.generic]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "_Bars":
+        index = frame.index
+        if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not frame.columns.is_unique:
+            validate_bars(frame)
+        return cls(frame, index.asi8, index.unit, {str(name): frame[name].to_numpy() for name in frame.columns})
+
+    def ends(self, rows: slice, length: int) -> IntArray:
+        """When bars of `length` microseconds end, in microseconds since the epoch."""
+        return self._microseconds(self.stamps[rows]) + length
+
+    def steps(self, rows: slice) -> IntArray:
+        """Microseconds from each bar to the next."""
+        return np.diff(self._microseconds(self.stamps[rows]))
+
+    def count_until(self, moment: int) -> int:
+        """How many bars are stamped at or before a moment in microseconds."""
+        latest = moment * 1000 if self.unit == "ns" else moment // _MICROSECONDS[self.unit]
+        return int(np.searchsorted(self.stamps, latest, side="right"))
+
+    def begins_like(self, other: "_Bars") -> bool:
+        """Whether the first bar seems to be the same."""
+        return (
+            min(len(self.stamps), len(other.stamps)) > 0
+            and self.stamps[0] == other.stamps[0]
+            and self.unit == other.unit
+            and self.columns.keys() == other.columns.keys()
+            and all(self.columns[name][0] == other.columns[name][0] for name in self.columns.keys() & {"close"})
+        )
+
+    def carries_on(self, earlier: "_Bars", count: int) -> bool:
+        """Whether the first `count` bars are those of `earlier`, which begins like these."""
+        return (
+            len(self.stamps) >= count
+            and self.begins_like(earlier)
+            and _same(self.stamps, earlier.stamps, count)
+            and all(_same(values, earlier.columns[name], count) for name, values in self.columns.items())
+        )
+
+    def _microseconds(self, stamps: IntArray) -> IntArray:
+        return stamps // 1000 if self.unit == "ns" else stamps * _MICROSECONDS[self.unit]
+
+
+@dataclass(frozen=True)
+class _Buckets:
+    """All hourly buckets of an exchange, as arrays; times in microseconds since the epoch."""
+
+    index: pd.DatetimeIndex
+    starts: pd.DatetimeIndex
+    label: IntArray
+    start: IntArray
+    minutes: IntArray
+    session: IntArray
+
+
+QuickMeasure = Callable[[_Bars, slice, int, _Buckets], Rows]
+
+
+@lru_cache(maxsize=4)
+def _buckets(calendar: str) -> _Buckets:
+    table = session_buckets(pd.Timestamp("1900-01-01"), pd.Timestamp("2200-01-01"), calendar)
+    starts = pd.DatetimeIndex(table["start"])
+    sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    minutes = table["minutes"].to_numpy(dtype=np.int64)
+    return _Buckets(table.index, starts, table.index.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions)
+
+
+def quick_session_rv(min_bucket_coverage: float) -> QuickMeasure:
+    """`get_hourly_rv` under `session`, from closing prices, on the arrays of one or two sessions."""
+
+    def measure(bars: _Bars, rows: slice, length: int, buckets: _Buckets) -> Rows:
+        ends = bars.ends(rows, length)
+        bucket_of = np.searchsorted(buckets.label, ends, side="left")
+        inside = ends > buckets.start[bucket_of]
+        bucket_of, ends = bucket_of[inside], ends[inside]
+        if not len(ends):
+            return np.empty(0, np.int64), np.empty((0, 1))
+        session = buckets.session[bucket_of]
+        opens = np.append(True, session[1:] != session[:-1])
+        returns, counted = _log_returns(bars, rows, inside, opens)
+        counted &= opens | (np.diff(ends, prepend=ends[:1]) <= LONGEST_RETURN // pd.Timedelta(microseconds=1))
+        first = int(bucket_of[0])
+        count = int(bucket_of[-1]) - first + 1
+        squares = np.where(counted, returns, 0.0) ** 2
+        variance = np.bincount(bucket_of - first, weights=squares, minlength=count)
+        found = np.bincount(bucket_of - first, minlength=count)
+        moved = np.bincount(bucket_of - first, weights=counted, minlength=count)
+        expected = buckets.minutes[first : first + count] * _MINUTE / length
+        kept = (moved > 0) & (found >= min_bucket_coverage * expected)
+        return buckets.label[first : first + count][kept], np.sqrt(variance[kept])[:, None]
+
+    return measure
+
+
+class GrowingHistory:
+    """Hourly history of one symbol's bars, carried on from call to call.
+
+    Whether bars carry on those of the call before is seen by their memory (slices of one frame), or else by comparing
+    them; bars that do not are computed whole. Bars after the last finished bucket may change: they are read anew.
+    """
+
+    def __init__(self, measure: Measure, calendar: str, quick: QuickMeasure | None = None) -> None:
+        self._measure, self._calendar, self._quick = measure, calendar, quick
+        self._bars: _Bars | None = None
+        self._settled: _Settled | None = None
+        self._kept = 0
+        self._steps: Counter[int] = Counter()
+        self._length = _MINUTE
+
+    def begins_like(self, bars: _Bars) -> bool:
+        """Whether `bars` seem to begin with the bar that this history began with."""
+        return self._bars is not None and bars.begins_like(self._bars)
+
+    def next_bucket(self, bars: _Bars, asof: pd.Timestamp | None) -> ForecastGrid:
+        """See `HourlyHistories.next_bucket`."""
+        moment = None if asof is None else asof.value // 1000
+        count, settled = self._usable(bars, moment), self._settled
+        if count is None or settled is None:
+            return self._computed_whole(bars, asof)
+        self._bars = bars
+        last_end = int(bars.ends(slice(count - 1, count), self._length)[0])
+        asof_us = last_end if moment is None else moment
+        labels, values = self._tail(bars, settled, count, asof_us)
+        new = slice(*np.searchsorted(labels, [settled.last, asof_us], side="right"))
+        final = int(np.searchsorted(labels[new], last_end, side="right"))
+        history, known = settled.extended(labels[new], values[new], final)
+        self._keep(bars, settled.last)
+        return self._row(history, known, asof_us)
+
+    def _usable(self, bars: _Bars, moment: int | None) -> int | None:
+        """How many bars had ended by `moment`; None where they do not carry on what is kept, or are unusable."""
+        if self._bars is None or not bars.carries_on(self._bars, self._kept):
+            return None
+        count = len(bars.stamps) if moment is None else bars.count_until(moment - self._length)
+        if count < max(self._kept, 1):
+            return None
+        steps = bars.steps(slice(max(self._kept - 1, 0), count))
+        if (len(steps) and steps.min() <= 0) or self._another_length(steps):
+            return None
+        new = slice(self._kept, count)
+        usable = all(_are_prices(values[new]) for name, values in bars.columns.items() if name in _PRICES)
+        return count if usable else None
+
+    def _another_length(self, steps: IntArray) -> bool:
+        """Whether further distances between bars change what the commonest is."""
+        others = max((count for step, count in self._steps.items() if step != self._length), default=0)
+        if self._steps[self._length] - others > len(steps):
+            return False
+        return _most_frequent(self._steps + _counted(steps)) != self._length
+
+    def _computed_whole(self, bars: _Bars, asof: pd.Timestamp | None) -> ForecastGrid:
+        self._bars = self._settled = None
+        grid = forecast_grid(bars.frame, "session", asof, measure=self._measure, calendar=self._calendar)
+        moment = grid.moment.value // 1000
+        self._length = _most_frequent(_counted(bars.steps(slice(0, bars.count_until(moment)))))
+        last = bars.count_until(moment - self._length) - 1
+        last_end = int(bars.ends(slice(last, last + 1), self._length)[0])
+        labels = grid.rv.index.as_unit("us").asi8
+        count = int(np.searchsorted(labels, last_end, side="right"))
+        self._settled = _Settled(grid.rv.iloc[:count], labels[:count], _buckets(self._calendar))
+        self._bars, self._kept, self._steps = bars, 0, Counter()
+        self._keep(bars, self._settled.last)
+        return self._row(grid.rv, labels, moment)
+
+    def _keep(self, bars: _Bars, through: int) -> None:
+        """Bars of finished buckets need not be read again."""
+        kept = bars.count_until(through - self._length)
+        if kept > self._kept:
+            self._steps += _counted(bars.steps(slice(max(self._kept - 1, 0), kept)))
+            self._kept = kept
+
+    def _tail(self, bars: _Bars, settled: "_Settled", count: int, asof_us: int) -> Rows:
+        """Rows of the running session and after it; finished buckets may be among them."""
+        buckets = _buckets(self._calendar)
+        ahead = int(np.searchsorted(buckets.label, settled.last, side="right"))
+        if buckets.label[ahead] > asof_us:
+            return settled.nothing
+        opened = _opening(buckets, max(ahead - 1, 0))
+        if self._quick is None:
+            # A measure may look at the session before: at the return overnight, say.
+            opened = _opening(buckets, int(np.searchsorted(buckets.label, settled.last_until(opened))))
+        rows = slice(bars.count_until(opened - self._length), count)
+        if self._quick is not None:
+            return self._quick(bars, rows, self._length, buckets)
+        measured = self._measure(bars.frame.iloc[rows])
+        return measured.index.as_unit("us").asi8, _as_table(measured)
+
+    def _row(self, history: pd.Series, labels: IntArray, asof_us: int) -> ForecastGrid:
+        buckets = _buckets(self._calendar)
+        ahead = int(np.searchsorted(buckets.label, asof_us, side="right"))
+        row = slice(ahead, ahead + 1)
+        known = np.searchsorted(labels, buckets.start[row], side="right").astype(np.int64)
+        moment = pd.Timestamp(asof_us, unit="us", tz=EXCHANGE_TIMEZONE)
+        return ForecastGrid(history, buckets.index[row], buckets.starts[row], buckets.minutes[row], known, moment)
+
+
+class _Settled:
+    """Rows of buckets that will not change, in arrays with room to grow: earlier views of them stay true."""
+
+    def __init__(self, history: pd.Series, labels: IntArray, buckets: _Buckets) -> None:
+        self._columns = history.name if isinstance(history, pd.Series) else list(history.columns)
+        self._buckets = buckets
+        self._count = len(history)
+        self._values = _as_table(history).copy()
+        self._expect(labels)
+
+    @property
+    def last(self) -> int:
+        """Label of the last row, in microseconds; 0, before any market, where there is none."""
+        return int(self._labels[self._count - 1]) if self._count else 0
+
+    @property
+    def nothing(self) -> Rows:
+        """No further rows."""
+        return self._labels[:0], self._values[:0]
+
+    def last_until(self, moment: int) -> int:
+        """Label of the last row at or before a moment in microseconds; the first row's where there is none."""
+        found = int(np.searchsorted(self._labels[: self._count], moment, side="right"))
+        return int(self._labels[max(found - 1, 0)])
+
+    def extended(self, labels: IntArray, values: FloatArray, final: int) -> tuple[pd.Series, IntArray]:
+        """The history with further rows, of which the first `final` are kept, and its labels in microseconds."""
+        stop = self._count + len(labels)
+        if stop > len(self._labels) or (self._labels[self._count : stop] != labels).any():
+            self._expect(np.concatenate([self._labels[: self._count], labels]))
+        if stop > len(self._values):
+            self._values = np.concatenate([self._values, np.zeros((stop, self._values.shape[1]))])
+        self._values[self._count : stop] = values
+        self._count += final
+        # Rows that are not final will be written anew, in the same place.
+        rows = self._values[:stop] if final == len(labels) else self._values[:stop].copy()
+        index = self._index[:stop]
+        if isinstance(self._columns, list):
+            return pd.DataFrame(rows, index=index, columns=self._columns, copy=False), self._labels[:stop]
+        return pd.Series(rows[:, 0], index=index, name=self._columns, copy=False), self._labels[:stop]
+
+    def _expect(self, labels: IntArray) -> None:
+        """Set the labels, and behind them those that will come if no bucket is missing: an index is slow to make."""
+        coming = int(np.searchsorted(self._buckets.label, labels[-1] if len(labels) else 0, side="right"))
+        expected = self._buckets.label[coming : coming + max(len(labels), _FEWEST_EXPECTED)]
+        self._labels = np.concatenate([labels, expected])
+        stamps = pd.DatetimeIndex(self._labels.view("M8[us]"))
+        self._index = stamps.tz_localize("UTC").tz_convert(EXCHANGE_TIMEZONE)
+
+
+def _same(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic], count: int) -> bool:
+    """Whether the first `count` values are equal, missing ones included; at no cost where they are the same memory."""
+    if values.dtype != earlier.dtype:
+        return False
+    place, before = values.__array_interface__["data"], earlier.__array_interface__["data"]
+    if place == before and values.strides == earlier.strides:
+        return True
+    return bool(np.array_equal(values[:count], earlier[:count], equal_nan=values.dtype.kind == "f"))
+
+
+def _are_prices(values: npt.NDArray[np.generic]) -> bool:
+    return values.dtype.kind in "fiu" and bool(np.isfinite(values).all() and np.all(values.astype(float) > 0))
+
+
+def _as_table(history: pd.Series) -> FloatArray:
+    values: FloatArray = history.to_numpy(dtype=float)
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _opening(buckets: _Buckets, row: int) -> int:
+    """When the session of a bucket opened, in microseconds."""
+    return int(buckets.start[np.searchsorted(buckets.session, buckets.session[row], side="left")])
+
+
+def _counted(steps: IntArray) -> Counter[int]:
+    lengths, counts = np.unique(steps, return_counts=True)
+    return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+
+
+def _most_frequent(steps: Counter[int]) -> int:
+    """The commonest length of a bar, the shortest of several; as `realized_volatility.bar_length` has it."""
+    return min(steps, key=lambda step: (-steps[step], step), default=_MINUTE)
+
+
+def _log_returns(
+    bars: _Bars, rows: slice, inside: npt.NDArray[np.bool_], opens: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Log return of each bar since the one before, of a session's first bar since its open; and which exist."""
+    log_close = np.log(bars.columns["close"][rows][inside].astype(float))
+    returns = np.diff(log_close, prepend=log_close[:1])
+    if "open" not in bars.columns:
+        return returns, ~opens
+    returns[opens] = log_close[opens] - np.log(bars.columns["open"][rows][inside][opens].astype(float))
+    return returns, np.isfinite(returns)

@@ -1,0 +1,199 @@
+"""A model that serves, or the fallback where there is none: bars in, forecasts out."""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
+from forecast_grid import ForecastGrid, forecast_grid
+from hourly_history import HourlyHistories, quick_session_rv
+from model_bundle import ModelBundle
+from realized_volatility import Preset, annualize, get_hourly_rv, select_symbol
+from training_config import TrainingConfig
+from volatility_baselines import diurnal_ewma
+
+__all__ = ["FALLBACK", "Forecast", "ServedModel"]
+
+FALLBACK = "ewma"
+"""The version that forecasts without a model name, and the `model_path` that asks for it."""
+
+_FALLBACK_MEMORY = 7
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One forecast.
+
+    Attributes
+    ----------
+    asof
+        The moment it was made for, New York time: nothing that ended later was used.
+    bucket
+        Label (end, New York time) of the bucket that is forecast: the first that ends after `asof`.
+    volatility
+        Volatility of that bucket, decimal, not annualized.
+    annualized_volatility
+        The same per year (0.25 is 25 %).
+    lower, upper
+        Where the bucket's volatility will lie with 90 % probability; NaN where the model does not say.
+    model_version
+        Name of the model that it came from.
+    is_fallback
+        Whether it came from the deseasonalized EWMA that serves without a model.
+    horizon
+        Buckets ahead: 1.
+    """
+
+    asof: pd.Timestamp
+    bucket: pd.Timestamp
+    volatility: float
+    annualized_volatility: float
+    lower: float
+    upper: float
+    model_version: str
+    is_fallback: bool
+    horizon: int = 1
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One bundle in the state in which it serves; immutable, so a forecast comes wholly from one.
+
+    Attributes
+    ----------
+    bundle
+        The model; None is the fallback.
+    config
+        The bundle's configuration; the forecaster's for the fallback.
+    """
+
+    bundle: ModelBundle | None
+    config: TrainingConfig
+
+    @classmethod
+    def of(cls, bundle: ModelBundle | None, config: TrainingConfig) -> "ServedModel":
+        """What serves of a bundle, its networks in ONNX Runtime; `config` is for the fallback."""
+        return cls(None, config) if bundle is None else cls(bundle.for_serving(), bundle.config)
+
+    @property
+    def version(self) -> str:
+        """What forecasts name as the model that they came from."""
+        return FALLBACK if self.bundle is None else self.bundle.name
+
+    @property
+    def memory(self) -> int:
+        """Buckets that must be known before it can forecast."""
+        return _FALLBACK_MEMORY if self.bundle is None else self.bundle.memory
+
+    @property
+    def preset(self) -> Preset:
+        """Which hourly RV it forecasts."""
+        return "session" if self.bundle is None else self.bundle.preset
+
+    @cached_property
+    def trained_through(self) -> pd.Timestamp | None:
+        """Last moment (New York time) whose data it has seen; None where nobody wrote it down."""
+        return None if self.bundle is None else self.bundle.trained_through
+
+    @cached_property
+    def histories(self) -> HourlyHistories:
+        """Hourly histories that grow with the bars from call to call."""
+        return HourlyHistories(self.measure, self.config.calendar, quick_session_rv(self.config.min_bucket_coverage))
+
+    def measure(self, bars: pd.DataFrame) -> pd.Series:
+        """The hourly history of one symbol's bars that this model is fed."""
+        config = self.config
+        return get_hourly_rv(
+            bars, preset=self.preset, min_bucket_coverage=config.min_bucket_coverage, calendar=config.calendar
+        )
+
+    def forecast(self, bars: pd.DataFrame, asof: pd.Timestamp | None, *, allow_in_sample: bool) -> Forecast:
+        """The forecast of the first bucket that ends after `asof`; see `VolatilityForecaster.forecast`."""
+        bars = self._own_symbol(bars)
+        self._warn_of_mismatch(bars)
+        grid = self._last_row(bars, asof)
+        if not len(grid.labels) or grid.known[-1] < self.memory:
+            known = int(grid.known[-1]) if len(grid.known) else 0
+            raise NotEnoughDataError(
+                f"{known} hourly buckets had ended by {grid.moment}; {self.version} needs {self.memory}; "
+                "give bars that begin earlier."
+            )
+        if not allow_in_sample:
+            self._refuse_look_ahead(grid.moment)
+        volatility = float(self._volatility(grid)[0])
+        low, high = self._interval_factors
+        return Forecast(
+            asof=grid.moment,
+            bucket=grid.labels[0],
+            volatility=volatility,
+            annualized_volatility=float(annualize(volatility, int(grid.minutes[0]), self.preset)),
+            lower=volatility * low,
+            upper=volatility * high,
+            model_version=self.version,
+            is_fallback=self.bundle is None,
+        )
+
+    def grid(self, bars: pd.DataFrame, asof: pd.Timestamp | None = None) -> ForecastGrid:
+        """Every bucket of `bars` that this model could be asked about."""
+        bars = self._own_symbol(bars)
+        self._warn_of_mismatch(bars)
+        return forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
+
+    def rows(self, grid: ForecastGrid) -> pd.DataFrame:
+        """Forecasts of every row of a grid; columns as in `VolatilityForecaster.forecast_series`."""
+        volatility = self._volatility(grid) if len(grid.labels) else np.empty(0)
+        low, high = self._interval_factors
+        return pd.DataFrame(
+            {
+                "asof": grid.asof,
+                "volatility": volatility,
+                "annualized_volatility": annualize(volatility, grid.minutes, self.preset),
+                "lower": volatility * low,
+                "upper": volatility * high,
+                "model_version": self.version,
+                "is_fallback": self.bundle is None,
+            },
+            index=grid.labels.rename("bucket"),
+        )
+
+    @property
+    def _interval_factors(self) -> tuple[float, float]:
+        return (np.nan, np.nan) if self.bundle is None else self.bundle.interval_factors
+
+    def _volatility(self, grid: ForecastGrid) -> np.ndarray:
+        forecaster = diurnal_ewma if self.bundle is None else self.bundle.forecast
+        return forecaster(grid.rv, grid.labels, grid.known)
+
+    def _last_row(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> ForecastGrid:
+        if self.preset == "session":
+            return self.histories.next_bucket(bars, asof)
+        grid = forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
+        return grid.where(np.arange(len(grid.labels)) == len(grid.labels) - 1)
+
+    def _own_symbol(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """Out of a frame of several symbols, the one that the model was trained on; else the only one."""
+        own = None if self.bundle is None else self.bundle.manifest.get("symbol")
+        several = isinstance(bars.index, pd.MultiIndex) and own in bars.index.get_level_values(0)
+        return select_symbol(bars, own if several else None)
+
+    def _refuse_look_ahead(self, asof: pd.Timestamp) -> None:
+        if self.trained_through is not None and asof < self.trained_through:
+            raise LookAheadError(
+                f"a forecast as of {asof} was asked of {self.version}, which has seen data through "
+                f"{self.trained_through}; forecasts may not be earlier than that; take a model trained on less, or "
+                "pass allow_in_sample=True."
+            )
+
+    def _warn_of_mismatch(self, bars: pd.DataFrame) -> None:
+        if self.bundle is None or "symbol" not in bars.attrs:
+            return
+        trained_on, served = self.bundle.manifest.get("symbol"), bars.attrs["symbol"]
+        if trained_on is not None and trained_on != served:
+            text = f"{self.version} was trained on {trained_on} and is asked about {served}, whose level and day"
+            warnings.warn(f"{text} pattern differ; train one for this symbol.", ModelMismatchWarning, stacklevel=4)
+        if self.bundle.simulated and not bars.attrs.get("simulated", False):
+            text = f"{self.version} was trained on SIMULATED bars and is asked about real ones"
+            warnings.warn(f"{text}; train one on real bars.", ModelMismatchWarning, stacklevel=4)
