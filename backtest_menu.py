@@ -168,7 +168,7 @@ def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> Vola
     console.print(figures_table(before, after))
     _say(console, result.evaluation.verdict)
     _say(console, f"{after['version']} serves from now on, in place of {before['version']}.", "bold")
-    _say(console, f"Saved in {after['path']}")
+    _say_path(console, f"Saved in {after['path']}")
     return forecaster
 
 
@@ -195,7 +195,7 @@ def _trade(console: Console, forecaster: VolatilityForecaster, bars: pd.DataFram
         _say(console, line)
     _say(console, describe_forecast(ahead, simulated=backtest.simulated), "bold")
     try:
-        _say(console, f"Picture: {save_picture(backtest, version, pictures)}")
+        _say_path(console, f"Picture: {save_picture(backtest, version, pictures)}")
     except OSError as error:
         reason = f"The picture could not be saved in {pictures} ({error.strerror})"
         _say(console, f"{reason}; name another place by --pictures.")
@@ -285,6 +285,11 @@ def _not_before(first: date | None, last: date | None) -> Any:
     if first is not None and last is not None and last < first:
         raise ConfigError(f"{last} is before {first}; the rule is a last day on or after the first; type a later one.")
     return last
+
+
+def _say_path(console: Console, sentence: str) -> None:
+    # Never broken, so that it can be copied.
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(console: Console, sentence: str, style: str | None = None) -> None:

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     # The file by name: the search puts sys.stdout aside while it runs, and its progress must go on being seen.
-    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    console = Console(file=sys.stdout, highlight=False)
+    # A terminal's lines break between words; a pipe's or a file's are left to whoever reads them.
+    console.soft_wrap = not console.is_terminal
     try:
         return _hold_dialogue(console, options)
     except KeyboardInterrupt:

@@ -34,7 +34,10 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the `arguments` say (None: those of the process); returns the exit status."""
     options = _parser().parse_args(arguments)
-    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    out, err = Console(), Console(stderr=True)
+    for console in (out, err):
+        # A terminal's lines break between words; a pipe's or a file's are left to whoever reads them.
+        console.soft_wrap = not console.is_terminal
     try:
         resolved = resolve_config(options.config, os.environ, _overrides(options))
         if options.show_config:

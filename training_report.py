@@ -81,8 +81,9 @@ def summary(result: "TrainingResult") -> RenderableType:
         table,
         Text(evaluation.verdict, style="bold"),
         "",
-        f"Saved in   {bundle.path}",
-        f"Use it     VolatilityForecaster({bundle.name!r}), or python main.py",
+        # Never broken, so that they can be copied.
+        Text(f"Saved in   {bundle.path}", no_wrap=True, overflow="ignore"),
+        Text(f"Use it     VolatilityForecaster({bundle.name!r}), or python main.py", no_wrap=True, overflow="ignore"),
     ]
     if bundle.simulated:
         lines.insert(
