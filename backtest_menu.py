@@ -124,8 +124,6 @@ def _set_up_forecaster(console: Console, config: TrainingConfig, bars: pd.DataFr
     choice = _choose(console, "Volatility forecasts", options, default=1)
     if choice == 3:
         return VolatilityForecaster(FALLBACK, config)
-    with console.status("Loading TensorFlow"):
-        load_tensorflow_quietly()
     if choice == 4:
         return _train(console, config, bars)
     return VolatilityForecaster(None, config) if choice == 1 else _choose_model(console, config, store)
@@ -146,6 +144,8 @@ def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -
     question = "Its number, its name, or the path of a model or of a Colab pair's .h5"
 
     def load(answer: str) -> VolatilityForecaster:
+        if Path(answer).suffix == ".h5":  # which Keras reads; our own models do without it
+            load_tensorflow_quietly()
         numbered = answer.isdecimal() and 1 <= int(answer) <= len(saved)
         return VolatilityForecaster(saved[int(answer) - 1]["name"] if numbered else answer, config)
 
@@ -158,6 +158,8 @@ def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> Vola
         config = _ask_setting(console, config, key, question, type(getattr(config, key)))
     forecaster = _serving_forecaster(console, config)
     before = forecaster.model_info()
+    with console.status("Loading TensorFlow"):
+        load_tensorflow_quietly()
     try:
         result = forecaster.train_locally(bars=bars, progress=progress_for(console, quiet=False))
     except VolatilityError as error:
