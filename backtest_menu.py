@@ -13,7 +13,7 @@ from rich.text import Text
 
 from backtest_report import describe_backtest, describe_forecast, figures_table, save_picture, statistics_table
 from data_handler import DataHandler, alpaca_credentials
-from errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError
+from errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError, describe_os_error
 from model_store import ModelStore
 from quiet_tensorflow import load_tensorflow_quietly
 from strategies import volatility_target_backtest
@@ -162,8 +162,9 @@ def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> Vola
         load_tensorflow_quietly()
     try:
         result = forecaster.train_locally(bars=bars, progress=progress_for(console, quiet=False))
-    except VolatilityError as error:
-        _say(console, f"There is no new model: {error}")
+    except (VolatilityError, OSError) as error:
+        reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
+        _say(console, f"There is no new model: {reason}")
         _say(console, f"{before['version']} goes on serving.", "bold")
         return forecaster
     after = forecaster.model_info()

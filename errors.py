@@ -18,6 +18,7 @@ __all__ = [
     "TrainingError",
     "UnsafeModelError",
     "VolatilityError",
+    "describe_os_error",
 ]
 
 
@@ -71,3 +72,9 @@ class LookAheadError(VolatilityError):
 
 class ModelMismatchWarning(UserWarning):
     """A model serves bars of another symbol, or a model trained on simulated bars serves real ones."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """One sentence about a file or directory that the system refused to read or write, for command lines."""
+    where = error.filename or "a file"
+    return f"{where} cannot be used ({error.strerror or error}); check the path, its permissions and the space left."

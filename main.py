@@ -43,13 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _hold_dialogue(console: "Console", options: argparse.Namespace) -> int:
     from backtest_menu import run_dialogue
     from config_sources import resolve_config
-    from errors import ConfigError, VolatilityError
+    from errors import ConfigError, VolatilityError, describe_os_error
 
     overrides = {} if options.models is None else {"model_save_path": options.models}
     try:
         run_dialogue(console, resolve_config(None, os.environ, overrides).config, Path(options.pictures))
     except VolatilityError as error:
         return _leave(console, str(error), 2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        return _leave(console, describe_os_error(error), 1)
     return 0
 
 

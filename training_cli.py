@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from config_sources import ResolvedConfig, resolve_config
-from errors import ConfigError, VolatilityError
+from errors import ConfigError, VolatilityError, describe_os_error
 
 __all__ = ["__version__", "main"]
 
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _train(resolved, options, out, err)
     except VolatilityError as error:
         return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
+    except OSError as error:
+        return _failed(describe_os_error(error), 1, options, err)
     except KeyboardInterrupt:
         again = "Interrupted; trials that had finished are kept: the same command goes on after them."
         return _failed(again, 130, options, err)

@@ -55,6 +55,7 @@ TRAINING_CONFIG: dict[str, Any] = {
 _FORECASTING = (
     "symbol", "data_frequency", "timezone", "memory", "preset", "scaling", "calendar", "min_bucket_coverage",
 )  # fmt: skip
+_TICKER = re.compile(r"[A-Za-z0-9.\-/^=]+")
 _FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
 _MINUTES = {"Min": 1, "Hour": 60}
 
@@ -84,7 +85,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
-    symbol: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9.\-/^=]+$")] = TRAINING_CONFIG["symbol"]
+    symbol: str = TRAINING_CONFIG["symbol"]
     """Ticker; stored in upper case."""
     start_date: Day = TRAINING_CONFIG["start_date"]
     """First day of bars, New York; the default does not cut the user's own file."""
@@ -217,7 +218,9 @@ class TrainingConfig(BaseModel):
 
     @field_validator("symbol")
     @classmethod
-    def _upper_case(cls, value: str) -> str:
+    def _known_form(cls, value: str) -> str:
+        if _TICKER.fullmatch(value) is None:
+            raise ValueError("must be a ticker of letters, digits and any of . - / ^ =")
         return value.upper()
 
     @field_validator("data_frequency")
@@ -278,8 +281,9 @@ def _lower_first(text: str) -> str:
 
 def _contradictions(config: TrainingConfig) -> list[str]:
     problems = []
-    if config.end_date < config.start_date:
-        problems.append(f"end_date {config.end_date} is before start_date {config.start_date}; it must not be earlier")
+    first, last = config.requested_span
+    if first is not None and last is not None and last < first:
+        problems.append(f"end_date {last} is before start_date {first}; it must not be earlier")
     for name, lowest, highest in (
         ("n_layers_range", 1, 8),
         ("units_range", 1, 4096),

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errors import NotEnoughDataError
+from errors import BarsError, NotEnoughDataError
 from realized_volatility import bar_length, get_hourly_rv, select_symbol
 from training_config import TrainingConfig
-from volatility_features import Scaler, TimeSplit, make_scaler, prepare_lstm_sequences, split_in_time
+from volatility_features import RV_FLOOR, Scaler, TimeSplit, make_scaler, prepare_lstm_sequences, split_in_time
 
 __all__ = ["TrainingData", "data_provenance", "prepare_training_data"]
 
@@ -119,6 +119,7 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
         rv = rv.iloc[1:]
     split = _split(rv, config)
     _require_windows(split, config.memory, len(rv))
+    _require_movement(split, rv)
     scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(split, config)])
     X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
     provenance = {**data_provenance(bars, symbol or config.symbol), "left_out": left_out, "hourly_values": len(rv)}
@@ -171,4 +172,13 @@ def _require_windows(split: TimeSplit, memory: int, hours: int) -> None:
             raise NotEnoughDataError(
                 f"{hours} hourly values leave {max(counts[part], 0)} {part} windows with memory = {memory}; "
                 f"the rule is at least {fewest}; give a longer span of bars or a smaller memory."
+            )
+
+
+def _require_movement(split: TimeSplit, rv: pd.Series) -> None:
+    for part, targets in (("training", split.train), ("validation", split.validation), ("test", split.test)):
+        if not (rv.iloc[targets] > RV_FLOOR).any():
+            raise BarsError(
+                f"prices do not move in any of the {targets.stop - targets.start} hours of the {part} part; some must; "
+                "check the column of closes, or give another span."
             )

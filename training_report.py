@@ -2,6 +2,8 @@
 
 import io
 import json
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from rich.text import Text
 from forecast_evaluation import Evaluation
 from model_store import ModelBundle
 from trading_sessions import EXCHANGE_TIMEZONE
-from training_config import TrainingConfig
+from training_config import TRAINING_CONFIG, TrainingConfig
 from training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         "",
         # Never broken, so that they can be copied.
         Text(f"Saved in   {bundle.path}", no_wrap=True, overflow="ignore"),
-        Text(f"Use it     VolatilityForecaster({bundle.name!r}), or python main.py", no_wrap=True, overflow="ignore"),
+        Text(f"Use it     {_how_to_use(bundle)}", no_wrap=True, overflow="ignore"),
     ]
     if bundle.simulated:
         lines.insert(
@@ -162,6 +164,13 @@ def _heading(result: "TrainingResult") -> str:
         f"Figures on the test part, which neither search nor training saw ({simulated}{evaluation.buckets} buckets "
         f"from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}; QLIKE: lower is better):"
     )
+
+
+def _how_to_use(bundle: ModelBundle) -> str:
+    store = bundle.config.model_save_path
+    if Path(store) == Path(TRAINING_CONFIG["model_save_path"]):
+        return f"VolatilityForecaster({bundle.name!r}), or python main.py"
+    return f"VolatilityForecaster({str(bundle.path)!r}), or python main.py --models {shlex.quote(store)}"
 
 
 def _simulated(data: TrainingData) -> str:

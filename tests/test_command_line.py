@@ -169,6 +169,8 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     with_nan, negative = day.copy(), day.copy()
     with_nan.iloc[7, 3] = np.nan
     negative.iloc[5, 3] = -1.0
+    still = make_bars("2024-08-01", "2024-12-31", minutes=5)
+    still[["open", "high", "low", "close"]] = 100.0
     frames = {
         "no close": (day.drop(columns="close"), "no 'close'"),
         "naive": (day.tz_localize(None), "--bars-timezone"),
@@ -178,6 +180,7 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "negative": (negative, "zero or less"),
         "one day": (day, "windows"),
         "no rows": (day.iloc[:0], "no bars"),
+        "standing still": (still, "prices do not move"),
         "numbers for stamps": (day.reset_index(drop=True), "no time stamps"),
     }
     made = {}
@@ -197,8 +200,8 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 WRONG_BARS = [
-    "no close", "naive", "unsorted", "duplicates", "NaN", "negative", "one day", "no rows", "numbers for stamps",
-    "missing", "empty", "no table", "other kind",
+    "no close", "naive", "unsorted", "duplicates", "NaN", "negative", "one day", "standing still", "no rows",
+    "numbers for stamps", "missing", "empty", "no table", "other kind",
 ]  # fmt: skip
 
 
@@ -245,6 +248,14 @@ def test_wrong_settings_get_one_sentence_and_leave_nothing(arguments: list[str],
     before = sorted(tmp_path.iterdir())
     assert_one_sentence(run(arguments, tmp_path), said, (2,))
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_place_that_cannot_be_written_gets_one_sentence(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    settings = ["--config", str(small_config), "--bars", str(bars_file), "--quiet"]
+    done = run([*settings, "--output", "a file"], tmp_path)
+    assert_one_sentence(done, "cannot be used (Not a directory)", (1,))
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
 
 
 def test_no_keys_and_no_file_says_how_to_give_either(tmp_path: Path) -> None:

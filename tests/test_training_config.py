@@ -90,8 +90,9 @@ def test_a_key_like_no_other_is_answered_without_a_guess() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
-        ("symbol", "", "at least 1 character"),
-        ("symbol", "no such thing!", "match pattern"),
+        ("symbol", "", "must be a ticker of letters, digits and any of . - / ^ ="),
+        ("symbol", "no such thing!", "must be a ticker of letters, digits and any of . - / ^ ="),
+        ("symbol", "SPY\n", "must be a ticker"),
         ("start_date", "June", "must be a date such as 2024-12-31"),
         ("end_date", "2024-02-30", "must be a date such as 2024-12-31"),
         ("end_date", 17, "date"),
@@ -205,6 +206,8 @@ def test_the_default_span_does_not_cut_the_users_own_file() -> None:
     assert (own.effective_source, own.requested_span) == ("file", (None, None))
     cut = own.with_overrides(end_date="2024-06-28")
     assert cut.requested_span == (None, date(2024, 6, 28))
+    late = own.with_overrides(start_date="2025-05-01")
+    assert late.requested_span == (date(2025, 5, 1), None)
     asked = TrainingConfig.from_mapping()
     assert (asked.effective_source, asked.requested_span) == ("alpaca", (date(2023, 1, 1), date(2024, 12, 31)))
 
