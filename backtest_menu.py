@@ -140,7 +140,7 @@ def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -
         shown = "-" if ratio is None else f"{ratio:.3f}"
         table.add_row(str(number), manifest["name"], str(manifest.get("symbol") or "-"), through, shown)
     if saved:
-        console.print(table)
+        _print_whole(console, table)
     question = "Its number, its name, or the path of a model or of a Colab pair's .h5"
 
     def load(answer: str) -> VolatilityForecaster:
@@ -168,10 +168,10 @@ def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> Vola
         _say(console, f"{before['version']} goes on serving.", "bold")
         return forecaster
     after = forecaster.model_info()
-    console.print(figures_table(before, after))
+    _print_whole(console, figures_table(before, after))
     _say(console, result.evaluation.verdict)
     _say(console, f"{after['version']} serves from now on, in place of {before['version']}.", "bold")
-    _say_path(console, f"Saved in {after['path']}")
+    _print_whole(console, Text(f"Saved in {after['path']}"))
     return forecaster
 
 
@@ -193,12 +193,12 @@ def _trade(console: Console, forecaster: VolatilityForecaster, bars: pd.DataFram
     for warning in dict.fromkeys(str(warning.message) for warning in caught):
         _say(console, warning, "yellow")
     console.print()
-    console.print(statistics_table(backtest, version))
+    _print_whole(console, statistics_table(backtest, version))
     for line in describe_backtest(backtest):
         _say(console, line)
     _say(console, describe_forecast(ahead, simulated=backtest.simulated), "bold")
     try:
-        _say_path(console, f"Picture: {save_picture(backtest, version, pictures)}")
+        _print_whole(console, Text(f"Picture: {save_picture(backtest, version, pictures)}"))
     except OSError as error:
         reason = f"The picture could not be saved in {pictures} ({error.strerror})"
         _say(console, f"{reason}; name another place by --pictures.")
@@ -290,9 +290,9 @@ def _not_before(first: date | None, last: date | None) -> Any:
     return last
 
 
-def _say_path(console: Console, sentence: str) -> None:
-    # Never broken, so that it can be copied.
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+def _print_whole(console: Console, content: Text | Table) -> None:
+    # Never broken between words: paths are to be copied, and a table's title may be wider than the table.
+    console.print(content, highlight=False, soft_wrap=True)
 
 
 def _say(console: Console, sentence: str, style: str | None = None) -> None:

@@ -167,10 +167,10 @@ def _heading(result: "TrainingResult") -> str:
 
 
 def _how_to_use(bundle: ModelBundle) -> str:
-    store = bundle.config.model_save_path
-    if Path(store) == Path(TRAINING_CONFIG["model_save_path"]):
+    store = bundle.path.parent if bundle.path is not None else Path()
+    if store == Path(TRAINING_CONFIG["model_save_path"]):
         return f"VolatilityForecaster({bundle.name!r}), or python main.py"
-    return f"VolatilityForecaster({str(bundle.path)!r}), or python main.py --models {shlex.quote(store)}"
+    return f"VolatilityForecaster({str(bundle.path)!r}), or python main.py --models {shlex.quote(str(store))}"
 
 
 def _simulated(data: TrainingData) -> str:
