@@ -174,19 +174,20 @@ def evaluate_forecasts(realized: pd.Series, forecasts: Mapping[str, npt.ArrayLik
 
 
 def compare_with_baselines(
-    rv: pd.Series, positions: npt.NDArray[np.int64], network: Baseline | None = None
+    measures: pd.DataFrame, positions: npt.NDArray[np.int64], network: Baseline | None = None
 ) -> Evaluation:
-    """Judge a network beside the baselines on the buckets at `positions` of `rv`, each forecast from all before it.
+    """Judge a network beside the baselines on the buckets at `positions` of `measures`, each from all before it.
 
     Buckets in which next to nothing moved (nights, under the `colab` preset) are neither forecast by the baselines nor
     part of what they learn from. A baseline that has too little history is left out.
     """
+    rv = measures["rv_hourly"]
     moved = rv.to_numpy() > RV_FLOOR
-    traded = rv[moved]
+    traded = measures[moved]
     judged = positions[moved[positions]]
-    labels = rv.index[judged]
+    labels = measures.index[judged]
     known = (np.cumsum(moved) - 1)[judged]
-    forecasts = {} if network is None else {"network": network(rv, labels, judged)}
+    forecasts = {} if network is None else {"network": network(measures, labels, judged)}
     for name, baseline in BASELINES.items():
         try:
             forecasts[name] = baseline(traded, labels, known)

@@ -12,8 +12,8 @@ from trading_sessions import EXCHANGE_TIMEZONE, next_bucket, session_buckets
 
 __all__ = ["ForecastGrid", "Measure", "forecast_grid"]
 
-Measure = Callable[[pd.DataFrame], pd.Series]
-"""Makes hourly history of one symbol's bars: a row a bucket, indexed by label."""
+Measure = Callable[[pd.DataFrame], pd.DataFrame]
+"""Makes hourly measures of one symbol's bars: a row a bucket, indexed by label; see `hourly_measures`."""
 
 _HOUR = pd.Timedelta(hours=1)
 
@@ -24,8 +24,8 @@ class ForecastGrid:
 
     Attributes
     ----------
-    rv
-        Hourly RV of the buckets that had ended, indexed by label, New York time.
+    measures
+        Hourly measures of the buckets that had ended (see `hourly_measures`), indexed by label, New York time.
     labels
         The buckets to forecast (their ends, New York time).
     asof
@@ -33,12 +33,12 @@ class ForecastGrid:
     minutes
         Length of each bucket in minutes.
     known
-        How many leading values of `rv` each forecast may use.
+        How many leading rows of `measures` each forecast may use.
     moment
         As of when the grid was made, New York time.
     """
 
-    rv: pd.Series
+    measures: pd.DataFrame
     labels: pd.DatetimeIndex
     asof: pd.DatetimeIndex
     minutes: npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ class ForecastGrid:
     def where(self, rows: npt.NDArray[np.bool_]) -> "ForecastGrid":
         """Only the rows that are true in `rows`."""
         return ForecastGrid(
-            self.rv, self.labels[rows], self.asof[rows], self.minutes[rows], self.known[rows], self.moment
+            self.measures, self.labels[rows], self.asof[rows], self.minutes[rows], self.known[rows], self.moment
         )
 
 
@@ -62,7 +62,7 @@ def forecast_grid(
 ) -> ForecastGrid:
     """The grid of `bars` (one symbol) as of `asof`: bars that end later are not looked at.
 
-    `measure` makes the hourly history.
+    `measure` makes the hourly measures.
 
     Under `session`, the buckets of every session that has a bar, and the next one. Under `colab`, every calendar
     hour; since its labels hold one bar that ends after them, a bucket is known, and the next one's forecast made, one
@@ -76,13 +76,15 @@ def forecast_grid(
     length = bar_length(bars.index if asof is None else bars.index[: bars.index.searchsorted(asof, side="right")])
     if asof is not None:
         bars = bars.iloc[: bars.index.searchsorted(asof - length, side="right")]
-    rv = measure(bars)
+    measures = measure(bars)
     asof = (asof or bars.index[-1] + length).tz_convert(EXCHANGE_TIMEZONE)
-    return _colab_grid(rv, asof, length) if preset == "colab" else _session_grid(bars, rv, asof, length, calendar)
+    if preset == "colab":
+        return _colab_grid(measures, asof, length)
+    return _session_grid(bars, measures, asof, length, calendar)
 
 
 def _session_grid(
-    bars: pd.DataFrame, rv: pd.Series, asof: pd.Timestamp, length: pd.Timedelta, calendar: str
+    bars: pd.DataFrame, measures: pd.DataFrame, asof: pd.Timestamp, length: pd.Timedelta, calendar: str
 ) -> ForecastGrid:
     ahead = next_bucket(asof, calendar)
     buckets = session_buckets(bars.index[0], asof, calendar)
@@ -90,17 +92,17 @@ def _session_grid(
     past = buckets[(buckets.index <= asof) & buckets["session"].isin(traded)]
     labels = past.index.append(pd.DatetimeIndex([ahead.name]))
     starts = pd.DatetimeIndex(past["start"]).append(pd.DatetimeIndex([ahead["start"]]))
-    rv = rv[rv.index <= asof]
-    known = np.asarray(rv.index.searchsorted(starts, side="right"), dtype=np.int64)
+    measures = measures[measures.index <= asof]
+    known = np.asarray(measures.index.searchsorted(starts, side="right"), dtype=np.int64)
     minutes = np.append(past["minutes"], ahead["minutes"]).astype(np.int64)
-    return ForecastGrid(rv, labels, starts, minutes, known, asof)
+    return ForecastGrid(measures, labels, starts, minutes, known, asof)
 
 
-def _colab_grid(rv: pd.Series, asof: pd.Timestamp, length: pd.Timedelta) -> ForecastGrid:
+def _colab_grid(measures: pd.DataFrame, asof: pd.Timestamp, length: pd.Timedelta) -> ForecastGrid:
     # Hours without a bar are zeros, also those between the last bar and `asof`.
     last_known = (asof - length).tz_convert("UTC").floor("h").tz_convert(EXCHANGE_TIMEZONE)
-    hours = pd.date_range(rv.index[0], last_known, freq="h")
-    rv = rv.reindex(hours, fill_value=0.0)
+    hours = pd.date_range(measures.index[0], last_known, freq="h")
+    measures = measures.reindex(hours, fill_value=0.0)
     labels = hours + _HOUR
     count = len(hours)
-    return ForecastGrid(rv, labels, hours + length, np.full(count, 60), np.arange(1, count + 1), asof)
+    return ForecastGrid(measures, labels, hours + length, np.full(count, 60), np.arange(1, count + 1), asof)

@@ -1,4 +1,4 @@
-"""What makes forecasts of networks and hourly history: one object a bundle, its numbers saved as JSON beside them."""
+"""What makes forecasts of networks and hourly measures: one object a bundle, its numbers saved as JSON beside them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class ForecastRecipe(Protocol):
-    """Turns hourly history into what networks take, and what they give into forecasts. Immutable once fitted."""
+    """Turns hourly measures into what networks take, and what they give into forecasts. Immutable once fitted."""
 
     @property
     def kind(self) -> str:
@@ -28,10 +28,14 @@ class ForecastRecipe(Protocol):
     def memory(self) -> int:
         """Buckets that must be known before a forecast can be made."""
 
+    @property
+    def needs_rv_alone(self) -> bool:
+        """Whether it looks at the column ``rv_hourly`` only."""
+
     def forecast(
         self,
         networks: Sequence[Network],
-        history: pd.Series,
+        measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
         known: npt.NDArray[np.int64],
     ) -> FloatArray:
@@ -48,11 +52,12 @@ class ScaledWindows:
     scaler: Scaler
     memory: int
     kind: str = field(default="scaled_windows", init=False)
+    needs_rv_alone: bool = field(default=True, init=False)
 
     def forecast(
         self,
         networks: Sequence[Network],
-        history: pd.Series,
+        measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
         known: npt.NDArray[np.int64],
     ) -> FloatArray:
@@ -61,7 +66,7 @@ class ScaledWindows:
             return np.empty(0)
         # Only the stretch that these forecasts look at: one forecast costs a window, not the history.
         start, stop = int(known.min()) - self.memory, int(known.max())
-        scaled = self.scaler.scale(history.iloc[start:stop]).astype(np.float32)
+        scaled = self.scaler.scale(measures["rv_hourly"].iloc[start:stop]).astype(np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(scaled, self.memory)[:, :, None]
         inputs = windows[np.asarray(known) - self.memory - start]
         outputs = np.mean([network(inputs) for network in networks], axis=0)

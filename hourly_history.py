@@ -230,12 +230,12 @@ class GrowingHistory:
         self._length = _most_frequent(_counted(bars.steps(slice(0, bars.count_until(moment)))))
         last = bars.count_until(moment - self._length) - 1
         last_end = int(bars.ends(slice(last, last + 1), self._length)[0])
-        labels = grid.rv.index.as_unit("us").asi8
+        labels = grid.measures.index.as_unit("us").asi8
         count = int(np.searchsorted(labels, last_end, side="right"))
-        self._settled = _Settled(grid.rv.iloc[:count], labels[:count], _buckets(self._calendar))
+        self._settled = _Settled(grid.measures.iloc[:count], labels[:count], _buckets(self._calendar))
         self._bars, self._kept, self._steps = bars, 0, Counter()
         self._keep(bars, self._settled.last)
-        return self._row(grid.rv, labels, moment)
+        return self._row(grid.measures, labels, moment)
 
     def _keep(self, bars: _Bars, through: int) -> None:
         """Bars of finished buckets need not be read again."""
@@ -258,9 +258,9 @@ class GrowingHistory:
         if self._quick is not None:
             return self._quick(bars, rows, self._length, buckets)
         measured = self._measure(bars.frame.iloc[rows])
-        return measured.index.as_unit("us").asi8, _as_table(measured)
+        return measured.index.as_unit("us").asi8, measured.to_numpy(dtype=float)
 
-    def _row(self, history: pd.Series, labels: IntArray, asof_us: int) -> ForecastGrid:
+    def _row(self, history: pd.DataFrame, labels: IntArray, asof_us: int) -> ForecastGrid:
         buckets = _buckets(self._calendar)
         ahead = int(np.searchsorted(buckets.label, asof_us, side="right"))
         row = slice(ahead, ahead + 1)
@@ -272,11 +272,11 @@ class GrowingHistory:
 class _Settled:
     """Rows of buckets that will not change, in arrays with room to grow: earlier views of them stay true."""
 
-    def __init__(self, history: pd.Series, labels: IntArray, buckets: _Buckets) -> None:
-        self._columns = history.name if isinstance(history, pd.Series) else list(history.columns)
+    def __init__(self, history: pd.DataFrame, labels: IntArray, buckets: _Buckets) -> None:
+        self._columns = list(history.columns)
         self._buckets = buckets
         self._count = len(history)
-        self._values = _as_table(history).copy()
+        self._values = history.to_numpy(dtype=float, copy=True)
         self._expect(labels)
 
     @property
@@ -294,7 +294,7 @@ class _Settled:
         found = int(np.searchsorted(self._labels[: self._count], moment, side="right"))
         return int(self._labels[max(found - 1, 0)])
 
-    def extended(self, labels: IntArray, values: FloatArray, final: int) -> tuple[pd.Series, IntArray]:
+    def extended(self, labels: IntArray, values: FloatArray, final: int) -> tuple[pd.DataFrame, IntArray]:
         """The history with further rows, of which the first `final` are kept, and its labels in microseconds."""
         stop = self._count + len(labels)
         if stop > len(self._labels) or (self._labels[self._count : stop] != labels).any():
@@ -306,9 +306,7 @@ class _Settled:
         # Rows that are not final will be written anew, in the same place.
         rows = self._values[:stop] if final == len(labels) else self._values[:stop].copy()
         index = self._index[:stop]
-        if isinstance(self._columns, list):
-            return pd.DataFrame(rows, index=index, columns=self._columns, copy=False), self._labels[:stop]
-        return pd.Series(rows[:, 0], index=index, name=self._columns, copy=False), self._labels[:stop]
+        return pd.DataFrame(rows, index=index, columns=self._columns, copy=False), self._labels[:stop]
 
     def _expect(self, labels: IntArray) -> None:
         """Set the labels, and behind them those that will come if no bucket is missing: an index is slow to make."""
@@ -331,11 +329,6 @@ def _same(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic], cou
 
 def _are_prices(values: npt.NDArray[np.generic]) -> bool:
     return values.dtype.kind in "fiu" and bool(np.isfinite(values).all() and np.all(values.astype(float) > 0))
-
-
-def _as_table(history: pd.Series) -> FloatArray:
-    values: FloatArray = history.to_numpy(dtype=float)
-    return values[:, None] if values.ndim == 1 else values
 
 
 def _opening(buckets: _Buckets, row: int) -> int:

@@ -226,7 +226,7 @@ class LocalLSTMTrainer:
                 "pass data.X_val, data.y_val or data.X_test, data.y_test as prepare_data returned them."
             )
         first = data.rv.index.get_loc(labels[0])
-        return compare_with_baselines(data.rv, np.arange(first, first + len(labels)), self._bundle().forecast)
+        return compare_with_baselines(data.measures, np.arange(first, first + len(labels)), self._bundle().forecast)
 
     def save_model(self, name: str | None = None) -> ModelBundle:
         """Evaluate the trained network on the test part and save it, with all that explains it, in the store."""
@@ -311,7 +311,7 @@ def _interval_factors(bundle: ModelBundle, data: TrainingData) -> tuple[float, f
     """Central 90 % of realized over forecast volatility in the validation part."""
     positions = np.arange(data.split.validation.start, data.split.validation.stop)
     realized = data.rv.iloc[positions]
-    forecast = bundle.forecast(data.rv, realized.index, positions)
+    forecast = bundle.forecast(data.measures, realized.index, positions)
     moved = realized.to_numpy() > RV_FLOOR
     low, high = np.quantile(realized.to_numpy()[moved] / np.maximum(forecast[moved], RV_FLOOR), _INTERVAL_QUANTILES)
     return float(low), float(high)

@@ -31,7 +31,7 @@ class ModelBundle:
         One or more; each takes windows of shape (n, memory, F), perhaps with what stands beside them, shape (n, K),
         and gives outputs of shape (n,).
     recipe
-        Between hourly history and what the networks take and give.
+        Between hourly measures and what the networks take and give.
     config
         The configuration that it was trained with.
     manifest
@@ -75,14 +75,14 @@ class ModelBundle:
         return float(low), float(high)
 
     def forecast(
-        self, rv: pd.Series, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
+        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
         """Hourly volatility, shape (len(targets),), of the buckets `targets`, each from what is known before it.
 
-        `known[i]`, at least `memory`, is how many leading buckets of `rv` the forecast for ``targets[i]`` may use: the
-        interface of the baselines.
+        `known[i]`, at least `memory`, is how many leading rows of `measures` (see `hourly_measures`) the
+        forecast for ``targets[i]`` may use: the interface of the baselines.
         """
-        return self.recipe.forecast(self.networks, rv, targets, known)
+        return self.recipe.forecast(self.networks, measures, targets, known)
 
     def for_serving(self) -> "ModelBundle":
         """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.

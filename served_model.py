@@ -10,6 +10,7 @@ import pandas as pd
 from errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from forecast_grid import ForecastGrid, forecast_grid
 from hourly_history import HourlyHistories, quick_session_rv
+from hourly_measures import get_hourly_measures
 from model_bundle import ModelBundle
 from realized_volatility import Preset, annualize, get_hourly_rv, select_symbol
 from training_config import TrainingConfig
@@ -101,14 +102,16 @@ class ServedModel:
     @cached_property
     def histories(self) -> HourlyHistories:
         """Hourly histories that grow with the bars from call to call."""
-        return HourlyHistories(self.measure, self.config.calendar, quick_session_rv(self.config.min_bucket_coverage))
+        quick = quick_session_rv(self.config.min_bucket_coverage) if self._needs_rv_alone else None
+        return HourlyHistories(self.measure, self.config.calendar, quick)
 
-    def measure(self, bars: pd.DataFrame) -> pd.Series:
-        """The hourly history of one symbol's bars that this model is fed."""
-        config = self.config
-        return get_hourly_rv(
-            bars, preset=self.preset, min_bucket_coverage=config.min_bucket_coverage, calendar=config.calendar
-        )
+    def measure(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """The hourly measures of one symbol's bars that this model is fed."""
+        coverage, calendar = self.config.min_bucket_coverage, self.config.calendar
+        if self._needs_rv_alone:
+            rv = get_hourly_rv(bars, preset=self.preset, min_bucket_coverage=coverage, calendar=calendar)
+            return rv.to_frame()
+        return get_hourly_measures(bars, self.preset, min_bucket_coverage=coverage, calendar=calendar)
 
     def forecast(self, bars: pd.DataFrame, asof: pd.Timestamp | None, *, allow_in_sample: bool) -> Forecast:
         """The forecast of the first bucket that ends after `asof`; see `VolatilityForecaster.forecast`."""
@@ -160,12 +163,16 @@ class ServedModel:
         )
 
     @property
+    def _needs_rv_alone(self) -> bool:
+        return self.bundle is None or self.bundle.recipe.needs_rv_alone
+
+    @property
     def _interval_factors(self) -> tuple[float, float]:
         return (np.nan, np.nan) if self.bundle is None else self.bundle.interval_factors
 
     def _volatility(self, grid: ForecastGrid) -> np.ndarray:
         forecaster = diurnal_ewma if self.bundle is None else self.bundle.forecast
-        return forecaster(grid.rv, grid.labels, grid.known)
+        return forecaster(grid.measures, grid.labels, grid.known)
 
     def _last_row(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> ForecastGrid:
         if self.preset == "session":

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from errors import BarsError, NotEnoughDataError
-from realized_volatility import bar_length, get_hourly_rv, select_symbol
+from hourly_measures import get_hourly_measures
+from realized_volatility import bar_length, select_symbol
 from training_config import TrainingConfig
 from volatility_features import RV_FLOOR, Scaler, TimeSplit, make_scaler, prepare_lstm_sequences, split_in_time
 
@@ -25,25 +26,31 @@ class TrainingData:
 
     Attributes
     ----------
-    rv
-        Hourly RV, indexed by bucket label (New York time); the parts' targets are positions in it.
+    measures
+        Hourly measures (see `hourly_measures`), indexed by bucket label (New York time); the parts' targets are
+        positions in them.
     split
         Those positions.
     scaler
         Fitted on the training part alone (under `colab`: on training and validation, as the notebook did).
     X, y
         All windows, shape (n, memory, 1), and their targets, shape (n,), scaled; views of one array.
-        ``y[i]`` is the scaled value of ``rv[i + memory]``.
+        ``y[i]`` is the scaled RV of bucket ``i + memory``.
     provenance
         Symbol, source, span and hash of the bars; whether they are SIMULATED; what was left out and why.
     """
 
-    rv: pd.Series
+    measures: pd.DataFrame
     split: TimeSplit
     scaler: Scaler
     X: np.ndarray
     y: np.ndarray
     provenance: dict[str, Any]
+
+    @property
+    def rv(self) -> pd.Series:
+        """Hourly RV, indexed by bucket label."""
+        return self.measures["rv_hourly"]
 
     @property
     def memory(self) -> int:
@@ -107,16 +114,17 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
         A part would have too few windows of ``config.memory`` buckets.
     """
     bars = select_symbol(bars, symbol)
-    rv = get_hourly_rv(
+    measures = get_hourly_measures(
         bars,
+        config.preset,
         tz=config.timezone,
-        preset=config.preset,
         min_bucket_coverage=config.min_bucket_coverage,
         calendar=config.calendar,
     )
-    left_out = rv.attrs.get("left_out", {})
+    left_out = measures.attrs.get("left_out", {})
     if config.preset == "colab":
-        rv = rv.iloc[1:]
+        measures = measures.iloc[1:]
+    rv = measures["rv_hourly"]
     split = _split(rv, config)
     _require_windows(split, config.memory, len(rv))
     _require_movement(split, rv)
@@ -124,7 +132,7 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
     X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
     provenance = {**data_provenance(bars, symbol or config.symbol), "left_out": left_out, "hourly_values": len(rv)}
     provenance["label_lag"] = str(bar_length(bars.index)) if config.preset == "colab" else "0s"
-    return TrainingData(rv, split, scaler, X, y, provenance)
+    return TrainingData(measures, split, scaler, X, y, provenance)
 
 
 def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
 def _forecasts_figure(bundle: ModelBundle, data: TrainingData) -> "Figure":
     positions = np.arange(data.split.test.start, data.split.test.stop)
     realized = data.rv.iloc[positions]
-    forecast = pd.Series(bundle.forecast(data.rv, realized.index, positions), index=realized.index)
+    forecast = pd.Series(bundle.forecast(data.measures, realized.index, positions), index=realized.index)
     figure = _figure(8)
     axes = figure.add_subplot()
     # By position, not by time: nights and weekends would take three quarters of the width.

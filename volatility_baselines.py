@@ -1,8 +1,9 @@
 r"""Forecasts that a network has to beat, each made from the past alone.
 
-Every baseline has the same interface, ``baseline(rv, targets, known) -> forecasts``: `rv` is a series of hourly RV,
-`targets` the labels of the buckets to forecast, and ``known[i]`` how many leading buckets of `rv` the forecast for
-``targets[i]`` may use. Forecasts are hourly volatilities, shape (len(targets),).
+Every baseline has the same interface, ``baseline(measures, targets, known) -> forecasts``: `measures` has a row a
+bucket (see `hourly_measures`), its column ``rv_hourly`` at least, `targets` are the labels of the buckets to forecast,
+and ``known[i]`` is how many leading rows of `measures` the forecast for ``targets[i]`` may use. Forecasts are hourly
+volatilities, shape (len(targets),).
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ __all__ = ["BASELINES", "HAR_LAGS", "diurnal_ewma", "diurnal_log_har", "persiste
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Baseline = Callable[[pd.Series, pd.DatetimeIndex, IntArray], FloatArray]
+Baseline = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], FloatArray]
 
 HAR_LAGS = (1, 7, 35, 154)
 """Buckets in an hour, a session, a week and a month of sessions."""
@@ -27,18 +28,19 @@ HAR_LAGS = (1, 7, 35, 154)
 _HOURS = 24
 
 
-def persistence(rv: pd.Series, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def persistence(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
     """The last bucket's volatility again."""
-    return np.asarray(rv.to_numpy(dtype=float)[known - 1])
+    return np.asarray(measures["rv_hourly"].to_numpy(dtype=float)[known - 1])
 
 
-def diurnal_ewma(rv: pd.Series, targets: pd.DatetimeIndex, known: IntArray, decay: float = 0.94) -> FloatArray:
+def diurnal_ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, decay: float = 0.94) -> FloatArray:
     r"""Exponentially weighted variance without its hour-of-day pattern (RiskMetrics 1996, deseasonalized).
 
     With :math:`s_{i,h}` the mean variance of hour h in the buckets up to i, the level follows
     :math:`\ell_i = \lambda \ell_{i-1} + (1 - \lambda) RV_i^2 / s_{i,h(i)}`, and the forecast for an hour h is
     :math:`\sqrt{\ell_i s_{i,h}}`. An hour not seen so far is taken as an average one.
     """
+    rv = measures["rv_hourly"]
     variance = np.maximum(rv.to_numpy(dtype=float), RV_FLOOR) ** 2
     hours = session_hours(rv.index)
     profile = _expanding_hourly_mean(variance, hours)
@@ -49,7 +51,7 @@ def diurnal_ewma(rv: pd.Series, targets: pd.DatetimeIndex, known: IntArray, deca
 
 
 def diurnal_log_har(
-    rv: pd.Series, targets: pd.DatetimeIndex, known: IntArray, lags: tuple[int, ...] = HAR_LAGS
+    measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, lags: tuple[int, ...] = HAR_LAGS
 ) -> FloatArray:
     """Heterogeneous autoregression on log RV without its hour-of-day mean, refitted daily.
 
@@ -68,6 +70,7 @@ def diurnal_log_har(
             f"the log-HAR has {known[0]} buckets before its first forecast; the rule is twice its longest lag, "
             f"{2 * max(lags)}; give a longer span of bars."
         )
+    rv = measures["rv_hourly"]
     profile = _profile_array(hour_of_day_profile(rv.iloc[: known[0]]))
     hours = session_hours(rv.index)
     values = np.log(np.maximum(rv.to_numpy(dtype=float), RV_FLOOR)) - profile[hours]

@@ -92,11 +92,13 @@ def judged(rv: pd.Series, noise: float) -> str:
     """The verdict on a network that knows the truth up to `noise`."""
     random = np.random.default_rng(0)
 
-    def network(series: pd.Series, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        truth = series[targets].to_numpy()
+    def network(
+        measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        truth = measures["rv_hourly"][targets].to_numpy()
         return np.asarray(truth * np.exp(noise * random.standard_normal(len(truth))))
 
-    return compare_with_baselines(rv, np.arange(800, len(rv)), network).verdict
+    return compare_with_baselines(rv.to_frame(), np.arange(800, len(rv)), network).verdict
 
 
 def test_the_verdict_can_say_yes_and_no(rv: pd.Series) -> None:
@@ -106,14 +108,14 @@ def test_the_verdict_can_say_yes_and_no(rv: pd.Series) -> None:
 
 def test_too_little_history_for_the_log_har_is_said(rv: pd.Series) -> None:
     evaluation = compare_with_baselines(
-        rv, np.arange(200, 240), lambda series, targets, known: np.full(len(known), 0.01)
+        rv.to_frame(), np.arange(200, 240), lambda measures, targets, known: np.full(len(known), 0.01)
     )
     assert "diurnal_log_har" not in evaluation.metrics
     assert "Too little history" in evaluation.verdict
 
 
 def test_an_evaluation_is_json(rv: pd.Series) -> None:
-    evaluation = compare_with_baselines(rv, np.arange(800, len(rv)))
+    evaluation = compare_with_baselines(rv.to_frame(), np.arange(800, len(rv)))
     again = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert set(again["metrics"]) == {"persistence", "diurnal_ewma", "diurnal_log_har"}
     assert again["metrics"]["diurnal_log_har"]["qlike_ratio"] == 1

@@ -12,23 +12,20 @@ from hypothesis import strategies as st
 from errors import BarsError
 from forecast_grid import ForecastGrid, forecast_grid
 from hourly_history import HourlyHistories, quick_session_rv
+from hourly_measures import get_hourly_measures
 from realized_volatility import get_hourly_rv
 
 BARS = make_bars("2024-11-25", "2024-12-06")
 
 
-def several_columns(bars: pd.DataFrame) -> pd.DataFrame:
-    """A measure with more than RV: beside it the last price before, of the session before where there is none."""
-    rv = get_hourly_rv(bars)
-    ends = bars.index + pd.Timedelta(minutes=1)
-    price = bars["close"].to_numpy()[ends.searchsorted(rv.index - pd.Timedelta(hours=1), side="right") - 1]
-    return pd.DataFrame({"rv_hourly": rv, "price": price}, index=rv.index).iloc[1:]
+def rv_alone(bars: pd.DataFrame) -> pd.DataFrame:
+    return get_hourly_rv(bars).to_frame()
 
 
-MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
-    "quick": get_hourly_rv,
-    "plain": get_hourly_rv,
-    "several": several_columns,
+MEASURES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "quick": rv_alone,
+    "plain": rv_alone,
+    "all": get_hourly_measures,
 }
 
 
@@ -42,9 +39,9 @@ def assert_same(found: ForecastGrid, bars: pd.DataFrame, asof: pd.Timestamp | No
     assert found.labels[0] == whole.labels[-1]
     assert found.asof[0] == whole.asof[-1]
     assert (found.minutes[0], found.known[0], found.moment) == (whole.minutes[-1], whole.known[-1], whole.moment)
-    np.testing.assert_allclose(found.rv.to_numpy(), whole.rv.to_numpy(), rtol=1e-12)
-    assert (found.rv.index == whole.rv.index).all()
-    assert type(found.rv) is type(whole.rv)
+    np.testing.assert_allclose(found.measures.to_numpy(), whole.measures.to_numpy(), rtol=1e-12, atol=1e-18)
+    assert (found.measures.index == whole.measures.index).all()
+    assert list(found.measures.columns) == list(whole.measures.columns)
 
 
 @pytest.mark.parametrize("kind", MEASURES)
@@ -126,9 +123,9 @@ def test_each_call_costs_the_new_bars_alone() -> None:
     """Counted, not timed: what is measured after the first call is a session or two, not the history."""
     measured: list[int] = []
 
-    def counting(bars: pd.DataFrame) -> pd.Series:
+    def counting(bars: pd.DataFrame) -> pd.DataFrame:
         measured.append(len(bars))
-        return get_hourly_rv(bars)
+        return rv_alone(bars)
 
     growing = HourlyHistories(counting, "XNYS")
     for count in range(1900, 3900, 60):

@@ -70,8 +70,8 @@ def test_baselines(history: pd.DataFrame, name: str) -> None:
         known = int((rv.index <= moment).sum())
         positions = np.arange(max(known - NEWEST_TARGETS, 2 * max(HAR_LAGS)), min(known + 1, len(rv)))
         targets = rv.index[positions]
-        expected = BASELINES[name](rv, targets, positions)
-        np.testing.assert_array_equal(BASELINES[name](changed, targets, positions), expected)
+        expected = BASELINES[name](rv.to_frame(), targets, positions)
+        np.testing.assert_array_equal(BASELINES[name](changed.to_frame(), targets, positions), expected)
 
 
 def test_what_a_network_is_trained_on(history: pd.DataFrame, trainer: LocalLSTMTrainer) -> None:

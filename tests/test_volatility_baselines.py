@@ -53,12 +53,12 @@ def plain_log_har(rv: pd.Series, first: int, position: int) -> float:
 
 def test_persistence_is_the_bucket_before(rv: pd.Series) -> None:
     known = np.arange(100, 200)
-    assert (persistence(rv, rv.index[100:200], known) == rv.to_numpy()[99:199]).all()
+    assert (persistence(rv.to_frame(), rv.index[100:200], known) == rv.to_numpy()[99:199]).all()
 
 
 def test_ewma_equals_the_plain_version(rv: pd.Series) -> None:
     positions = np.array([8, 50, 333, len(rv) - 1])
-    fast = diurnal_ewma(rv, rv.index[positions], positions)
+    fast = diurnal_ewma(rv.to_frame(), rv.index[positions], positions)
     plain = [plain_ewma(rv, rv.index[i].hour, i) for i in positions]
     np.testing.assert_allclose(fast, plain, rtol=1e-9)
 
@@ -66,7 +66,7 @@ def test_ewma_equals_the_plain_version(rv: pd.Series) -> None:
 def test_log_har_equals_the_plain_version(rv: pd.Series) -> None:
     first = 700
     positions = np.arange(first, len(rv))
-    fast = diurnal_log_har(rv, rv.index[positions], positions)
+    fast = diurnal_log_har(rv.to_frame(), rv.index[positions], positions)
     for i in (first, first + 1, first + 40, len(rv) - 1):
         assert fast[i - first] == pytest.approx(plain_log_har(rv, first, i), rel=1e-9)
 
@@ -75,7 +75,7 @@ def test_log_har_on_real_bars_equals_the_plain_version(spy_bars: pd.DataFrame) -
     rv = get_hourly_rv(spy_bars[:"2025-04-02"])
     first = int(0.75 * len(rv))
     positions = np.arange(first, len(rv))
-    fast = diurnal_log_har(rv, rv.index[positions], positions)
+    fast = diurnal_log_har(rv.to_frame(), rv.index[positions], positions)
     for i in (first, first + 100, len(rv) - 1):
         assert fast[i - first] == pytest.approx(plain_log_har(rv, first, i), rel=1e-9)
 
@@ -92,14 +92,14 @@ def test_ratios_to_the_log_har_are_the_known_ones(
     shared_dir: object, name: str, start: None, stop: str | None, expected: dict[str, float]
 ) -> None:
     rv = get_hourly_rv(pd.read_parquet(f"{shared_dir}/data/{name}.parquet")[start:stop])
-    evaluation = compare_with_baselines(rv, np.arange(int(0.75 * len(rv)), len(rv)))
+    evaluation = compare_with_baselines(rv.to_frame(), np.arange(int(0.75 * len(rv)), len(rv)))
     for baseline, ratio in expected.items():
         assert evaluation.metrics[baseline]["qlike_ratio"] == pytest.approx(ratio, abs=0.005)
 
 
 def test_too_little_history_is_refused(rv: pd.Series) -> None:
     with pytest.raises(NotEnoughDataError, match="308"):
-        diurnal_log_har(rv, rv.index[300:310], np.arange(300, 310))
+        diurnal_log_har(rv.to_frame(), rv.index[300:310], np.arange(300, 310))
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
@@ -107,11 +107,11 @@ def test_the_future_changes_no_forecast(rv: pd.Series, name: str) -> None:
     baseline = BASELINES[name]
     first, random = 700, np.random.default_rng(0)
     positions = np.arange(first, len(rv))
-    forecasts = baseline(rv, rv.index[positions], positions)
+    forecasts = baseline(rv.to_frame(), rv.index[positions], positions)
     for cut in random.integers(first, len(rv), 50):
         changed = rv.copy()
         changed.iloc[cut:] = np.exp(random.standard_normal(len(rv) - cut))
-        after = baseline(changed, rv.index[positions], positions)
+        after = baseline(changed.to_frame(), rv.index[positions], positions)
         assert (after[: cut - first + 1] == forecasts[: cut - first + 1]).all()
 
 
@@ -122,8 +122,8 @@ def test_on_an_autoregression_the_log_har_wins() -> None:
     log_rv[0] = 0.0
     for i in range(1, len(labels)):
         log_rv[i] = 0.9 * log_rv[i - 1] + 0.3 * random.standard_normal()
-    rv = pd.Series(np.exp(log_rv - 6 + 0.3 * (labels.hour == 10)), index=labels)
-    evaluation = compare_with_baselines(rv, np.arange(1000, len(rv)))
+    rv = pd.Series(np.exp(log_rv - 6 + 0.3 * (labels.hour == 10)), index=labels, name="rv_hourly")
+    evaluation = compare_with_baselines(rv.to_frame(), np.arange(1000, len(rv)))
     assert evaluation.table().index[0] == "diurnal log-HAR"
 
 
