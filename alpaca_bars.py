@@ -1,23 +1,29 @@
 """Historical bars from Alpaca, through alpaca-py."""
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from errors import CredentialsError, DataSourceError, NotEnoughDataError
+from errors import CredentialsError, DataSourceError
+from patient_session import Patience, PatientSession, RequestLimiter, UnavailableError
+from training_config import minutes_of
 
 if TYPE_CHECKING:
     from alpaca.data.historical import StockHistoricalDataClient
     from alpaca.data.timeframe import TimeFrame
 
-__all__ = ["AlpacaCredentials", "fetch_alpaca_bars"]
+__all__ = ["AlpacaBars", "AlpacaCredentials", "FeedNotInPlanError"]
 
-_TIMEOUT_SECONDS = 30
-_SIP_DELAY = timedelta(minutes=15)
-_FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
+Feed = Literal["sip", "iex"]
+
+_LIMITER = RequestLimiter(calls=200, seconds=60)
+"""Alpaca's free plan; one for the process, since the account is one."""
+
+_SIP_DELAY, _IEX_DELAY = pd.Timedelta(minutes=15), pd.Timedelta(minutes=1)
+_COLUMNS = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 
 
 @dataclass(frozen=True)
@@ -28,103 +34,165 @@ class AlpacaCredentials:
     secret: str = field(repr=False)
 
 
-def fetch_alpaca_bars(
-    symbol: str,
-    start: pd.Timestamp,
-    end: pd.Timestamp,
-    timeframe: str,
-    credentials: AlpacaCredentials,
-    *,
-    feed: str = "sip",
-    adjustment: str = "all",
-    url_override: str | None = None,
-) -> pd.DataFrame:
-    """Bars of `symbol` that start in [`start`, `end`), both tz-aware, stamped at their start in UTC.
+class FeedNotInPlanError(CredentialsError):
+    """The keys are accepted, but their plan does not include the feed that was asked for."""
 
-    The consolidated feed (SIP) is free of charge only up to 15 minutes ago: a later `end` is cut there.
 
-    Raises
-    ------
-    CredentialsError
-        The keys were refused, or the plan does not include what was asked.
-    DataSourceError
-        The service could not be reached or refused the request.
-    NotEnoughDataError
-        It has no bars of that symbol in that span.
+class AlpacaBars:
+    """One feed of Alpaca's, with one adjustment. May be used by several threads.
+
+    Parameters
+    ----------
+    credentials
+        The keys.
+    feed
+        ``"sip"``, the consolidated tape, free of charge up to 15 minutes ago; ``"iex"``, 2 to 3.5 % of it.
+    adjustment
+        ``"raw"``, ``"split"``, ``"dividend"`` or ``"all"``.
+    url_override
+        Another address than Alpaca's, such as a stand-in server's.
+    patience
+        Timeouts and retries.
+    clock
+        The present moment, tz-aware; for tests.
     """
-    from alpaca.common.exceptions import APIError
-    from alpaca.data.enums import Adjustment, DataFeed
-    from alpaca.data.requests import StockBarsRequest
 
-    latest = pd.Timestamp(datetime.now(UTC) - _SIP_DELAY)
-    request = StockBarsRequest(
-        symbol_or_symbols=symbol,
-        timeframe=_alpaca_timeframe(timeframe),
-        start=start.tz_convert("UTC").to_pydatetime(),
-        end=(min(end, latest) if feed == "sip" else end).tz_convert("UTC").to_pydatetime(),
-        adjustment=Adjustment(adjustment),
-        feed=DataFeed(feed),
-    )
-    try:
-        answer = _client(credentials, url_override).get_stock_bars(request)
-    except APIError as error:
-        raise _translated(error, symbol) from None
-    except Exception as error:
-        # From None: the chain could show the request's headers, and with them the keys.
-        raise DataSourceError(
-            f"Alpaca could not be reached ({type(error).__name__}); a connection is needed; try again, or give "
-            "--bars FILE."
-        ) from None
-    frame: pd.DataFrame = answer.df
-    if frame.empty:
-        raise NotEnoughDataError(
-            f"Alpaca has no bars of {symbol} from {start:%Y-%m-%d} to {end - timedelta(seconds=1):%Y-%m-%d} in "
-            f"its {feed} "
-            "feed; symbol and dates must be ones it covers (from 2016 on); check both."
+    def __init__(
+        self,
+        credentials: AlpacaCredentials,
+        *,
+        feed: Feed = "sip",
+        adjustment: str = "all",
+        url_override: str | None = None,
+        patience: Patience | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.feed, self.adjustment = feed, adjustment
+        self._clock = clock
+        self._client = _client(credentials, url_override, patience or Patience())
+
+    def settled_until(self, timeframe: str) -> pd.Timestamp:
+        """The moment (UTC) up to which bars are served and not revised any more: the end of a bar of `timeframe`."""
+        delay = _SIP_DELAY if self.feed == "sip" else _IEX_DELAY
+        return (pd.Timestamp(self._clock()).tz_convert("UTC") - delay).floor(f"{minutes_of(timeframe)}min")
+
+    def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
+        """Bars of `symbol` that start in [`start`, `end`), as far as they are settled; none is an empty frame.
+
+        Returns
+        -------
+        DataFrame indexed by ``timestamp`` (UTC, start of the bar, increasing, unique), columns open, high, low, close,
+        volume (float).
+
+        Raises
+        ------
+        CredentialsError
+            The keys were refused.
+        FeedNotInPlanError
+            Their plan does not include the feed.
+        DataSourceError
+            The service could not be reached, failed for as long as was waited, or refused the request.
+        """
+        end = min(end, self.settled_until(timeframe))
+        if end <= start:
+            return _frame([])
+        bars = _frame(self._pages(symbol, start, end, timeframe))
+        return bars[(bars.index >= start) & (bars.index < end)]
+
+    def _pages(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> list[dict[str, Any]]:
+        """Raw bars of all pages, in the order in which they came."""
+        from alpaca.common.exceptions import APIError
+        from alpaca.data.enums import Adjustment, DataFeed
+        from alpaca.data.requests import StockBarsRequest
+
+        request = StockBarsRequest(
+            symbol_or_symbols=symbol,
+            timeframe=_alpaca_timeframe(timeframe),
+            start=start.tz_convert("UTC").to_pydatetime(),
+            end=end.tz_convert("UTC").to_pydatetime(),
+            adjustment=Adjustment(self.adjustment),
+            feed=DataFeed(self.feed),
         )
-    bars = frame.xs(symbol, level="symbol")[["open", "high", "low", "close", "volume"]].astype(float)
-    return bars[bars.index < end]
+        fields = {**request.to_request_fields(), "limit": 10_000}
+        rows: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        while True:
+            trouble: DataSourceError
+            try:
+                answer = self._client.get("/stocks/bars", fields)
+                # `bars` is null where there are none.
+                rows += (answer.get("bars") or {}).get(symbol) or []
+                token = answer.get("next_page_token")
+                if not token:
+                    return rows
+                if token in seen:
+                    raise DataSourceError("Alpaca's pages lead back to themselves; they must end; try again later.")
+                seen.add(token)
+                fields["page_token"] = token
+                continue
+            except APIError as error:
+                trouble = _translated(error, symbol, self.feed)
+            except UnavailableError as error:
+                trouble = DataSourceError(
+                    f"Alpaca gave no whole answer: {error}; a connection and a working service are needed; try again "
+                    "later (what was fetched is kept), or give --bars FILE."
+                )
+            except DataSourceError:
+                raise
+            except Exception as error:
+                trouble = DataSourceError(
+                    f"Alpaca's answer was none that can be read ({type(error).__name__}); try again later, or give "
+                    "--bars FILE."
+                )
+            # Outside of the except clauses: a context would hold the request, and with it the keys.
+            raise trouble
 
 
-def _client(credentials: AlpacaCredentials, url_override: str | None) -> "StockHistoricalDataClient":
-    import functools
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Bars in time order; of a stamp that came twice the later answer, which holds what was revised."""
+    raw = pd.DataFrame(rows, columns=["t", *_COLUMNS])
+    stamps = pd.DatetimeIndex(pd.to_datetime(raw.pop("t"), utc=True, format="ISO8601"), name="timestamp").as_unit("us")
+    bars = raw.rename(columns=_COLUMNS).astype(float).set_axis(stamps)
+    if not bars.index.is_monotonic_increasing:
+        bars = bars.sort_index(kind="stable")
+    return bars[~bars.index.duplicated(keep="last")]
 
+
+def _client(
+    credentials: AlpacaCredentials, url_override: str | None, patience: Patience
+) -> "StockHistoricalDataClient":
     from alpaca.data.historical import StockHistoricalDataClient
 
     client = StockHistoricalDataClient(credentials.key, credentials.secret, url_override=url_override)
-    # alpaca-py sets no timeout of its own, and a stalled server would hang the training for ever.
-    session: Any = client._session
-    session.request = functools.partial(session.request, timeout=_TIMEOUT_SECONDS)
+    # alpaca-py sets no timeout, retries little, and knows no limit.
+    client._session = PatientSession(_LIMITER, patience)
     return client
 
 
 def _alpaca_timeframe(text: str) -> "TimeFrame":
     from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 
-    match = _FREQUENCY.fullmatch(text)
-    if match is None:
-        raise DataSourceError(f"timeframe is {text!r}; it must be such as 1Min, 5Min or 1Hour.")
-    return TimeFrame(int(match[1]), TimeFrameUnit.Minute if match[2] == "Min" else TimeFrameUnit.Hour)
+    try:
+        minutes = minutes_of(text)
+    except ValueError as error:
+        raise DataSourceError(f"timeframe is {text!r}; it {error}.") from None
+    return TimeFrame(1, TimeFrameUnit.Hour) if minutes == 60 else TimeFrame(minutes, TimeFrameUnit.Minute)
 
 
-def _translated(error: Any, symbol: str) -> DataSourceError:
+def _translated(error: Any, symbol: str, feed: str) -> DataSourceError:
     status = getattr(error, "status_code", None)
-    # The text of an answer is not repeated where keys are at stake; elsewhere it says what was wrong.
-    if status == 401:
+    # The text of an answer is not repeated where keys are at stake.
+    if status == 403 and "subscription" in str(error).lower():
+        return FeedNotInPlanError(
+            f"Alpaca's plan of these keys does not include the {feed} feed for this span; a plan with it is needed; "
+            "set feed to 'iex', or let the span end at least 15 minutes ago."
+        )
+    if status in (401, 403):
         return CredentialsError(
             "Alpaca refused the keys; APCA_API_KEY_ID and APCA_API_SECRET_KEY must be a valid pair; check both."
-        )
-    if status == 403:
-        return CredentialsError(
-            "Alpaca refused the request: the keys are wrong or their plan lacks this feed; check APCA_API_KEY_ID and "
-            "APCA_API_SECRET_KEY, or set feed to 'iex'."
         )
     if status in (400, 404, 422):
         return DataSourceError(
             f"Alpaca does not accept the request for {symbol} (status {status}); check symbol and dates."
-        )
-    if status == 429:
-        return DataSourceError(
-            "Alpaca limits the number of requests and this one was too many; wait a minute and try again."
         )
     return DataSourceError(f"Alpaca failed to answer (status {status}); try again later, or give --bars FILE.")

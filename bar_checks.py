@@ -5,7 +5,7 @@ import pandas as pd
 
 from errors import BarsError, NotEnoughDataError
 
-__all__ = ["validate_bars"]
+__all__ = ["bar_length", "validate_bars"]
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -40,6 +40,16 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     return bars
 
 
+def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
+    """Length of the bars: the most frequent distance between consecutive stamps, one minute for a single bar."""
+    steps = np.diff(index.as_unit("us").asi8)
+    steps = steps[steps > 0]
+    if len(steps) == 0:
+        return pd.Timedelta(minutes=1)
+    lengths, counts = np.unique(steps, return_counts=True)
+    return pd.Timedelta(int(lengths[counts.argmax()]), unit="us")
+
+
 def _check_index(index: pd.Index, name: str) -> None:
     if not isinstance(index, pd.DatetimeIndex):
         raise BarsError(
@@ -61,14 +71,13 @@ def _check_index(index: pd.Index, name: str) -> None:
         first = int(np.argmax(steps < 0)) + 1
         raise BarsError(
             f"{name} are not in time order ({index[first]} comes after {index[first - 1]}); they must be; "
-            "sort them with bars.sort_index()."
+            "sort them with bars.sort_index(), or let cleaning do it (--clean)."
         )
     if (steps == 0).any():
         first = int(np.argmax(steps == 0)) + 1
         raise BarsError(
             f"{name} have {int((steps == 0).sum())} duplicated time stamps (the first is {index[first]}); each "
-            "may occur "
-            "once; drop them with bars[~bars.index.duplicated()]."
+            "may occur once; drop them with bars[~bars.index.duplicated()], or let cleaning do it (--clean)."
         )
 
 
@@ -77,8 +86,12 @@ def _check_prices(prices: pd.Series, name: str) -> None:
         raise BarsError(f"{name} hold {prices.dtype} in '{prices.name}'; prices must be numbers; convert the column.")
     values = prices.to_numpy(dtype=float)
     for wrong, what, mend in (
-        (np.isnan(values), "no price", "drop those rows"),
-        (values <= 0, "a price of zero or less", "correct or drop those rows (back-adjusted futures need an offset)"),
+        (np.isnan(values), "no price", "drop those rows, or let cleaning do it (--clean)"),
+        (
+            values <= 0,
+            "a price of zero or less",
+            "correct or drop those rows (--clean does; back-adjusted futures need an offset)",
+        ),
         (np.isinf(values), "an infinite price", "correct or drop those rows"),
     ):
         if wrong.any():

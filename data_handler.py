@@ -1,23 +1,36 @@
-"""Bars of a symbol, wherever they come from: Alpaca, the user's own file, or the simulator."""
+"""Bars of symbols, wherever they come from: Alpaca, Yahoo, the user's own files, other sources, or the simulator.
+
+Shell: ``python data_handler.py --help``.
+"""
 
 import os
-from collections.abc import Mapping
-from datetime import date
-from typing import Self
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Self, cast
 
 import pandas as pd
 
-from alpaca_bars import AlpacaCredentials, fetch_alpaca_bars
+from alpaca_bars import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
+from bar_cache import BarCache, default_cache_directory
 from bar_checks import validate_bars
+from bar_cleaning import clean_bars
+from bar_fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
 from bar_files import read_bars_file
+from bar_sources import load_source
 from errors import CredentialsError, DataSourceError, NotEnoughDataError
+from many_symbols import for_each_symbol, stacked_bars
 from market_simulator import simulate_bars
+from patient_session import Patience
 from trading_sessions import EXCHANGE_TIMEZONE
-from training_config import TrainingConfig, minutes_of
+from training_config import BAR_SOURCES, TrainingConfig, minutes_of
+from yahoo_bars import YahooBars
 
 __all__ = ["DataHandler", "alpaca_credentials"]
 
 _KEY, _SECRET = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
+_BOTH_FEEDS: tuple[Feed, ...] = ("sip", "iex")
 
 
 class DataHandler:
@@ -26,17 +39,29 @@ class DataHandler:
     Parameters
     ----------
     source
-        ``"alpaca"``, ``"file"`` or ``"simulator"``.
+        ``"alpaca"``, ``"yahoo"``, ``"file"``, ``"simulator"``, or the name of another package's source
+        (`bar_sources`).
     bars_path
-        The user's own CSV or Parquet file, for ``"file"``.
-    bars_timezone
-        Zone of that file's stamps where they carry none.
+        The user's own file, directory or glob, for ``"file"``.
+    bars_timezone, bars_stamps, bars_epoch
+        What that file's stamps mean where it does not say so itself; see `bar_files.read_bars_file`.
     feed, adjustment
-        Alpaca's feed (``"sip"`` or ``"iex"``) and adjustment (``"raw"``, ``"split"``, ``"dividend"`` or ``"all"``).
+        Alpaca's feed (``"sip"``, ``"iex"``, or ``"auto"``: the consolidated one where the keys' plan has it, else IEX,
+        which is said) and adjustment (``"raw"``, ``"split"``, ``"dividend"`` or ``"all"``).
+    cache_dir
+        Where Alpaca's bars are kept; None is the user's cache directory.
+    offline
+        Whether only the cache is asked.
+    cleaning
+        Rules of `bar_cleaning` to apply; what they do is counted in ``attrs["cleaning"]``.
+    calendar
+        The exchange, by its name in `exchange_calendars`.
     seed
         The simulator's.
-    url_override
-        Another address than Alpaca's, such as a stand-in server's.
+    progress
+        Told what is fetched, and what there is to know about it; None is silent.
+    url_override, patience, clock
+        Another address than Alpaca's, other timeouts, another present moment: for tests.
 
     Examples
     --------
@@ -51,35 +76,53 @@ class DataHandler:
         *,
         bars_path: str | None = None,
         bars_timezone: str | None = None,
-        feed: str = "sip",
+        bars_stamps: str | None = None,
+        bars_epoch: str | None = None,
+        feed: str = "auto",
         adjustment: str = "all",
+        cache_dir: str | Path | None = None,
+        offline: bool = False,
+        cleaning: Sequence[str] = (),
+        calendar: str = "XNYS",
         seed: int = 42,
+        progress: FetchProgress | None = None,
         url_override: str | None = None,
+        patience: Patience | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        if source not in ("alpaca", "file", "simulator"):
-            raise DataSourceError(f"source is {source!r}; it must be one of alpaca, file, simulator.")
         if source == "file" and bars_path is None:
             raise DataSourceError("source is 'file' and no path was given; give bars_path, the file of bars.")
         self.source = source
-        self._bars_path, self._bars_timezone = bars_path, bars_timezone
-        self._feed, self._adjustment, self._url_override = feed, adjustment, url_override
-        self._seed = seed
+        self._other = None if source in BAR_SOURCES else load_source(source)
+        self._bars_path, self._file_format = bars_path, (bars_timezone, bars_stamps, bars_epoch)
+        self._feeds = _BOTH_FEEDS if feed == "auto" else (cast(Feed, feed),)
+        self._adjustment, self._cleaning, self._calendar, self._seed = adjustment, tuple(cleaning), calendar, seed
+        self._cache_root = Path(cache_dir) if cache_dir is not None else default_cache_directory()
+        self._offline, self._progress = offline, progress
+        self._url_override, self._patience, self._clock = url_override, patience, clock
 
     @classmethod
-    def from_config(cls, config: TrainingConfig) -> Self:
+    def from_config(cls, config: TrainingConfig, progress: FetchProgress | None = None) -> Self:
         """The handler of a configuration's source."""
         return cls(
             config.effective_source,
             bars_path=config.bars_path,
             bars_timezone=config.bars_timezone,
+            bars_stamps=config.bars_stamps,
+            bars_epoch=config.bars_epoch,
             feed=config.feed,
             adjustment=config.adjustment,
+            cache_dir=config.cache_dir,
+            offline=config.offline,
+            cleaning=config.cleaning,
+            calendar=config.calendar,
             seed=config.seed,
+            progress=progress,
         )
 
     def get_stock_bars(
         self,
-        symbol: str,
+        symbol: str | Sequence[str],
         start_date: str | date | None = None,
         end_date: str | date | None = None,
         timeframe: str = "1Min",
@@ -89,16 +132,19 @@ class DataHandler:
         Parameters
         ----------
         symbol
-            Ticker.
+            Ticker; or several, which are fetched together.
         start_date, end_date
-            None sets no bound, which only a file can do.
+            None sets no bound, which only files can do.
         timeframe
             Length of a bar: ``"1Min"``, ``"5Min"``, ``"1Hour"`` ...; a file's bars are as they are.
 
         Returns
         -------
         DataFrame indexed by ``timestamp`` (tz-aware, start of the bar), columns open, high, low, close, volume as
-        far as the source has them. ``attrs`` tells ``symbol``, ``source``, ``simulated`` and ``detail``.
+        far as the source has them. ``attrs`` tells ``symbol``, ``source``, ``simulated``, ``detail``, ``notes`` (what
+        there is to know about how they came) and ``cleaning`` (what each rule did).
+        Of several symbols, the index is (symbol, timestamp), and ``attrs["failed"]`` says for each symbol that is not
+        in it why.
 
         Raises
         ------
@@ -107,50 +153,127 @@ class DataHandler:
         CredentialsError
             There are no keys for Alpaca, or it refuses them.
         DataSourceError
-            The source failed.
+            The source failed; of several symbols, for each of them.
         """
+        if not isinstance(symbol, str):
+            return stacked_bars(
+                *for_each_symbol(lambda one: self.get_stock_bars(one, start_date, end_date, timeframe), symbol)
+            )
+        bars = self.unchecked_bars(symbol, start_date, end_date, timeframe)
+        name = f"the bars of {symbol} ({self.source}, {bars.attrs['detail']})"
+        return _cut(validate_bars(bars, name), start_date, end_date, name)
+
+    def unchecked_bars(
+        self,
+        symbol: str,
+        start_date: str | date | None = None,
+        end_date: str | date | None = None,
+        timeframe: str = "1Min",
+    ) -> pd.DataFrame:
+        """As `get_stock_bars`, of one symbol, but whatever state the bars are in; a file's are not cut to the days."""
+        notes = _Notes(self._progress)
+        bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)
+        simulated = bool(bars.attrs.get("simulated", False))
+        bars, cleaning = clean_bars(bars, self._cleaning, calendar=self._calendar)
+        if cleaning.sentence():
+            notes.say(f"Cleaned the bars of {symbol}: {cleaning.sentence()}.")
+        bars.attrs = {
+            "symbol": symbol,
+            "source": self.source,
+            "simulated": simulated,
+            "detail": detail,
+            "notes": notes.sentences,
+            "cleaning": cleaning.counts,
+        }
+        return bars
+
+    def _bars_and_detail(
+        self, symbol: str, start_date: str | date | None, end_date: str | date | None, timeframe: str, notes: "_Notes"
+    ) -> tuple[pd.DataFrame, str]:
+        """The source's bars, and what to remember of how they were asked for."""
         if self.source == "file":
-            return self._from_file(symbol, start_date, end_date)
+            path = str(self._bars_path)
+            bars = read_bars_file(path, symbol, *self._file_format)
+            notes.say(bars.attrs.pop("understood"))
+            return bars, os.path.basename(path)
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")
         if self.source == "simulator":
-            return simulate_bars(symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe))
+            bars = simulate_bars(symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe))
+            return bars, str(bars.attrs["detail"])
+        start, end = _new_york_midnight(start_date), _new_york_midnight(end_date) + pd.Timedelta(days=1)
+        if self.source == "alpaca":
+            bars, feed = self._from_alpaca(symbol, start, end, timeframe, notes)
+            detail = f"feed {feed}, adjustment {self._adjustment}"
+        else:
+            other = self._other or YahooBars(notes.say, clock=self._clock)
+            bars, detail = other.fetch(symbol, start, end, timeframe), timeframe
+        if bars.empty:
+            raise NotEnoughDataError(
+                f"{self.source} has no bars of {symbol} from {start_date} to {end_date} ({detail}); symbol and dates "
+                "must be ones it covers (Alpaca: from 2016 on); check both."
+            )
+        return bars, detail
+
+    def _from_alpaca(
+        self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str, notes: "_Notes"
+    ) -> tuple[pd.DataFrame, Feed]:
+        caches = {feed: self._cache("alpaca", feed, timeframe, symbol) for feed in self._feeds}
+        if self._offline:
+            feed = next((feed for feed, cache in caches.items() if cache.months()), self._feeds[0])
+            bars = cached_bars(caches[feed], symbol, start, end)
+            if not bars.empty:
+                notes.say(f"Offline: cached bars of {symbol}, the last one of {bars.index[-1]:%Y-%m-%d %H:%M} UTC.")
+            return bars, feed
         credentials = alpaca_credentials()
         if credentials is None:
             raise CredentialsError(
                 f"there are no bars to use: set {_KEY} and {_SECRET} (or put them in a .env file) to fetch them from "
                 "Alpaca, or give your own with --bars FILE; --simulate runs without either."
             )
-        bars = fetch_alpaca_bars(
-            symbol,
-            _new_york_midnight(start_date),
-            _new_york_midnight(end_date) + pd.Timedelta(days=1),
-            timeframe,
-            credentials,
-            feed=self._feed,
-            adjustment=self._adjustment,
-            url_override=self._url_override,
-        )
-        detail = f"feed {self._feed}, adjustment {self._adjustment}"
-        bars.attrs = {"symbol": symbol, "source": "alpaca", "simulated": False, "detail": detail}
-        return validate_bars(bars, f"Alpaca's bars of {symbol}")
-
-    def _from_file(self, symbol: str, start_date: str | date | None, end_date: str | date | None) -> pd.DataFrame:
-        path = str(self._bars_path)
-        bars = validate_bars(read_bars_file(path, symbol, self._bars_timezone), f"the bars in {path}")
-        first, last = bars.index[0], bars.index[-1]
-        if start_date is not None:
-            bars = bars[bars.index >= _new_york_midnight(start_date)]
-        if end_date is not None:
-            bars = bars[bars.index < _new_york_midnight(end_date) + pd.Timedelta(days=1)]
-        if bars.empty:
-            raise NotEnoughDataError(
-                f"{path} has bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from "
-                f"{start_date or 'its start'} to "
-                f"{end_date or 'its end'}; the dates must overlap; change or leave out --start-date and --end-date."
+        for feed, cache in caches.items():
+            source: SettledBars = AlpacaBars(
+                credentials,
+                feed=feed,
+                adjustment=self._adjustment,
+                url_override=self._url_override,
+                patience=self._patience,
+                clock=self._clock,
             )
-        bars.attrs = {"symbol": symbol, "source": "file", "simulated": False, "detail": os.path.basename(path)}
-        return bars
+            try:
+                return bars_through_cache(source, cache, symbol, start, end, timeframe, notes), feed
+            except FeedNotInPlanError:
+                if feed == self._feeds[-1]:
+                    raise
+                notes.say(
+                    "Alpaca's plan of these keys does not include the consolidated feed: these are IEX's bars, 2 to "
+                    "3.5 % of what was traded, with more minutes missing and another volume."
+                )
+        raise AssertionError("there is at least one feed")
+
+    def _cache(self, source: str, feed: str, timeframe: str, symbol: str) -> BarCache:
+        return BarCache(self._cache_root, source, feed, self._adjustment, timeframe, symbol)
+
+
+class _Notes:
+    """Keeps the sentences that are said, and passes everything on."""
+
+    def __init__(self, progress: FetchProgress | None) -> None:
+        self.sentences: list[str] = []
+        self._progress = progress
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+        if self._progress is not None:
+            self._progress.say(sentence)
+
+    def fetch_began(self, symbol: str, months: int) -> None:
+        if self._progress is not None:
+            self._progress.fetch_began(symbol, months)
+
+    def fetch_advanced(self, months: int) -> None:
+        if self._progress is not None:
+            self._progress.fetch_advanced(months)
 
 
 def alpaca_credentials(environ: Mapping[str, str] = os.environ) -> AlpacaCredentials | None:
@@ -164,5 +287,25 @@ def alpaca_credentials(environ: Mapping[str, str] = os.environ) -> AlpacaCredent
     return None
 
 
+def _cut(bars: pd.DataFrame, start_date: str | date | None, end_date: str | date | None, name: str) -> pd.DataFrame:
+    first, last = bars.index[0], bars.index[-1]
+    if start_date is not None:
+        bars = bars[bars.index >= _new_york_midnight(start_date)]
+    if end_date is not None:
+        bars = bars[bars.index < _new_york_midnight(end_date) + pd.Timedelta(days=1)]
+    if bars.empty:
+        raise NotEnoughDataError(
+            f"{name} are from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'their start'} to "
+            f"{end_date or 'their end'}; the dates must overlap; change or leave out --start-date and --end-date."
+        )
+    return bars
+
+
 def _new_york_midnight(day: str | date) -> pd.Timestamp:
     return pd.Timestamp(day).tz_localize(None).normalize().tz_localize(EXCHANGE_TIMEZONE)
+
+
+if __name__ == "__main__":
+    from data_cli import main
+
+    sys.exit(main())

@@ -39,6 +39,7 @@ def get_hourly_measures(
     tz: str = EXCHANGE_TIMEZONE,
     min_bucket_coverage: float = 0.8,
     calendar: str = "XNYS",
+    estimator: str = "close",
 ) -> pd.DataFrame:
     """Hourly measures of one symbol's bars; arguments as in `get_hourly_rv`.
 
@@ -55,7 +56,14 @@ def get_hourly_measures(
     BarsError, NotEnoughDataError
         As `get_hourly_rv`.
     """
-    rv = get_hourly_rv(bars, tz=tz, preset=preset, min_bucket_coverage=min_bucket_coverage, calendar=calendar)
+    rv = get_hourly_rv(
+        bars,
+        tz=tz,
+        preset=preset,
+        min_bucket_coverage=min_bucket_coverage,
+        calendar=calendar,
+        estimator=estimator,
+    )
     frame = rv.to_frame()
     if preset == "session":
         sorted_bars = _BucketBars.of(bars, calendar)

@@ -8,15 +8,16 @@ and realized volatility its square root (Andersen, Bollerslev, Diebold and Labys
 Values are decimals per bucket (0.004 is 0.4 % over that hour) and never annualized here unless a name says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from bar_checks import validate_bars
+from bar_checks import bar_length, validate_bars
 from errors import BarsError, ConfigError, NotEnoughDataError
+from rv_estimators import RANGE_ESTIMATORS, BucketedBars, estimator_named
 from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
 
 __all__ = ["MINUTES_PER_YEAR", "Preset", "annualize", "bar_length", "get_hourly_rv", "select_symbol"]
@@ -39,6 +40,7 @@ def get_hourly_rv(
     *,
     min_bucket_coverage: float = 0.8,
     calendar: str = "XNYS",
+    estimator: str = "close",
 ) -> pd.Series:
     """Hourly realized volatility of one symbol, not annualized.
 
@@ -62,6 +64,8 @@ def get_hourly_rv(
         Share of a bucket's expected bars that must be there (`session` only).
     calendar
         Name of the exchange in `exchange_calendars` (`session` only).
+    estimator
+        Name out of `rv_estimators.ESTIMATORS` (`session` only): how variance is made of the bars of a bucket.
 
     Returns
     -------
@@ -71,17 +75,24 @@ def get_hourly_rv(
     Raises
     ------
     BarsError
-        The frame is empty, has no `price_col`, a naive, unsorted or duplicated index, or impossible prices.
+        The frame is empty, has no `price_col`, a naive, unsorted or duplicated index, or impossible prices; or it
+        lacks open, high and low for an estimator that needs them.
+    ConfigError
+        There is no such preset or estimator, or the estimator does not go with the preset.
     """
     if preset not in get_args(Preset):
         raise ConfigError(f"preset is {preset!r}; the rule is one of {', '.join(get_args(Preset))}; use 'session'.")
     bars = select_symbol(bars_df, symbol)
+    variance_of = estimator_named(estimator)
     if preset == "colab":
+        if estimator != "close":
+            raise ConfigError(f"preset is 'colab' and the estimator {estimator!r}; the notebook's is 'close' only.")
         return _colab_hourly_rv(bars, price_col, tz)
     if price_col != "close":
         bars = bars[bars.columns.intersection([price_col])].rename(columns={price_col: "close"})
     bars = validate_bars(bars)
-    return _session_hourly_rv(bars, min_bucket_coverage, calendar).tz_convert(tz)
+    needs_returns = estimator not in RANGE_ESTIMATORS
+    return _session_hourly_rv(bars, min_bucket_coverage, calendar, variance_of, needs_returns).tz_convert(tz)
 
 
 def annualize(
@@ -117,15 +128,6 @@ def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame
     return selected
 
 
-def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
-    """Length of the bars: the most frequent distance between consecutive stamps, one minute for a single bar."""
-    steps = np.diff(index.as_unit("us").asi8)
-    if len(steps) == 0:
-        return pd.Timedelta(minutes=1)
-    lengths, counts = np.unique(steps, return_counts=True)
-    return pd.Timedelta(int(lengths[counts.argmax()]), unit="us")
-
-
 def _colab_hourly_rv(bars: pd.DataFrame, price_col: str, tz: str) -> pd.Series:
     if price_col not in bars.columns:
         raise BarsError(
@@ -141,7 +143,13 @@ def _colab_hourly_rv(bars: pd.DataFrame, price_col: str, tz: str) -> pd.Series:
     return rv.rename("rv_hourly")
 
 
-def _session_hourly_rv(bars: pd.DataFrame, min_coverage: float, calendar: str) -> pd.Series:
+def _session_hourly_rv(
+    bars: pd.DataFrame,
+    min_coverage: float,
+    calendar: str,
+    variance_of: Callable[[BucketedBars], np.ndarray],
+    needs_returns: bool,
+) -> pd.Series:
     length = bar_length(bars.index)
     ends = bars.index + length
     buckets = session_buckets(ends[0], ends[-1], calendar)
@@ -154,12 +162,16 @@ def _session_hourly_rv(bars: pd.DataFrame, min_coverage: float, calendar: str) -
     session_of = buckets["session"].to_numpy()[bucket_of]
     opens_session = np.append(True, session_of[1:] != session_of[:-1])[: len(bucket_of)]
     long = ~opens_session & (np.diff(end_us, prepend=end_us[:1]) > LONGEST_RETURN // pd.Timedelta(microseconds=1))
-    returns, counted = _log_returns(bars[inside], opens_session)
+    bars = bars[inside]
+    returns, counted = _log_returns(bars, opens_session)
     counted &= ~long
 
     count = len(buckets)
-    variance = np.bincount(bucket_of, weights=np.where(counted, returns, 0.0) ** 2, minlength=count)
-    returns_in = np.bincount(bucket_of, weights=counted, minlength=count)
+    minutes = length / pd.Timedelta(minutes=1)
+    prices = None if needs_returns else _log_prices(bars)
+    variance = variance_of(BucketedBars(bucket_of, count, returns, counted, minutes, prices))
+    usable = counted if needs_returns else np.ones(len(bars), dtype=bool)
+    returns_in = np.bincount(bucket_of, weights=usable, minlength=count)
     found = np.bincount(bucket_of, minlength=count)
     expected = buckets["minutes"].to_numpy() * pd.Timedelta(minutes=1) / length
     kept = (returns_in > 0) & (found >= min_coverage * expected)
@@ -184,6 +196,15 @@ def _log_returns(bars: pd.DataFrame, opens_session: np.ndarray) -> tuple[np.ndar
         return returns, ~opens_session
     returns[opens_session] = log_close[opens_session] - np.log(bars["open"].to_numpy(dtype=float)[opens_session])
     return returns, np.isfinite(returns)
+
+
+def _log_prices(bars: pd.DataFrame) -> np.ndarray | None:
+    """Log of open, high, low and close, shape (n, 4); None where one of them is missing."""
+    names = ["open", "high", "low", "close"]
+    if not set(names) <= set(bars.columns):
+        return None
+    logs: np.ndarray = np.log(bars[names].to_numpy(dtype=float))
+    return logs
 
 
 def _microseconds(index: pd.DatetimeIndex) -> np.ndarray:

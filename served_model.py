@@ -102,16 +102,22 @@ class ServedModel:
     @cached_property
     def histories(self) -> HourlyHistories:
         """Hourly histories that grow with the bars from call to call."""
-        quick = quick_session_rv(self.config.min_bucket_coverage) if self._needs_rv_alone else None
-        return HourlyHistories(self.measure, self.config.calendar, quick)
+        config = self.config
+        plain = self._needs_rv_alone and config.rv_estimator == "close"
+        quick = quick_session_rv(config.min_bucket_coverage) if plain else None
+        return HourlyHistories(self.measure, config.calendar, quick)
 
     def measure(self, bars: pd.DataFrame) -> pd.DataFrame:
         """The hourly measures of one symbol's bars that this model is fed."""
-        coverage, calendar = self.config.min_bucket_coverage, self.config.calendar
-        if self._needs_rv_alone:
-            rv = get_hourly_rv(bars, preset=self.preset, min_bucket_coverage=coverage, calendar=calendar)
-            return rv.to_frame()
-        return get_hourly_measures(bars, self.preset, min_bucket_coverage=coverage, calendar=calendar)
+        config = self.config
+        measures = _rv_alone if self._needs_rv_alone else get_hourly_measures
+        return measures(
+            bars,
+            preset=self.preset,
+            min_bucket_coverage=config.min_bucket_coverage,
+            calendar=config.calendar,
+            estimator=config.rv_estimator,
+        )
 
     def forecast(self, bars: pd.DataFrame, asof: pd.Timestamp | None, *, allow_in_sample: bool) -> Forecast:
         """The forecast of the first bucket that ends after `asof`; see `VolatilityForecaster.forecast`."""
@@ -204,3 +210,12 @@ class ServedModel:
         if self.bundle.simulated and not bars.attrs.get("simulated", False):
             text = f"{self.version} was trained on SIMULATED bars and is asked about real ones"
             warnings.warn(f"{text}; train one on real bars.", ModelMismatchWarning, stacklevel=4)
+
+
+def _rv_alone(
+    bars: pd.DataFrame, *, preset: Preset, min_bucket_coverage: float, calendar: str, estimator: str
+) -> pd.DataFrame:
+    """Hourly RV as the only column of a frame."""
+    return get_hourly_rv(
+        bars, preset=preset, min_bucket_coverage=min_bucket_coverage, calendar=calendar, estimator=estimator
+    ).to_frame()

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bars_options import add_bars_options, bars_settings
 from config_sources import ResolvedConfig, resolve_config
 from errors import ConfigError, VolatilityError, describe_os_error
 
@@ -18,7 +19,7 @@ __version__ = "0.1.0"
 
 _EPILOG = """\
 bars come from the first of these that is there:
-  --bars FILE     your own CSV or Parquet of one-minute bars, stamped at their start
+  --bars PATH     your own one-minute bars: CSV, Parquet or Feather; a file, a directory or a glob
   --simulate      simulated bars; whatever is made of them says SIMULATED
   Alpaca          keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file
 
@@ -62,14 +63,16 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, 
     from training_report import result_as_dict, summary
 
     config, silent = resolved.config, options.quiet or options.json
+    progress = progress_for(err, quiet=silent, minutes=config.max_search_minutes)
+    # A fetch shows its own progress, and two live displays would not nest.
+    fetches = config.effective_source == "alpaca"
     # Bars first: what is wrong with them is said before TensorFlow takes its seconds to load.
-    with contextlib.nullcontext() if silent else err.status(f"Getting bars of {config.symbol}"):
-        bars = DataHandler.from_config(config).get_stock_bars(
-            config.symbol, *config.requested_span, timeframe=config.data_frequency
-        )
+    with contextlib.nullcontext() if silent or fetches else err.status(f"Getting bars of {config.symbol}"):
+        handler = DataHandler.from_config(config, progress if err.is_terminal else None)
+        bars = handler.get_stock_bars(config.symbol, *config.requested_span, timeframe=config.data_frequency)
+        progress.close()
     with contextlib.nullcontext() if silent else err.status("Loading TensorFlow"):
         load_tensorflow_quietly()
-    progress = progress_for(err, quiet=silent, minutes=config.max_search_minutes)
     result = LocalLSTMTrainer(config, progress=progress).run_training_pipeline(bars=bars)
     if options.json:
         print(json.dumps(result_as_dict(result), indent=2))
@@ -101,11 +104,10 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         "model_save_path": options.output,
         "tuner": options.tuner,
         "resume": options.resume,
+        "rv_estimator": options.rv_estimator,
+        "accept_quality": options.accept_quality or None,
     }
-    if options.bars is not None:
-        given |= {"bars_source": "file", "bars_path": options.bars, "bars_timezone": options.bars_timezone}
-    if options.simulate:
-        given["bars_source"] = "simulator"
+    given |= bars_settings(options)
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -127,10 +129,9 @@ def _add_data_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--symbol", metavar="S", help="symbol to train on (default: TSLA)")
     group.add_argument("--start-date", metavar="D", help="first day, YYYY-MM-DD, New York (default: 2023-01-01)")
     group.add_argument("--end-date", metavar="D", help="last day, YYYY-MM-DD, New York (default: 2024-12-31)")
-    source = group.add_mutually_exclusive_group()
-    source.add_argument("--bars", metavar="FILE", help="train on bars from this CSV or Parquet file")
-    source.add_argument("--simulate", action="store_true", help="train on simulated bars: needs no keys and no file")
-    group.add_argument("--bars-timezone", metavar="ZONE", help="time zone of FILE's stamps where they carry none")
+    add_bars_options(group)
+    group.add_argument("--accept-quality", action="store_true", help="train on bars that are judged bad, too")
+    group.add_argument("--rv-estimator", metavar="E", help="how variance is made of bars: close (default), medrv ...")
 
 
 def _add_search_options(group: "argparse._ArgumentGroup") -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from errors import ConfigError
 
-__all__ = ["TRAINING_CONFIG", "TrainingConfig", "minutes_of"]
+__all__ = ["BAR_SOURCES", "BAR_SOURCES_GROUP", "TRAINING_CONFIG", "TrainingConfig", "minutes_of"]
 
 TRAINING_CONFIG: dict[str, Any] = {
     "symbol": "TSLA",
@@ -45,15 +45,29 @@ TRAINING_CONFIG: dict[str, Any] = {
     "bars_source": "auto",
     "bars_path": None,
     "bars_timezone": None,
-    "feed": "sip",
+    "bars_stamps": None,
+    "bars_epoch": None,
+    "feed": "auto",
     "adjustment": "all",
+    "cache_dir": None,
+    "offline": False,
+    "cleaning": (),
+    "accept_quality": False,
+    "rv_estimator": "close",
     "calendar": "XNYS",
     "min_bucket_coverage": 0.8,
 }
 """Defaults of every setting; `TrainingConfig` describes each."""
 
+BAR_SOURCES = ("alpaca", "yahoo", "file", "simulator")
+"""Where bars can come from without another package."""
+
+BAR_SOURCES_GROUP = "local_volatility_training.bar_sources"
+"""Entry points of other packages' sources; see `bar_sources`."""
+
 _FORECASTING = (
     "symbol", "data_frequency", "timezone", "memory", "preset", "scaling", "calendar", "min_bucket_coverage",
+    "rv_estimator",
 )  # fmt: skip
 _TICKER = re.compile(r"[A-Za-z0-9.\-/^=]+")
 _FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
@@ -71,8 +85,28 @@ def _iso_date(value: Any) -> Any:
         raise ValueError("must be a date such as 2024-12-31") from None
 
 
+def _names(value: Any) -> Any:
+    return tuple(part for part in value.replace(" ", "").split(",") if part) if isinstance(value, str) else _pair(value)
+
+
 IntRange = Annotated[tuple[int, int], BeforeValidator(_pair)]
 FloatRange = Annotated[tuple[float, float], BeforeValidator(_pair)]
+CleaningRule = Literal[
+    "all", "missing", "zero", "order", "duplicates", "crossed", "outside", "splits", "stale", "ticks"
+]
+RvEstimator = Literal[
+    "close",
+    "subsampled",
+    "bipower",
+    "medrv",
+    "down_semivariance",
+    "up_semivariance",
+    "two_scale",
+    "parkinson",
+    "garman_klass",
+    "rogers_satchell",
+    "yang_zhang",
+]
 Day = Annotated[date, BeforeValidator(_iso_date)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -139,16 +173,31 @@ class TrainingConfig(BaseModel):
     """Minutes after which no further trial begins; None sets no limit."""
     resume: bool = TRAINING_CONFIG["resume"]
     """Whether an interrupted search of the same kind goes on."""
-    bars_source: Literal["auto", "alpaca", "file", "simulator"] = TRAINING_CONFIG["bars_source"]
-    """Where bars come from; ``auto``: the file if there is one, else Alpaca."""
+    bars_source: Annotated[str, Field(min_length=1)] = TRAINING_CONFIG["bars_source"]
+    """Where bars come from: ``alpaca``, ``yahoo``, ``file``, ``simulator``, or the name of an installed source;
+    ``auto``: the file if there is one, else Alpaca."""
     bars_path: str | None = TRAINING_CONFIG["bars_path"]
-    """The user's own CSV or Parquet file of bars."""
+    """The user's own bars: a CSV, Parquet or Feather file, a directory or a glob of such."""
     bars_timezone: str | None = TRAINING_CONFIG["bars_timezone"]
-    """Time zone of that file's stamps where they carry none."""
-    feed: Literal["sip", "iex"] = TRAINING_CONFIG["feed"]
-    """Alpaca's feed."""
+    """Time zone of their stamps where they carry none."""
+    bars_stamps: Literal["start", "end"] | None = TRAINING_CONFIG["bars_stamps"]
+    """Whether their stamps are the start or the end of a bar; None takes what is known of their format, else start."""
+    bars_epoch: Literal["s", "ms", "us", "ns"] | None = TRAINING_CONFIG["bars_epoch"]
+    """Unit of their stamps where they are numbers; None recognizes it by its size."""
+    feed: Literal["auto", "sip", "iex"] = TRAINING_CONFIG["feed"]
+    """Alpaca's feed; ``auto``: the consolidated one where the keys' plan has it, else IEX, which is said."""
     adjustment: Literal["raw", "split", "dividend", "all"] = TRAINING_CONFIG["adjustment"]
     """Alpaca's adjustment of prices."""
+    cache_dir: str | None = TRAINING_CONFIG["cache_dir"]
+    """Where Alpaca's bars are kept; None is the user's cache directory."""
+    offline: bool = TRAINING_CONFIG["offline"]
+    """Whether Alpaca's bars come from the cache alone."""
+    cleaning: Annotated[tuple[CleaningRule, ...], BeforeValidator(_names)] = TRAINING_CONFIG["cleaning"]
+    """Rules of cleaning to apply to bars of any source, or ``all``; what they do is counted and said."""
+    accept_quality: bool = TRAINING_CONFIG["accept_quality"]
+    """Whether to train on bars that are judged bad; what was accepted is said."""
+    rv_estimator: RvEstimator = TRAINING_CONFIG["rv_estimator"]
+    """How variance is made of the bars of a bucket: a name of `rv_estimators` (`session`)."""
     calendar: str = TRAINING_CONFIG["calendar"]
     """Exchange, by its name in `exchange_calendars`; its hours must be New York's."""
     min_bucket_coverage: Annotated[float, Field(ge=0, le=1)] = TRAINING_CONFIG["min_bucket_coverage"]
@@ -200,7 +249,7 @@ class TrainingConfig(BaseModel):
 
     @property
     def effective_source(self) -> str:
-        """Where bars are asked for: ``"file"`` or ``"simulator"`` or ``"alpaca"``."""
+        """Where bars are asked for: ``"file"``, ``"alpaca"``, ``"yahoo"``, ``"simulator"``, or another's name."""
         if self.bars_source != "auto":
             return self.bars_source
         return "alpaca" if self.bars_path is None else "file"
@@ -222,6 +271,18 @@ class TrainingConfig(BaseModel):
         if _TICKER.fullmatch(value) is None:
             raise ValueError("must be a ticker of letters, digits and any of . - / ^ =")
         return value.upper()
+
+    @field_validator("bars_source")
+    @classmethod
+    def _known_source(cls, value: str) -> str:
+        if value not in ("auto", *BAR_SOURCES):
+            from importlib.metadata import entry_points
+
+            others = sorted(point.name for point in entry_points(group=BAR_SOURCES_GROUP))
+            if value not in others:
+                names = ", ".join(repr(name) for name in ("auto", *BAR_SOURCES, *others))
+                raise ValueError(f"must be one of {names}")
+        return value
 
     @field_validator("data_frequency")
     @classmethod
@@ -302,8 +363,10 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         )
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")
-    if config.bars_source in ("alpaca", "simulator") and config.bars_path is not None:
+    if config.bars_source not in ("auto", "file") and config.bars_path is not None:
         problems.append(f"bars_source is {config.bars_source!r} and bars_path is given too; leave one of them out")
+    if config.preset == "colab" and config.rv_estimator != "close":
+        problems.append(f"preset is 'colab' and rv_estimator is {config.rv_estimator!r}; the notebook's is 'close'")
     if config.preset == "colab" and config.scaling == "diurnal_log":
         problems.append("preset is 'colab' and scaling is 'diurnal_log'; the notebook's preset is 'minmax' only")
     return problems

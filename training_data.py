@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bar_checks import validate_bars
+from data_quality import assess_quality, require_acceptable
 from errors import BarsError, NotEnoughDataError
 from hourly_measures import get_hourly_measures
 from realized_volatility import bar_length, select_symbol
@@ -109,17 +111,20 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
     Raises
     ------
     BarsError
-        The bars are unusable.
+        The bars are unusable, or bad and not accepted.
     NotEnoughDataError
         A part would have too few windows of ``config.memory`` buckets.
     """
-    bars = select_symbol(bars, symbol)
+    bars = validate_bars(select_symbol(bars, symbol))
+    quality = assess_quality(bars, symbol or config.symbol, calendar=config.calendar)
+    require_acceptable(quality, accept=config.accept_quality)
     measures = get_hourly_measures(
         bars,
         config.preset,
         tz=config.timezone,
         min_bucket_coverage=config.min_bucket_coverage,
         calendar=config.calendar,
+        estimator=config.rv_estimator,
     )
     left_out = measures.attrs.get("left_out", {})
     if config.preset == "colab":
@@ -131,6 +136,7 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
     scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(split, config)])
     X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
     provenance = {**data_provenance(bars, symbol or config.symbol), "left_out": left_out, "hourly_values": len(rv)}
+    provenance["quality"] = quality.to_dict()
     provenance["label_lag"] = str(bar_length(bars.index)) if config.preset == "colab" else "0s"
     return TrainingData(measures, split, scaler, X, y, provenance)
 
@@ -147,6 +153,7 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
         "symbol": attrs.get("symbol") or symbol,
         "source": {"name": attrs.get("source", "caller's bars"), "detail": attrs.get("detail", "")},
         "simulated": bool(attrs.get("simulated", False)),
+        "notes": list(attrs.get("notes", [])),
         "first_bar": bars.index[0].tz_convert("UTC").isoformat(),
         "last_bar": bars.index[-1].tz_convert("UTC").isoformat(),
         "bars": len(bars),

@@ -28,6 +28,12 @@ class SilentProgress:
     def say(self, sentence: str) -> None:
         """One line to keep."""
 
+    def fetch_began(self, symbol: str, months: int) -> None:
+        """So many months of bars of `symbol` are missing and fetched."""
+
+    def fetch_advanced(self, months: int) -> None:
+        """So many more of them are there."""
+
     def search_began(self, trials: int, done: int, epochs: int) -> None:
         """A search of up to `trials` trials of up to `epochs` epochs began, `done` of them in an earlier run."""
 
@@ -167,6 +173,7 @@ class TerminalProgress(SilentProgress):
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._fetch = self._progress.add_task("fetch", visible=False, status="", start=False)
         self._search = self._progress.add_task("search", visible=False, status="", start=False, searching=True)
         self._epochs = self._progress.add_task("epochs", visible=False, status="", start=False)
         self._epoch_limit = 0
@@ -175,10 +182,22 @@ class TerminalProgress(SilentProgress):
         """Print one line above the bars."""
         self._progress.console.print(sentence, highlight=False, markup=False)
 
+    def fetch_began(self, symbol: str, months: int) -> None:
+        """Show the bar of the months to fetch."""
+        self._progress.start()
+        self._progress.reset(
+            self._fetch, total=months, visible=True, description=f"bars of {symbol}", status=f"of {months} months"
+        )
+
+    def fetch_advanced(self, months: int) -> None:
+        """Move it."""
+        self._progress.advance(self._fetch, months)
+
     def search_began(self, trials: int, done: int, epochs: int) -> None:
         """Show the search's bar."""
         self._clock.start(trials, done)
         self._epoch_limit = epochs
+        self._progress.update(self._fetch, visible=False)
         self._progress.start()
         self._progress.start_task(self._search)
         self._progress.update(self._search, total=trials, completed=done, visible=True, status=f"of {trials} trials")

@@ -77,6 +77,7 @@ def summary(result: "TrainingResult") -> RenderableType:
     best = ", ".join(f"{name} {_short(value)}" for name, value in result.search.best_hyperparameters.items())
     lines: list[RenderableType] = [
         describe_data(result.data, config),
+        *_about_bars(result.data),
         f"{len(result.search.trials)} trials in {_duration(result.seconds)}; best: {best}.",
         "",
         _heading(result),
@@ -92,6 +93,14 @@ def summary(result: "TrainingResult") -> RenderableType:
             0, Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
         )
     return Group(*lines)
+
+
+def _about_bars(data: TrainingData) -> list[str]:
+    """How the bars came and what is wrong with them, a line each."""
+    quality = data.provenance["quality"]
+    accepted = {"bad": "ACCEPTED although bad: ", "flaw": "Bars: "}
+    found = [accepted[one["level"]] + one["sentence"] for one in quality["findings"] if one["level"] in accepted]
+    return [*data.provenance["notes"], *found]
 
 
 def result_as_dict(result: "TrainingResult") -> dict[str, Any]:

@@ -1,0 +1,261 @@
+"""Bars kept on disk, a Parquet file for each symbol and month, each with its checksum in its name.
+
+``<root>/<source>/<feed>/<adjustment>/<timeframe>/<SYMBOL>/2024-03_20240401T040000Z_<sha256>.parquet`` holds March 2024
+(New York time) as far as the moment in its name. A file appears by a rename and is never changed: its name says what it
+must hold, whoever is killed at whatever moment.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from errors import DataSourceError
+from trading_sessions import EXCHANGE_TIMEZONE
+
+__all__ = [
+    "BarCache",
+    "CachedMonth",
+    "CachedSymbol",
+    "DamagedBarsError",
+    "cached_symbols",
+    "default_cache_directory",
+    "month_end",
+    "month_start",
+    "months_of",
+]
+
+_APPLICATION = "local-volatility-training"
+_NAME = re.compile(r"(?P<month>\d{4}-\d{2})_(?P<through>\d{8}T\d{6}Z)_(?P<sha256>[0-9a-f]{64})\.parquet")
+_STAMP = "%Y%m%dT%H%M%SZ"
+_SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]*")
+_LOCK = ".lock"
+_UNFINISHED = ".unfinished-"
+
+
+class DamagedBarsError(DataSourceError):
+    """A cached file does not hold what its checksum promises."""
+
+
+def default_cache_directory() -> Path:
+    """Where bars are kept unless told otherwise: the user's cache directory, as the system has it."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir(_APPLICATION)) / "bars"
+
+
+def months_of(start: pd.Timestamp, end: pd.Timestamp) -> list[pd.Period]:
+    """The months, New York time, that [`start`, `end`) touches."""
+    last = (end - pd.Timedelta(microseconds=1)).tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
+    return list(pd.period_range(start.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None), last, freq="M"))
+
+
+@dataclass(frozen=True)
+class CachedMonth:
+    """One file: the bars of `month` that start in [`start`, `through`).
+
+    Attributes
+    ----------
+    path
+        The file.
+    month
+        New York time.
+    through
+        The moment (UTC) up to which the month is held; its end where it is final.
+    sha256
+        Of the file.
+    """
+
+    path: Path
+    month: pd.Period
+    through: pd.Timestamp
+    sha256: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the month is held to its end."""
+        return bool(self.through >= month_end(self.month))
+
+    def read(self) -> pd.DataFrame:
+        """Its bars.
+
+        Raises
+        ------
+        DamagedBarsError
+            The file is not what its name promises, or cannot be read.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise DamagedBarsError(f"the cached file {self.path} cannot be read ({error.strerror}).") from None
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise DamagedBarsError(f"the cached file {self.path} is damaged (its checksum differs).")
+        frame: pd.DataFrame = pq.read_table(pa.BufferReader(content)).to_pandas()
+        return frame.set_index("timestamp")
+
+
+@dataclass(frozen=True)
+class CachedSymbol:
+    """What is kept of one symbol in one feed, adjustment and timeframe."""
+
+    source: str
+    feed: str
+    adjustment: str
+    timeframe: str
+    symbol: str
+    months: tuple[CachedMonth, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(month.path.stat().st_size for month in self.months)
+
+    def cache(self, root: Path) -> "BarCache":
+        """Its files under `root`."""
+        return BarCache(root, self.source, self.feed, self.adjustment, self.timeframe, self.symbol)
+
+
+class BarCache:
+    """The files of one symbol, source, feed, adjustment and timeframe.
+
+    Parameters
+    ----------
+    root
+        Directory of all cached bars; made when something is stored.
+    source, feed, adjustment, timeframe, symbol
+        Which of them.
+
+    Raises
+    ------
+    DataSourceError
+        The symbol cannot be the name of a directory.
+    """
+
+    def __init__(self, root: Path, source: str, feed: str, adjustment: str, timeframe: str, symbol: str) -> None:
+        name = symbol.upper().replace("/", "-")
+        if _SYMBOL.fullmatch(name) is None:
+            raise DataSourceError(f"{symbol!r} is no symbol; letters, digits and . - / ^ = are; check it.")
+        self.directory = root / source / feed / adjustment / timeframe / name
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold these files against other processes and threads; what a killed process left unfinished is removed."""
+        import filelock
+
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.directory / _LOCK)
+            lock.acquire()
+        except OSError as error:
+            raise DataSourceError(
+                f"the cache {self.directory} cannot be written ({error.strerror}); it must be; set cache_dir to a "
+                "directory that can."
+            ) from None
+        try:
+            for path in self.directory.glob(f"{_UNFINISHED}*"):
+                path.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def months(self) -> dict[pd.Period, CachedMonth]:
+        """What is held, by month; of two files of a month, the one that reaches further."""
+        held: dict[pd.Period, CachedMonth] = {}
+        for path in sorted(self.directory.glob("*.parquet")):
+            month = _parsed(path)
+            if month is not None and (month.month not in held or held[month.month].through <= month.through):
+                held[month.month] = month
+        return held
+
+    def store(self, month: pd.Period, bars: pd.DataFrame, through: pd.Timestamp) -> CachedMonth:
+        """Keep `bars` as those of `month` up to `through`, in place of what was kept of it.
+
+        Raises
+        ------
+        DataSourceError
+            The file could not be written.
+        """
+        content = _as_parquet(bars)
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.directory / f"{month}_{through.tz_convert('UTC').strftime(_STAMP)}_{digest}.parquet"
+        try:
+            _write_and_rename(path, content)
+            for other in self.directory.glob(f"{month}_*.parquet"):
+                if other != path:
+                    other.unlink(missing_ok=True)
+        except OSError as error:
+            raise DataSourceError(
+                f"bars could not be kept in {self.directory} ({error.strerror}); it must be writable and have room; "
+                "free some, or set cache_dir."
+            ) from None
+        return CachedMonth(path, month, through, digest)
+
+    def discard(self) -> None:
+        """Remove all months."""
+        for path in self.directory.glob("*.parquet"):
+            path.unlink(missing_ok=True)
+
+
+def month_start(month: pd.Period) -> pd.Timestamp:
+    """Its first moment, New York time, in UTC."""
+    return month.start_time.tz_localize(EXCHANGE_TIMEZONE).tz_convert("UTC")
+
+
+def month_end(month: pd.Period) -> pd.Timestamp:
+    """The first moment of the next month, New York time, in UTC."""
+    return month_start(month + 1)
+
+
+def cached_symbols(root: Path) -> list[CachedSymbol]:
+    """Everything kept under `root`, in the order of its names."""
+    found = []
+    for directory in sorted({path.parent for path in root.glob("*/*/*/*/*/*.parquet")}):
+        source, feed, adjustment, timeframe, symbol = directory.relative_to(root).parts
+        months = tuple(BarCache(root, source, feed, adjustment, timeframe, symbol).months().values())
+        if months:
+            found.append(CachedSymbol(source, feed, adjustment, timeframe, symbol, months))
+    return found
+
+
+def _parsed(path: Path) -> CachedMonth | None:
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    through = pd.Timestamp(match["through"])
+    return CachedMonth(path, pd.Period(match["month"], freq="M"), through.tz_convert("UTC"), match["sha256"])
+
+
+def _as_parquet(bars: pd.DataFrame) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Other attributes of a frame would be written along, and bars with the same content must be the same file.
+    plain = pd.DataFrame(bars.reset_index())
+    plain.attrs = {}
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(plain, preserve_index=False), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _write_and_rename(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name[:7]}")
+    with open(unfinished, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    if os.name == "posix":
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

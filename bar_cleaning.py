@@ -1,0 +1,286 @@
+r"""Rules that take wrong bars out, each counted, each switchable.
+
+They follow Barndorff-Nielsen, Hansen, Lunde and Shephard (2009), *Realized kernels in practice: trades and quotes*,
+Econometrics Journal 12, as far as their rules for ticks have a meaning for bars; the names in brackets are theirs.
+
+========== =========================================================================================================
+rule       what it does
+========== =========================================================================================================
+missing    drops bars without a stamp, or without one of their prices
+zero       drops bars with a price of zero or less, or an infinite one (P2)
+order      sorts bars by time; counts those that came after a later one
+duplicates of bars with one stamp keeps one: the median of each price, the largest volume (T3)
+crossed    drops bars whose high is under their low, or whose open or close lies outside of both (Q2)
+outside    drops bars outside the exchange's regular session, half-days included (P1)
+splits     rescales the bars before an overnight step that is a whole ratio from 2 up: a split that was not adjusted for
+stale      of ten and more bars of one hour that repeat one price without volume of their own, keeps the first
+ticks      drops a single wrong close: a return that the next bar within a minute takes back by three quarters or more,
+           both beyond ten times the mean absolute return of the fifty bars before (Q4, looking back only), and at
+           least half of the way back between the bars where they have an open: a true move comes back inside one
+========== =========================================================================================================
+
+No rule looks beyond the end of a bar's own clock hour, so hourly measures of cleaned bars contain no look-ahead.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bar_checks import bar_length
+from errors import BarsError, ConfigError
+from trading_sessions import EXCHANGE_TIMEZONE, session_schedule
+
+__all__ = ["CLEANING_RULES", "Cleaning", "clean_bars", "split_steps", "wrong_ticks"]
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+_PRICES = ("open", "high", "low", "close")
+_STALE_RUN = 10
+_BAND, _WINDOW, _FEWEST, _TAKEN_BACK = 10.0, 50, 10, 0.75
+_RATIOS = np.log([2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50, 100])
+_RATIO_TOLERANCE = 0.06
+_LONGEST_NIGHT = pd.Timedelta(days=5)
+_HOUR_US, _MINUTE_US = 3_600_000_000, 60_000_000
+_ONE_TICK = 0.0101
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What the rules did.
+
+    Attributes
+    ----------
+    counts
+        Bars that each rule touched: dropped, moved (``order``) or rescaled (``splits``).
+    dropped
+        The rule of each dropped bar, indexed by its stamp.
+    """
+
+    counts: dict[str, int]
+    dropped: "pd.Series[str]"
+
+    def sentence(self) -> str:
+        """What was done, in words; empty where nothing was."""
+        return ", ".join(f"{rule} {count:,}" for rule, count in self.counts.items() if count)
+
+
+def clean_bars(
+    bars: pd.DataFrame, rules: Sequence[str] | None = None, *, calendar: str = "XNYS"
+) -> tuple[pd.DataFrame, Cleaning]:
+    """Apply `rules` to one symbol's bars.
+
+    Parameters
+    ----------
+    bars
+        Columns ``close`` at least, on a tz-aware index of starts, in any order.
+    rules
+        Names out of `CLEANING_RULES`, applied in the order of that; None, or ``"all"`` among them, applies all.
+    calendar
+        Name of the exchange in `exchange_calendars`.
+
+    Returns
+    -------
+    The cleaned bars, and what was done to them.
+
+    Raises
+    ------
+    ConfigError
+        A rule is unknown.
+    BarsError
+        The index is no tz-aware times.
+    """
+    chosen = CLEANING_RULES if rules is None or "all" in rules else tuple(rules)
+    unknown = [rule for rule in chosen if rule not in _RULES]
+    if unknown:
+        raise ConfigError(f"{unknown[0]!r} is no rule of cleaning; they are {', '.join(CLEANING_RULES)}; name some.")
+    if chosen and (not isinstance(bars.index, pd.DatetimeIndex) or bars.index.tz is None):
+        raise BarsError(
+            f"bars to clean are indexed by {bars.index.dtype}; times with a zone are needed; "
+            "use bars.tz_localize('America/New_York'), or --bars-timezone on the command line."
+        )
+    counts: dict[str, int] = {}
+    dropped: list[pd.Series[str]] = []
+    for rule in CLEANING_RULES:
+        if rule not in chosen or bars.empty:
+            continue
+        bars, count, stamps = _RULES[rule](bars, calendar)
+        counts[rule] = count
+        dropped.append(pd.Series(rule, index=stamps, dtype=object))
+    return bars, Cleaning(counts, pd.concat(dropped) if dropped else pd.Series(dtype=object))
+
+
+Applied = tuple[pd.DataFrame, int, pd.DatetimeIndex]
+
+
+def _without(bars: pd.DataFrame, wrong: BoolArray) -> Applied:
+    return (bars[~wrong] if wrong.any() else bars), int(wrong.sum()), bars.index[wrong]
+
+
+def _prices(bars: pd.DataFrame) -> npt.NDArray[np.float64]:
+    present = [name for name in _PRICES if name in bars.columns]
+    values: npt.NDArray[np.float64] = bars[present].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    return values
+
+
+def _missing(bars: pd.DataFrame, calendar: str) -> Applied:
+    return _without(bars, np.asarray(np.isnan(_prices(bars)).any(axis=1) | bars.index.isna()))
+
+
+def _zero(bars: pd.DataFrame, calendar: str) -> Applied:
+    values = _prices(bars)
+    return _without(bars, np.asarray(((values <= 0) | np.isinf(values)).any(axis=1)))
+
+
+def _order(bars: pd.DataFrame, calendar: str) -> Applied:
+    stamps = bars.index.asi8
+    late = stamps < np.maximum.accumulate(stamps)
+    return (bars.sort_index(kind="stable") if late.any() else bars), int(late.sum()), bars.index[:0]
+
+
+def _duplicates(bars: pd.DataFrame, calendar: str) -> Applied:
+    again = np.asarray(bars.index.duplicated(keep=False))
+    if not again.any():
+        return bars, 0, bars.index[:0]
+    how = {name: "median" if name in _PRICES else "max" if name == "volume" else "last" for name in bars.columns}
+    # Copies of one bar are one bar, so that they do not outvote another version of it.
+    distinct = bars[again][~bars[again].reset_index().duplicated().to_numpy()]
+    single = distinct.groupby(level=0, sort=True).agg(how)
+    cleaned = pd.concat([bars[~again], single[bars.columns]]).sort_index(kind="stable")
+    extra = bars.index[np.asarray(bars.index.duplicated())]
+    return cleaned.rename_axis(bars.index.name), len(extra), extra
+
+
+def _crossed(bars: pd.DataFrame, calendar: str) -> Applied:
+    if not {"open", "high", "low"} <= set(bars.columns):
+        return bars, 0, bars.index[:0]
+    opens, highs, lows, closes = (bars[name].to_numpy(dtype=float) for name in _PRICES)
+    # Adjusted prices are rounded one by one.
+    slack = np.minimum(_ONE_TICK, 1e-3 * closes)
+    over = np.maximum(opens, closes) > highs + slack
+    return _without(bars, (highs < lows) | over | (np.minimum(opens, closes) < lows - slack))
+
+
+def _outside(bars: pd.DataFrame, calendar: str) -> Applied:
+    schedule = session_schedule(bars.index.min(), bars.index.max(), calendar)
+    if schedule.empty:
+        return _without(bars, np.ones(len(bars), dtype=bool))
+    starts = _microseconds(bars.index)
+    ends = starts + bar_length(bars.index) // pd.Timedelta(microseconds=1)
+    opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
+    session = np.searchsorted(opens, ends, side="left") - 1
+    outside: BoolArray = (session < 0) | (starts >= closes[session])
+    return _without(bars, outside)
+
+
+def _splits(bars: pd.DataFrame, calendar: str) -> Applied:
+    steps = split_steps(bars)
+    if steps.empty:
+        return bars, 0, bars.index[:0]
+    bars = bars.copy()
+    prices = [name for name in _PRICES if name in bars.columns]
+    before_any = np.zeros(len(bars), dtype=bool)
+    for moment, ratio in steps.items():
+        before = np.asarray(bars.index < moment)
+        before_any |= before
+        bars.loc[before, prices] *= ratio
+        if "volume" in bars.columns:
+            bars.loc[before, "volume"] /= ratio
+    return bars, int(before_any.sum()), bars.index[:0]
+
+
+def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
+    """Overnight steps of the price that are a whole ratio, up or down; `bars` in time order.
+
+    Returns
+    -------
+    Series of new over old price, rounded to the ratio, indexed by the first bar after the step.
+    """
+    closes = bars["close"].to_numpy(dtype=float)
+    opens = bars["open"].to_numpy(dtype=float) if "open" in bars.columns else closes
+    day = _new_york_days(bars.index)
+    first = np.flatnonzero(np.diff(day) > 0) + 1
+    near = np.diff(bars.index.asi8)[first - 1] <= _LONGEST_NIGHT.as_unit(bars.index.unit)._value
+    first = first[near]
+    step = np.log(opens[first] / closes[first - 1])
+    distance = np.abs(np.abs(step)[:, None] - _RATIOS)
+    ratio = np.exp(np.sign(step) * _RATIOS[distance.argmin(axis=1)])
+    is_split = distance.min(axis=1, initial=np.inf) < _RATIO_TOLERANCE if len(first) else np.zeros(0, dtype=bool)
+    return pd.Series(ratio[is_split], index=bars.index[first[is_split]], dtype=float)
+
+
+def _stale(bars: pd.DataFrame, calendar: str) -> Applied:
+    values = _prices(bars)
+    volume = bars["volume"].to_numpy(dtype=float) if "volume" in bars.columns else np.full(len(bars), np.nan)
+    same = np.zeros(len(bars), dtype=bool)
+    same[1:] = (values[1:] == values[:-1]).all(axis=1) & (values[1:] == values[1:, :1]).all(axis=1)
+    same[1:] &= np.isnan(volume[1:]) | (volume[1:] == 0) | (volume[1:] == volume[:-1])
+    same[1:] &= np.diff(_hours(bars.index)) == 0
+    run = np.cumsum(~same)
+    long = np.bincount(run, minlength=int(run[-1]) + 1) >= _STALE_RUN
+    return _without(bars, same & long[run])
+
+
+def _ticks(bars: pd.DataFrame, calendar: str) -> Applied:
+    return _without(bars, wrong_ticks(bars))
+
+
+def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
+    """Which bars the rule ``ticks`` takes for wrong; `bars` in time order, prices positive."""
+    wrong = np.zeros(len(bars), dtype=bool)
+    if len(bars) < _FEWEST + 3:
+        return wrong
+    stamps = _microseconds(bars.index)
+    closes = np.log(bars["close"].to_numpy(dtype=float))
+    returns = np.diff(closes)
+    near = np.diff(stamps) <= _MINUTE_US
+    hours = _hours(bars.index)
+    there, back = returns[:-1], returns[1:]
+    size = np.minimum(np.abs(there), np.abs(back))
+    undone = (there * back < 0) & (np.abs(there + back) <= (1 - _TAKEN_BACK) * np.abs(there)) & near[:-1] & near[1:]
+    undone &= hours[1:-1] == hours[2:]
+    if "open" in bars.columns:
+        opens = np.log(bars["open"].to_numpy(dtype=float))
+        undone &= (opens[2:] - closes[1:-1]) * np.sign(back) >= 0.5 * np.abs(back)
+    # Sums over the returns before each, of which only those between neighbouring bars count.
+    sums, counts = (np.concatenate([[0.0], np.cumsum(x)]) for x in (np.abs(returns) * near, near))
+    last = np.arange(len(there))
+    first = np.maximum(last - _WINDOW, 0)
+    usual, found = sums[last] - sums[first], counts[last] - counts[first]
+    wrong[1:-1] = undone & (found >= _FEWEST) & (size * found > _BAND * usual)
+    return wrong
+
+
+_RULES: dict[str, Callable[[pd.DataFrame, str], Applied]] = {
+    "missing": _missing,
+    "zero": _zero,
+    "order": _order,
+    "duplicates": _duplicates,
+    "crossed": _crossed,
+    "outside": _outside,
+    "splits": _splits,
+    "stale": _stale,
+    "ticks": _ticks,
+}
+CLEANING_RULES = tuple(_RULES)
+"""All rules, in the order in which they are applied."""
+
+
+def _hours(index: pd.DatetimeIndex) -> IntArray:
+    """Number of the clock hour in which each bar ends, right-closed as buckets are."""
+    length = bar_length(index) // pd.Timedelta(microseconds=1)
+    hours: IntArray = -(-(_microseconds(index) + length) // _HOUR_US)
+    return hours
+
+
+def _new_york_days(index: pd.DatetimeIndex) -> IntArray:
+    days: IntArray = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("us").asi8 // (24 * _HOUR_US)
+    return days
+
+
+def _microseconds(index: pd.DatetimeIndex) -> IntArray:
+    stamps: IntArray = index.as_unit("us").asi8
+    return stamps

@@ -1,0 +1,51 @@
+"""Other people's sources of bars: one method, found by their packages' entry points."""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, runtime_checkable
+
+import pandas as pd
+
+from errors import DataSourceError
+from training_config import BAR_SOURCES, BAR_SOURCES_GROUP
+
+__all__ = ["BarSource", "load_source"]
+
+
+@runtime_checkable
+class BarSource(Protocol):
+    """Whatever can give bars."""
+
+    def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
+        """Bars of `symbol` that start in [`start`, `end`), both tz-aware.
+
+        Returns
+        -------
+        DataFrame indexed by the start of each bar (tz-aware, increasing, unique), columns ``close`` at least, and
+        ``open``, ``high``, ``low``, ``volume`` where there are; empty where there are no bars. `timeframe` is written
+        as ``1Min``, ``5Min``, ``1Hour``.
+        """
+
+
+def load_source(name: str) -> BarSource:
+    """The source of that name: its entry point called without arguments.
+
+    Raises
+    ------
+    DataSourceError
+        No installed package offers it, it cannot be loaded, or it has no ``fetch``.
+    """
+    offered = entry_points(group=BAR_SOURCES_GROUP)
+    points: list[EntryPoint] = [point for point in offered if point.name == name]
+    if not points:
+        names = ", ".join((*BAR_SOURCES, *sorted(point.name for point in offered)))
+        raise DataSourceError(f"there is no source of bars named {name!r}; it must be one of {names}.")
+    try:
+        source = points[0].load()()
+    except Exception as error:
+        raise DataSourceError(
+            f"the source {name!r} ({points[0].value}) cannot be loaded ({type(error).__name__}: {error}); its package "
+            "must be whole; install it again."
+        ) from error
+    if not isinstance(source, BarSource):
+        raise DataSourceError(f"the source {name!r} ({points[0].value}) has no method fetch; it must have one.")
+    return source

@@ -1,0 +1,237 @@
+"""The command line of `data_handler.py`: fetch bars, look after the cache, judge quality."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bar_cache import BarCache, CachedMonth, CachedSymbol, DamagedBarsError, cached_symbols, default_cache_directory
+from bars_options import add_bars_options, bars_settings
+from config_sources import resolve_config
+from data_handler import DataHandler
+from data_quality import DataQuality, assess_quality
+from errors import ConfigError, DataSourceError, VolatilityError
+from training_config import TrainingConfig
+from training_progress import progress_for
+
+__all__ = ["main"]
+
+_EPILOG = """\
+exit status: 0 done, 1 failed or something is wrong, 2 wrong use, 130 interrupted (the same command goes on)
+
+examples:
+  python data_handler.py fetch --symbol SPY,QQQ --start-date 2023-01-01 --end-date 2024-12-31
+  python data_handler.py ls
+  python data_handler.py quality --symbol SPY --bars spy_1min.parquet --picture spy.png
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the `arguments` say (None: those of the process); returns the exit status."""
+    options = _parser().parse_args(arguments)
+    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    try:
+        command: Callable[[argparse.Namespace, Console, Console], int] = options.command
+        return command(options, out, err)
+    except VolatilityError as error:
+        return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
+    except KeyboardInterrupt:
+        return _failed("Interrupted; what came is kept: the same command goes on after it.", 130, options, err)
+
+
+def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
+    if options.json:
+        print(json.dumps({"error": sentence, "exit_status": status}))
+    err.print(sentence, highlight=False, markup=False)
+    return status
+
+
+def _list(options: argparse.Namespace, out: Console, err: Console) -> int:
+    rows = [
+        {
+            "symbol": kept.symbol,
+            "source": kept.source,
+            "feed": kept.feed,
+            "adjustment": kept.adjustment,
+            "timeframe": kept.timeframe,
+            "months": len(kept.months),
+            "first": str(kept.months[0].month),
+            "through": f"{kept.months[-1].through:%Y-%m-%d %H:%M} UTC",
+            "megabytes": round(kept.size / 1e6, 2),
+        }
+        for kept in _kept(options)
+    ]
+    _show(rows, options, out, f"The cache {_root(options)} is empty.")
+    return 0
+
+
+def _verify(options: argparse.Namespace, out: Console, err: Console) -> int:
+    rows = []
+    for kept in _kept(options):
+        for month in kept.months:
+            problem = _problem(month)
+            rows.append({"symbol": kept.symbol, "month": str(month.month), "file": str(month.path), "problem": problem})
+    damaged = [row for row in rows if row["problem"]]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _show(damaged, options, out, f"{len(rows)} files, all as they were written.")
+    return 1 if damaged else 0
+
+
+def _problem(month: CachedMonth) -> str:
+    try:
+        month.read()
+    except DamagedBarsError as error:
+        return str(error)
+    return ""
+
+
+def _clear(options: argparse.Namespace, out: Console, err: Console) -> int:
+    if options.symbol is None and not options.all:
+        raise DataSourceError("nothing was named to remove; name symbols with --symbol, or say --all.")
+    root, rows = _root(options), []
+    for kept in _kept(options):
+        cache: BarCache = kept.cache(root)
+        with cache.locked():
+            cache.discard()
+        rows.append(
+            {"symbol": kept.symbol, "feed": kept.feed, "timeframe": kept.timeframe, "removed": len(kept.months)}
+        )
+    _show(rows, options, out, "There was nothing to remove.")
+    return 0
+
+
+def _fetch(options: argparse.Namespace, out: Console, err: Console) -> int:
+    config = _config(options)
+    symbols = _symbols(options) or [config.symbol]
+    rows, failed = [], False
+    for symbol, bars in _bars_of(config, symbols, options, err):
+        if isinstance(bars, str):
+            failed = True
+            rows.append({"symbol": symbol, "bars": 0, "first": "", "last": "", "notes": bars})
+            continue
+        span = (f"{moment:%Y-%m-%d %H:%M}" for moment in (bars.index[0], bars.index[-1]))
+        first, last = span
+        notes = " ".join(bars.attrs["notes"])
+        rows.append({"symbol": symbol, "bars": len(bars), "first": first, "last": last, "notes": notes})
+    _show(rows, options, out, "")
+    return 1 if failed else 0
+
+
+def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
+    config = _config(options)
+    found: list[DataQuality] = []
+    failed: dict[str, str] = {}
+    for symbol, bars in _bars_of(config, _symbols(options) or [config.symbol], options, err, check=False):
+        if isinstance(bars, str):
+            failed[symbol] = bars
+        else:
+            found.append(assess_quality(bars, symbol, calendar=config.calendar))
+    if options.json:
+        print(json.dumps([*(quality.to_dict() for quality in found), *_as_errors(failed)], indent=2))
+    else:
+        for quality in found:
+            out.print(quality.table(), highlight=False)
+        for sentence in failed.values():
+            err.print(sentence, highlight=False, markup=False)
+    if options.picture is not None:
+        for quality in found:
+            path = Path(options.picture)
+            path = path if len(found) == 1 else path.with_stem(f"{path.stem}_{quality.symbol}")
+            quality.figure().savefig(path, dpi=120)
+    return 1 if failed or any(quality.is_bad for quality in found) else 0
+
+
+def _as_errors(failed: dict[str, str]) -> list[dict[str, str]]:
+    return [{"symbol": symbol, "error": sentence} for symbol, sentence in failed.items()]
+
+
+def _bars_of(
+    config: TrainingConfig, symbols: Iterable[str], options: argparse.Namespace, err: Console, *, check: bool = True
+) -> Iterable[tuple[str, pd.DataFrame | str]]:
+    """The bars of each symbol, or the sentence that says why there are none."""
+    with progress_for(err, quiet=options.json) as progress:
+        handler = DataHandler.from_config(config, progress)
+        for symbol in symbols:
+            try:
+                get = handler.get_stock_bars if check else handler.unchecked_bars
+                yield symbol, get(symbol, *config.requested_span, timeframe=config.data_frequency)
+            except VolatilityError as error:
+                yield symbol, str(error)
+
+
+def _root(options: argparse.Namespace) -> Path:
+    return Path(options.cache_dir) if options.cache_dir is not None else default_cache_directory()
+
+
+def _symbols(options: argparse.Namespace) -> list[str]:
+    return [] if options.symbol is None else [name for name in options.symbol.upper().split(",") if name]
+
+
+def _kept(options: argparse.Namespace) -> list[CachedSymbol]:
+    wanted = {name.replace("/", "-") for name in _symbols(options)}
+    return [kept for kept in cached_symbols(_root(options)) if not wanted or kept.symbol in wanted]
+
+
+def _config(options: argparse.Namespace) -> TrainingConfig:
+    given: dict[str, Any] = {
+        "start_date": options.start_date,
+        "end_date": options.end_date,
+        "data_frequency": options.timeframe,
+        "cache_dir": options.cache_dir,
+        **bars_settings(options),
+    }
+    overrides = {key: value for key, value in given.items() if value is not None}
+    return resolve_config(options.config, os.environ, overrides).config
+
+
+def _show(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console, nothing: str) -> None:
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    elif not rows:
+        out.print(nothing, highlight=False)
+    else:
+        table = Table(*rows[0], box=None)
+        for row in rows:
+            table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+        out.print(table, highlight=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="data_handler.py",
+        description="Fetch bars, look after those that are kept, and judge their quality.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("ls", _list, "list what the cache holds"),
+        ("fetch", _fetch, "get bars; Alpaca's are kept, and only what is missing is asked for"),
+        ("verify", _verify, "check every file of the cache against its checksum"),
+        ("clear", _clear, "remove symbols from the cache"),
+        ("quality", _quality, "say what is wrong with bars, by symbol and month"),
+    ):
+        sub = commands.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
+        sub.set_defaults(command=command)
+        sub.add_argument("--symbol", metavar="S", help="symbol, or several with commas")
+        sub.add_argument("--cache-dir", metavar="DIR", help="the cache (default: the user's cache directory)")
+        sub.add_argument("--json", action="store_true", help="JSON on standard output")
+        if name in ("fetch", "quality"):
+            add_bars_options(sub)
+            sub.add_argument("--config", metavar="F", help="configuration, as local_training.py takes it")
+            sub.add_argument("--start-date", metavar="D", help="first day, YYYY-MM-DD, New York")
+            sub.add_argument("--end-date", metavar="D", help="last day, YYYY-MM-DD, New York")
+            sub.add_argument("--timeframe", metavar="T", help="length of a bar: 1Min (default), 5Min, 1Hour ...")
+        if name == "clear":
+            sub.add_argument("--all", action="store_true", help="remove everything")
+        if name == "quality":
+            sub.add_argument("--picture", metavar="FILE", help="draw coverage and volume into this PNG")
+    return parser

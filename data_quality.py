@@ -1,0 +1,416 @@
+"""What is wrong with bars, and what is merely worth knowing: by symbol and month, as table, JSON and picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bar_checks import bar_length
+from bar_cleaning import clean_bars, split_steps
+from errors import BarsError, NotEnoughDataError
+from trading_sessions import EXCHANGE_TIMEZONE, session_schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Group
+
+__all__ = ["DataQuality", "Finding", "assess_quality", "require_acceptable"]
+
+Level = Literal["fact", "flaw", "bad"]
+
+_GAP_MINUTES, _GAP_BARS = 15, 3
+_CUT_COVERAGE = 0.8
+_FULL_DAY_MINUTES = 390
+_VOLUME_BREAK, _VOLUME_STEP, _FEED_CHANGE = 6.0, 4.0, 8.0
+_SESSIONS_AROUND = 3
+_FEWEST_COVERED = 0.8
+_MOST_WRONG = 2e-4
+_RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks")
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes
+    ----------
+    kind
+        ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
+        ``split``, ``coverage``, or a rule of `bar_cleaning`.
+    level
+        ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
+    sentence
+        In words.
+    days
+        Sessions that it concerns, as dates.
+    """
+
+    kind: str
+    level: Level
+    sentence: str
+    days: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataQuality:
+    """The quality of one symbol's bars.
+
+    Attributes
+    ----------
+    symbol
+        Whose they are.
+    minutes
+        Length of a bar.
+    months
+        A row for each month (New York time): ``sessions`` of the exchange, ``missing`` ones, ``bars`` inside sessions,
+        ``coverage`` (their share of what the sessions have minutes for), ``gaps`` of a quarter of an hour and more,
+        ``longest_gap`` in minutes, ``dropped`` (bars that cleaning would drop), ``outside`` sessions,
+        ``without_volume``, ``volume_breaks``.
+    findings
+        What was found, worst first.
+    cleaned
+        What rules of cleaning had already done, by rule.
+    sessions
+        A row for each session of the exchange in the span: ``coverage`` and ``volume`` (median of its bars), for the
+        picture.
+    """
+
+    symbol: str
+    minutes: float
+    months: pd.DataFrame
+    findings: tuple[Finding, ...]
+    cleaned: Mapping[str, int] = field(default_factory=dict)
+    sessions: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether training on these bars needs acceptance."""
+        return any(finding.level == "bad" for finding in self.findings)
+
+    def of(self, level: Level) -> list[Finding]:
+        """The findings of a level."""
+        return [finding for finding in self.findings if finding.level == level]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the sessions, ready for JSON."""
+        months = self.months.reset_index().astype({"month": str})
+        return {
+            "symbol": self.symbol,
+            "bar_minutes": self.minutes,
+            "is_bad": self.is_bad,
+            "findings": [
+                {"kind": found.kind, "level": found.level, "sentence": found.sentence, "days": list(found.days)}
+                for found in self.findings
+            ],
+            "cleaned": dict(self.cleaned),
+            "months": months.round({"coverage": 4}).to_dict("records"),
+        }
+
+    def table(self) -> "Group":
+        """A table by month, and the findings under it."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        headings = [name.replace("_", " ") for name in self.months.columns]
+        table = Table("month", title=f"{self.symbol}: bars of {self.minutes:g} min", title_justify="left")
+        for heading in headings:
+            table.add_column(heading, justify="right")
+        for month, row in self.months.iterrows():
+            cells = [f"{row[name]:.1%}" if name == "coverage" else f"{row[name]:,.0f}" for name in self.months.columns]
+            table.add_row(str(month), *cells)
+        style = {"bad": "bold red", "flaw": "yellow", "fact": ""}
+        lines = [Text(f"{found.level:<5}{found.sentence}", style=style[found.level]) for found in self.findings]
+        return Group(table, *(lines or [Text("Nothing to report.")]))
+
+    def figure(self) -> "Figure":
+        """Coverage and volume of each session; holes are white."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 4.5), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        days = self.sessions.index.to_numpy()
+        upper.bar(days, 100 * self.sessions["coverage"], width=1.0, color="#7a7a7a")
+        upper.set_ylabel("bars there, %")
+        upper.set_ylim(0, 105)
+        upper.set_title(f"{self.symbol}: {self._verdict()}")
+        lower.plot(days, self.sessions["volume"].where(self.sessions["volume"] > 0), ".", markersize=3, color="#c2410c")
+        if (self.sessions["volume"] > 0).any():
+            lower.set_yscale("log")
+        lower.set_ylabel("median volume of a bar")
+        for found in self.findings:
+            if found.kind in ("volume break", "feed change", "split"):
+                for day in found.days:
+                    lower.axvline(np.datetime64(day), color="#1d4ed8", linewidth=0.8)
+        return figure
+
+    def _verdict(self) -> str:
+        found = [*self.of("bad"), *self.of("flaw")]
+        return ", ".join(dict.fromkeys(finding.kind for finding in found)) or "nothing wrong"
+
+
+def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNYS") -> DataQuality:
+    """Look at one symbol's bars, in whatever state; they are not changed.
+
+    Parameters
+    ----------
+    bars
+        Columns ``close`` at least, on a tz-aware index of starts.
+    symbol
+        What to call them; empty takes ``attrs["symbol"]``.
+    calendar
+        Name of the exchange in `exchange_calendars`.
+
+    Raises
+    ------
+    BarsError
+        The index is no tz-aware times.
+    NotEnoughDataError
+        No bar is left when wrong ones are out.
+    """
+    cleaned, cleaning = clean_bars(bars, _RULES, calendar=calendar)
+    if cleaned.empty:
+        raise NotEnoughDataError(f"no bar of {symbol or 'these'} is usable; one at least must be; check how they came.")
+    sheet = _Sheet(cleaned, calendar)
+    breaks = _volume_breaks(sheet.sessions["volume"])
+    findings = [
+        *_wrong_bars(cleaning.counts, cleaning.dropped, len(bars)),
+        *_split_findings(cleaned),
+        *_coverage_findings(sheet),
+        *_break_findings(breaks),
+        *_volume_findings(cleaned),
+        *_facts(sheet, len(cleaned)),
+    ]
+    order = {"bad": 0, "flaw": 1, "fact": 2}
+    return DataQuality(
+        symbol or str(bars.attrs.get("symbol", "")),
+        sheet.length / pd.Timedelta(minutes=1),
+        _by_month(sheet, cleaning.dropped, breaks),
+        tuple(sorted(findings, key=lambda found: order[found.level])),
+        dict(bars.attrs.get("cleaning", {})),
+        sheet.sessions[["coverage", "volume"]],
+    )
+
+
+def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
+    """Refuse bars that are judged bad, unless that is accepted.
+
+    Raises
+    ------
+    BarsError
+        What is wrong, and the ways out.
+    """
+    if quality.is_bad and not accept:
+        what = "; ".join(found.sentence.rstrip(".") for found in quality.of("bad"))
+        raise BarsError(
+            f"the bars of {quality.symbol} are bad ({what}); a model learns what it is given; let cleaning mend what "
+            "it can (--clean), or train on them as they are with --accept-quality."
+        )
+
+
+class _Sheet:
+    """Bars laid on the exchange's sessions.
+
+    Attributes
+    ----------
+    length
+        Of a bar.
+    sessions
+        A row for each session from the first to the last with a bar, indexed by date (naive): `open` and `close`
+        (UTC), `expected` bars, `bars`, `coverage`, `volume` (median), `gap` (minutes in gaps of a quarter of an hour
+        and more), `gaps`, `longest_gap`.
+    outside
+        Bars outside sessions: their days (naive).
+    """
+
+    def __init__(self, bars: pd.DataFrame, calendar: str) -> None:
+        self.length = bar_length(bars.index)
+        self.bars = bars
+        schedule = session_schedule(bars.index[0], bars.index[-1], calendar)
+        opens, closes = (pd.DatetimeIndex(schedule[side]).tz_convert("UTC") for side in ("open", "close"))
+        starts = bars.index.tz_convert("UTC")
+        session = np.asarray(opens.searchsorted(starts + self.length, side="left")) - 1
+        inside = session >= 0
+        inside[inside] = starts[inside] < closes[session[inside]]
+        self.outside = starts[~inside].tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize()
+        self._of_bar = session[inside]
+        starts = starts[inside]
+        minutes = np.asarray((closes - opens) / pd.Timedelta(minutes=1))
+        count = len(schedule)
+        found = np.bincount(self._of_bar, minlength=count)
+        expected = np.ceil(minutes / (self.length / pd.Timedelta(minutes=1)))
+        frame = pd.DataFrame({"minutes": minutes, "expected": expected, "bars": found}, index=schedule.index)
+        traded = np.flatnonzero(found)
+        frame["coverage"] = np.minimum(found / expected, 1.0)
+        volume = bars["volume"].to_numpy(dtype=float)[inside] if "volume" in bars else np.full(len(starts), np.nan)
+        frame["volume"] = pd.Series(volume).groupby(self._of_bar).median().reindex(range(count)).to_numpy()
+        gaps = self._gaps(starts, opens, closes)
+        for name, how in (("gap", "sum"), ("gaps", "count"), ("longest_gap", "max")):
+            frame[name] = gaps.groupby(level=0).agg(how).reindex(range(count), fill_value=0).to_numpy()
+        self.sessions = frame.iloc[traded[0] : traded[-1] + 1] if len(traded) else frame.iloc[:0]
+
+    def _gaps(self, starts: pd.DatetimeIndex, opens: pd.DatetimeIndex, closes: pd.DatetimeIndex) -> "pd.Series[float]":
+        """Minutes of each gap inside a session that has bars, indexed by the session's number."""
+        day = self._of_bar
+        first = np.append(True, day[1:] != day[:-1])[: len(day)]
+        before = np.append(starts[:1], starts[:-1] + self.length) if len(starts) else starts
+        before = pd.DatetimeIndex(before).where(~first, opens[day]) if len(starts) else starts
+        inner = np.asarray((starts - pd.DatetimeIndex(before)) / pd.Timedelta(minutes=1))
+        last = np.append(day[1:] != day[:-1], True)[: len(day)]
+        ending = np.asarray((closes[day[last]] - (starts[last] + self.length)) / pd.Timedelta(minutes=1))
+        gaps = pd.Series(np.concatenate([inner, ending]), index=np.concatenate([day, day[last]]), dtype=float)
+        return gaps[gaps >= max(_GAP_MINUTES, _GAP_BARS * (self.length / pd.Timedelta(minutes=1)))]
+
+    @property
+    def holes(self) -> list[tuple[pd.Timestamp, pd.Timestamp, int]]:
+        """Runs of sessions without a bar: first, last, how many."""
+        missing = (self.sessions["bars"] == 0).to_numpy()
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(int), [0]])))
+        days = self.sessions.index
+        return [(days[a], days[b - 1], int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _wrong_bars(counts: Mapping[str, int], dropped: "pd.Series[str]", total: int) -> list[Finding]:
+    words = {
+        "missing": "bars without a price or a stamp",
+        "zero": "bars with a price of zero or less",
+        "order": "bars that come after a later one",
+        "duplicates": "bars with a stamp that occurs twice",
+        "crossed": "bars whose high and low do not hold their open and close",
+        "stale": "bars that only repeat a price",
+        "ticks": "single wrong prices, taken back a bar later",
+    }
+    findings = []
+    for rule, count in counts.items():
+        if not count:
+            continue
+        level: Level = "bad" if count > max(_MOST_WRONG * total, 1) else "flaw"
+        stamps = pd.DatetimeIndex(dropped.index[(dropped == rule).to_numpy()].dropna())
+        days = _names(stamps.tz_convert(EXCHANGE_TIMEZONE).normalize().unique()) if len(stamps) else ()
+        findings.append(Finding(rule, level, f"{count:,} {words[rule]}{_when(days)}.", days))
+    return findings
+
+
+def _split_findings(bars: pd.DataFrame) -> list[Finding]:
+    steps = split_steps(bars)
+    if steps.empty:
+        return []
+    days = _names(pd.DatetimeIndex(steps.index).tz_convert(EXCHANGE_TIMEZONE))
+    ratios = ", ".join(f"{max(ratio, 1 / ratio):.0f}:1" for ratio in steps)
+    sentence = f"Prices step overnight as in a split that was not adjusted for ({ratios}){_when(days)}."
+    return [Finding("split", "bad", sentence, days)]
+
+
+def _coverage_findings(sheet: _Sheet) -> list[Finding]:
+    sessions = sheet.sessions
+    traded = sessions[sessions["bars"] > 0]
+    findings = []
+    for first, last, count in sheet.holes:
+        span = f"{first:%Y-%m-%d}" if count == 1 else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        sentence = f"A hole: no bars on {count} sessions, {span}."
+        findings.append(Finding("hole", "flaw", sentence, (f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")))
+    if traded.empty:
+        return [*findings, Finding("coverage", "bad", "No bar lies inside a session of the exchange.")]
+    covered = float(traded["bars"].sum() / traded["expected"].sum())
+    if covered < _FEWEST_COVERED:
+        sentence = f"Only {covered:.0%} of the bars of the days that have some are there."
+        return [*findings, Finding("coverage", "bad", sentence)]
+    is_cut = (traded["coverage"] < _CUT_COVERAGE) | (traded["gap"] >= (1 - _CUT_COVERAGE) * traded["minutes"])
+    ends_early = traded["gap"] >= 2 * _GAP_MINUTES
+    cut = traded[is_cut | (ends_early & (traded["gaps"] == 1))]
+    if len(cut):
+        days = _names(cut.index)
+        findings.append(Finding("cut day", "flaw", f"{len(cut)} sessions are cut{_when(days)}.", days))
+    others = traded[(traded["gaps"] > 0) & ~traded.index.isin(cut.index)]
+    if len(others):
+        days = _names(others.index)
+        sentence = f"{int(others['gaps'].sum())} gaps of a quarter of an hour and more{_when(days)}."
+        findings.append(Finding("gaps", "flaw", sentence, days))
+    return findings
+
+
+def _volume_breaks(volume: "pd.Series[float]") -> "pd.Series[float]":
+    """New over old level of volume at sessions where it changes for several days, indexed by session."""
+    levels = np.log(volume[volume > 0])
+    around = _SESSIONS_AROUND
+    if len(levels) <= around:
+        return pd.Series(dtype=float)
+    before = levels.rolling(around, min_periods=1).median().shift(1)
+    after = levels[::-1].rolling(around, min_periods=around).median()[::-1]
+    step = levels.diff()
+    is_break = ((after - before).abs() >= np.log(_VOLUME_BREAK)) & (step.abs() >= np.log(_VOLUME_STEP))
+    is_break &= np.sign(step) == np.sign(after - before)
+    return np.exp((after - before)[is_break])
+
+
+def _break_findings(breaks: "pd.Series[float]") -> list[Finding]:
+    findings = []
+    for kind, chosen, meaning in (
+        ("feed change", breaks[(breaks >= _FEED_CHANGE) | (breaks <= 1 / _FEED_CHANGE)], ", as between two feeds"),
+        ("volume break", breaks[(breaks < _FEED_CHANGE) & (breaks > 1 / _FEED_CHANGE)], ""),
+    ):
+        if len(chosen):
+            factors = ", ".join(f"{factor:.3g}" for factor in chosen[:_SHOWN])
+            days = _names(chosen.index)
+            sentence = f"Volume changes its scale{meaning}: times {factors}{_when(days)}."
+            findings.append(Finding(kind, "flaw", sentence, days))
+    return findings
+
+
+def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
+    if "volume" not in bars:
+        return [Finding("no volume", "flaw", "There is no column of volume.")]
+    without = int((~(bars["volume"] >= 0)).sum())
+    return [Finding("no volume", "flaw", f"{without:,} bars have no volume.")] if without else []
+
+
+def _facts(sheet: _Sheet, total: int) -> list[Finding]:
+    facts = []
+    half = sheet.sessions[(sheet.sessions["minutes"] < _FULL_DAY_MINUTES) & (sheet.sessions["bars"] > 0)]
+    if len(half):
+        days = _names(half.index)
+        facts.append(Finding("half-day", "fact", f"{len(half)} half-days{_when(days)}.", days))
+    if len(sheet.outside):
+        sentence = f"{len(sheet.outside):,} bars ({len(sheet.outside) / total:.0%}) lie outside regular sessions."
+        facts.append(Finding("outside", "fact", sentence))
+    return facts
+
+
+def _by_month(sheet: _Sheet, dropped: "pd.Series[str]", breaks: "pd.Series[float]") -> pd.DataFrame:
+    sessions = sheet.sessions.assign(missing=sheet.sessions["bars"] == 0)
+    months = sessions.groupby(sessions.index.to_period("M"))
+    table = pd.DataFrame(
+        {
+            "sessions": months.size(),
+            "missing": months["missing"].sum(),
+            "bars": months["bars"].sum(),
+            "coverage": (months["bars"].sum() / months["expected"].sum()).clip(upper=1.0),
+            "gaps": months["gaps"].sum(),
+            "longest_gap": months["longest_gap"].max(),
+        }
+    ).rename_axis("month")
+    stamps = pd.DatetimeIndex(dropped.index).dropna() if len(dropped) else pd.DatetimeIndex([], tz="UTC")
+    no_volume = sheet.bars.index[~(sheet.bars["volume"] >= 0)] if "volume" in sheet.bars else sheet.bars.index
+    for name, moments in (
+        ("dropped", stamps.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)),
+        ("outside", sheet.outside),
+        ("without_volume", no_volume.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)),
+        ("volume_breaks", pd.DatetimeIndex(breaks.index)),
+    ):
+        counts = pd.Series(moments.to_period("M")).value_counts()
+        table[name] = counts.reindex(table.index, fill_value=0)
+    whole = [name for name in table.columns if name != "coverage"]
+    return table.astype(dict.fromkeys(whole, np.int64))
+
+
+def _names(days: pd.DatetimeIndex) -> tuple[str, ...]:
+    return tuple(days.strftime("%Y-%m-%d"))
+
+
+def _when(days: tuple[str, ...]) -> str:
+    if not days:
+        return ""
+    return f" ({', '.join(days[:_SHOWN])}{' ...' if len(days) > _SHOWN else ''})"

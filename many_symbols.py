@@ -1,0 +1,53 @@
+"""Work on many symbols, of which some may fail."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pandas as pd
+
+from errors import DataSourceError, VolatilityError
+
+__all__ = ["for_each_symbol", "stacked_bars"]
+
+_SYMBOLS_AT_ONCE = 4
+
+Table = TypeVar("Table", pd.DataFrame, pd.Series)
+
+
+def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tuple[dict[str, Table], dict[str, str]]:
+    """The result of each symbol, in the order asked, and the sentence of each that failed; four are worked on at once.
+
+    Raises
+    ------
+    DataSourceError
+        All of them failed.
+    """
+    found: dict[str, Table] = {}
+    failed: dict[str, str] = {}
+    unique = list(dict.fromkeys(symbols))
+    with ThreadPoolExecutor(max(min(_SYMBOLS_AT_ONCE, len(unique)), 1)) as pool:
+        futures = {symbol: pool.submit(work, symbol) for symbol in unique}
+        for symbol in unique:
+            try:
+                found[symbol] = futures.pop(symbol).result()
+            except VolatilityError as error:
+                failed[symbol] = str(error)
+    if not found:
+        reasons = "; ".join(f"{symbol}: {reason}" for symbol, reason in list(failed.items())[:3])
+        raise DataSourceError(f"none of {len(unique)} symbols could be got; one at least is needed: {reasons}")
+    return found, failed
+
+
+def stacked_bars(found: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.DataFrame:
+    """Bars of several symbols as one frame, indexed by (symbol, timestamp), with what `attrs` say of each."""
+    stacked = pd.concat(found, names=["symbol", "timestamp"])
+    first = next(iter(found.values()))
+    stacked.attrs = {
+        "source": first.attrs.get("source"),
+        "detail": first.attrs.get("detail"),
+        "simulated": any(bars.attrs.get("simulated", False) for bars in found.values()),
+        "notes": [note for bars in found.values() for note in bars.attrs.get("notes", [])],
+        "failed": failed,
+    }
+    return stacked

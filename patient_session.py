@@ -1,0 +1,218 @@
+"""HTTP requests that wait their turn, do not hang, and are tried again where that can help."""
+
+import email.utils
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
+
+from errors import DataSourceError
+
+__all__ = ["Patience", "PatientSession", "RequestLimiter", "UnavailableError"]
+
+_TOO_MANY_REQUESTS, _TIMEOUT_OF_GATEWAY = 429, 408
+
+
+class UnavailableError(DataSourceError):
+    """The service did not give a whole answer, however often it was asked; the message says what it did instead."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a service is waited for.
+
+    Attributes
+    ----------
+    connect_seconds, read_seconds
+        Longest wait for a connection, and for the next piece of an answer.
+    attempts
+        Most times that one request is sent.
+    total_seconds
+        No further attempt begins later than this after the first.
+    first_wait_seconds, longest_wait_seconds
+        Wait before the second attempt, doubled before each further one up to the longest, with jitter. A service
+        that says how long to wait (``Retry-After``) is believed, up to the longest wait.
+    """
+
+    connect_seconds: float = 10
+    read_seconds: float = 30
+    attempts: int = 6
+    total_seconds: float = 180
+    first_wait_seconds: float = 1
+    longest_wait_seconds: float = 65
+
+
+class RequestLimiter:
+    """At most `calls` requests in any `seconds`, whichever threads send them.
+
+    Parameters
+    ----------
+    calls, seconds
+        The service's limit.
+    clock, sleep
+        For tests.
+    """
+
+    def __init__(
+        self,
+        calls: int,
+        seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._calls, self._seconds = calls, seconds
+        self._clock, self._sleep = clock, sleep
+        self._sent: deque[float] = deque()
+        self._paused_until = 0.0
+        self._lock = threading.Lock()
+
+    def acquire(self) -> None:
+        """Wait for a turn and take it."""
+        while (wait := self._try()) > 0:
+            self._sleep(wait)
+
+    def pause(self, seconds: float) -> None:
+        """Let no thread send anything for so long: the service said that it was too much."""
+        with self._lock:
+            self._paused_until = max(self._paused_until, self._clock() + seconds)
+
+    def _try(self) -> float:
+        """Take a turn and return 0, or return how long to wait before the next try."""
+        with self._lock:
+            now = self._clock()
+            while self._sent and self._sent[0] <= now - self._seconds:
+                self._sent.popleft()
+            if now < self._paused_until:
+                return self._paused_until - now
+            if len(self._sent) >= self._calls:
+                return self._sent[0] + self._seconds - now
+            self._sent.append(now)
+            return 0.0
+
+
+class _WorthAnotherTryError(Exception):
+    """What the service did, in words that hold nothing of the request; how long it asks to be left alone."""
+
+    def __init__(self, what: str, wait_seconds: float | None = None) -> None:
+        super().__init__(what)
+        self.wait_seconds = wait_seconds
+
+
+class PatientSession(requests.Session):
+    """A session of `requests` whose every request has timeouts, keeps to a limit, and is repeated where that can help.
+
+    Worth repeating are a connection that fails or breaks, an answer that stalls or comes in half, any status of 500
+    and more, and 429. What it raises has no cause and no context: those would hold the request, and with it the keys.
+
+    Parameters
+    ----------
+    limiter
+        Shared between all sessions of one account.
+    patience
+        Timeouts and waits.
+    """
+
+    def __init__(self, limiter: RequestLimiter, patience: Patience) -> None:
+        super().__init__()
+        self._limiter, self._patience = limiter, patience
+        # A connection may be used by as many threads as fetch at once.
+        self.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=16))
+        self.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=16))
+
+    def request(self, method: str | bytes, url: str | bytes, **options: Any) -> requests.Response:  # type: ignore[override]
+        """Send a request as `requests` does; returns a whole answer, with a status that is not worth repeating.
+
+        Raises
+        ------
+        UnavailableError
+            There was none within the attempts and the time that `Patience` allows.
+        """
+        patience = self._patience
+        options["timeout"] = (patience.connect_seconds, patience.read_seconds)
+        retrying = Retrying(
+            retry=retry_if_exception_type(_WorthAnotherTryError),
+            stop=stop_after_attempt(patience.attempts) | stop_after_delay(patience.total_seconds),
+            wait=self._wait_before_next,
+            reraise=True,
+        )
+        began, failed = time.monotonic(), ""
+        try:
+            return retrying(self._once, method, url, options)
+        except _WorthAnotherTryError as error:
+            failed = str(error)
+        attempts, seconds = retrying.statistics["attempt_number"], time.monotonic() - began
+        raise UnavailableError(f"{failed}, at {attempts} attempts in {seconds:.0f} s")
+
+    def _once(self, method: str | bytes, url: str | bytes, options: dict[str, Any]) -> requests.Response:
+        self._limiter.acquire()
+        trouble = ""
+        try:
+            response = super().request(str(method), str(url), **options)
+        except requests.exceptions.ConnectTimeout:
+            trouble = "no connection in time"
+        except requests.exceptions.Timeout:
+            trouble = "the answer stalled"
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
+            trouble = "the answer broke off"
+        except requests.exceptions.ConnectionError:
+            trouble = "the connection failed"
+        if trouble:
+            raise _WorthAnotherTryError(trouble)
+        self._require_whole(response)
+        return response
+
+    def _require_whole(self, response: requests.Response) -> None:
+        status = response.status_code
+        if status == _TOO_MANY_REQUESTS:
+            wait = _retry_after(response)
+            wait = None if wait is None else min(wait, self._patience.longest_wait_seconds)
+            if wait:
+                self._limiter.pause(wait)
+            raise _WorthAnotherTryError("it limits the number of requests (status 429)", wait)
+        if status >= 500 or status == _TIMEOUT_OF_GATEWAY:
+            raise _WorthAnotherTryError(f"it failed (status {status})", _retry_after(response))
+        if response.ok and not _is_json(response):
+            raise _WorthAnotherTryError("the answer broke off")
+
+    def _wait_before_next(self, state: RetryCallState) -> float:
+        patience = self._patience
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.wait_seconds if isinstance(error, _WorthAnotherTryError) else None
+        doubled = wait_exponential(multiplier=patience.first_wait_seconds, max=patience.longest_wait_seconds)
+        backoff = doubled + wait_random(0, patience.first_wait_seconds)
+        return backoff(state) if asked is None else min(asked, patience.longest_wait_seconds)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds that the answer asks to wait, given as a number or as a date; None where it does not."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _is_json(response: requests.Response) -> bool:
+    try:
+        response.json()
+    except ValueError:
+        return False
+    return True

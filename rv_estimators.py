@@ -1,0 +1,265 @@
+r"""Estimators of the variance of a bucket from the bars inside it.
+
+Each takes `BucketedBars` and returns one variance (decimal, not annualized) for each bucket. With :math:`r_i` the log
+returns inside a bucket, :math:`n` their number, and :math:`o, h, l, c` log prices of a bar:
+
+==================== =================================================================================== ==============
+name                 variance                                                                            good for
+==================== =================================================================================== ==============
+close                :math:`\sum r_i^2` (Andersen, Bollerslev, Diebold, Labys 2003)                      minutes
+subsampled           mean over :math:`K` shifted grids of :math:`K`-bar returns (Zhang, Mykland,          minutes with
+                     Ait-Sahalia 2005), :math:`K` bars being five minutes                                 noise
+bipower              :math:`\frac{\pi}{2}\frac{n}{n-1}\sum |r_i||r_{i-1}|` (Barndorff-Nielsen,             without jumps
+                     Shephard 2004)
+medrv                :math:`\frac{\pi}{6-4\sqrt3+\pi}\frac{n}{n-2}\sum \mathrm{med}(|r_{i-1}|,|r_i|,      without jumps
+                     |r_{i+1}|)^2` (Andersen, Dobrev, Schaumburg 2012)
+down_semivariance,   :math:`\sum r_i^2 1_{r_i<0}` and its complement (Barndorff-Nielsen, Kinnebrock,      one side
+up_semivariance      Shephard 2010)
+two_scale            slow scale less the noise that the fast one shows (Zhang, Mykland, Ait-Sahalia       ticks, seconds
+                     2005), with their small-sample factor
+parkinson            :math:`\sum (h-l)^2 / (4 \ln 2)` (Parkinson 1980)                                   hours, days
+garman_klass         :math:`\sum \frac12 (h-l)^2 - (2\ln2-1)(c-o)^2` (Garman, Klass 1980)                hours, days
+rogers_satchell      :math:`\sum (h-o)(h-c) + (l-o)(l-c)` (Rogers, Satchell 1991)                        with a drift
+yang_zhang           variance of the steps between bars, of open to close, and Rogers-Satchell (Yang,     several bars
+                     Zhang 2000)
+==================== =================================================================================== ==============
+
+A bucket with fewer returns than an estimator needs gets its sum of squared returns.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from errors import BarsError, ConfigError
+
+__all__ = ["ESTIMATORS", "RANGE_ESTIMATORS", "BucketedBars", "estimator_named"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_MED_RV = np.pi / (6 - 4 * np.sqrt(3) + np.pi)
+_SUBSAMPLE_MINUTES = 5.0
+
+
+@dataclass(frozen=True)
+class BucketedBars:
+    """Bars in time order, each in its bucket.
+
+    Attributes
+    ----------
+    bucket
+        Number of each bar's bucket, shape (n,), never decreasing.
+    count
+        How many buckets there are.
+    returns
+        Log return of each bar since the one before, shape (n,); of a session's first bar, since its open.
+    counted
+        Which of them belong to their bucket, shape (n,).
+    minutes
+        Length of a bar.
+    prices
+        Log of open, high, low and close, shape (n, 4); None where bars have the close alone.
+    """
+
+    bucket: IntArray
+    count: int
+    returns: FloatArray
+    counted: BoolArray
+    minutes: float = 1.0
+    prices: FloatArray | None = None
+
+    def total(self, values: FloatArray, bucket: IntArray | None = None) -> FloatArray:
+        """Sum of `values` in each bucket, shape (count,)."""
+        where = self.bucket if bucket is None else bucket
+        return np.bincount(where, weights=values, minlength=self.count).astype(float, copy=False)
+
+    def number(self, bucket: IntArray) -> FloatArray:
+        """How many entries of `bucket` each bucket has, shape (count,)."""
+        return np.bincount(bucket, minlength=self.count).astype(float)
+
+    def compact(self) -> tuple[FloatArray, IntArray]:
+        """The counted returns alone, and the bucket of each."""
+        return self.returns[self.counted], self.bucket[self.counted]
+
+    def ranges(self) -> FloatArray:
+        """Log prices, shape (n, 4).
+
+        Raises
+        ------
+        BarsError
+            The bars have no open, high and low.
+        """
+        if self.prices is None:
+            raise BarsError(
+                "the bars have no open, high and low, which a range estimator needs; give them, or set rv_estimator "
+                "to 'close'."
+            )
+        return self.prices
+
+
+def close_to_close(bars: BucketedBars) -> FloatArray:
+    """Sum of squared returns."""
+    return bars.total(np.where(bars.counted, bars.returns, 0.0) ** 2)
+
+
+def subsampled(bars: BucketedBars) -> FloatArray:
+    """Mean of the sums of squared five-minute returns over all grids that begin at another bar."""
+    return _averaged_grids(bars, max(round(_SUBSAMPLE_MINUTES / bars.minutes), 1))
+
+
+def bipower(bars: BucketedBars) -> FloatArray:
+    """Products of neighbouring absolute returns; a jump meets only ordinary ones and is left out."""
+    returns, bucket = bars.compact()
+    size = np.abs(returns)
+    pairs = bucket[1:] == bucket[:-1]
+    sums = bars.total(size[1:][pairs] * size[:-1][pairs], bucket[1:][pairs])
+    return _scaled(bars, np.pi / 2 * sums, lost=1)
+
+
+def medrv(bars: BucketedBars) -> FloatArray:
+    """Squared medians of three neighbouring absolute returns."""
+    returns, bucket = bars.compact()
+    size = np.abs(returns)
+    a, b, c = size[:-2], size[1:-1], size[2:]
+    middle = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+    threes = bucket[2:] == bucket[:-2]
+    return _scaled(bars, _MED_RV * bars.total(middle[threes] ** 2, bucket[2:][threes]), lost=2)
+
+
+def down_semivariance(bars: BucketedBars) -> FloatArray:
+    """Sum of the squares of negative returns."""
+    return bars.total(np.where(bars.counted & (bars.returns < 0), bars.returns, 0.0) ** 2)
+
+
+def up_semivariance(bars: BucketedBars) -> FloatArray:
+    """Sum of the squares of positive returns."""
+    return bars.total(np.where(bars.counted & (bars.returns > 0), bars.returns, 0.0) ** 2)
+
+
+def two_scale(bars: BucketedBars) -> FloatArray:
+    r"""Difference of a slow and the fast scale, in which the noise of single prices cancels.
+
+    The slow scale of a bucket with :math:`n` returns has :math:`K = n^{2/3} / 3` bars, two at least.
+    """
+    _, bucket = bars.compact()
+    number = bars.number(bucket)
+    scale = np.maximum(np.round(number ** (2 / 3) / 3), 2).astype(int)
+    every = close_to_close(bars)
+    estimate = every.copy()
+    for steps in np.unique(scale[number > 0]):
+        these = (scale == steps) & (number >= 2 * steps)
+        n = np.where(these, number, 2.0 * steps)
+        # The slow grids see n - K + 1 of the n returns' worth of variance, and so much noise as that over K.
+        slow = _averaged_grids(bars, int(steps)) * (n - steps + 1) / n
+        noise_too = (n - steps + 1) / steps / n * every
+        corrected = (slow - noise_too) / (1 - 1 / steps) * n / (n - steps + 1)
+        estimate = np.where(these, np.maximum(corrected, 0.0), estimate)
+    return estimate
+
+
+def parkinson(bars: BucketedBars) -> FloatArray:
+    """Squared range of each bar."""
+    prices = bars.ranges()
+    return bars.total((prices[:, 1] - prices[:, 2]) ** 2 / (4 * np.log(2)))
+
+
+def garman_klass(bars: BucketedBars) -> FloatArray:
+    """Range and close of each bar, in the combination of the least variance without a drift."""
+    opens, highs, lows, closes = bars.ranges().T
+    return bars.total(0.5 * (highs - lows) ** 2 - (2 * np.log(2) - 1) * (closes - opens) ** 2)
+
+
+def rogers_satchell(bars: BucketedBars) -> FloatArray:
+    """Range and close of each bar, without bias under a drift."""
+    return bars.total(_rogers_satchell_of(bars))
+
+
+def yang_zhang(bars: BucketedBars) -> FloatArray:
+    """Variance over all bars of a bucket, steps between bars included; at least two bars in each.
+
+    Raises
+    ------
+    ConfigError
+        No bucket has two bars.
+    """
+    opens, _, _, closes = bars.ranges().T
+    number = bars.number(bars.bucket)
+    if len(bars.bucket) and number.max() < 2:
+        raise ConfigError(
+            "rv_estimator is 'yang_zhang' and no bucket has two bars, which it needs; shorter bars, or 'garman_klass'."
+        )
+    inner = bars.bucket[1:] == bars.bucket[:-1]
+    step, step_bucket = (opens[1:] - closes[:-1])[inner], bars.bucket[1:][inner]
+    n = np.maximum(number, 2.0)
+    between = bars.total(step**2, step_bucket) * n / np.maximum(n - 1, 1)
+    within = closes - opens
+    mean = bars.total(within) / n
+    spread = (bars.total(within**2) - n * mean**2) * n / (n - 1)
+    k = 0.34 / (1.34 + (n + 1) / (n - 1))
+    estimate = between + k * spread + (1 - k) * bars.total(_rogers_satchell_of(bars))
+    return np.where(number >= 2, estimate, close_to_close(bars))
+
+
+def estimator_named(name: str) -> Callable[[BucketedBars], FloatArray]:
+    """The estimator of that name.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    if name not in ESTIMATORS:
+        raise ConfigError(f"rv_estimator is {name!r}; it must be one of {', '.join(ESTIMATORS)}; 'close' is usual.")
+    return ESTIMATORS[name]
+
+
+def _averaged_grids(bars: BucketedBars, steps: int) -> FloatArray:
+    """Mean over the `steps` grids of returns over `steps` bars, scaled to the whole bucket."""
+    if steps == 1:
+        return close_to_close(bars)
+    returns, bucket = bars.compact()
+    sums = np.concatenate([[0.0], np.cumsum(returns)])
+    long = sums[steps:] - sums[:-steps]
+    inside = bucket[steps - 1 :] == bucket[: len(bucket) - steps + 1]
+    return _scaled(bars, bars.total(long[inside] ** 2, bucket[steps - 1 :][inside]) / steps, lost=steps - 1)
+
+
+def _scaled(bars: BucketedBars, sums: FloatArray, lost: int) -> FloatArray:
+    """Sums over n - `lost` terms brought to n; where there is no term, the sum of squared returns."""
+    _, bucket = bars.compact()
+    number = bars.number(bucket)
+    enough = number > lost
+    terms = np.where(enough, number - lost, 1.0)
+    return np.where(enough, sums * number / terms, close_to_close(bars))
+
+
+def _rogers_satchell_of(bars: BucketedBars) -> FloatArray:
+    opens, highs, lows, closes = bars.ranges().T
+    variance: FloatArray = (highs - opens) * (highs - closes) + (lows - opens) * (lows - closes)
+    return variance
+
+
+ESTIMATORS: Mapping[str, Callable[[BucketedBars], FloatArray]] = MappingProxyType(
+    {
+        "close": close_to_close,
+        "subsampled": subsampled,
+        "bipower": bipower,
+        "medrv": medrv,
+        "down_semivariance": down_semivariance,
+        "up_semivariance": up_semivariance,
+        "two_scale": two_scale,
+        "parkinson": parkinson,
+        "garman_klass": garman_klass,
+        "rogers_satchell": rogers_satchell,
+        "yang_zhang": yang_zhang,
+    }
+)
+"""Every estimator by the name that the configuration gives it."""
+
+RANGE_ESTIMATORS = frozenset({"parkinson", "garman_klass", "rogers_satchell", "yang_zhang"})
+"""Those that need open, high and low, and make a variance of a single bar."""

@@ -1,0 +1,161 @@
+"""A stand-in for Alpaca's historical bars: pages, answers and failures by a script, on loopback."""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import pandas as pd
+
+KEY, SECRET = "PKSTANDINKEY0123456789", "standInSecret/abcdefghijklmnopqrstuvwxyz0123"
+
+Script = Sequence[str] | Callable[[int, dict[str, str]], str]
+
+
+class AlpacaStandIn:
+    """Serves `bars` by symbol as Alpaca does.
+
+    Parameters
+    ----------
+    bars
+        Frames by symbol, indexed by start.
+    script
+        What to do with each request in turn, or a function of its number and parameters: ``ok`` (what follows the
+        script's end, too), ``429``, ``429 after 0``, ``500``, ``reset``, ``stall``, ``half``, ``cut json``, ``null``,
+        ``empty page``, ``twice``, ``shuffled``, ``forbidden``, ``no plan``, ``unknown symbol``, ``loop``.
+    page
+        Most bars in a page.
+    stall
+        Seconds that ``stall`` takes.
+    """
+
+    def __init__(
+        self, bars: Mapping[str, pd.DataFrame], script: Script = (), *, page: int = 10_000, stall: float = 60
+    ) -> None:
+        self.bars, self.script, self.page, self.stall = dict(bars), script, page, stall
+        self.requests: list[dict[str, str]] = []
+        self.delay = 0.0
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self.released = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def action(self, query: dict[str, str]) -> str:
+        with self._lock:
+            number = len(self.requests)
+            self.requests.append(query)
+            if callable(self.script):
+                return self.script(number, query)
+            return self.script[number] if number < len(self.script) else "ok"
+
+    def answer(self, query: dict[str, str], action: str) -> dict[str, Any]:
+        symbol = query["symbols"]
+        bars = self.bars.get(symbol, pd.DataFrame(columns=["open", "high", "low", "close", "volume"]))
+        start, end = (pd.Timestamp(query[name]) for name in ("start", "end"))
+        if not bars.empty:
+            bars = bars[(bars.index >= start) & (bars.index <= end)]
+        token = query.get("page_token", "")
+        first = int(token.split(":")[0] or 0) if token else 0
+        rows = bars.iloc[first : first + self.page]
+        more = first + self.page < len(bars)
+        following = f"{first + self.page}:" if more else None
+        if action == "null" or (rows.empty and not token):
+            return {"bars": None if action == "null" else {}, "next_page_token": None}
+        if action == "empty page":
+            return {"bars": {}, "next_page_token": f"{first}:again{len(self.requests)}"}
+        if action == "twice":
+            following = f"{first}:twice"
+        if action == "loop":
+            following = "0:loop"
+        if action == "shuffled":
+            rows = rows.sample(frac=1, random_state=0)
+        items = [
+            {"t": f"{stamp:%Y-%m-%dT%H:%M:%SZ}", "o": o, "h": h, "l": low, "c": c, "v": v, "n": 1, "vw": c}
+            for stamp, o, h, low, c, v in rows[["open", "high", "low", "close", "volume"]].itertuples()
+        ]
+        return {"bars": {symbol: items}, "next_page_token": following}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                query = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
+                keys = (self.headers.get("APCA-API-KEY-ID"), self.headers.get("APCA-API-SECRET-KEY"))
+                action = server.action(query)
+                time.sleep(server.delay)
+                if keys != (KEY, SECRET):
+                    action = "forbidden"
+                if action == "stall":
+                    server.released.wait(server.stall)
+                    self.close_connection = True
+                elif action == "reset":
+                    # Linger of zero seconds: the connection is reset, not closed.
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.close_connection = True
+                    self.connection.close()
+                elif action in REFUSALS:
+                    status, body, headers = REFUSALS[action]
+                    self.send(status, json.dumps({"message": body}).encode(), headers)
+                else:
+                    body_bytes = json.dumps(server.answer(query, action)).encode()
+                    self.send(200, body_bytes, {}, action)
+
+            def send(self, status: int, body: bytes, headers: Mapping[str, str], action: str = "ok") -> None:
+                sent = body[: len(body) // 2] if action in ("half", "cut json") else body
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(sent if action == "cut json" else body)))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(sent)
+                if action == "half":
+                    self.close_connection = True
+
+        return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that was killed is part of the script."""
+
+
+REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
+    "429": (429, "too many requests.", {}),
+    "429 after 0": (429, "too many requests.", {"Retry-After": "0"}),
+    "429 after 1": (429, "too many requests.", {"Retry-After": "1"}),
+    "500": (500, "internal server error occurred", {}),
+    "503": (503, "unavailable", {}),
+    "forbidden": (403, "forbidden.", {}),
+    "unauthorized": (401, "unauthorized.", {}),
+    "no plan": (403, "subscription does not permit querying recent SIP data", {}),
+    "unknown symbol": (400, "invalid symbol: NOSUCH", {}),
+}

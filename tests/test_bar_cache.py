@@ -1,0 +1,296 @@
+"""The cache of bars: nothing is fetched twice, nothing wrong is kept, whatever happens."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from alpaca_stand_in import KEY, SECRET, AlpacaStandIn
+from conftest import ROOT, make_bars
+
+import alpaca_bars
+from bar_cache import BarCache, cached_symbols, months_of
+from data_handler import DataHandler
+from errors import DataSourceError
+from patient_session import Patience, RequestLimiter
+
+HASTY = Patience(connect_seconds=2, read_seconds=2, attempts=4, first_wait_seconds=0.01, longest_wait_seconds=0.05)
+NOW = datetime(2025, 1, 15, 16, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _keys_and_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alpaca_bars, "_LIMITER", RequestLimiter(100_000, 60))
+    monkeypatch.setenv("APCA_API_KEY_ID", KEY)
+    monkeypatch.setenv("APCA_API_SECRET_KEY", SECRET)
+
+
+@pytest.fixture(scope="module")
+def half_hours() -> pd.DataFrame:
+    return make_bars("2023-01-03", "2025-01-31", minutes=30).tz_convert("UTC").round(2)
+
+
+@pytest.fixture
+def server(half_hours: pd.DataFrame) -> Iterator[AlpacaStandIn]:
+    with AlpacaStandIn({"SPY": half_hours}) as running:
+        yield running
+
+
+def handler(server: AlpacaStandIn, root: Path, now: datetime = NOW, *, offline: bool = False) -> DataHandler:
+    return DataHandler(
+        "alpaca", cache_dir=root, url_override=server.url, patience=HASTY, clock=lambda: now, offline=offline
+    )
+
+
+def get(server: AlpacaStandIn, root: Path, first: str, last: str, now: datetime = NOW, **options: bool) -> pd.DataFrame:
+    return handler(server, root, now, **options).get_stock_bars("SPY", first, last, "30Min")
+
+
+def expected(bars: pd.DataFrame, first: str, last: str, now: datetime = NOW) -> pd.DataFrame:
+    settled = pd.Timestamp(now) - pd.Timedelta(minutes=15)
+    new_york = bars.tz_convert("America/New_York").loc[first:last].tz_convert("UTC")
+    return new_york[new_york.index + pd.Timedelta(minutes=30) <= settled]
+
+
+def assert_same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(found, wanted, check_freq=False, check_index_type=False)
+
+
+@pytest.mark.parametrize("minutes", [30, pytest.param(1, marks=pytest.mark.slow)])
+def test_two_years_again_need_no_request_and_the_next_day_one(minutes: int, tmp_path: Path) -> None:
+    bars = make_bars("2023-01-03", "2025-01-17", minutes=minutes).tz_convert("UTC").round(2)
+    timeframe = f"{minutes}Min"
+    with AlpacaStandIn({"SPY": bars}) as server:
+        first = handler(server, tmp_path).get_stock_bars("SPY", "2023-01-03", "2025-01-15", timeframe)
+        assert len(server.requests) >= 24
+        server.requests.clear()
+        began = time.perf_counter()
+        again = handler(server, tmp_path).get_stock_bars("SPY", "2023-01-03", "2025-01-15", timeframe)
+        seconds = time.perf_counter() - began
+        assert server.requests == []
+        assert_same(again, first)
+        print(f"again: {seconds:.3f} s for {len(again):,} bars of {timeframe}")
+        tomorrow = NOW + timedelta(days=1)
+        later = handler(server, tmp_path, tomorrow).get_stock_bars("SPY", "2023-01-03", "2025-01-16", timeframe)
+        assert len(server.requests) == 1
+    assert later.index[-1] == (pd.Timestamp(tomorrow) - pd.Timedelta(minutes=15 + minutes)).floor(f"{minutes}min")
+    wanted = bars[bars.index <= later.index[-1]]
+    assert_same(later, wanted)
+
+
+def test_the_next_day_is_one_request_over_the_end_of_a_month(server: AlpacaStandIn, tmp_path: Path) -> None:
+    get(server, tmp_path, "2024-10-01", "2024-11-29", datetime(2024, 11, 29, 19, tzinfo=UTC))
+    server.requests.clear()
+    now = datetime(2024, 12, 2, 20, tzinfo=UTC)
+    later = get(server, tmp_path, "2024-10-01", "2024-12-02", now)
+    assert len(server.requests) == 1
+    assert_same(later, expected(server.bars["SPY"], "2024-10-01", "2024-12-02", now))
+    assert all(month.is_final for month in cached_symbols(tmp_path)[0].months[:-1])
+
+
+def test_outside_of_trading_hours_nothing_is_asked(server: AlpacaStandIn, tmp_path: Path) -> None:
+    friday, sunday = datetime(2025, 1, 11, 2, tzinfo=UTC), datetime(2025, 1, 12, 20, tzinfo=UTC)
+    get(server, tmp_path, "2024-12-01", "2025-01-10", friday)
+    server.requests.clear()
+    get(server, tmp_path, "2024-12-01", "2025-01-12", sunday)
+    assert server.requests == []
+
+
+def test_a_revised_last_bar_is_taken_as_it_is_now(server: AlpacaStandIn, tmp_path: Path) -> None:
+    before = get(server, tmp_path, "2025-01-02", "2025-01-15")
+    revised = server.bars["SPY"].copy()
+    revised.loc[before.index[-1], ["high", "close", "volume"]] = [200.0, 199.0, 5.0]
+    server.bars["SPY"] = revised
+    now = NOW + timedelta(hours=1)
+    after = get(server, tmp_path, "2025-01-02", "2025-01-15", now)
+    assert_same(after, expected(revised, "2025-01-02", "2025-01-15", now))
+    assert not any("rescaled" in note for note in after.attrs["notes"])
+
+
+def test_a_split_is_noticed_and_no_prices_are_mixed(server: AlpacaStandIn, tmp_path: Path) -> None:
+    get(server, tmp_path, "2024-01-02", "2025-01-15")
+    after_split = server.bars["SPY"] / [4, 4, 4, 4, 0.25]
+    server.bars["SPY"] = after_split
+    now = NOW + timedelta(days=1)
+    bars = get(server, tmp_path, "2024-06-01", "2025-01-16", now)
+    assert_same(bars, expected(after_split, "2024-06-01", "2025-01-16", now))
+    assert any("rescaled by 0.25" in note for note in bars.attrs["notes"])
+    everything = get(server, tmp_path, "2024-01-02", "2025-01-16", now)
+    assert_same(everything, expected(after_split, "2024-01-02", "2025-01-16", now))
+
+
+@pytest.mark.parametrize(
+    "span", [("2023-06-01", "2023-12-31"), ("2024-03-01", "2024-12-31"), ("2023-01-03", "2025-01-10")]
+)
+def test_a_split_between_two_fetches_of_neighbours_is_noticed(
+    server: AlpacaStandIn, tmp_path: Path, span: tuple[str, str]
+) -> None:
+    get(server, tmp_path, "2024-01-02", "2024-02-29")
+    after_split = server.bars["SPY"] / [10, 10, 10, 10, 0.1]
+    server.bars["SPY"] = after_split
+    assert_same(get(server, tmp_path, *span), expected(after_split, *span))
+    assert_same(get(server, tmp_path, "2023-06-01", "2024-12-31"), expected(after_split, "2023-06-01", "2024-12-31"))
+
+
+def test_a_flipped_byte_is_noticed_and_fetched_anew(server: AlpacaStandIn, tmp_path: Path) -> None:
+    wanted = get(server, tmp_path, "2024-01-02", "2024-06-28")
+    generator = np.random.default_rng(0)
+    for month in cached_symbols(tmp_path)[0].months:
+        content = bytearray(month.path.read_bytes())
+        content[generator.integers(len(content))] ^= 1 << generator.integers(8)
+        month.path.write_bytes(content)
+        server.requests.clear()
+        with pytest.raises(DataSourceError, match=r"damaged .*run without --offline"):
+            get(server, tmp_path, "2024-01-02", "2024-06-28", offline=True)
+        bars = get(server, tmp_path, "2024-01-02", "2024-06-28")
+        assert_same(bars, wanted)
+        assert len(server.requests) == 1
+        assert any("damaged" in note and "fetched anew" in note for note in bars.attrs["notes"])
+
+
+def test_offline_asks_nobody(server: AlpacaStandIn, tmp_path: Path) -> None:
+    wanted = get(server, tmp_path, "2024-01-02", "2025-01-15")
+    server.requests.clear()
+    later = NOW + timedelta(days=40)
+    bars = get(server, tmp_path, "2024-01-02", "2025-02-20", later, offline=True)
+    assert_same(bars, wanted)
+    assert any(note.startswith("Offline") for note in bars.attrs["notes"])
+    with pytest.raises(DataSourceError, match="no bars of SPY for 2023-06, 2023-07"):
+        get(server, tmp_path, "2023-06-01", "2024-06-30", offline=True)
+    assert server.requests == []
+
+
+def test_feed_adjustment_and_timeframe_do_not_mix(server: AlpacaStandIn, tmp_path: Path) -> None:
+    for feed, adjustment in (("sip", "all"), ("iex", "all"), ("sip", "raw")):
+        source = DataHandler(
+            "alpaca", feed=feed, adjustment=adjustment, cache_dir=tmp_path, url_override=server.url, clock=lambda: NOW
+        )
+        source.get_stock_bars("SPY", "2024-06-03", "2024-06-07", "30Min")
+        source.get_stock_bars("SPY", "2024-06-03", "2024-06-07", "15Min")
+    assert len(server.requests) == 6
+    assert len(cached_symbols(tmp_path)) == 6
+
+
+def test_months_before_a_listing_are_not_asked_again(server: AlpacaStandIn, tmp_path: Path) -> None:
+    wanted = get(server, tmp_path, "2022-06-01", "2023-03-31")
+    server.requests.clear()
+    assert_same(get(server, tmp_path, "2022-06-01", "2023-03-31"), wanted)
+    assert server.requests == []
+
+
+def test_months_are_new_yorks() -> None:
+    start, end = pd.Timestamp("2024-02-01 04:59", tz="UTC"), pd.Timestamp("2024-04-01 04:00", tz="UTC")
+    assert [str(month) for month in months_of(start, end)] == ["2024-01", "2024-02", "2024-03"]
+
+
+@pytest.mark.parametrize("symbol", ["..", "../../etc", "", ".", "a b", "x\0y"])
+def test_a_symbol_cannot_leave_the_cache(symbol: str, tmp_path: Path) -> None:
+    with pytest.raises(DataSourceError, match="no symbol"):
+        BarCache(tmp_path, "alpaca", "sip", "all", "1Min", symbol)
+
+
+def test_a_cache_that_cannot_be_written_is_said(server: AlpacaStandIn, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataSourceError, match="set cache_dir"):
+        get(server, tmp_path / "file", "2024-06-03", "2024-06-07")
+
+
+FETCH = """
+import sys
+sys.path.insert(0, {root!r})
+from datetime import UTC, datetime
+from pathlib import Path
+from data_handler import DataHandler
+from patient_session import Patience, RequestLimiter
+bars = DataHandler(
+    "alpaca", cache_dir={cache!r}, url_override={url!r}, clock=lambda: datetime(2025, 1, 15, 16, tzinfo=UTC)
+).get_stock_bars("SPY", "2023-01-03", "2025-01-15", "30Min")
+print(len(bars), bars["close"].sum())
+"""
+
+
+def fetch_in_process(server: AlpacaStandIn, root: Path) -> "subprocess.Popen[str]":
+    code = FETCH.format(root=str(ROOT), cache=str(root), url=server.url)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_that_ask_for_the_same_fetch_it_once(server: AlpacaStandIn, tmp_path: Path) -> None:
+    server.delay = 0.05
+    processes = [fetch_in_process(server, tmp_path) for _ in range(2)]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert outputs[0] == outputs[1] != ""
+    assert len(server.requests) == 25
+    assert len({(request["start"], request["end"]) for request in server.requests}) == 25
+
+
+def killed_fetches(server: AlpacaStandIn, root: Path, moments: int) -> None:
+    """Kill a fetch at random moments, and check the cache after each; then let one end."""
+    wanted = expected(server.bars["SPY"], "2023-01-03", "2025-01-15")
+    generator = random.Random(1)
+    server.delay = 0.02
+    for _ in range(moments):
+        process = fetch_in_process(server, root)
+        asked = len(server.requests)
+        deadline = time.monotonic() + 30
+        while len(server.requests) == asked and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(generator.random() * 0.1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kept = [month for symbol in cached_symbols(root) for month in symbol.months]
+        for month in kept:
+            month.read()
+        if len(kept) == 25:
+            for month in generator.sample(kept, 12):
+                month.path.unlink()
+    kept_months = {month.month for symbol in cached_symbols(root) for month in symbol.months}
+    server.requests.clear()
+    assert_same(get(server, root, "2023-01-03", "2025-01-15"), wanted)
+    assert len(server.requests) == 25 - len(kept_months)
+    assert not list(root.rglob(".unfinished-*"))
+
+
+def test_a_killed_fetch_goes_on_where_it_was(server: AlpacaStandIn, tmp_path: Path) -> None:
+    killed_fetches(server, tmp_path, 2)
+
+
+@pytest.mark.slow
+def test_a_fetch_killed_at_twenty_moments_goes_on_where_it_was(server: AlpacaStandIn, tmp_path: Path) -> None:
+    killed_fetches(server, tmp_path, 20)
+
+
+def command(arguments: list[str], root: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(ROOT / "data_handler.py"), *arguments, "--cache-dir", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def test_the_command_line_lists_verifies_and_clears(server: AlpacaStandIn, tmp_path: Path) -> None:
+    get(server, tmp_path, "2024-01-02", "2024-03-28")
+    listed = json.loads(command(["ls", "--json"], tmp_path).stdout)
+    assert [(row["symbol"], row["feed"], row["months"], row["first"]) for row in listed] == [
+        ("SPY", "sip", 3, "2024-01")
+    ]
+    assert "SPY" in command(["ls"], tmp_path).stdout
+    assert command(["verify"], tmp_path).returncode == 0
+    month = cached_symbols(tmp_path)[0].months[1]
+    month.path.write_bytes(month.path.read_bytes()[:-1])
+    damaged = command(["verify", "--json"], tmp_path)
+    assert damaged.returncode == 1
+    assert [row["month"] for row in json.loads(damaged.stdout) if row["problem"]] == ["2024-02"]
+    assert command(["clear", "--symbol", "SPY"], tmp_path).returncode == 0
+    assert json.loads(command(["ls", "--json"], tmp_path).stdout) == []
