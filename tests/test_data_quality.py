@@ -1,0 +1,148 @@
+"""The quality report: every flaw that is there, none that is not, and a training that refuses bad bars."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_bars
+
+import data_cli
+from data_quality import DataQuality, assess_quality, require_acceptable
+from errors import BarsError
+from market_simulator import simulate_bars
+from training_config import TrainingConfig
+from training_data import prepare_training_data
+
+
+@pytest.fixture(scope="module")
+def clean() -> pd.DataFrame:
+    return simulate_bars("SPY", "2024-01-02", "2024-12-31", seed=5)
+
+
+def kinds(quality: DataQuality) -> dict[str, tuple[str, ...]]:
+    return {found.kind: found.days for found in quality.findings if found.level != "fact"}
+
+
+def on(bars: pd.DataFrame, first: str, last: str | None = None) -> "np.ndarray":
+    local = bars.index.tz_convert("America/New_York")
+    return np.asarray(
+        (local >= pd.Timestamp(first, tz=local.tz)) & (local < pd.Timestamp(last or "2100-01-01", tz=local.tz))
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("minutes", [1, 5])
+def test_clean_bars_raise_no_alarm(seed: int, minutes: int) -> None:
+    quality = assess_quality(simulate_bars("TSLA", "2022-01-03", "2024-12-31", seed=seed, minutes=minutes))
+    assert kinds(quality) == {}
+    assert not quality.is_bad
+    assert (quality.months["coverage"] > 0.98).all()
+    assert [found.kind for found in quality.findings] == ["half-day"]
+
+
+def test_a_hole_is_found_with_its_days_and_a_holiday_is_none(clean: pd.DataFrame) -> None:
+    quality = assess_quality(clean[~on(clean, "2024-03-04", "2024-03-09")])
+    assert kinds(quality) == {"hole": ("2024-03-04", "2024-03-08")}
+    march = quality.months.loc[pd.Period("2024-03")]
+    assert (march["sessions"], march["missing"]) == (20, 5)
+    assert march["coverage"] == pytest.approx(0.75, abs=0.01)
+
+
+def test_a_cut_day_and_a_gap_are_found(clean: pd.DataFrame) -> None:
+    cut, gap = on(clean, "2024-05-07 14:30", "2024-05-08"), on(clean, "2024-06-11 11:00", "2024-06-11 11:20")
+    quality = assess_quality(clean[~cut & ~gap])
+    assert kinds(quality) == {"cut day": ("2024-05-07",), "gaps": ("2024-06-11",)}
+    assert quality.months.loc[pd.Period("2024-05"), "longest_gap"] >= 90
+
+
+def test_a_change_of_feed_is_found_on_its_day(clean: pd.DataFrame) -> None:
+    bars = clean.copy()
+    bars.loc[on(bars, "2024-04-15", "2024-08-01"), "volume"] *= 30
+    quality = assess_quality(bars)
+    assert kinds(quality) == {"feed change": ("2024-04-15", "2024-08-01")}
+    assert quality.months["volume_breaks"].sum() == 2
+
+
+def test_what_is_wrong_makes_bars_bad_and_says_how_to_go_on(clean: pd.DataFrame) -> None:
+    split = clean.copy()
+    split.loc[on(split, "2024-06-10"), ["open", "high", "low", "close"]] /= 10
+    quality = assess_quality(split, "SPY")
+    assert kinds(quality) == {"split": ("2024-06-10",)}
+    with pytest.raises(BarsError, match=r"10:1.*--clean.*--accept-quality"):
+        require_acceptable(quality, accept=False)
+    require_acceptable(quality, accept=True)
+    thin = assess_quality(clean[np.random.default_rng(0).random(len(clean)) < 0.5])
+    assert [found.kind for found in thin.of("bad")] == ["coverage"]
+    ticks = clean.copy()
+    ticks.iloc[50::1000, :4] *= 1.03
+    assert [found.kind for found in assess_quality(ticks).of("bad")] == ["ticks"]
+
+
+def test_a_training_refuses_bad_bars_unless_they_are_accepted_and_remembers_what_they_were(clean: pd.DataFrame) -> None:
+    bars = clean.copy()
+    bars.loc[on(bars, "2024-06-10"), ["open", "high", "low", "close"]] /= 10
+    config = TrainingConfig.from_mapping({"symbol": "SPY", "memory": 20})
+    with pytest.raises(BarsError, match="bad"):
+        prepare_training_data(bars, config)
+    data = prepare_training_data(bars, config.with_overrides(accept_quality=True))
+    remembered = data.provenance["quality"]
+    assert remembered["is_bad"]
+    assert json.loads(json.dumps(remembered)) == remembered
+    assert not prepare_training_data(clean, config).provenance["quality"]["is_bad"]
+
+
+def test_missing_volume_and_bars_outside_sessions_are_said() -> None:
+    bars = make_bars("2024-06-03", "2024-06-14", extended=True)
+    quality = assess_quality(bars.assign(volume=np.nan))
+    assert kinds(quality) == {"no volume": ()}
+    assert quality.months["outside"].sum() == 10 * (960 - 390)
+    assert quality.months["without_volume"].sum() == len(bars)
+    assert kinds(assess_quality(bars[["close"]])) == {"no volume": ()}
+
+
+def test_unusable_bars_are_assessed_all_the_same(clean: pd.DataFrame) -> None:
+    bars = pd.concat([clean, clean.iloc[:5]]).sample(frac=1, random_state=0)
+    bars.iloc[3, 3] = np.nan
+    quality = assess_quality(bars)
+    assert {"duplicates", "order", "missing"} <= set(kinds(quality))
+    assert quality.months["dropped"].sum() >= 6
+
+
+def test_the_command_line_gives_a_table_json_and_a_picture(
+    clean: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clean[~on(clean, "2024-03-04", "2024-03-09")].to_parquet("spy.parquet")
+    assert data_cli.main(["quality", "--symbol", "SPY", "--bars", "spy.parquet", "--picture", "spy.png"]) == 0
+    assert "A hole: no bars on 5 sessions, 2024-03-04 to 2024-03-08." in capsys.readouterr().out
+    assert (tmp_path / "spy.png").read_bytes().startswith(b"\x89PNG")
+    assert data_cli.main(["quality", "--symbol", "SPY", "--bars", "spy.parquet", "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["findings"][0]["kind"] == "hole"
+    assert len(report["months"]) == 12
+    assert data_cli.main(["quality", "--bars", "nothing.parquet"]) == 1
+    assert "no file" in capsys.readouterr().err
+
+
+REAL: dict[str, dict[str, tuple[str, ...]]] = {
+    "SPY_1min": {"hole": ("2025-04-03", "2025-09-12"), "cut day": ("2025-04-02",)},
+    "NVDA_1min": {"feed change": ("2026-01-22", "2026-03-09", "2026-03-12")},
+    "NQ_1min": {"no volume": ()},
+    "panel_5min/TSLA_5min": {"hole": ("2023-01-06", "2025-05-09"), "cut day": ("2022-11-23",)},
+    "panel_5min/NVDA_5min": {"hole": ("2023-05-18", "2025-05-09"), "cut day": ("2022-11-23",)},
+    "panel_5min/ADBE_5min": {"hole": ("2023-01-06", "2023-09-26"), "gaps": ("2022-11-23",)},
+    "panel_5min/AMD_5min": {},
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_what_is_known_of_real_bars_is_found_and_none_of_them_is_bad(name: str, shared_dir: Path) -> None:
+    quality = assess_quality(pd.read_parquet(shared_dir / "data" / f"{name}.parquet"), name)
+    found = kinds(quality)
+    assert REAL[name].items() <= found.items()
+    assert not quality.is_bad
+    assert "half-day" in {finding.kind for finding in quality.of("fact")}
+    if name == "NQ_1min":
+        assert "outside" in {finding.kind for finding in quality.of("fact")}
