@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 
 from errors import TrainingError
-from lstm_models import active_hyperparameters, build_lstm_model_fast
-from network_training import Schedule, fit_network
+from lstm_models import active_hyperparameters
 from training_config import TrainingConfig
 from training_progress import SilentProgress
+from trial_server import TrialServer, local_workers
+from trial_tuner import Arrays, TrialsToDo, make_tuner, restore_state, stop_after_failures, why_trials_failed
 
 if TYPE_CHECKING:
     import keras
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["SearchResult", "discard_search", "search_directory", "search_hyperparameters"]
 
 _SEARCHES = ".searches"
-_FINISHED_STATE = "oracle_after_last_trial.json"
 _SEARCH_SETTINGS = (
     "memory", "n_layers_range", "units_range", "dropout_range", "learning_rate_range", "batch_size", "epochs",
     "early_stopping_patience", "max_trials", "executions_per_trial", "tuner", "seed", "engine",
 )  # fmt: skip
 
-Arrays = tuple[np.ndarray, np.ndarray]
+# Loading TensorFlow once more costs a worker what training so many windows costs.
+_WINDOWS_WORTH_A_WORKER = 300_000
 
 
 @dataclass(frozen=True)
@@ -105,20 +106,22 @@ def search_hyperparameters(
         No trial gave a finite validation loss.
     """
     progress = progress or SilentProgress()
-    directory = search_directory(config, train, validation)
-    _restore_last_finished_state(directory, resume=config.resume)
-    directory.mkdir(parents=True, exist_ok=True)
+    todo = TrialsToDo(config, train, validation, search_directory(config, train, validation))
+    restore_state(todo.directory, resume=config.resume)
+    todo.directory.mkdir(parents=True, exist_ok=True)
+    before_trial = _until(config.max_search_minutes)
     with _without_tuner_prints():
-        tuner = _make_tuner(config, directory, train, validation, progress)
+        tuner = make_tuner(todo, progress, before_trial)
         resumed = len(tuner.oracle.end_order)
         progress.search_began(config.max_trials, resumed, config.epochs)
-        try:
+        workers = _worker_count(todo, resumed)
+        if workers == 1 and config.chief is None:
             tuner.search()
-        except RuntimeError as error:
-            raise TrainingError(_why_trials_failed(tuner)) from error
+        else:
+            _search_with_workers(tuner, todo, workers - 1, before_trial, progress)
     best = tuner.oracle.get_best_trials(1)
     if not best or best[0].score is None or not np.isfinite(best[0].score):
-        raise TrainingError(_why_trials_failed(tuner))
+        raise TrainingError(why_trials_failed(tuner.oracle))
     return SearchResult(
         best_hyperparameters=active_hyperparameters(best[0].hyperparameters.values),
         best_val_loss=float(best[0].score),
@@ -135,75 +138,55 @@ def _best_model(tuner: "keras_tuner.Tuner", trial: Any) -> "keras.Model":
         return tuner.load_model(trial)
 
 
-def _make_tuner(
-    config: TrainingConfig, directory: Path, train: Arrays, validation: Arrays, progress: SilentProgress
-) -> "keras_tuner.Tuner":
-    import keras
-    import keras_tuner
+def _until(minutes: float | None) -> Callable[["keras_tuner.Oracle"], None]:
+    """What is asked before each trial: whether too many have failed, and whether the time is up."""
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
 
-    class SeededNetwork(keras_tuner.HyperModel):  # type: ignore[misc]
-        """Builds and fits the network of a trial, the random state set by the trial's number."""
+    def before_trial(oracle: "keras_tuner.Oracle") -> None:
+        stop_after_failures(oracle)
+        if deadline is not None and time.monotonic() > deadline and oracle.end_order:
+            oracle.max_trials = len(oracle.trials)
 
-        trial_seed = config.seed
-
-        def build(self, hp: "keras_tuner.HyperParameters") -> "keras.Model":
-            # Here and not earlier: Keras Tuner clears the session, and with it the seed, just before it builds.
-            keras.utils.set_random_seed(self.trial_seed)
-            self.trial_seed += 1
-            return build_lstm_model_fast(hp, config.memory, config=config)
-
-        def fit(self, hp: "keras_tuner.HyperParameters", model: "keras.Model", **kwargs: Any) -> dict[str, float]:
-            epochs = kwargs.get("epochs", config.epochs)
-            first = kwargs.get("initial_epoch", 0)
-            schedule = Schedule(
-                epochs, config.batch_size, config.early_stopping_patience,
-                restore_best=False, first_epoch=first, seed=self.trial_seed, engine=config.engine,
-            )  # fmt: skip
-            history = fit_network(model, train, validation, schedule, progress.epoch_ended, kwargs["callbacks"])
-            losses = history["val_loss"]
-            return {"val_loss": min(losses), "best_epoch": first + int(np.argmin(losses)) + 1, "epochs": len(losses)}
-
-    tuner_class = {
-        "random": keras_tuner.RandomSearch,
-        "bayesian": keras_tuner.BayesianOptimization,
-        "hyperband": keras_tuner.Hyperband,
-    }[config.tuner]
-    deadline = None if config.max_search_minutes is None else time.monotonic() + 60 * config.max_search_minutes
-
-    class ResumableTuner(tuner_class):  # type: ignore[misc, valid-type]
-        """Keeps the state after each finished trial, starts no trial after the deadline, and reports."""
-
-        def pre_create_trial(self) -> None:
-            if deadline is not None and time.monotonic() > deadline and self.oracle.end_order:
-                self.oracle.max_trials = len(self.oracle.trials)
-
-        def on_trial_begin(self, trial: Any) -> None:
-            super().on_trial_begin(trial)
-            number = int(trial.trial_id)
-            self.hypermodel.trial_seed = _seed_of_trial(config.seed, number)
-            progress.trial_began(number + 1)
-
-        def on_trial_end(self, trial: Any) -> None:
-            super().on_trial_end(trial)
-            _keep_finished_state(directory)
-            best = self.oracle.get_best_trials(1)
-            progress.trial_ended(best[0].score if best else None)
-
-    return ResumableTuner(
-        SeededNetwork(),
-        objective=keras_tuner.Objective("val_loss", "min"),
-        seed=config.seed,
-        directory=str(directory.parent),
-        project_name=directory.name,
-        overwrite=False,
-        executions_per_trial=config.executions_per_trial,
-        **({"max_epochs": config.epochs} if config.tuner == "hyperband" else {"max_trials": config.max_trials}),
-    )
+    return before_trial
 
 
-def _seed_of_trial(base: int, number: int) -> int:
-    # Far enough apart that the executions of one trial, which count up from here, never meet the next trial's.
-    return (base + 1000 * (number + 1)) % 2**32
+def _worker_count(todo: TrialsToDo, resumed: int) -> int:
+    """Processes that train trials: as configured, else as many as there are cores and work for."""
+    config = todo.config
+    if config.workers is not None:
+        return config.workers
+    windows = (config.max_trials - resumed) * config.epochs * len(todo.train[1])
+    return max(1, min(_cores(), config.max_trials - resumed, windows // _WINDOWS_WORTH_A_WORKER))
+
+
+def _cores() -> int:
+    # Those that this process may use, where the system says.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _search_with_workers(
+    tuner: "keras_tuner.Tuner",
+    todo: TrialsToDo,
+    others: int,
+    before_trial: Callable[["keras_tuner.Oracle"], None],
+    progress: SilentProgress,
+) -> None:
+    """Search in this process and in `others` more of this machine, and in whatever worker of another machine joins."""
+
+    def on_trial_end() -> None:
+        best = tuner.oracle.get_best_trials(1)
+        progress.trial_ended(best[0].score if best else None)
+
+    server = TrialServer(tuner.oracle, todo, todo.config.chief or "127.0.0.1:0", before_trial, on_trial_end)
+    try:
+        with local_workers(todo, server.address, others):
+            tuner.search()
+            # A trial that a worker began and did not end comes back, and is trained here.
+            while server.wait_for_trials():
+                tuner.search()
+            server.close()
+    finally:
+        server.close()
 
 
 @contextlib.contextmanager
@@ -211,30 +194,6 @@ def _without_tuner_prints() -> Iterator[None]:
     """Keras Tuner prints its progress and reload notices; ours replace them."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
-
-
-def _keep_finished_state(directory: Path) -> None:
-    partial = directory / f"{_FINISHED_STATE}.part"
-    shutil.copyfile(directory / "oracle.json", partial)
-    os.replace(partial, directory / _FINISHED_STATE)
-
-
-def _restore_last_finished_state(directory: Path, *, resume: bool) -> None:
-    """Put a search back to the end of its last finished trial, or to nothing; what was begun after it is run anew.
-
-    Keras Tuner writes its state in place, so after a kill the latest file may be torn; the copy made after each
-    finished trial never is.
-    """
-    kept = directory / _FINISHED_STATE
-    if not resume or not kept.exists():
-        shutil.rmtree(directory, ignore_errors=True)
-        return
-    state = json.loads(kept.read_text())
-    state["ongoing_trials"] = {}
-    (directory / "oracle.json").write_text(json.dumps(state))
-    for trial in directory.glob("trial_*"):
-        if trial.name.removeprefix("trial_") not in state["end_order"]:
-            shutil.rmtree(trial)
 
 
 def _trials_table(tuner: "keras_tuner.Tuner") -> pd.DataFrame:
@@ -249,12 +208,3 @@ def _trials_table(tuner: "keras_tuner.Tuner") -> pd.DataFrame:
         for _, trial in sorted(tuner.oracle.trials.items())
     ]
     return pd.DataFrame(rows)
-
-
-def _why_trials_failed(tuner: "keras_tuner.Tuner") -> str:
-    messages = [trial.message for trial in tuner.oracle.trials.values() if trial.message]
-    reason = messages[-1].strip().splitlines()[-1] if messages else "no validation loss was finite"
-    return (
-        f"no trial of the search ended with a usable network ({reason}); the rule is one at least; "
-        "check the bars, or narrow the ranges of the hyperparameters."
-    )

@@ -39,6 +39,8 @@ TRAINING_CONFIG: dict[str, Any] = {
     "preset": "session",
     "scaling": None,
     "tuner": "random",
+    "workers": None,
+    "chief": None,
     "test_split": 0.15,
     "max_search_minutes": None,
     "resume": True,
@@ -167,6 +169,10 @@ class TrainingConfig(BaseModel):
     """What the network is fed; None takes what belongs to the preset."""
     tuner: Literal["random", "bayesian", "hyperband"] = TRAINING_CONFIG["tuner"]
     """Keras Tuner's search."""
+    workers: Annotated[int, Field(ge=1, le=256)] | None = TRAINING_CONFIG["workers"]
+    """Processes of this machine that train trials; None takes its cores, where there is enough to do."""
+    chief: Annotated[str, Field(pattern=r"^[^:\s]+:\d+$")] | None = TRAINING_CONFIG["chief"]
+    """Address, HOST:PORT, at which workers of other machines may join the search; None lets none join."""
     test_split: Annotated[float, Field(gt=0, lt=1)] = TRAINING_CONFIG["test_split"]
     """Share of the buckets, the last ones, that neither search nor training sees (`session`)."""
     max_search_minutes: Annotated[float, Field(gt=0)] | None = TRAINING_CONFIG["max_search_minutes"]
