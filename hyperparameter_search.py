@@ -123,7 +123,7 @@ def search_hyperparameters(
     if not best or best[0].score is None or not np.isfinite(best[0].score):
         raise TrainingError(why_trials_failed(tuner.oracle))
     return SearchResult(
-        best_hyperparameters=active_hyperparameters(best[0].hyperparameters.values),
+        best_hyperparameters=_values_of(tuner, best[0]),
         best_val_loss=float(best[0].score),
         best_model=_best_model(tuner, best[0]),
         trials=_trials_table(tuner),
@@ -132,6 +132,10 @@ def search_hyperparameters(
 
 
 def _best_model(tuner: "keras_tuner.Tuner", trial: Any) -> "keras.Model":
+    if not Path(tuner._get_checkpoint_fname(trial.trial_id)).exists():
+        # Trained on another machine: the same trial gives the same weights here.
+        tuner.seed_trial(trial)
+        tuner.run_trial(trial)
     with warnings.catch_warnings():
         # Keras warns that the optimizer's state stays behind; a network that only forecasts does without it.
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer", UserWarning)
@@ -196,6 +200,13 @@ def _without_tuner_prints() -> Iterator[None]:
         yield
 
 
+def _values_of(tuner: "keras_tuner.Tuner", trial: Any) -> dict[str, Any]:
+    """The hyperparameters of a trial's network, in the order in which it asks for them, whoever trained it."""
+    values = active_hyperparameters(trial.hyperparameters.values)
+    order = [hyperparameter.name for hyperparameter in tuner.oracle.get_space().space]
+    return dict(sorted(values.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+
+
 def _trials_table(tuner: "keras_tuner.Tuner") -> pd.DataFrame:
     rows = [
         {
@@ -203,7 +214,7 @@ def _trials_table(tuner: "keras_tuner.Tuner") -> pd.DataFrame:
             "status": str(trial.status).lower(),
             "val_loss": trial.score,
             "best_epoch": None if trial.best_step is None else trial.best_step + 1,
-            **active_hyperparameters(trial.hyperparameters.values),
+            **_values_of(tuner, trial),
         }
         for _, trial in sorted(tuner.oracle.trials.items())
     ]

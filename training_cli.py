@@ -5,13 +5,19 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from bars_options import add_bars_options, bars_settings
 from config_sources import ResolvedConfig, resolve_config
 from errors import ConfigError, VolatilityError, describe_os_error
+from training_config import TrainingConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from training_progress import SilentProgress
 
 __all__ = ["__version__", "main"]
 
@@ -44,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.show_config:
             out.print(resolved.render(), highlight=False)
             return 0
-        _train(resolved, options, out, err)
+        (_train if options.worker is None else _work)(resolved, options, out, err)
     except VolatilityError as error:
         return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
     except OSError as error:
@@ -56,14 +62,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> None:
-    from data_handler import DataHandler
     from local_training import LocalLSTMTrainer
-    from quiet_tensorflow import load_tensorflow_quietly
     from training_progress import progress_for
     from training_report import result_as_dict, summary
 
     config, silent = resolved.config, options.quiet or options.json
+    if config.chief is not None and not _is_loopback(config.chief):
+        err.print(f"warning: whoever reaches {config.chief} can join the search; open it to a trusted network only.")
     progress = progress_for(err, quiet=silent, minutes=config.max_search_minutes)
+    bars = _bars(config, progress, err, silent=silent)
+    result = LocalLSTMTrainer(config, progress=progress).run_training_pipeline(bars=bars)
+    if options.json:
+        print(json.dumps(result_as_dict(result), indent=2))
+    elif options.quiet:
+        out.print(result.bundle.path, highlight=False)
+    else:
+        out.print(summary(result), highlight=False)
+
+
+def _work(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> None:
+    """Train trials of a search whose chief is another process, on the same bars, which this one gets for itself."""
+    from hyperparameter_search import search_directory
+    from local_training import LocalLSTMTrainer
+    from training_progress import progress_for
+    from trial_tuner import TrialsToDo
+    from trial_worker import work
+
+    config, silent = resolved.config, options.quiet or options.json
+    progress = progress_for(err, quiet=silent)
+    data = LocalLSTMTrainer(config).prepare_data(bars=_bars(config, progress, err, silent=silent))
+    train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
+    todo = TrialsToDo(config, train, validation, search_directory(config, train, validation))
+    trials = work(todo, options.worker)
+    if options.json:
+        print(json.dumps({"trials": trials}))
+    elif not options.quiet:
+        out.print(f"The search is finished; this worker trained {trials} of its trials.", highlight=False)
+
+
+def _bars(config: TrainingConfig, progress: "SilentProgress", err: Console, *, silent: bool) -> "pd.DataFrame":
+    from data_handler import DataHandler
+    from quiet_tensorflow import load_tensorflow_quietly
+
     # A fetch shows its own progress, and two live displays would not nest.
     fetches = config.effective_source == "alpaca"
     # Bars first: what is wrong with them is said before TensorFlow takes its seconds to load.
@@ -73,13 +113,12 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, 
         progress.close()
     with contextlib.nullcontext() if silent else err.status("Loading TensorFlow"):
         load_tensorflow_quietly()
-    result = LocalLSTMTrainer(config, progress=progress).run_training_pipeline(bars=bars)
-    if options.json:
-        print(json.dumps(result_as_dict(result), indent=2))
-    elif options.quiet:
-        out.print(result.bundle.path, highlight=False)
-    else:
-        out.print(summary(result), highlight=False)
+    return bars
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0]
+    return host in ("localhost", "[::1]") or host.startswith("127.")
 
 
 def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
@@ -103,6 +142,8 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         "engine": options.engine,
         "model_save_path": options.output,
         "tuner": options.tuner,
+        "workers": options.workers,
+        "chief": options.chief,
         "resume": options.resume,
         "rv_estimator": options.rv_estimator,
         "accept_quality": options.accept_quality or None,
@@ -143,6 +184,12 @@ def _add_search_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--epochs", type=int, metavar="N", help="epochs of a network at the most (default: 50)")
     group.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same model (default: 42)")
     group.add_argument("--engine", metavar="E", help="auto (default), fast: the compiled engine, or keras")
+    group.add_argument("--workers", type=int, metavar="N", help="processes that train (default: one a core)")
+    machines = group.add_mutually_exclusive_group()
+    machines.add_argument("--chief", metavar="HOST:PORT", help="let workers of other machines join the search here")
+    machines.add_argument(
+        "--worker", metavar="HOST:PORT", help="train trials for the chief there, given the same bars and settings"
+    )
     resume = group.add_mutually_exclusive_group()
     resume.add_argument(
         "--resume",

@@ -98,9 +98,12 @@ def make_tuner(
         def on_trial_begin(self, trial: Any) -> None:
             super().on_trial_begin(trial)
             self.began_one = True
-            number = int(trial.trial_id)
-            self.hypermodel.trial_seed = _seed_of_trial(config.seed, number)
-            progress.trial_began(number + 1)
+            self.seed_trial(trial)
+            progress.trial_began(int(trial.trial_id) + 1)
+
+        def seed_trial(self, trial: Any) -> None:
+            # Far enough apart that the executions of one trial, which count up from here, never meet the next trial's.
+            self.hypermodel.trial_seed = (config.seed + 1000 * (int(trial.trial_id) + 1)) % 2**32
 
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
@@ -162,11 +165,6 @@ def _search_space(config: TrainingConfig) -> "keras_tuner.HyperParameters":
     return known
 
 
-def _seed_of_trial(base: int, number: int) -> int:
-    # Far enough apart that the executions of one trial, which count up from here, never meet the next trial's.
-    return (base + 1000 * (number + 1)) % 2**32
-
-
 def keep_state(oracle: "keras_tuner.Oracle", directory: Path) -> None:
     """Write the whole state of the search to one file, at once: Keras Tuner writes many, in place."""
     import keras_tuner
@@ -192,6 +190,8 @@ def restore_state(directory: Path, *, resume: bool) -> None:
     # Retried from the end of the list, and so in the order in which they began.
     oracle |= {"ongoing_trials": {}, "retry_queue": unfinished[::-1]}
     (directory / "oracle.json").write_text(json.dumps(oracle))
+    # Empty, and what Keras Tuner looks for: written only once the chief itself has ended a trial.
+    (directory / "tuner0.json").write_text("{}")
     for folder in directory.glob("trial_*"):
         number = folder.name.removeprefix("trial_")
         if number not in trials or number in unfinished:

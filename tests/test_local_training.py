@@ -14,7 +14,7 @@ import pytest
 from conftest import make_bars
 from sklearn.preprocessing import MinMaxScaler
 
-import hyperparameter_search
+import trial_tuner
 from errors import ConfigError, NotEnoughDataError, TrainingError
 from local_training import (
     LocalLSTMTrainer,
@@ -297,7 +297,7 @@ def test_a_search_in_which_every_trial_fails_says_why(
     def fail(*args: Any, **rest: Any) -> None:
         raise ValueError("the network caught fire")
 
-    monkeypatch.setattr(hyperparameter_search, "fit_network", fail)
+    monkeypatch.setattr(trial_tuner, "fit_network", fail)
     with pytest.raises(TrainingError, match="the network caught fire"):
         trainer(tmp_path).run_training_pipeline(bars=small_bars)
     assert ModelStore(tmp_path).list() == []
