@@ -25,7 +25,7 @@ __all__ = ["work"]
 _SECONDS_TO_CONNECT = 30
 
 
-def work(todo: TrialsToDo, address: str, progress: SilentProgress | None = None) -> int:
+def work(todo: TrialsToDo, address: str) -> int:
     """Train trials for the chief at `address`, HOST:PORT, until the search is finished; returns how many.
 
     Raises
@@ -33,20 +33,29 @@ def work(todo: TrialsToDo, address: str, progress: SilentProgress | None = None)
     TrainingError
         Nobody answers there, or the chief's settings or data are others.
     """
-    import keras_tuner  # noqa: F401  (before the environment names a chief, which its parts look for on import)
-
     tuner_id = f"worker-{uuid4().hex[:12]}"
-    host, _, port = address.rpartition(":")
-    os.environ |= {
-        "KERASTUNER_TUNER_ID": tuner_id,
-        "KERASTUNER_ORACLE_IP": host,
-        "KERASTUNER_ORACLE_PORT": port,
-    }
     todo.directory.mkdir(parents=True, exist_ok=True)
     counter = _Counter()
-    with _presence(tuner_id, address, todo.directory.name), contextlib.redirect_stdout(io.StringIO()):
-        make_tuner(todo, counter if progress is None else progress).search()
+    with (
+        _presence(tuner_id, address, todo.directory.name),
+        _named_in_environment(tuner_id, address),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        make_tuner(todo, counter).search()
     return counter.trials
+
+
+@contextlib.contextmanager
+def _named_in_environment(tuner_id: str, address: str) -> Iterator[None]:
+    """Where Keras Tuner looks for a chief."""
+    host, _, port = address.rpartition(":")
+    names = {"KERASTUNER_TUNER_ID": tuner_id, "KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": port}
+    os.environ |= names
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
 
 
 class _Counter(SilentProgress):
