@@ -6,6 +6,7 @@ Schema 1 had one ``network.keras`` and a ``scaler.json``. Schema 2 has ``network
 
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -114,7 +115,7 @@ def read_bundle(directory: Path) -> ModelBundle:
     recipe: ForecastRecipe
     if manifest["schema_version"] == 1:
         networks = (KerasNetwork(load_network(directory / _OLD_NETWORK)),)
-        recipe = ScaledWindows(scaler_from_dict(_parsed(files, _OLD_SCALER, directory)), config.memory)
+        recipe = _recipe_of_schema_1(_parsed(files, _OLD_SCALER, directory), config, manifest)
     else:
         graphs = sorted((int(match[1]), name) for name in files if (match := _NETWORK_FILE.fullmatch(name)))
         networks = tuple(OnnxNetwork(files[name], f"{name} in {directory}") for _, name in graphs)
@@ -122,6 +123,13 @@ def read_bundle(directory: Path) -> ModelBundle:
     if not networks:
         raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     return ModelBundle(manifest["name"], networks, recipe, config, manifest, directory).for_serving()
+
+
+def _recipe_of_schema_1(
+    scaler: Mapping[str, Any], config: TrainingConfig, manifest: Mapping[str, Any]
+) -> ForecastRecipe:
+    low, high = manifest.get("interval_factors") or (math.nan, math.nan)
+    return ScaledWindows(scaler_from_dict(scaler), config.memory, (float(low), float(high)))
 
 
 def read_keras_networks(directory: Path) -> "list[keras.Model]":

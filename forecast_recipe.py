@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from errors import ConfigError
+from forecast_horizons import Horizon, IntervalForecast
+from har_lstm import HarLstm
 from onnx_networks import Network
 from volatility_features import Scaler, scaler_from_dict
 
@@ -41,16 +43,37 @@ class ForecastRecipe(Protocol):
     ) -> FloatArray:
         """Hourly volatility, shape (len(targets),), of the buckets `targets`; see `ModelBundle.forecast`."""
 
+    def forecast_horizon(
+        self,
+        networks: Sequence[Network],
+        measures: pd.DataFrame,
+        targets: pd.DatetimeIndex,
+        known: npt.NDArray[np.int64],
+        horizon: Horizon,
+    ) -> IntervalForecast:
+        """Volatility of the horizons that begin with the buckets `targets`, with bounds."""
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON, with its ``kind``; `recipe_from_dict` reads them."""
 
 
 @dataclass(frozen=True)
 class ScaledWindows:
-    """The mean output of the networks on windows of the last `memory` values, scaled and unscaled by one scaler."""
+    """The mean output of the networks on windows of the last `memory` values, scaled and unscaled by one scaler.
+
+    Attributes
+    ----------
+    scaler
+        Between hourly RV and what the networks take and give.
+    memory
+        Buckets in a window.
+    bounds
+        Realized over forecast volatility at the ends of the central 90 % of the validation part; NaN if unknown.
+    """
 
     scaler: Scaler
     memory: int
+    bounds: tuple[float, float] = (np.nan, np.nan)
     kind: str = field(default="scaled_windows", init=False)
     needs_rv_alone: bool = field(default=True, init=False)
 
@@ -72,9 +95,33 @@ class ScaledWindows:
         outputs = np.mean([network(inputs) for network in networks], axis=0)
         return self.scaler.unscale(outputs, targets)
 
+    def forecast_horizon(
+        self,
+        networks: Sequence[Network],
+        measures: pd.DataFrame,
+        targets: pd.DatetimeIndex,
+        known: npt.NDArray[np.int64],
+        horizon: Horizon,
+    ) -> IntervalForecast:
+        """Volatility of the buckets `targets`, with bounds.
+
+        Raises
+        ------
+        ConfigError
+            `horizon` is not 1.
+        """
+        if horizon != 1:
+            raise ConfigError(
+                f"horizon is {horizon!r}; the rule for the roadmap's network is 1, the next bucket; train a har_lstm, "
+                "the default, for longer ones."
+            )
+        volatility = self.forecast(networks, measures, targets, known)
+        return IntervalForecast(volatility, volatility * self.bounds[0], volatility * self.bounds[1])
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON."""
-        return {"kind": self.kind, "memory": self.memory, "scaler": self.scaler.to_dict()}
+        bounds = None if np.isnan(self.bounds).any() else list(self.bounds)
+        return {"kind": self.kind, "memory": self.memory, "scaler": self.scaler.to_dict(), "bounds": bounds}
 
 
 def recipe_from_dict(numbers: Mapping[str, Any]) -> ForecastRecipe:
@@ -85,8 +132,12 @@ def recipe_from_dict(numbers: Mapping[str, Any]) -> ForecastRecipe:
     ConfigError
         It is of no kind that this release knows.
     """
+    if numbers.get("kind") == "har_lstm":
+        return HarLstm.from_dict(numbers)
     if numbers.get("kind") != "scaled_windows":
         raise ConfigError(
-            f"the recipe's kind is {numbers.get('kind')!r}; the rule is 'scaled_windows'; update the library."
+            f"the recipe's kind is {numbers.get('kind')!r}; the rule is 'har_lstm' or 'scaled_windows'; update the "
+            "library."
         )
-    return ScaledWindows(scaler_from_dict(numbers["scaler"]), int(numbers["memory"]))
+    low, high = numbers.get("bounds") or (np.nan, np.nan)
+    return ScaledWindows(scaler_from_dict(numbers["scaler"]), int(numbers["memory"]), (float(low), float(high)))

@@ -11,22 +11,22 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data_handler import DataHandler
 from errors import ConfigError, TrainingError
 from forecast_evaluation import Evaluation, compare_with_baselines
-from forecast_recipe import ScaledWindows
 from hyperparameter_search import SearchResult, discard_search, search_directory, search_hyperparameters
-from lstm_models import build_lstm_from_values, build_lstm_model_fast
+from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values, build_lstm_model_fast
 from model_store import ModelBundle, ModelStore
 from network_files import KerasNetwork
 from network_training import Schedule, compute_device, fit_network
 from training_config import TrainingConfig
-from training_data import TrainingData, prepare_training_data
+from training_data import TrainingData, finished_recipe, prepare_training_data
 from training_progress import SilentProgress
 from training_report import describe_data, training_artifacts
-from volatility_features import RV_FLOOR, DiurnalLogScaler, prepare_lstm_sequences
+from volatility_features import prepare_lstm_sequences
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ __all__ = [
     "train_with_hyperparameter_tuning",
 ]
 
-_INTERVAL_QUANTILES = (0.05, 0.95)
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def train_with_hyperparameter_tuning(
@@ -98,21 +98,21 @@ class TrainingResult:
     evaluation
         Its figures, beside the baselines', on the test part that neither search nor training saw.
     search
-        The trials and the best hyperparameters.
+        The trials and the best hyperparameters; None for a `har_lstm`, whose networks are not searched for.
     data
         What it was trained on.
-    history
-        ``loss`` and ``val_loss`` of each epoch of the network that was kept; empty under `colab`, which keeps the
-        best network of the search as it is.
+    histories
+        ``loss`` and ``val_loss`` of each epoch of each network that was trained after the search; none under `colab`,
+        which keeps the best network of the search as it is.
     seconds
         How long it took.
     """
 
     bundle: ModelBundle
     evaluation: Evaluation
-    search: SearchResult
+    search: SearchResult | None
     data: TrainingData
-    history: dict[str, list[float]]
+    histories: list[dict[str, list[float]]]
     seconds: float
 
 
@@ -143,8 +143,8 @@ class LocalLSTMTrainer:
         self.config = TrainingConfig.from_mapping(config)
         self.progress = progress or SilentProgress()
         self.data: TrainingData | None = None
-        self.model: keras.Model | None = None
-        self.history: dict[str, list[float]] = {}
+        self.models: list[keras.Model] = []
+        self.histories: list[dict[str, list[float]]] = []
         self.search_result: SearchResult | None = None
 
     def prepare_data(
@@ -177,13 +177,17 @@ class LocalLSTMTrainer:
         self.data = prepare_training_data(bars, self.config, symbol)
         return self.data
 
-    def build_model(self, hyperparams: Mapping[str, Any]) -> "keras.Model":
-        """The untrained, compiled network of `hyperparams`, initialized by the configured seed."""
+    def build_model(self, hyperparams: Mapping[str, Any] = HAR_LSTM_NETWORK) -> "keras.Model":
+        """The untrained, compiled network of `hyperparams`, initialized by the configured seed; it replaces others."""
+        self.models, self.histories = [self._new_network(hyperparams, self.config.seed)], []
+        return self.models[0]
+
+    def _new_network(self, hyperparams: Mapping[str, Any], seed: int) -> "keras.Model":
         import keras
 
-        keras.utils.set_random_seed(self.config.seed)
-        self.model = build_lstm_from_values(hyperparams, self.config.memory, config=self.config)
-        return self.model
+        keras.utils.set_random_seed(seed)
+        features = self._prepared_data().X.shape[2]
+        return build_lstm_from_values(hyperparams, self.config.memory, features=features, config=self.config)
 
     def train_model(
         self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
@@ -195,19 +199,23 @@ class LocalLSTMTrainer:
         TrainingError
             There is no built network, or its losses are not finite.
         """
-        model = self._built_model()
-        schedule = Schedule(
-            self.config.epochs, self.config.batch_size, self.config.early_stopping_patience,
-            seed=self.config.seed, engine=self.config.engine,
-        )  # fmt: skip
-        self.progress.training_began(schedule.epochs)
-        self.history = fit_network(model, (X_train, y_train), (X_val, y_val), schedule, self.progress.epoch_ended)
-        if not np.isfinite(self.history["val_loss"]).all():
+        self.progress.training_began(self.config.epochs, 1, 1)
+        self.histories.append(
+            self._trained(self._built_models()[-1], (X_train, y_train), (X_val, y_val), self.config.seed)
+        )
+        return self.histories[-1]
+
+    def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> dict[str, list[float]]:
+        config = self.config
+        batch_size = HAR_LSTM_BATCH_SIZE if config.effective_network == "har_lstm" else config.batch_size
+        schedule = Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
+        history = fit_network(model, train, validation, schedule, self.progress.epoch_ended)
+        if not np.isfinite(history["val_loss"]).all():
             raise TrainingError(
                 "the validation loss became infinite or no number; it must stay finite; "
                 "lower learning_rate_range or check the bars for wrong prices."
             )
-        return self.history
+        return history
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained network beside the baselines on windows of the prepared data; None is its test part.
@@ -226,7 +234,10 @@ class LocalLSTMTrainer:
                 "pass data.X_val, data.y_val or data.X_test, data.y_test as prepare_data returned them."
             )
         first = data.rv.index.get_loc(labels[0])
-        return compare_with_baselines(data.measures, np.arange(first, first + len(labels)), self._bundle().forecast)
+        return self._evaluated(self._bundle(), np.arange(first, first + len(labels)))
+
+    def _evaluated(self, bundle: ModelBundle, positions: npt.NDArray[np.int64]) -> Evaluation:
+        return compare_with_baselines(self._prepared_data().measures, positions, bundle.forecast)
 
     def save_model(self, name: str | None = None) -> ModelBundle:
         """Evaluate the trained network on the test part and save it, with all that explains it, in the store."""
@@ -234,14 +245,10 @@ class LocalLSTMTrainer:
 
     def _evaluate_and_save(self, name: str | None = None) -> tuple[ModelBundle, Evaluation]:
         data, bundle = self._prepared_data(), self._bundle()
-        evaluation = self.evaluate_model()
-        manifest = {
-            **bundle.manifest,
-            "evaluation": evaluation.to_dict(),
-            "interval_factors": _interval_factors(bundle, data),
-        }
+        evaluation = self._evaluated(bundle, np.arange(data.split.test.start, data.split.test.stop))
+        manifest = {**bundle.manifest, "evaluation": evaluation.to_dict()}
         store = ModelStore(self.config.model_save_path)
-        attachments = training_artifacts(bundle, data, evaluation, self.history, self.search_result, self.config)
+        attachments = training_artifacts(bundle, data, evaluation, self.histories, self.search_result, self.config)
         saved = store.save(replace(bundle, name=name or bundle.name, manifest=manifest), attachments)
         store.promote(saved.name, "newest training")
         return saved, evaluation
@@ -253,7 +260,7 @@ class LocalLSTMTrainer:
         end_date: str | date | None = None,
         bars: pd.DataFrame | None = None,
     ) -> TrainingResult:
-        """Bars, hourly RV, search, training, evaluation, saved model; parameters as in `prepare_data`.
+        """Bars, hourly measures, search, training, evaluation, saved model; parameters as in `prepare_data`.
 
         Nothing is saved unless all of it succeeds; an interrupted search goes on at the next call.
         """
@@ -263,43 +270,56 @@ class LocalLSTMTrainer:
             self.progress.say(describe_data(data, self.config))
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
-            self.search_result = search_hyperparameters(self.config, train, validation, self.progress)
-            if self.config.preset == "colab":
-                self.model, self.history = self.search_result.best_model, {}
+            if self.config.effective_network == "har_lstm":
+                self._train_ensemble(train, validation)
             else:
-                self.build_model(self.search_result.best_hyperparameters)
-                self.train_model(*train, *validation)
+                self._search_and_train(train, validation)
             saved, evaluation = self._evaluate_and_save()
-        discard_search(search_directory(self.config, train, validation))
-        return TrainingResult(saved, evaluation, self.search_result, data, self.history, time.monotonic() - began)
+        if self.search_result is not None:
+            discard_search(search_directory(self.config, train, validation))
+        return TrainingResult(saved, evaluation, self.search_result, data, self.histories, time.monotonic() - began)
+
+    def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
+        """The networks of a `har_lstm`, which differ by their seeds alone."""
+        seeds = [_seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
+        self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
+        self.histories = []
+        for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
+            self.progress.training_began(self.config.epochs, number, len(seeds))
+            self.histories.append(self._trained(model, train, validation, seed))
+
+    def _search_and_train(self, train: Arrays, validation: Arrays) -> None:
+        self.search_result = search_hyperparameters(self.config, train, validation, self.progress)
+        if self.config.preset == "colab":
+            self.models, self.histories = [self.search_result.best_model], []
+        else:
+            self.build_model(self.search_result.best_hyperparameters)
+            self.train_model(*train, *validation)
 
     def _bundle(self) -> ModelBundle:
-        data, network = self._prepared_data(), KerasNetwork(self._built_model())
-        scaler = data.scaler
-        if isinstance(scaler, DiurnalLogScaler):
-            scaler = replace(scaler)
-            fitted = slice(0, data.split.validation.stop - data.memory)
-            scaler.fit_smearing(data.y[fitted], network(data.X[fitted]))
+        data = self._prepared_data()
+        networks = tuple(KerasNetwork(model) for model in self._built_models())
+        recipe = finished_recipe(data, networks)
         manifest = {
             **data.provenance,
             "horizon": 1,
             "seed": self.config.seed,
             "trained_through": data.trained_through.isoformat(),
+            "network": self.config.effective_network,
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        recipe = ScaledWindows(scaler, data.memory)
-        return ModelBundle(_version_name(data), (network,), recipe, config, manifest)
+        return ModelBundle(_version_name(data), networks, recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:
         if self.data is None:
             raise TrainingError("there are no prepared data; they come first; call prepare_data().")
         return self.data
 
-    def _built_model(self) -> "keras.Model":
-        if self.model is None:
+    def _built_models(self) -> "list[keras.Model]":
+        if not self.models:
             raise TrainingError("there is no built network; it comes first; call build_model(hyperparams).")
-        return self.model
+        return self.models
 
 
 def _version_name(data: TrainingData) -> str:
@@ -307,14 +327,8 @@ def _version_name(data: TrainingData) -> str:
     return f"{'SIMULATED-' if data.provenance['simulated'] else ''}{data.provenance['symbol']}-{moment}"
 
 
-def _interval_factors(bundle: ModelBundle, data: TrainingData) -> tuple[float, float]:
-    """Central 90 % of realized over forecast volatility in the validation part."""
-    positions = np.arange(data.split.validation.start, data.split.validation.stop)
-    realized = data.rv.iloc[positions]
-    forecast = bundle.forecast(data.measures, realized.index, positions)
-    moved = realized.to_numpy() > RV_FLOOR
-    low, high = np.quantile(realized.to_numpy()[moved] / np.maximum(forecast[moved], RV_FLOOR), _INTERVAL_QUANTILES)
-    return float(low), float(high)
+def _seed_of_network(base: int, number: int) -> int:
+    return (base + 7919 * number) % 2**31
 
 
 if __name__ == "__main__":

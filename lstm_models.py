@@ -9,14 +9,25 @@ if TYPE_CHECKING:
     import keras
     import keras_tuner
 
-__all__ = ["active_hyperparameters", "build_lstm_from_values", "build_lstm_model_fast"]
+__all__ = [
+    "HAR_LSTM_BATCH_SIZE",
+    "HAR_LSTM_NETWORK",
+    "active_hyperparameters",
+    "build_lstm_from_values",
+    "build_lstm_model_fast",
+]
 
 UNITS_STEP = 16
 DROPOUT_STEP = 0.1
 
+HAR_LSTM_NETWORK = {"n_layers": 1, "units_0": 16, "dropout_0": 0.3, "lr": 1e-3}
+"""The networks of a `har_lstm`: small, since one symbol's history is; found by `tuning/walk_forward.py`."""
+
+HAR_LSTM_BATCH_SIZE = 64
+
 
 def build_lstm_model_fast(
-    hp: "keras_tuner.HyperParameters", memory: int = 60, *, config: TrainingConfig | None = None
+    hp: "keras_tuner.HyperParameters", memory: int = 60, *, features: int = 1, config: TrainingConfig | None = None
 ) -> "keras.Model":
     """The roadmap's network: one or more LSTM layers, each followed by dropout, and one linear output.
 
@@ -26,7 +37,9 @@ def build_lstm_model_fast(
         Keras Tuner's hyperparameters; asked in this order: ``n_layers``, then for each layer i ``units_i`` and
         ``dropout_i``, then ``lr``.
     memory
-        Buckets in a window; the network takes arrays of shape (n, memory, 1).
+        Buckets in a window; the network takes arrays of shape (n, memory, features).
+    features
+        Numbers for each bucket: 1 is the roadmap's, its scaled RV.
     config
         Where the ranges come from; None is the roadmap's: 1 to 2 layers of 16 to 64 units, dropout 0 to 0.3,
         learning rate 1e-3 to 1e-2.
@@ -39,7 +52,7 @@ def build_lstm_model_fast(
 
     config = config or TrainingConfig()
     n_layers = hp.Int("n_layers", *config.n_layers_range)
-    model = keras.Sequential([keras.Input((memory, 1))])
+    model = keras.Sequential([keras.Input((memory, features))])
     for i in range(n_layers):
         units = hp.Int(f"units_{i}", *config.units_range, step=UNITS_STEP)
         dropout = hp.Float(f"dropout_{i}", *config.dropout_range, step=DROPOUT_STEP)
@@ -52,7 +65,7 @@ def build_lstm_model_fast(
 
 
 def build_lstm_from_values(
-    values: Mapping[str, Any], memory: int = 60, *, config: TrainingConfig | None = None
+    values: Mapping[str, Any], memory: int = 60, *, features: int = 1, config: TrainingConfig | None = None
 ) -> "keras.Model":
     """The network of given hyperparameter `values`, such as ``{"n_layers": 1, "units_0": 48, ...}``.
 
@@ -62,7 +75,7 @@ def build_lstm_from_values(
 
     hp = keras_tuner.HyperParameters()
     hp.values = dict(values)
-    return build_lstm_model_fast(hp, memory, config=config)
+    return build_lstm_model_fast(hp, memory, features=features, config=config)
 
 
 def active_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:

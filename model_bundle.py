@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from forecast_horizons import Horizon, IntervalForecast
 from forecast_recipe import ForecastRecipe
 from network_files import KerasNetwork
 from onnx_networks import Network, serving_network
@@ -68,12 +69,6 @@ class ModelBundle:
         """Whether it was trained on simulated bars."""
         return bool(self.manifest.get("simulated", False))
 
-    @property
-    def interval_factors(self) -> tuple[float, float]:
-        """Realized over forecast volatility at the ends of the central 90 % of the validation part; NaN if unknown."""
-        low, high = self.manifest.get("interval_factors") or (np.nan, np.nan)
-        return float(low), float(high)
-
     def forecast(
         self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
@@ -83,6 +78,18 @@ class ModelBundle:
         forecast for ``targets[i]`` may use: the interface of the baselines.
         """
         return self.recipe.forecast(self.networks, measures, targets, known)
+
+    def forecast_horizon(
+        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
+    ) -> IntervalForecast:
+        """Volatility, with bounds, of the horizons that begin with the buckets `targets`; arguments as in `forecast`.
+
+        Raises
+        ------
+        ConfigError
+            The model does not forecast that `horizon`.
+        """
+        return self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
 
     def for_serving(self) -> "ModelBundle":
         """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.

@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
+from errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from forecast_grid import ForecastGrid, forecast_grid
+from forecast_horizons import Horizon, IntervalForecast, horizon_minutes
 from hourly_history import HourlyHistories, quick_session_rv
 from hourly_measures import get_hourly_measures
 from model_bundle import ModelBundle
@@ -35,7 +36,7 @@ class Forecast:
     bucket
         Label (end, New York time) of the bucket that is forecast: the first that ends after `asof`.
     volatility
-        Volatility of that bucket, decimal, not annualized.
+        Volatility of that bucket, or of the whole horizon that it begins, decimal, not annualized.
     annualized_volatility
         The same per year (0.25 is 25 %).
     lower, upper
@@ -45,7 +46,7 @@ class Forecast:
     is_fallback
         Whether it came from the deseasonalized EWMA that serves without a model.
     horizon
-        Buckets ahead: 1.
+        What is forecast: 1 is that bucket, 7 and 35 that many from it on, ``"session_end"`` those left of its session.
     """
 
     asof: pd.Timestamp
@@ -56,7 +57,7 @@ class Forecast:
     upper: float
     model_version: str
     is_fallback: bool
-    horizon: int = 1
+    horizon: Horizon = 1
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,10 @@ class ServedModel:
             estimator=config.rv_estimator,
         )
 
-    def forecast(self, bars: pd.DataFrame, asof: pd.Timestamp | None, *, allow_in_sample: bool) -> Forecast:
-        """The forecast of the first bucket that ends after `asof`; see `VolatilityForecaster.forecast`."""
+    def forecast(
+        self, bars: pd.DataFrame, asof: pd.Timestamp | None, horizon: Horizon = 1, *, allow_in_sample: bool
+    ) -> Forecast:
+        """The forecast of what begins with the first bucket that ends after `asof`; see `VolatilityForecaster`."""
         bars = self._own_symbol(bars)
         self._warn_of_mismatch(bars)
         grid = self._last_row(bars, asof)
@@ -132,17 +135,17 @@ class ServedModel:
             )
         if not allow_in_sample:
             self._refuse_look_ahead(grid.moment)
-        volatility = float(self._volatility(grid)[0])
-        low, high = self._interval_factors
+        row = self.rows(grid, horizon).iloc[0]
         return Forecast(
             asof=grid.moment,
             bucket=grid.labels[0],
-            volatility=volatility,
-            annualized_volatility=float(annualize(volatility, int(grid.minutes[0]), self.preset)),
-            lower=volatility * low,
-            upper=volatility * high,
+            volatility=float(row["volatility"]),
+            annualized_volatility=float(row["annualized_volatility"]),
+            lower=float(row["lower"]),
+            upper=float(row["upper"]),
             model_version=self.version,
             is_fallback=self.bundle is None,
+            horizon=horizon,
         )
 
     def grid(self, bars: pd.DataFrame, asof: pd.Timestamp | None = None) -> ForecastGrid:
@@ -151,17 +154,17 @@ class ServedModel:
         self._warn_of_mismatch(bars)
         return forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
 
-    def rows(self, grid: ForecastGrid) -> pd.DataFrame:
+    def rows(self, grid: ForecastGrid, horizon: Horizon = 1) -> pd.DataFrame:
         """Forecasts of every row of a grid; columns as in `VolatilityForecaster.forecast_series`."""
-        volatility = self._volatility(grid) if len(grid.labels) else np.empty(0)
-        low, high = self._interval_factors
+        made = self._forecasts(grid, horizon)
+        minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, self.config.calendar)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
-                "volatility": volatility,
-                "annualized_volatility": annualize(volatility, grid.minutes, self.preset),
-                "lower": volatility * low,
-                "upper": volatility * high,
+                "volatility": made.volatility,
+                "annualized_volatility": annualize(made.volatility, minutes, self.preset),
+                "lower": made.lower,
+                "upper": made.upper,
                 "model_version": self.version,
                 "is_fallback": self.bundle is None,
             },
@@ -172,13 +175,17 @@ class ServedModel:
     def _needs_rv_alone(self) -> bool:
         return self.bundle is None or self.bundle.recipe.needs_rv_alone
 
-    @property
-    def _interval_factors(self) -> tuple[float, float]:
-        return (np.nan, np.nan) if self.bundle is None else self.bundle.interval_factors
-
-    def _volatility(self, grid: ForecastGrid) -> np.ndarray:
-        forecaster = diurnal_ewma if self.bundle is None else self.bundle.forecast
-        return forecaster(grid.measures, grid.labels, grid.known)
+    def _forecasts(self, grid: ForecastGrid, horizon: Horizon) -> IntervalForecast:
+        if self.bundle is not None:
+            return self.bundle.forecast_horizon(grid.measures, grid.labels, grid.known, horizon)
+        if horizon != 1:
+            raise ConfigError(
+                f"horizon is {horizon!r}; the rule for the EWMA that serves without a model is 1, the next bucket; "
+                "train a model for longer ones."
+            )
+        volatility = diurnal_ewma(grid.measures, grid.labels, grid.known) if len(grid.labels) else np.empty(0)
+        unknown = np.full(len(volatility), np.nan)
+        return IntervalForecast(volatility, unknown, unknown)
 
     def _last_row(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> ForecastGrid:
         if self.preset == "session":

@@ -37,6 +37,8 @@ TRAINING_CONFIG: dict[str, Any] = {
     "seed": 42,
     "engine": "auto",
     "preset": "session",
+    "network": None,
+    "networks": 5,
     "scaling": None,
     "tuner": "random",
     "workers": None,
@@ -165,6 +167,11 @@ class TrainingConfig(BaseModel):
     """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
     preset: Literal["session", "colab"] = TRAINING_CONFIG["preset"]
     """``session``: regular hours, no look-ahead; ``colab``: the notebook's recipe, bit for bit."""
+    network: Literal["har_lstm", "roadmap"] | None = TRAINING_CONFIG["network"]
+    """``har_lstm``: a HAR refitted daily and the ensemble of LSTMs that corrects it; ``roadmap``: one LSTM on scaled
+    RV, its hyperparameters searched; None takes what belongs to the preset."""
+    networks: Annotated[int, Field(ge=1, le=50)] = TRAINING_CONFIG["networks"]
+    """Networks of a `har_lstm`, alike but for their seeds."""
     scaling: Literal["diurnal_log", "minmax"] | None = TRAINING_CONFIG["scaling"]
     """What the network is fed; None takes what belongs to the preset."""
     tuner: Literal["random", "bayesian", "hyperband"] = TRAINING_CONFIG["tuner"]
@@ -247,6 +254,11 @@ class TrainingConfig(BaseModel):
     def for_forecasting(self) -> Self:
         """Only the settings that a model's forecasts depend on; defaults for the rest."""
         return type(self).from_mapping({name: getattr(self, name) for name in _FORECASTING})
+
+    @property
+    def effective_network(self) -> str:
+        """The network that is trained: `network`, or the preset's own."""
+        return self.network or ("roadmap" if self.preset == "colab" else "har_lstm")
 
     @property
     def effective_scaling(self) -> str:
@@ -375,4 +387,6 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(f"preset is 'colab' and rv_estimator is {config.rv_estimator!r}; the notebook's is 'close'")
     if config.preset == "colab" and config.scaling == "diurnal_log":
         problems.append("preset is 'colab' and scaling is 'diurnal_log'; the notebook's preset is 'minmax' only")
+    if config.preset == "colab" and config.network == "har_lstm":
+        problems.append("preset is 'colab' and network is 'har_lstm'; the notebook's network is 'roadmap' only")
     return problems

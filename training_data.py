@@ -2,21 +2,36 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bar_checks import validate_bars
+from conformal_intervals import MISS
 from data_quality import assess_quality, require_acceptable
-from errors import BarsError, NotEnoughDataError
+from errors import BarsError, ConfigError, NotEnoughDataError
+from forecast_recipe import ScaledWindows
+from har_lstm import HarLstm
+from har_lstm_training import har_lstm_targets, with_networks
 from hourly_measures import get_hourly_measures
+from intraday_features import HISTORY
+from onnx_networks import Network
 from realized_volatility import bar_length, select_symbol
 from training_config import TrainingConfig
-from volatility_features import RV_FLOOR, Scaler, TimeSplit, make_scaler, prepare_lstm_sequences, split_in_time
+from volatility_features import (
+    RV_FLOOR,
+    DiurnalLogScaler,
+    Scaler,
+    TimeSplit,
+    make_scaler,
+    prepare_lstm_sequences,
+    split_in_time,
+)
 
-__all__ = ["TrainingData", "data_provenance", "prepare_training_data"]
+__all__ = ["TrainingData", "data_provenance", "finished_recipe", "prepare_training_data"]
 
 _COLAB_TEST_SPAN = pd.Timedelta(days=7)
 _FEWEST_WINDOWS = {"training": 50, "validation": 10, "test": 7}
@@ -33,20 +48,25 @@ class TrainingData:
         positions in them.
     split
         Those positions.
-    scaler
-        Fitted on the training part alone (under `colab`: on training and validation, as the notebook did).
+    recipe
+        What makes forecasts of a network's outputs, as far as it is known before one is trained: fitted on the
+        training part alone (under `colab`: on training and validation, as the notebook did).
     X, y
-        All windows, shape (n, memory, 1), and their targets, shape (n,), scaled; views of one array.
-        ``y[i]`` is the scaled RV of bucket ``i + memory``.
+        All windows, shape (n, memory, F), and their targets, shape (n,), as the networks take them; views.
+        ``y[i]`` belongs to bucket ``first + i``. For the roadmap's network F is 1 and both are scaled RV; for a
+        `har_lstm` see `har_lstm_training.HarLstmTargets`.
+    first
+        Position of the first bucket that has a window.
     provenance
         Symbol, source, span and hash of the bars; whether they are SIMULATED; what was left out and why.
     """
 
     measures: pd.DataFrame
     split: TimeSplit
-    scaler: Scaler
+    recipe: ScaledWindows | HarLstm
     X: np.ndarray
     y: np.ndarray
+    first: int
     provenance: dict[str, Any]
 
     @property
@@ -58,6 +78,13 @@ class TrainingData:
     def memory(self) -> int:
         """Buckets in a window."""
         return int(self.X.shape[1])
+
+    @property
+    def scaler(self) -> Scaler:
+        """The scaler of the roadmap's network."""
+        if not isinstance(self.recipe, ScaledWindows):
+            raise ConfigError("a har_lstm has no scaler but features; look at data.recipe.features.")
+        return self.recipe.scaler
 
     @property
     def X_train(self) -> np.ndarray:
@@ -99,10 +126,10 @@ class TrainingData:
         if y.size == 0 or y.dtype != self.y.dtype or y.ndim != 1 or not np.shares_memory(y, self.y):
             return None
         offset = (y.__array_interface__["data"][0] - self.y.__array_interface__["data"][0]) // self.y.itemsize
-        return self.rv.index[self.memory + offset : self.memory + offset + len(y)]
+        return self.rv.index[self.first + offset : self.first + offset + len(y)]
 
     def _rows(self, targets: slice) -> slice:
-        return slice(max(targets.start - self.memory, 0), max(targets.stop - self.memory, 0))
+        return slice(max(targets.start - self.first, 0), max(targets.stop - self.first, 0))
 
 
 def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: str | None = None) -> TrainingData:
@@ -113,7 +140,7 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
     BarsError
         The bars are unusable, or bad and not accepted.
     NotEnoughDataError
-        A part would have too few windows of ``config.memory`` buckets.
+        A part would have too few windows.
     """
     bars = validate_bars(select_symbol(bars, symbol))
     quality = assess_quality(bars, symbol or config.symbol, calendar=config.calendar)
@@ -131,14 +158,39 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
         measures = measures.iloc[1:]
     rv = measures["rv_hourly"]
     split = _split(rv, config)
-    _require_windows(split, config.memory, len(rv))
+    _require_windows(split, _first_target(config), len(rv))
     _require_movement(split, rv)
-    scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(split, config)])
-    X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
     provenance = {**data_provenance(bars, symbol or config.symbol), "left_out": left_out, "hourly_values": len(rv)}
     provenance["quality"] = quality.to_dict()
     provenance["label_lag"] = str(bar_length(bars.index)) if config.preset == "colab" else "0s"
-    return TrainingData(measures, split, scaler, X, y, provenance)
+    if config.effective_network == "har_lstm":
+        made = har_lstm_targets(measures, split, config.memory)
+        first = _first_target(config) - HISTORY
+        X, y = made.windows[first:], made.targets[first:]
+        return TrainingData(measures, split, made.regression, X, y, _first_target(config), provenance)
+    scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(split, config)])
+    X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
+    return TrainingData(measures, split, ScaledWindows(scaler, config.memory), X, y, config.memory, provenance)
+
+
+def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWindows | HarLstm:
+    """The recipe of `data` with what only trained networks can tell: smearing, weight, bounds."""
+    if isinstance(data.recipe, HarLstm):
+        return with_networks(data.recipe, networks, data.measures, data.split)
+    scaler = data.recipe.scaler
+    if isinstance(scaler, DiurnalLogScaler):
+        scaler = replace(scaler)
+        fitted = slice(0, data.split.validation.stop - data.first)
+        outputs = np.mean([network(data.X[fitted]) for network in networks], axis=0)
+        scaler.fit_smearing(data.y[fitted], outputs)
+    recipe = ScaledWindows(scaler, data.memory)
+    positions = np.arange(data.split.validation.start, data.split.validation.stop)
+    realized = data.rv.iloc[positions].to_numpy()
+    forecast = recipe.forecast(networks, data.measures, data.rv.index[positions], positions)
+    moved = realized > RV_FLOOR
+    ratios = realized[moved] / np.maximum(forecast[moved], RV_FLOOR)
+    low, high = np.quantile(ratios, [MISS, 1 - MISS])
+    return replace(recipe, bounds=(float(low), float(high)))
 
 
 def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
@@ -172,21 +224,25 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
     return TimeSplit(slice(0, first_validation), slice(first_validation, fitted), slice(fitted, len(rv)))
 
 
+def _first_target(config: TrainingConfig) -> int:
+    return max(config.memory, HISTORY) if config.effective_network == "har_lstm" else config.memory
+
+
 def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:
     return slice(0, split.validation.stop) if config.preset == "colab" else split.train
 
 
-def _require_windows(split: TimeSplit, memory: int, hours: int) -> None:
+def _require_windows(split: TimeSplit, first: int, hours: int) -> None:
     counts = {
-        "training": split.train.stop - memory,
-        "validation": split.validation.stop - max(split.validation.start, memory),
+        "training": split.train.stop - first,
+        "validation": split.validation.stop - max(split.validation.start, first),
         "test": split.test.stop - split.test.start,
     }
     for part, fewest in _FEWEST_WINDOWS.items():
         if counts[part] < fewest:
             raise NotEnoughDataError(
-                f"{hours} hourly values leave {max(counts[part], 0)} {part} windows with memory = {memory}; "
-                f"the rule is at least {fewest}; give a longer span of bars or a smaller memory."
+                f"{hours} hourly values leave {max(counts[part], 0)} {part} windows, since each looks back {first} "
+                f"buckets; the rule is at least {fewest}; give a longer span of bars."
             )
 
 

@@ -46,8 +46,8 @@ class SilentProgress:
     def trial_ended(self, best_loss: float | None) -> None:
         """The running trial ended; `best_loss` is the best validation loss so far."""
 
-    def training_began(self, epochs: int) -> None:
-        """The last training, with the best hyperparameters, began."""
+    def training_began(self, epochs: int, number: int, count: int) -> None:
+        """The training of network `number` (from 1) of the `count` that the model will have began."""
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -129,9 +129,9 @@ class LineProgress(SilentProgress):
         parts = (own, f"best {best}", self._clock.time_left())
         self.say(f"Trial {self._number} of {self._clock.trials}: {'; '.join(part for part in parts if part)}.")
 
-    def training_began(self, epochs: int) -> None:
-        """Say that the search is over."""
-        self.say(f"Training the best network of the search anew, up to {_counted(epochs, 'epoch')}.")
+    def training_began(self, epochs: int, number: int, count: int) -> None:
+        """Say what is trained."""
+        self.say(f"Training network {number} of {count}, up to {_counted(epochs, 'epoch')}.")
 
 
 class _TimeLeftColumn(ProgressColumn):
@@ -222,11 +222,11 @@ class TerminalProgress(SilentProgress):
             status=f"of {self._clock.trials} trials, best validation loss {best}",
         )
 
-    def training_began(self, epochs: int) -> None:
-        """Show the last training's bar alone."""
+    def training_began(self, epochs: int, number: int, count: int) -> None:
+        """Show the bar of this network's epochs alone."""
         self._progress.start()
         self._progress.update(self._search, visible=False)
-        self._show_epochs("training the best", epochs)
+        self._show_epochs(f"training network {number} of {count}", epochs)
 
     def close(self) -> None:
         """Take the bars away."""

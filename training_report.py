@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forecast_evaluation import Evaluation
+from har_lstm import HarLstm
 from model_store import ModelBundle
 from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TRAINING_CONFIG, TrainingConfig
@@ -33,16 +34,16 @@ def training_artifacts(
     bundle: ModelBundle,
     data: TrainingData,
     evaluation: Evaluation,
-    history: dict[str, list[float]],
+    histories: list[dict[str, list[float]]],
     search: "SearchResult | None",
     config: TrainingConfig,
 ) -> dict[str, bytes]:
     """Files that explain a model, by name: metrics, history, trials and pictures."""
     files = {"metrics.json": _json_bytes(evaluation.to_dict()), "forecasts.png": _png(_forecasts_figure(bundle, data))}
-    if history:
-        files["losses.png"] = _png(_losses_figure(history, data))
+    if histories:
+        files["losses.png"] = _png(_losses_figure(histories, data))
         if config.save_history:
-            files["history.json"] = _json_bytes(history)
+            files["history.json"] = _json_bytes(histories)
     if search is not None:
         files["trials.csv"] = search.trials.to_csv(index=False).encode()
     return files
@@ -74,11 +75,10 @@ def summary(result: "TrainingResult") -> RenderableType:
         ratio = f"{row['qlike_ratio']:.3f}" if "qlike_ratio" in row else ""
         errors = (f"{100 * row['mse'] ** 0.5:.4f} %", f"{100 * row['mae']:.4f} %", f"{row['r2']:.3f}")
         table.add_row(str(name), f"{row['qlike']:.4f}", ratio, *errors, style=style)
-    best = ", ".join(f"{name} {_short(value)}" for name, value in result.search.best_hyperparameters.items())
     lines: list[RenderableType] = [
         describe_data(result.data, config),
         *_about_bars(result.data),
-        f"{len(result.search.trials)} trials in {_duration(result.seconds)}; best: {best}.",
+        _how_trained(result),
         "",
         _heading(result),
         table,
@@ -103,16 +103,31 @@ def _about_bars(data: TrainingData) -> list[str]:
     return [*data.provenance["notes"], *found]
 
 
+def _how_trained(result: "TrainingResult") -> str:
+    recipe = result.bundle.recipe
+    if isinstance(recipe, HarLstm):
+        networks = f"{len(result.bundle.networks)} networks"
+        share = f"which correct it with weight {recipe.weight:.2f}"
+        said = share if recipe.weight else "which add nothing on the validation part: the regression serves alone"
+        return f"A HAR refitted daily and {networks} trained in {_duration(result.seconds)}, {said}."
+    if result.search is None:
+        return f"Trained in {_duration(result.seconds)}."
+    best = ", ".join(f"{name} {_short(value)}" for name, value in result.search.best_hyperparameters.items())
+    return f"{len(result.search.trials)} trials in {_duration(result.seconds)}; best: {best}."
+
+
 def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
     """The result of a training, ready for JSON."""
+    search, config = result.search, result.bundle.config
     return {
         "model": result.bundle.name,
         "path": str(result.bundle.path),
         "simulated": result.bundle.simulated,
         "trained_through": result.data.trained_through.isoformat(),
         "data": result.data.provenance,
-        "trials": json.loads(result.search.trials.to_json(orient="records")),
-        "best_hyperparameters": result.search.best_hyperparameters,
+        "network": config.effective_network,
+        "trials": [] if search is None else json.loads(search.trials.to_json(orient="records")),
+        "best_hyperparameters": None if search is None else search.best_hyperparameters,
         "evaluation": result.evaluation.to_dict(),
         "seconds": round(result.seconds, 1),
     }
@@ -135,17 +150,18 @@ def _forecasts_figure(bundle: ModelBundle, data: TrainingData) -> "Figure":
     return figure
 
 
-def _losses_figure(history: dict[str, list[float]], data: TrainingData) -> "Figure":
+def _losses_figure(histories: list[dict[str, list[float]]], data: TrainingData) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     figure = _figure(6)
     axes = figure.add_subplot()
-    epochs = np.arange(1, len(history["loss"]) + 1)
-    axes.plot(epochs, history["loss"], color=_REALIZED, marker=".", label="training")
-    axes.plot(epochs, history["val_loss"], color=_FORECAST, marker=".", label="validation")
+    for number, history in enumerate(histories):
+        epochs = np.arange(1, len(history["loss"]) + 1)
+        for name, colour, label in (("loss", _REALIZED, "training"), ("val_loss", _FORECAST, "validation")):
+            axes.plot(epochs, history[name], color=colour, marker=".", linewidth=0.9, label=None if number else label)
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error, scaled")
-    axes.set_title(f"{_simulated(data)}{data.provenance['symbol']}: losses of the network that was kept")
+    axes.set_title(f"{_simulated(data)}{data.provenance['symbol']}: losses of the networks that serve")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from errors import ConfigError, ModelNotFoundError
+from errors import ModelNotFoundError
+from forecast_horizons import Horizon, horizon_named
 from model_store import ModelBundle, ModelStore, colab_bundle
 from served_model import FALLBACK, Forecast, ServedModel
 from trading_sessions import EXCHANGE_TIMEZONE
@@ -60,7 +61,7 @@ class VolatilityForecaster:
         self,
         bars: pd.DataFrame,
         asof: _Moment | None = None,
-        horizon: int = 1,
+        horizon: Horizon = 1,
         *,
         allow_in_sample: bool = False,
     ) -> Forecast:
@@ -73,7 +74,8 @@ class VolatilityForecaster:
         asof
             The moment of the forecast; without a time zone it is New York time. None is the end of the last bar.
         horizon
-            Buckets ahead; models of today forecast 1.
+            What is forecast, see `forecast_horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
+            7, one session; 35, five sessions.
         allow_in_sample
             Whether a moment that the model has already seen in training may be forecast.
 
@@ -86,11 +88,13 @@ class VolatilityForecaster:
         BarsError
             The bars are unusable.
         """
-        _require_one_bucket(horizon)
+        horizon_named(horizon)
         moment = None if asof is None else _new_york(asof)
-        return self._serving.forecast(bars, moment, allow_in_sample=allow_in_sample)
+        return self._serving.forecast(bars, moment, horizon, allow_in_sample=allow_in_sample)
 
-    def forecast_series(self, bars: pd.DataFrame, horizon: int = 1, *, allow_in_sample: bool = False) -> pd.DataFrame:
+    def forecast_series(
+        self, bars: pd.DataFrame, horizon: Horizon = 1, *, allow_in_sample: bool = False
+    ) -> pd.DataFrame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
 
         Parameters
@@ -98,7 +102,8 @@ class VolatilityForecaster:
         bars
             One symbol's bars, stamped at their start, tz-aware.
         horizon
-            Buckets ahead; models of today forecast 1.
+            What is forecast, see `forecast_horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
+            7, one session; 35, five sessions.
         allow_in_sample
             Whether to keep the rows that the model has seen in training; they are marked in a column ``in_sample``.
 
@@ -109,7 +114,7 @@ class VolatilityForecaster:
         ``attrs["in_sample_left_out"]`` counts the rows left out because the model has seen them,
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory.
         """
-        _require_one_bucket(horizon)
+        horizon_named(horizon)
         served = self._serving
         grid = served.grid(bars)
         enough = grid.known >= served.memory
@@ -117,7 +122,7 @@ class VolatilityForecaster:
         if served.trained_through is not None:
             seen = np.asarray(grid.asof < served.trained_through)
         kept = enough if allow_in_sample else enough & ~seen
-        frame = served.rows(grid.where(kept))
+        frame = served.rows(grid.where(kept), horizon)
         if allow_in_sample:
             frame["in_sample"] = seen[kept]
         frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
@@ -231,8 +236,3 @@ class VolatilityForecaster:
 def _new_york(moment: _Moment) -> pd.Timestamp:
     stamp = pd.Timestamp(moment)
     return stamp.tz_localize(EXCHANGE_TIMEZONE) if stamp.tzinfo is None else stamp.tz_convert(EXCHANGE_TIMEZONE)
-
-
-def _require_one_bucket(horizon: int) -> None:
-    if horizon != 1:
-        raise ConfigError(f"horizon is {horizon}; models of today forecast one bucket ahead; ask for horizon=1.")

@@ -43,7 +43,7 @@ def search(progress: SilentProgress, clock: Clock, *, done: int = 0) -> None:
                 progress.epoch_ended(epoch, loss + 0.1, loss)
             clock.now += 60
             progress.trial_ended(0.4 if number == 3 else 0.5)
-        progress.training_began(50)
+        progress.training_began(50, 1, 1)
         progress.epoch_ended(1, 0.5, 0.4)
 
 

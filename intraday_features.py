@@ -1,0 +1,189 @@
+r"""What the default forecast knows at a bucket's start: HAR terms, and the state in which the last buckets ended.
+
+Six logarithms of each bucket, without their hour-of-day means, are its *state*:
+
+- ``rv``: log realized volatility,
+- ``parkinson``: half the log of the Parkinson variance of its bars, a less noisy measure of the same,
+- ``recent_3``, ``recent_10``, ``recent_30``: half the log of the variance per minute at its end, less ``parkinson``,
+- ``range``: the same of the bucket's whole range, less ``parkinson``: whether it moved in one direction.
+
+A network sees the states of the last buckets one after the other, each with the hour of the bucket that follows it. The
+regression sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month
+(Corsi 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a
+session, before which a night has passed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hourly_measures import HALF_LIVES
+from trading_sessions import EXCHANGE_TIMEZONE
+from volatility_baselines import HAR_LAGS
+from volatility_features import RV_FLOOR, har_terms, session_hours
+
+__all__ = [
+    "HISTORY",
+    "STATES",
+    "IntradayFeatures",
+    "hour_means",
+    "log_measures",
+    "new_york_days",
+    "opens_session",
+    "states_of",
+]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+STATES = ("rv", "parkinson", *(f"recent_{half}" for half in HALF_LIVES), "range")
+"""What is known of a bucket that has ended, in the order of a network's inputs."""
+
+HISTORY = max(HAR_LAGS)
+"""Buckets that must be known before the regression's terms are whole."""
+
+_PARKINSON_LAGS = (1, 7, 35)
+# Terms that a night does not change: the means over a week and a month.
+_SLOW = np.array([lag > 7 for lag in (*HAR_LAGS, *_PARKINSON_LAGS)] + [False] * len(STATES[2:]))
+_LARGEST_STATE = 2.0
+_VARIANCE_FLOOR = RV_FLOOR**2
+_HOURS = 24
+
+
+@dataclass(frozen=True)
+class IntradayFeatures:
+    """Hour-of-day means and scales, fitted on training data alone.
+
+    Attributes
+    ----------
+    profile
+        Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)).
+    hours
+        Clock hours that training saw; the regression has a dummy for each.
+    state_mean, state_spread
+        Of the states: what a network takes is standardized by them.
+    term_mean, term_spread
+        Of the regression's terms, the same for these.
+    """
+
+    profile: FloatArray
+    hours: IntArray
+    state_mean: FloatArray
+    state_spread: FloatArray
+    term_mean: FloatArray
+    term_spread: FloatArray
+
+    @classmethod
+    def fit(cls, measures: pd.DataFrame) -> "IntradayFeatures":
+        """Learn profile and scales of `measures` (see `hourly_measures`), more than `HISTORY` rows of them."""
+        logs, hours = log_measures(measures), session_hours(measures.index)
+        profile = hour_means(logs, hours)
+        states = states_of(logs - profile[hours])
+        terms = _terms(states, np.arange(HISTORY - 1, len(states) - 1), opens_session(measures.index)[HISTORY:])
+        return cls(profile, np.unique(hours), states.mean(axis=0), _spread(states), terms.mean(axis=0), _spread(terms))
+
+    def states(self, measures: pd.DataFrame) -> FloatArray:
+        """The state of each bucket, shape (n, len(STATES))."""
+        return states_of(log_measures(measures) - self.profile[session_hours(measures.index)])
+
+    def steps(
+        self, states: FloatArray, next_hours: IntArray, next_opens: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        """What a network takes of each bucket, shape (n, len(STATES) + 3): its state, and when the next one is.
+
+        `next_hours` and `next_opens` are of the buckets that follow: the clock hour of their label, and whether they
+        are of another session.
+        """
+        angle = 2 * np.pi * (next_hours - self.hours[0]) / (np.ptp(self.hours) + 1)
+        standardized = (states - self.state_mean) / self.state_spread
+        return np.column_stack([standardized, np.sin(angle), np.cos(angle), next_opens]).astype(np.float32)
+
+    def design(
+        self, states: FloatArray, last: IntArray, target_hours: IntArray, opens: npt.NDArray[np.bool_]
+    ) -> FloatArray:
+        """Rows of the regression: standardized terms, then a dummy for each hour of the day.
+
+        Parameters
+        ----------
+        states
+            As `states` gives them.
+        last
+            Position of the last bucket that each row may know, at least ``HISTORY - 1``.
+        target_hours
+            New York clock hour of the label of the bucket that each row forecasts.
+        opens
+            Whether that bucket is of another session than the last known one.
+        """
+        terms = (_terms(states, last, opens) - self.term_mean) / self.term_spread
+        return np.column_stack([terms, target_hours[:, None] == self.hours])
+
+    @property
+    def term_count(self) -> int:
+        """How many leading columns of `design` are terms; the rest are dummies."""
+        return len(self.term_mean)
+
+    def rv_profile(self, hours: IntArray) -> FloatArray:
+        """Mean log RV of each of `hours`."""
+        return self.profile[hours, 0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, ready for JSON."""
+        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
+        """The features whose `to_dict` gave `numbers`."""
+        arrays = {name: np.asarray(numbers[name], dtype=float) for name in cls.__dataclass_fields__}
+        return cls(**{**arrays, "hours": arrays["hours"].astype(np.int64)})
+
+
+def log_measures(measures: pd.DataFrame) -> FloatArray:
+    """Logarithms of volatility, shape (n, len(STATES)): of RV, Parkinson, the last minutes, and the range."""
+    columns = [0.5 * _log(measures["rv_hourly"] ** 2), 0.5 * _log(measures["parkinson_variance"])]
+    columns += [0.5 * _log(measures[f"recent_variance_{half}"] * 60) for half in HALF_LIVES]
+    columns.append(0.5 * _log(measures["range_log"] ** 2 / (4 * np.log(2))))
+    return np.column_stack(columns)
+
+
+def hour_means(logs: FloatArray, hours: IntArray) -> FloatArray:
+    """Mean of `logs`, shape (n, k), in each clock hour, shape (24, k); where there is none, the mean of all."""
+    counts = np.bincount(hours, minlength=_HOURS)[:, None]
+    sums = np.column_stack([np.bincount(hours, weights=column, minlength=_HOURS) for column in logs.T])
+    return np.where(counts > 0, sums / np.maximum(counts, 1), logs.mean(axis=0))
+
+
+def opens_session(labels: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
+    """Whether each bucket is of another New York day than the one before it."""
+    days = new_york_days(labels)
+    return np.append(True, days[1:] != days[:-1])[: len(days)]
+
+
+def new_york_days(labels: pd.DatetimeIndex) -> IntArray:
+    """A number for the New York day of each bucket, rising with time."""
+    local = labels.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
+    return np.asarray(local.to_numpy("datetime64[D]").astype(np.int64))
+
+
+def states_of(deviations: FloatArray) -> FloatArray:
+    """The states of buckets whose logarithms deviate from their hours' means by `deviations`; same shape."""
+    relative = deviations[:, 2:] - deviations[:, 1:2]
+    return np.column_stack([deviations[:, :2], np.clip(relative, -_LARGEST_STATE, _LARGEST_STATE)])
+
+
+def _terms(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> FloatArray:
+    means = [har_terms(states[:, 0], HAR_LAGS), har_terms(states[:, 1], _PARKINSON_LAGS)]
+    terms = np.column_stack([*means, states[:, 2:]])[last]
+    return np.column_stack([terms, terms[:, ~_SLOW] * opens[:, None]])
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    spread = values.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _log(variance: pd.Series) -> FloatArray:
+    return np.log(np.maximum(variance.to_numpy(dtype=float), _VARIANCE_FLOOR))
