@@ -33,13 +33,16 @@ _SOURCES = {
     "simulator": "Simulated",
 }
 _PARAMETERS = {
+    "network": "Network, har_lstm (a HAR corrected by LSTMs) or roadmap (one LSTM, searched for)",
     "max_trials": "Trials, networks to try",
+    "networks": "Networks, alike but for their seeds",
     "epochs": "Epochs of a network at the most",
     "memory": "Memory, hourly buckets that the network looks back",
     "batch_size": "Batch size",
     "test_split": "Share of the bars kept from training, for the test and the backtest",
     "seed": "Seed",
 }
+_OF_THE_OTHER_NETWORK = {"har_lstm": ("max_trials", "batch_size"), "roadmap": ("networks",)}
 _WHOLE_FILE = "all"
 _ZONE_IN_FILE = "in the file"
 
@@ -154,8 +157,10 @@ def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -
 
 def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
     """A forecaster that trains in this process; what served in it before goes on serving where training fails."""
+    config = config.with_overrides(network=config.effective_network)
     for key, question in _PARAMETERS.items():
-        config = _ask_setting(console, config, key, question, type(getattr(config, key)))
+        if key not in _OF_THE_OTHER_NETWORK[config.effective_network]:
+            config = _ask_setting(console, config, key, question, type(getattr(config, key)))
     forecaster = _serving_forecaster(console, config)
     before = forecaster.model_info()
     with console.status("Loading TensorFlow"):

@@ -5,10 +5,10 @@ quantile of the score that is tracked online: after every bucket,
 
 .. math:: q_{t+1} = q_t + \eta D (\mathbb{1}[s_t > q_t] - \alpha)
 
-for the upper bound and the mirror image for the lower one, D being the spread of the scores. Whatever the scores do, the
-share of misses of each side approaches :math:`\alpha` (Gibbs and Candès 2021, *NeurIPS*; the quantile tracker of
-Angelopoulos, Candès and Tibshirani 2023, *NeurIPS*). Each bound alone is one-sided: the volatility stays under ``upper``
-with probability :math:`1 - \alpha`.
+for the upper bound and the mirror image for the lower one, D being the spread of the scores. Whatever the scores do,
+the share of misses of each side approaches :math:`\alpha` (Gibbs and Candès 2021, *NeurIPS*; the quantile tracker of
+Angelopoulos, Candès and Tibshirani 2023, *NeurIPS*). Each bound alone is one-sided: the volatility stays under
+``upper`` with probability :math:`1 - \alpha`.
 """
 
 from collections.abc import Mapping

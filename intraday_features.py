@@ -126,10 +126,6 @@ class IntradayFeatures:
         """How many leading columns of `design` are terms; the rest are dummies."""
         return len(self.term_mean)
 
-    def rv_profile(self, hours: IntArray) -> FloatArray:
-        """Mean log RV of each of `hours`."""
-        return self.profile[hours, 0]
-
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
@@ -182,8 +178,8 @@ def _terms(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> 
 
 def _spread(values: FloatArray) -> FloatArray:
     spread = values.std(axis=0)
-    return np.where(spread > 0, spread, 1.0)
+    return np.asarray(np.where(spread > 0, spread, 1.0))
 
 
 def _log(variance: pd.Series) -> FloatArray:
-    return np.log(np.maximum(variance.to_numpy(dtype=float), _VARIANCE_FLOOR))
+    return np.asarray(np.log(np.maximum(variance.to_numpy(dtype=float), _VARIANCE_FLOOR)))

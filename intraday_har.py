@@ -108,7 +108,7 @@ def refitted_daily(
     for first in range(0, len(usable), _DAYS_AT_ONCE):
         counts = usable[first : first + _DAYS_AT_ONCE]
         penalized = state.gram + grams[counts] + np.diag(state.penalty)
-        coefficients = np.linalg.solve(penalized, (state.moment + moments[counts])[:, :, None])[:, :, 0]
+        coefficients = np.asarray(np.linalg.solve(penalized, (state.moment + moments[counts])[:, :, None])[:, :, 0])
         spread = _log_smearing(state, new_design, new_outcome, coefficients, counts)
         rows = np.flatnonzero((day >= first) & (day < first + len(counts)))
         forecast[rows] = np.einsum("ij,ij->i", design[rows], coefficients[day[rows] - first])

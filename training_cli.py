@@ -135,6 +135,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         "start_date": options.start_date,
         "end_date": options.end_date,
         "preset": options.preset,
+        "network": options.network,
         "max_trials": options.max_trials,
         "max_search_minutes": options.max_search_minutes,
         "epochs": options.epochs,
@@ -178,8 +179,13 @@ def _add_data_options(group: "argparse._ArgumentGroup") -> None:
 def _add_search_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--config", metavar="F", help="configuration: .py with a TRAINING_CONFIG, .json, .toml or .yaml")
     group.add_argument("--preset", metavar="P", help="session (default), or colab: the notebook's recipe, bit for bit")
+    group.add_argument(
+        "--network",
+        metavar="N",
+        help="har_lstm (default): a HAR refitted daily, corrected by LSTMs; roadmap: one LSTM, searched for",
+    )
     group.add_argument("--tuner", metavar="T", help="random (default), bayesian or hyperband")
-    group.add_argument("--max-trials", type=int, metavar="N", help="networks to try (default: 20)")
+    group.add_argument("--max-trials", type=int, metavar="N", help="networks to try (default: 20; roadmap)")
     group.add_argument("--max-search-minutes", type=float, metavar="M", help="begin no further trial after M minutes")
     group.add_argument("--epochs", type=int, metavar="N", help="epochs of a network at the most (default: 50)")
     group.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same model (default: 42)")

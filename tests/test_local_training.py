@@ -18,6 +18,8 @@ import trial_tuner
 from errors import ConfigError, NotEnoughDataError, TrainingError
 from local_training import (
     LocalLSTMTrainer,
+    SearchResult,
+    TrainingResult,
     build_lstm_model_fast,
     prepare_lstm_sequences,
     train_with_hyperparameter_tuning,
@@ -27,12 +29,17 @@ from network_files import load_network
 from realized_volatility import get_hourly_rv
 from training_progress import SilentProgress
 
-SMALL = {"symbol": "SPY", "memory": 20, "max_trials": 2, "epochs": 2, "units_range": (16, 32)}
+SMALL = {"network": "roadmap", "symbol": "SPY", "memory": 20, "max_trials": 2, "epochs": 2, "units_range": (16, 32)}
 
 
 @pytest.fixture(scope="module")
 def small_bars() -> pd.DataFrame:
     return make_bars("2024-08-01", "2024-12-31")
+
+
+def searched(result: TrainingResult) -> SearchResult:
+    assert result.search is not None
+    return result.search
 
 
 def trainer(path: Path, **settings: Any) -> LocalLSTMTrainer:
@@ -139,7 +146,7 @@ def test_the_best_network_of_a_colab_search_is_taken_as_it_is(tmp_path: Path) ->
     result = trainer(tmp_path, preset="colab", max_trials=1).run_training_pipeline(
         bars=make_bars("2024-11-01", "2024-12-06", extended=True)
     )
-    best = result.search.best_model.get_weights()
+    best = searched(result).best_model.get_weights()
     network_path, _ = ModelStore(tmp_path).export_colab(result.bundle.name, tmp_path / "pair")
     kept = load_network(network_path).get_weights()
     assert all((a == b).all() for a, b in zip(kept, best, strict=True))
@@ -220,9 +227,9 @@ def test_one_seed_gives_one_result_and_another_another(small_bars: pd.DataFrame,
         trainer(tmp_path / str(i), seed=seed).run_training_pipeline(bars=small_bars) for i, seed in enumerate((1, 1, 2))
     ]
     first, again, other = results
-    pd.testing.assert_frame_equal(first.search.trials, again.search.trials)
+    pd.testing.assert_frame_equal(searched(first).trials, searched(again).trials)
     assert first.evaluation.to_dict() == again.evaluation.to_dict()
-    assert not first.search.trials.equals(other.search.trials)
+    assert not searched(first).trials.equals(searched(other).trials)
     assert first.evaluation.to_dict() != other.evaluation.to_dict()
 
 
@@ -260,9 +267,9 @@ def test_an_interrupted_search_goes_on_as_if_unbroken(
     resumed = trainer(tmp_path / "broken", **settings)
     resumed.progress = InterruptedIn(trial=-1)
     result = resumed.run_training_pipeline(bars=small_bars)
-    assert result.search.resumed_trials == 1
+    assert searched(result).resumed_trials == 1
     assert resumed.progress.began == [2, 3]
-    pd.testing.assert_frame_equal(result.search.trials, whole.search.trials)
+    pd.testing.assert_frame_equal(searched(result).trials, searched(whole).trials)
     assert result.evaluation.to_dict() == whole.evaluation.to_dict()
     assert not (tmp_path / "broken" / ".searches").exists()
 
@@ -273,22 +280,22 @@ def test_a_search_of_other_settings_or_data_does_not_resume(small_bars: pd.DataF
     with pytest.raises(KeyboardInterrupt):
         broken.run_training_pipeline(bars=small_bars)
     other_space = trainer(tmp_path, max_trials=2, units_range=(16, 16), epochs=1)
-    assert other_space.run_training_pipeline(bars=small_bars).search.resumed_trials == 0
+    assert searched(other_space.run_training_pipeline(bars=small_bars)).resumed_trials == 0
     other_data = trainer(tmp_path, max_trials=2)
-    assert other_data.run_training_pipeline(bars=small_bars.iloc[390:]).search.resumed_trials == 0
+    assert searched(other_data.run_training_pipeline(bars=small_bars.iloc[390:])).resumed_trials == 0
     fresh = trainer(tmp_path, max_trials=2, resume=False)
-    assert fresh.run_training_pipeline(bars=small_bars).search.resumed_trials == 0
+    assert searched(fresh.run_training_pipeline(bars=small_bars)).resumed_trials == 0
 
 
 def test_hyperband_searches_too(small_bars: pd.DataFrame, tmp_path: Path) -> None:
     result = trainer(tmp_path, tuner="hyperband", epochs=3).run_training_pipeline(bars=small_bars)
-    assert len(result.search.trials) > 2
-    assert np.isfinite(result.search.best_val_loss)
+    assert len(searched(result).trials) > 2
+    assert np.isfinite(searched(result).best_val_loss)
 
 
 def test_a_search_stops_after_its_minutes(small_bars: pd.DataFrame, tmp_path: Path) -> None:
     result = trainer(tmp_path, max_trials=20, epochs=1, max_search_minutes=1e-6).run_training_pipeline(bars=small_bars)
-    assert len(result.search.trials) == 1
+    assert len(searched(result).trials) == 1
 
 
 def test_a_search_in_which_every_trial_fails_says_why(

@@ -28,7 +28,14 @@ def history() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> LocalLSTMTrainer:
-    settings: dict[str, Any] = {"memory": MEMORY, "max_trials": 1, "epochs": 1, "symbol": "SPY", "accept_quality": True}
+    settings: dict[str, Any] = {
+        "network": "roadmap",
+        "memory": MEMORY,
+        "max_trials": 1,
+        "epochs": 1,
+        "symbol": "SPY",
+        "accept_quality": True,
+    }
     return LocalLSTMTrainer({**settings, "model_save_path": str(tmp_path_factory.mktemp("models"))})
 
 

@@ -78,7 +78,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Dialogue:
     terminal.answer("First day", "2024-02-30", "2024-06-03")
     terminal.answer("Last day", "2024-05-01", "2024-10-31")
     terminal.answer("Volatility forecasts", "0", "4")
-    terminal.answer("Trials", "many", "0", "1", "1", "20", _ENTER, _ENTER, "7")
+    terminal.answer("Network", "lstm", "roadmap", "many", "0", "1", "1", "20", _ENTER, _ENTER, "7")
     return terminal.end()
 
 
@@ -101,7 +101,7 @@ def test_option_4_trains_swaps_and_backtests_with_the_new_version(trained: Dialo
     assert trained.status == 0
     assert "none saved yet, so EWMA" in trained.screen
     assert "of 1 trials" in trained.screen
-    assert "training the best" in trained.screen
+    assert "training network 1 of 1" in trained.screen
     assert f"{version} serves from now on, in place of ewma." in trained.screen
     after = trained.screen.split("serves from now on")[1]
     assert f"SIMULATED TSLA, forecasts by {version}, after costs" in after
@@ -125,6 +125,7 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
         "'2024-02-30' is no day; the rule is YYYY-MM-DD",
         "2024-05-01 is before 2024-06-03; the rule is a last day on or after the first",
         "'0' is no choice; the rule is a number from 1 to 4",
+        "network is 'lstm'",
         "max_trials is 'many'; the rule is a number, as 20",
         "max_trials is 0",
     ):

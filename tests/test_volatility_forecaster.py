@@ -29,7 +29,14 @@ from volatility_features import make_scaler
 from volatility_forecaster import VolatilityForecaster
 
 NEW_YORK = "America/New_York"
-SMALL = {"memory": 20, "max_trials": 1, "epochs": 1, "n_layers_range": (1, 1), "units_range": (16, 16)}
+SMALL = {
+    "network": "roadmap",
+    "memory": 20,
+    "max_trials": 1,
+    "epochs": 1,
+    "n_layers_range": (1, 1),
+    "units_range": (16, 16),
+}
 
 
 def untrained(name: str, bars: pd.DataFrame, preset: Preset = "session", through: str | None = None) -> ModelBundle:
