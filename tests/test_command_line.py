@@ -40,10 +40,8 @@ def bars_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("config") / "small.toml"
-    path.write_text(
     settings = ["network = 'roadmap'", "memory = 20", "n_layers_range = [1, 1]", "units_range = [16, 32]"]
     path.write_text("\n".join([*settings, "max_trials = 4", "epochs = 2"]))
-    )
     return path
 
 

@@ -56,7 +56,7 @@ def test_a_pipe_gets_one_line_a_trial(clock: Clock) -> None:
         "Trial 1 of 3: validation loss 0.5 after 3 epochs; best 0.5; about 2 min 00 s left.",
         "Trial 2 of 3: failed; best 0.5; about 1 min 00 s left.",
         "Trial 3 of 3: validation loss 0.4 after 1 epoch; best 0.4.",
-        "Training the best network of the search anew, up to 50 epochs.",
+        "Training network 1 of 1, up to 50 epochs.",
     ]
 
 
