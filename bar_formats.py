@@ -29,7 +29,7 @@ EpochUnit = Literal["s", "ms", "us", "ns"]
 
 _STAMP_COLUMNS = ("timestamp", "datetime", "date", "time", "t", "ts_event", "window_start", "unnamed: 0")
 _SYMBOL_COLUMNS = ("symbol", "ticker", "<ticker>")
-_SHORT_NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "<vol>": "volume"}
+_SHORT_NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 _KEPT = ("open", "high", "low", "close", "volume")
 _KIBOT = ["date", "time", *_KEPT]
 _SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
@@ -176,7 +176,8 @@ def _headed(table: pd.DataFrame, vendor: str) -> pd.DataFrame:
         rows = table.iloc[2:].rename(columns={"price": "datetime"}).assign(symbol=symbol)
         return rows.astype({column: float for column in _KEPT if column in rows})
     if vendor == "Stooq":
-        return table.rename(columns={f"<{name}>": name for name in ("open", "high", "low", "close", "date", "time")})
+        names = {f"<{name}>": name for name in ("open", "high", "low", "close", "date", "time")}
+        return table.rename(columns={**names, "<vol>": "volume"})
     return table
 
 

@@ -67,11 +67,12 @@ class YahooBars:
                 f"timeframe is {timeframe!r}; Yahoo has {lengths}; set data_frequency to one of them."
             )
         reach = YAHOO_REACH_DAYS[minutes]
+        start, end = start.tz_convert("UTC"), end.tz_convert("UTC")
         # A day less than it says: the first one is cut.
         earliest = (pd.Timestamp(self._clock()).tz_convert("UTC") - pd.Timedelta(days=reach - 1)).ceil("D")
         if end <= earliest:
             raise NotEnoughDataError(
-                f"Yahoo has {timeframe} bars of the last {reach} days and the span ends on {end:%Y-%m-%d}; it must "
+                f"Yahoo has {timeframe} bars of the last {reach} days and the span ends on {end - pd.Timedelta(days=1):%Y-%m-%d}; it must "
                 "reach into them; change the dates, take 1Hour bars (two years), or use Alpaca."
             )
         if start < earliest:

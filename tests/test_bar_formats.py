@@ -1,0 +1,219 @@
+"""Files as each vendor writes them, made here: the same bars out of all of them; what is ambiguous is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_bars
+
+from bar_files import read_bars_file
+from errors import BarsError
+
+NEW_YORK = "America/New_York"
+BARS = make_bars("2024-10-30", "2024-11-06", minutes=5).round(2)  # over the end of summer time
+LOCAL = BARS.tz_convert(NEW_YORK)
+PRICES = ["open", "high", "low", "close"]
+
+
+def alpaca(path: Path) -> None:
+    frame = BARS.assign(trade_count=5.0, vwap=BARS["close"])
+    pd.concat({"SPY": frame}, names=["symbol", "timestamp"]).to_csv(path)
+
+
+def alpaca_raw(path: Path) -> None:
+    raw = BARS.rename(columns={name: name[0] for name in BARS.columns}).reset_index(names="t")
+    raw.assign(t=raw["t"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"), n=3, vw=1.0).to_csv(path, index=False)
+
+
+def yahoo(path: Path) -> None:
+    frame = LOCAL.rename(columns=str.title).assign(**{"Adj Close": LOCAL["close"]})
+    frame.rename_axis("Datetime").to_csv(path)
+
+
+def yahoo_three_rows(path: Path) -> None:
+    frame = BARS.rename(columns=str.title).rename_axis("Datetime")
+    frame.columns = pd.MultiIndex.from_product([frame.columns, ["SPY"]], names=["Price", "Ticker"])
+    frame.to_csv(path)
+
+
+def yahoo_parquet(path: Path) -> None:
+    frame = LOCAL.rename(columns=str.title).rename_axis("Datetime")
+    frame.columns = pd.MultiIndex.from_product([frame.columns, ["SPY"]], names=["Price", "Ticker"])
+    frame.to_parquet(path)
+
+
+def stooq(path: Path) -> None:
+    stamps = (BARS.index + pd.Timedelta(minutes=5)).tz_convert("Europe/Warsaw")
+    frame = pd.DataFrame(
+        {"<TICKER>": "SPY.US", "<PER>": 5, "<DATE>": stamps.strftime("%Y%m%d"), "<TIME>": stamps.strftime("%H%M%S")}
+    )
+    for name, column in zip(("<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<VOL>"), BARS.columns, strict=True):
+        frame[name] = BARS[column].to_numpy()
+    frame.assign(**{"<OPENINT>": 0}).to_csv(path, index=False)
+
+
+def polygon_flat(path: Path) -> None:
+    frame = pd.DataFrame({"ticker": "SPY", "volume": BARS["volume"], "open": BARS["open"], "close": BARS["close"]})
+    frame = frame.assign(high=BARS["high"], low=BARS["low"], window_start=BARS.index.as_unit("ns").asi8, transactions=9)
+    frame.to_csv(path, index=False)
+
+
+def polygon_rest(path: Path) -> None:
+    raw = BARS.rename(columns={name: name[0] for name in BARS.columns})
+    raw.assign(t=BARS.index.as_unit("ms").asi8, n=2, vw=1.0).to_csv(path, index=False)
+
+
+def databento(path: Path) -> None:
+    whole = (BARS[PRICES] * 1e9).round().astype(np.int64)
+    frame = pd.DataFrame(
+        {"ts_event": BARS.index.as_unit("ns").asi8, "rtype": 33, "publisher_id": 2, "instrument_id": 7}
+    )
+    frame[PRICES] = whole.to_numpy()
+    frame.assign(volume=BARS["volume"].to_numpy(), symbol="SPY").to_csv(path, index=False)
+
+
+def databento_pretty(path: Path) -> None:
+    stamps = [f"{stamp:%Y-%m-%dT%H:%M:%S}.000000000Z" for stamp in BARS.index]
+    BARS.assign(ts_event=stamps, rtype=33).to_csv(path, index=False)
+
+
+def interactive_brokers(path: Path) -> None:
+    stamps = [f"{stamp:%Y%m%d  %H:%M:%S} US/Eastern" for stamp in LOCAL.index]
+    BARS.assign(average=1.0, barCount=4, date=stamps).to_csv(path, index=False)
+
+
+def interactive_brokers_epoch(path: Path) -> None:
+    BARS.assign(wap=1.0, count=4, date=BARS.index.as_unit("s").asi8).to_csv(path, index=False)
+
+
+def kibot(path: Path) -> None:
+    frame = pd.DataFrame({"date": LOCAL.index.strftime("%m/%d/%Y"), "time": LOCAL.index.strftime("%H:%M")})
+    frame[list(BARS.columns)] = BARS.to_numpy()
+    frame.to_csv(path, index=False, header=False)
+
+
+WRITERS: list[tuple[Callable[[Path], None], str, str, dict[str, str]]] = [
+    (alpaca, "csv", "Alpaca", {}),
+    (alpaca_raw, "csv", "Alpaca", {}),
+    (yahoo, "csv", "Yahoo", {}),
+    (yahoo_three_rows, "csv", "Yahoo", {}),
+    (yahoo_parquet, "parquet", "plain", {}),
+    (stooq, "txt", "Stooq", {"timezone": "Europe/Warsaw", "stamps": "end"}),
+    (polygon_flat, "csv.gz", "Polygon", {}),
+    (polygon_rest, "csv", "Polygon", {}),
+    (databento, "csv", "Databento", {}),
+    (databento_pretty, "csv", "Databento", {}),
+    (interactive_brokers, "csv", "Interactive Brokers", {}),
+    (interactive_brokers_epoch, "csv", "Interactive Brokers", {}),
+    (kibot, "txt", "Kibot", {}),
+]
+
+
+def assert_same(found: pd.DataFrame, expected: pd.DataFrame = BARS) -> None:
+    assert found.index.tz is not None
+    assert (found.index == expected.index).all()
+    assert list(found.columns) == list(expected.columns)
+    np.testing.assert_allclose(found[PRICES], expected[PRICES], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix", "vendor", "flags"), WRITERS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_the_same_bars_come_out_of_every_vendors_file(
+    write: Callable[[Path], None], suffix: str, vendor: str, flags: dict[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path / f"bars.{suffix}")
+    bars = read_bars_file(tmp_path / f"bars.{suffix}", "SPY", **flags)
+    assert_same(bars)
+    assert bars.attrs["understood"].startswith(f"Read {len(BARS)} bars from bars.{suffix}: {vendor}")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_an_epoch_is_known_by_its_size(unit: str, tmp_path: Path) -> None:
+    BARS.assign(timestamp=BARS.index.as_unit(unit).asi8).to_csv(tmp_path / "bars.csv", index=False)
+    bars = read_bars_file(tmp_path / "bars.csv")
+    assert_same(bars)
+    assert f"epoch in {unit}, UTC" in bars.attrs["understood"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "feather"])
+def test_kinds_of_files(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"bars.{suffix}"
+    if suffix == "feather":
+        BARS.reset_index().to_feather(path)
+    else:
+        BARS.to_parquet(path) if suffix == "parquet" else BARS.to_csv(path)
+    assert_same(read_bars_file(path))
+
+
+def test_a_directory_gives_the_files_of_the_symbol_and_a_glob_all_that_match(tmp_path: Path) -> None:
+    for month in (10, 11):
+        BARS[LOCAL.index.month == month].to_csv(tmp_path / f"SPY_2024-{month}.csv")
+        (BARS * 2)[LOCAL.index.month == month].to_csv(tmp_path / f"QQQ_2024-{month}.csv")
+    assert_same(read_bars_file(tmp_path, "SPY"))
+    assert_same(read_bars_file(tmp_path, "qqq"), BARS * 2)
+    assert_same(read_bars_file(tmp_path / "SPY_*.csv"))
+    assert "2 files" in read_bars_file(tmp_path / "SPY_*.csv").attrs["understood"]
+    with pytest.raises(BarsError, match=r"files of QQQ, SPY and TSLA was asked for.*--symbol"):
+        read_bars_file(tmp_path, "TSLA")
+    with pytest.raises(BarsError, match="no file matches"):
+        read_bars_file(tmp_path / "*.parquet")
+
+
+def test_files_of_several_kinds_are_not_mixed(tmp_path: Path) -> None:
+    BARS.to_csv(tmp_path / "a.csv")
+    databento(tmp_path / "b.csv")
+    with pytest.raises(BarsError, match=r"several kinds \(Databento, plain\)"):
+        read_bars_file(tmp_path / "*.csv", "SPY")
+
+
+def naive(path: Path) -> None:
+    LOCAL.tz_localize(None).to_csv(path)
+
+
+def ends(path: Path) -> None:
+    BARS.set_axis(BARS.index + pd.Timedelta(minutes=5)).rename_axis("timestamp").to_csv(path)
+
+
+def odd_epoch(path: Path) -> None:
+    BARS.assign(timestamp=BARS.index.as_unit("s").asi8 // 60).to_csv(path, index=False)
+
+
+def early_in_the_month(path: Path) -> None:
+    first = make_bars("2024-11-04", "2024-11-08", minutes=5).tz_convert(NEW_YORK)
+    first.assign(timestamp=first.index.strftime("%m/%d/%Y %H:%M:%S")).to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(
+    ("write", "flag", "given"),
+    [
+        (stooq, "--bars-timezone", {"stamps": "end"}),
+        (stooq, "--bars-stamps", {"timezone": "Europe/Warsaw"}),
+        (ends, "--bars-stamps", {}),
+        (odd_epoch, "--bars-epoch", {}),
+        (early_in_the_month, "2024-12-31", {"timezone": NEW_YORK}),
+    ],
+)
+def test_what_is_ambiguous_is_refused_with_the_way_out(
+    write: Callable[[Path], None], flag: str, given: dict[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path / "bars.csv")
+    with pytest.raises(BarsError, match=flag):
+        read_bars_file(tmp_path / "bars.csv", "SPY", **given)
+
+
+def test_the_flags_make_it_clear(tmp_path: Path) -> None:
+    naive(tmp_path / "naive.csv")
+    assert_same(read_bars_file(tmp_path / "naive.csv", timezone=NEW_YORK))
+    assert read_bars_file(tmp_path / "naive.csv").index.tz is None  # which validation refuses
+    ends(tmp_path / "ends.csv")
+    assert_same(read_bars_file(tmp_path / "ends.csv", stamps="end"))
+    assert read_bars_file(tmp_path / "ends.csv", stamps="start").index[0] == BARS.index[0] + pd.Timedelta(minutes=5)
+
+
+def test_days_beyond_the_twelfth_tell_the_month_from_the_day(tmp_path: Path) -> None:
+    for form in ("%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"):
+        LOCAL.assign(timestamp=LOCAL.index.strftime(form)).to_csv(tmp_path / "bars.csv", index=False)
+        assert_same(read_bars_file(tmp_path / "bars.csv", timezone=NEW_YORK))
