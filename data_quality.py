@@ -27,6 +27,7 @@ _VOLUME_BREAK, _VOLUME_STEP, _FEED_CHANGE = 6.0, 4.0, 8.0
 _SESSIONS_AROUND = 3
 _FEWEST_COVERED = 0.8
 _MOST_WRONG = 2e-4
+_MINUTE_US = 60_000_000
 _RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks")
 _SHOWN = 6
 
@@ -254,15 +255,15 @@ class _Sheet:
 
     def _gaps(self, starts: pd.DatetimeIndex, opens: pd.DatetimeIndex, closes: pd.DatetimeIndex) -> "pd.Series[float]":
         """Minutes of each gap inside a session that has bars, indexed by the session's number."""
-        day = self._of_bar
+        day, minutes = self._of_bar, self.length / pd.Timedelta(minutes=1)
+        begin, open_, close = (index.as_unit("us").asi8 / _MINUTE_US for index in (starts, opens, closes))
         first = np.append(True, day[1:] != day[:-1])[: len(day)]
-        before = np.append(starts[:1], starts[:-1] + self.length) if len(starts) else starts
-        before = pd.DatetimeIndex(before).where(~first, opens[day]) if len(starts) else starts
-        inner = np.asarray((starts - pd.DatetimeIndex(before)) / pd.Timedelta(minutes=1))
-        last = np.append(day[1:] != day[:-1], True)[: len(day)]
-        ending = np.asarray((closes[day[last]] - (starts[last] + self.length)) / pd.Timedelta(minutes=1))
+        last = np.append(first[1:], True)[: len(day)]
+        before = np.concatenate([begin[:1], begin[:-1] + minutes])
+        inner = begin - np.where(first, open_[day], before)
+        ending = close[day[last]] - (begin[last] + minutes)
         gaps = pd.Series(np.concatenate([inner, ending]), index=np.concatenate([day, day[last]]), dtype=float)
-        return gaps[gaps >= max(_GAP_MINUTES, _GAP_BARS * (self.length / pd.Timedelta(minutes=1)))]
+        return gaps[gaps >= max(_GAP_MINUTES, _GAP_BARS * minutes)]
 
     @property
     def holes(self) -> list[tuple[pd.Timestamp, pd.Timestamp, int]]:

@@ -71,8 +71,9 @@ class YahooBars:
         # A day less than it says: the first one is cut.
         earliest = (pd.Timestamp(self._clock()).tz_convert("UTC") - pd.Timedelta(days=reach - 1)).ceil("D")
         if end <= earliest:
+            last = end - pd.Timedelta(days=1)
             raise NotEnoughDataError(
-                f"Yahoo has {timeframe} bars of the last {reach} days and the span ends on {end - pd.Timedelta(days=1):%Y-%m-%d}; it must "
+                f"Yahoo has {timeframe} bars of the last {reach} days and the span ends on {last:%Y-%m-%d}; it must "
                 "reach into them; change the dates, take 1Hour bars (two years), or use Alpaca."
             )
         if start < earliest:
