@@ -91,6 +91,8 @@ def _ask_bars(console: Console, config: TrainingConfig) -> tuple[TrainingConfig,
     span = _ask_span(console, config, whole=chosen == "file")
     with console.status("Getting bars"):
         bars = DataHandler.from_config(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
+    for note in bars.attrs["notes"]:
+        console.print(note, highlight=False, markup=False)
     if None not in span:
         config = config.with_overrides(start_date=span[0], end_date=span[1])
     return config, bars

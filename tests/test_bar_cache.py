@@ -1,7 +1,6 @@
 """The cache of bars: nothing is fetched twice, nothing wrong is kept, whatever happens."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from alpaca_stand_in import KEY, SECRET, AlpacaStandIn
 from conftest import ROOT, make_bars
 
 import alpaca_bars
+import data_cli
 from bar_cache import BarCache, cached_symbols, months_of
 from data_handler import DataHandler
 from errors import DataSourceError
@@ -268,29 +268,42 @@ def test_a_fetch_killed_at_twenty_moments_goes_on_where_it_was(server: AlpacaSta
     killed_fetches(server, tmp_path, 20)
 
 
-def command(arguments: list[str], root: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(ROOT / "data_handler.py"), *arguments, "--cache-dir", str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=root,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+def test_the_command_line_lists_verifies_and_clears(
+    server: AlpacaStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: str) -> tuple[int, str]:
+        status = data_cli.main([*arguments, "--cache-dir", str(tmp_path)])
+        return status, capsys.readouterr().out
 
-
-def test_the_command_line_lists_verifies_and_clears(server: AlpacaStandIn, tmp_path: Path) -> None:
     get(server, tmp_path, "2024-01-02", "2024-03-28")
-    listed = json.loads(command(["ls", "--json"], tmp_path).stdout)
-    assert [(row["symbol"], row["feed"], row["months"], row["first"]) for row in listed] == [
-        ("SPY", "sip", 3, "2024-01")
-    ]
-    assert "SPY" in command(["ls"], tmp_path).stdout
-    assert command(["verify"], tmp_path).returncode == 0
+    (row,) = json.loads(command("ls", "--json")[1])
+    assert (row["symbol"], row["feed"], row["months"], row["first"]) == ("SPY", "sip", 3, "2024-01")
+    assert "SPY" in command("ls")[1]
+    assert command("verify") == (0, "3 files, all as they were written.\n")
     month = cached_symbols(tmp_path)[0].months[1]
     month.path.write_bytes(month.path.read_bytes()[:-1])
-    damaged = command(["verify", "--json"], tmp_path)
-    assert damaged.returncode == 1
-    assert [row["month"] for row in json.loads(damaged.stdout) if row["problem"]] == ["2024-02"]
-    assert command(["clear", "--symbol", "SPY"], tmp_path).returncode == 0
-    assert json.loads(command(["ls", "--json"], tmp_path).stdout) == []
+    status, report = command("verify", "--json")
+    assert status == 1
+    assert [row["month"] for row in json.loads(report) if row["problem"]] == ["2024-02"]
+    assert command("clear")[0] == 1
+    assert command("clear", "--symbol", "SPY")[0] == 0
+    assert json.loads(command("ls", "--json")[1]) == []
+
+
+def test_the_command_line_fetches_and_says_what_failed(
+    server: AlpacaStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = handler(server, tmp_path)
+    monkeypatch.setattr(DataHandler, "from_config", lambda *_: source)
+    span = ["--start-date", "2024-06-03", "--end-date", "2024-06-07", "--timeframe", "30Min", "--json"]
+    assert data_cli.main(["fetch", "--symbol", "SPY,NOSUCH", *span]) == 1
+    good, bad = json.loads(capsys.readouterr().out)
+    assert (good["symbol"], good["bars"]) == ("SPY", 5 * 13)
+    assert "no bars of NOSUCH" in bad["notes"]
+
+
+def test_the_command_line_starts_as_a_script(tmp_path: Path) -> None:
+    arguments = [sys.executable, str(ROOT / "data_handler.py"), "ls", "--cache-dir", str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is empty" in done.stdout
