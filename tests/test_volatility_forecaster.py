@@ -44,9 +44,9 @@ def untrained(name: str, bars: pd.DataFrame, preset: Preset = "session", through
     config = TrainingConfig.from_mapping({"memory": 20, "preset": preset})
     values = {"n_layers": 1, "units_0": 16 + 16 * (len(name) % 3), "dropout_0": 0.0, "lr": 0.005}
     scaler = make_scaler("minmax" if preset == "colab" else "diurnal_log").fit(get_hourly_rv(bars, preset=preset))
-    manifest = {"symbol": None, "trained_through": through, "interval_factors": (0.5, 2.0)}
+    manifest = {"symbol": None, "trained_through": through}
     network = KerasNetwork(build_lstm_from_values(values, 20))
-    return ModelBundle(name, (network,), ScaledWindows(scaler, 20), config, manifest)
+    return ModelBundle(name, (network,), ScaledWindows(scaler, 20, (0.5, 2.0)), config, manifest)
 
 
 @pytest.fixture(scope="module")
