@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -73,16 +73,16 @@ def check_name(name: str) -> str:
 
 
 def write_bundle(
-    bundle: ModelBundle, served: list[bytes], attachments: Mapping[str, bytes], directory: Path
+    bundle: ModelBundle, served: Sequence[OnnxNetwork], attachments: Mapping[str, bytes], directory: Path
 ) -> dict[str, Any]:
     """Write every file of a bundle into `directory`, flushed to the disk; returns the manifest.
 
-    `served` holds the ONNX graph of each network, as `onnx_networks.serving_network` makes it.
+    `served` are its networks in ONNX Runtime. Those that are still Keras' are written as such too.
     """
-    for number, (network, graph) in enumerate(zip(bundle.networks, served, strict=True)):
+    for number, (network, twin) in enumerate(zip(bundle.networks, served, strict=True)):
         if isinstance(network, KerasNetwork):
             save_network(network.model, directory / f"network_{number}.keras")
-        (directory / f"network_{number}.onnx").write_bytes(graph)
+        (directory / f"network_{number}.onnx").write_bytes(twin.content)
     (directory / _RECIPE).write_bytes(json_bytes(bundle.recipe.to_dict()))
     (directory / _CONFIG).write_bytes(json_bytes(bundle.config.as_dict()))
     for name, content in attachments.items():
@@ -225,7 +225,7 @@ def _verified(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     contents = {}
     for name, entry in listed.items():
         content = _read(directory / name, min(entry["bytes"], _LARGEST_FILE))
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        if len(content) != entry["bytes"] or hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise CorruptModelError(
                 f"{name} in {directory} is not the file that was saved (its SHA-256 differs); {_ANEW}"
             )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bar_checks import validate_bars
+from bar_arrays import BarArrays
 from forecast_grid import ForecastGrid, Measure, forecast_grid
 from realized_volatility import LONGEST_RETURN
 from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
@@ -26,7 +26,6 @@ FloatArray = npt.NDArray[np.float64]
 Rows = tuple[IntArray, FloatArray]
 
 _MINUTE = 60_000_000
-_MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
 _MOST_HISTORIES = 32
 _FEWEST_EXPECTED = 256
 _PRICES = ("open", "high", "low", "close")
@@ -55,65 +54,13 @@ class HourlyHistories:
         Raises what `forecast_grid` raises.
         """
         histories: list[GrowingHistory] = self._own.__dict__.setdefault("histories", [])
-        given = _Bars.of(bars)
+        given = BarArrays.of(bars)
         own = next((history for history in histories if history.begins_like(given)), None)
         if own is None:
             own = GrowingHistory(self._measure, self._calendar, self._quick)
             histories.append(own)
             del histories[:-_MOST_HISTORIES]
         return own.next_bucket(given, asof)
-
-
-@dataclass(frozen=True)
-class _Bars:
-    """A frame of bars and the arrays in it. Holding the frame keeps its memory from being changed or reused."""
-
-    frame: pd.DataFrame
-    stamps: IntArray
-    unit: str
-    columns: dict[str, npt.NDArray[np.generic]]
-
-    @classmethod
-    def of(cls, frame: pd.DataFrame) -> "_Bars":
-        index = frame.index
-        if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not frame.columns.is_unique:
-            validate_bars(frame)
-        return cls(frame, index.asi8, index.unit, {str(name): frame[name].to_numpy() for name in frame.columns})
-
-    def ends(self, rows: slice, length: int) -> IntArray:
-        """When bars of `length` microseconds end, in microseconds since the epoch."""
-        return self._microseconds(self.stamps[rows]) + length
-
-    def steps(self, rows: slice) -> IntArray:
-        """Microseconds from each bar to the next."""
-        return np.diff(self._microseconds(self.stamps[rows]))
-
-    def count_until(self, moment: int) -> int:
-        """How many bars are stamped at or before a moment in microseconds."""
-        latest = moment * 1000 if self.unit == "ns" else moment // _MICROSECONDS[self.unit]
-        return int(np.searchsorted(self.stamps, latest, side="right"))
-
-    def begins_like(self, other: "_Bars") -> bool:
-        """Whether the first bar seems to be the same."""
-        return (
-            min(len(self.stamps), len(other.stamps)) > 0
-            and self.stamps[0] == other.stamps[0]
-            and self.unit == other.unit
-            and self.columns.keys() == other.columns.keys()
-            and all(self.columns[name][0] == other.columns[name][0] for name in self.columns.keys() & {"close"})
-        )
-
-    def carries_on(self, earlier: "_Bars", count: int) -> bool:
-        """Whether the first `count` bars are those of `earlier`, which begins like these."""
-        return (
-            len(self.stamps) >= count
-            and self.begins_like(earlier)
-            and _same(self.stamps, earlier.stamps, count)
-            and all(_same(values, earlier.columns[name], count) for name, values in self.columns.items())
-        )
-
-    def _microseconds(self, stamps: IntArray) -> IntArray:
-        return stamps // 1000 if self.unit == "ns" else stamps * _MICROSECONDS[self.unit]
 
 
 @dataclass(frozen=True)
@@ -128,7 +75,7 @@ class _Buckets:
     session: IntArray
 
 
-QuickMeasure = Callable[[_Bars, slice, int, _Buckets], Rows]
+QuickMeasure = Callable[[BarArrays, slice, int, _Buckets], Rows]
 
 
 @lru_cache(maxsize=4)
@@ -143,7 +90,7 @@ def _buckets(calendar: str) -> _Buckets:
 def quick_session_rv(min_bucket_coverage: float) -> QuickMeasure:
     """`get_hourly_rv` under `session`, from closing prices, on the arrays of one or two sessions."""
 
-    def measure(bars: _Bars, rows: slice, length: int, buckets: _Buckets) -> Rows:
+    def measure(bars: BarArrays, rows: slice, length: int, buckets: _Buckets) -> Rows:
         ends = bars.ends(rows, length)
         bucket_of = np.searchsorted(buckets.label, ends, side="left")
         inside = ends > buckets.start[bucket_of]
@@ -176,17 +123,17 @@ class GrowingHistory:
 
     def __init__(self, measure: Measure, calendar: str, quick: QuickMeasure | None = None) -> None:
         self._measure, self._calendar, self._quick = measure, calendar, quick
-        self._bars: _Bars | None = None
+        self._bars: BarArrays | None = None
         self._settled: _Settled | None = None
         self._kept = 0
         self._steps: Counter[int] = Counter()
         self._length = _MINUTE
 
-    def begins_like(self, bars: _Bars) -> bool:
+    def begins_like(self, bars: BarArrays) -> bool:
         """Whether `bars` seem to begin with the bar that this history began with."""
         return self._bars is not None and bars.begins_like(self._bars)
 
-    def next_bucket(self, bars: _Bars, asof: pd.Timestamp | None) -> ForecastGrid:
+    def next_bucket(self, bars: BarArrays, asof: pd.Timestamp | None) -> ForecastGrid:
         """See `HourlyHistories.next_bucket`."""
         moment = None if asof is None else asof.value // 1000
         count, settled = self._usable(bars, moment), self._settled
@@ -202,7 +149,7 @@ class GrowingHistory:
         self._keep(bars, settled.last)
         return self._row(history, known, asof_us)
 
-    def _usable(self, bars: _Bars, moment: int | None) -> int | None:
+    def _usable(self, bars: BarArrays, moment: int | None) -> int | None:
         """How many bars had ended by `moment`; None where they do not carry on what is kept, or are unusable."""
         if self._bars is None or not bars.carries_on(self._bars, self._kept):
             return None
@@ -223,7 +170,7 @@ class GrowingHistory:
             return False
         return _most_frequent(self._steps + _counted(steps)) != self._length
 
-    def _computed_whole(self, bars: _Bars, asof: pd.Timestamp | None) -> ForecastGrid:
+    def _computed_whole(self, bars: BarArrays, asof: pd.Timestamp | None) -> ForecastGrid:
         self._bars = self._settled = None
         grid = forecast_grid(bars.frame, "session", asof, measure=self._measure, calendar=self._calendar)
         moment = grid.moment.value // 1000
@@ -237,14 +184,14 @@ class GrowingHistory:
         self._keep(bars, self._settled.last)
         return self._row(grid.measures, labels, moment)
 
-    def _keep(self, bars: _Bars, through: int) -> None:
+    def _keep(self, bars: BarArrays, through: int) -> None:
         """Bars of finished buckets need not be read again."""
         kept = bars.count_until(through - self._length)
         if kept > self._kept:
             self._steps += _counted(bars.steps(slice(max(self._kept - 1, 0), kept)))
             self._kept = kept
 
-    def _tail(self, bars: _Bars, settled: "_Settled", count: int, asof_us: int) -> Rows:
+    def _tail(self, bars: BarArrays, settled: "_Settled", count: int, asof_us: int) -> Rows:
         """Rows of the running session and after it; finished buckets may be among them."""
         buckets = _buckets(self._calendar)
         ahead = int(np.searchsorted(buckets.label, settled.last, side="right"))
@@ -317,16 +264,6 @@ class _Settled:
         self._index = stamps.tz_localize("UTC").tz_convert(EXCHANGE_TIMEZONE)
 
 
-def _same(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic], count: int) -> bool:
-    """Whether the first `count` values are equal, missing ones included; at no cost where they are the same memory."""
-    if values.dtype != earlier.dtype:
-        return False
-    place, before = values.__array_interface__["data"], earlier.__array_interface__["data"]
-    if place == before and values.strides == earlier.strides:
-        return True
-    return bool(np.array_equal(values[:count], earlier[:count], equal_nan=values.dtype.kind == "f"))
-
-
 def _are_prices(values: npt.NDArray[np.generic]) -> bool:
     return values.dtype.kind in "fiu" and bool(np.isfinite(values).all() and np.all(values.astype(float) > 0))
 
@@ -347,7 +284,7 @@ def _most_frequent(steps: Counter[int]) -> int:
 
 
 def _log_returns(
-    bars: _Bars, rows: slice, inside: npt.NDArray[np.bool_], opens: npt.NDArray[np.bool_]
+    bars: BarArrays, rows: slice, inside: npt.NDArray[np.bool_], opens: npt.NDArray[np.bool_]
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Log return of each bar since the one before, of a session's first bar since its open; and which exist."""
     log_close = np.log(bars.columns["close"][rows][inside].astype(float))

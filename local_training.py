@@ -243,14 +243,15 @@ class LocalLSTMTrainer:
         """Evaluate the trained network on the test part and save it, with all that explains it, in the store."""
         return self._evaluate_and_save(name)[0]
 
-    def _evaluate_and_save(self, name: str | None = None) -> tuple[ModelBundle, Evaluation]:
+    def _evaluate_and_save(self, name: str | None = None, *, promote: bool = True) -> tuple[ModelBundle, Evaluation]:
         data, bundle = self._prepared_data(), self._bundle()
         evaluation = self._evaluated(bundle, np.arange(data.split.test.start, data.split.test.stop))
         manifest = {**bundle.manifest, "evaluation": evaluation.to_dict()}
         store = ModelStore(self.config.model_save_path)
         attachments = training_artifacts(bundle, data, evaluation, self.histories, self.search_result, self.config)
         saved = store.save(replace(bundle, name=name or bundle.name, manifest=manifest), attachments)
-        store.promote(saved.name, "newest training")
+        if promote:
+            store.promote(saved.name, "newest training")
         return saved, evaluation
 
     def run_training_pipeline(
@@ -259,10 +260,14 @@ class LocalLSTMTrainer:
         start_date: str | date | None = None,
         end_date: str | date | None = None,
         bars: pd.DataFrame | None = None,
+        *,
+        name: str | None = None,
+        promote: bool = True,
     ) -> TrainingResult:
         """Bars, hourly measures, search, training, evaluation, saved model; parameters as in `prepare_data`.
 
-        Nothing is saved unless all of it succeeds; an interrupted search goes on at the next call.
+        `name` is the model's, None makes one; `promote` says whether it serves from then on in its store. Nothing is
+        saved unless all of it succeeds; an interrupted search goes on at the next call.
         """
         began = time.monotonic()
         with self.progress:
@@ -274,7 +279,7 @@ class LocalLSTMTrainer:
                 self._train_ensemble(train, validation)
             else:
                 self._search_and_train(train, validation)
-            saved, evaluation = self._evaluate_and_save()
+            saved, evaluation = self._evaluate_and_save(name, promote=promote)
         if self.search_result is not None:
             discard_search(search_directory(self.config, train, validation))
         return TrainingResult(saved, evaluation, self.search_result, data, self.histories, time.monotonic() - began)

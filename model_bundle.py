@@ -102,7 +102,7 @@ class ModelBundle:
         if not any(isinstance(network, KerasNetwork) for network in self.networks):
             return self
         served = (
-            serving_network(network.model, self.name)[0] if isinstance(network, KerasNetwork) else network
+            serving_network(network.model, self.name) if isinstance(network, KerasNetwork) else network
             for network in self.networks
         )
         return replace(self, networks=tuple(served))

@@ -1,10 +1,14 @@
-"""Trained models on disk: one directory each, written whole or not at all, verified before anything is read."""
+"""Trained models on disk: one directory each, written whole or not at all, verified before anything is read.
+
+Shell: ``python model_store.py --help``.
+"""
 
 import contextlib
 import errno
 import hashlib
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -28,7 +32,7 @@ from errors import ConfigError, CorruptModelError, ModelNotFoundError, StoreErro
 from forecast_recipe import ScaledWindows
 from model_bundle import ModelBundle
 from network_files import KerasNetwork
-from onnx_networks import serving_network
+from onnx_networks import Network, OnnxNetwork, serving_network
 from serving_history import HistoryEntry, ServingHistory, serving_stack
 from training_config import TrainingConfig
 from volatility_features import RangeScaler
@@ -62,10 +66,10 @@ class ModelStore:
         self._history = ServingHistory(self.path)
 
     def save(self, bundle: ModelBundle, attachments: Mapping[str, bytes] | None = None) -> ModelBundle:
-        """Save a bundle of Keras networks under its name, with further files for people (metrics, pictures).
+        """Save a bundle under its name, with further files for people (metrics, pictures).
 
-        Each network is saved with its ONNX twin. Everything is written to a temporary directory, flushed, and renamed
-        at the end.
+        Each Keras network is saved with its ONNX twin; of a bundle that was loaded, the twins alone. Everything is
+        written to a temporary directory, flushed, and renamed at the end.
 
         Returns
         -------
@@ -81,8 +85,7 @@ class ModelStore:
             The store cannot be written: disk full, read-only, or locked by another process.
         """
         final = self.path / check_name(bundle.name)
-        served = [serving_network(_keras_model(network, bundle), bundle.name) for network in bundle.networks]
-        graphs = [graph for _, graph in served]
+        served = [_twin(network, bundle.name) for network in bundle.networks]
         with self._writing(f"{bundle.name} is not saved"):
             if final.exists():
                 raise ConfigError(
@@ -91,12 +94,12 @@ class ModelStore:
             partial = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
             partial.mkdir()
             try:
-                manifest = write_bundle(bundle, graphs, attachments or {}, partial)
+                manifest = write_bundle(bundle, served, attachments or {}, partial)
                 os.replace(partial, final)
                 flush(self.path)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-        return replace(bundle, networks=tuple(twin for twin, _ in served), manifest=manifest, path=final)
+        return replace(bundle, networks=tuple(served), manifest=manifest, path=final)
 
     def load(self, name_or_path: str | os.PathLike[str]) -> ModelBundle:
         """Verify and load a model by its name in this store or by its directory.
@@ -244,7 +247,7 @@ class ModelStore:
 
     def _directory(self, name_or_path: str | os.PathLike[str]) -> Path:
         for directory in (self.path / name_or_path, Path(name_or_path)):
-            if (directory / MANIFEST).is_file():
+            if (directory / MANIFEST).is_file() or (directory.parent == self.path and directory.is_dir()):
                 return directory
         saved = ", ".join(manifest["name"] for manifest in self.list()[:5]) or "no model"
         raise ModelNotFoundError(
@@ -306,10 +309,18 @@ def colab_bundle(network_path: Path, scaler_path: Path | None = None) -> ModelBu
     return ModelBundle(f"colab-{digest}", (KerasNetwork(network),), recipe, config, manifest)
 
 
-def _keras_model(network: Any, bundle: ModelBundle) -> Any:
-    if not isinstance(network, KerasNetwork):
-        raise ConfigError(
-            f"{bundle.name} was loaded, not trained here, and its networks are no longer Keras'; copy its directory "
-            "instead of saving it again."
-        )
-    return network.model
+def _twin(network: Network, name: str) -> OnnxNetwork:
+    if isinstance(network, OnnxNetwork):
+        return network
+    if isinstance(network, KerasNetwork):
+        return serving_network(network.model, name)
+    raise ConfigError(
+        f"{name} has a network of the kind {type(network).__name__}; the rule is Keras' or an ONNX graph; wrap it in "
+        "KerasNetwork."
+    )
+
+
+if __name__ == "__main__":
+    from store_commands import main
+
+    sys.exit(main())

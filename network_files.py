@@ -22,6 +22,8 @@ __all__ = ["KerasNetwork", "load_network", "save_network"]
 
 _ALLOWED_LAYERS = frozenset({"Sequential", "Functional", "InputLayer", "LSTM", "Dropout", "Concatenate", "Dense"})
 _LARGEST_CONFIG = 1_000_000
+_LARGEST_FILE = 64 * 2**20
+_MEMBERS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,13 @@ def load_network(path: Path) -> "keras.Model":
     CorruptModelError
         The file is no network or cannot be read.
     """
-    import keras
-
     try:
         description = _description(path)
         _refuse_foreign_layers(description, path)
         if path.suffix == ".h5" and "time_major" in json.dumps(description):
             return _load_keras_2(path, description)
+        import keras
+
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except UnsafeModelError:
         raise
@@ -93,17 +95,32 @@ def _load_keras_2(path: Path, description: dict[str, Any]) -> "keras.Model":
 
 
 def _description(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _LARGEST_FILE:
+        raise UnsafeModelError(f"{path.name} has over {_LARGEST_FILE:,} bytes; no network of ours has; train anew.")
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
-                raise UnsafeModelError(
-                    f"{path.name} has a description of over 1 MB; no network of ours has; train anew."
-                )
+            _refuse_unsafe_members(archive, path)
             return dict(json.loads(archive.read("config.json")))
     import h5py
 
     with h5py.File(path, "r") as file:
         return dict(json.loads(file.attrs["model_config"]))
+
+
+def _refuse_unsafe_members(archive: zipfile.ZipFile, path: Path) -> None:
+    """Sizes are those that the archive states; reading stops at them, so one that states too little is torn."""
+    for member in archive.infolist():
+        if member.filename not in _MEMBERS:
+            raise UnsafeModelError(
+                f"{path.name} holds {member.filename[:60]!r}; a network holds {', '.join(sorted(_MEMBERS))} "
+                "and nothing else; train the model anew."
+            )
+        largest = _LARGEST_FILE if member.filename.endswith(".h5") else _LARGEST_CONFIG
+        if member.file_size > largest:
+            raise UnsafeModelError(
+                f"{member.filename} in {path.name} unpacks to {member.file_size:,} bytes; no network of ours has over "
+                f"{largest:,}; train the model anew."
+            )
 
 
 def _refuse_foreign_layers(description: dict[str, Any], path: Path) -> None:

@@ -46,6 +46,11 @@ class OnnxNetwork:
     name
         What to call it in an error: the file that it came from.
 
+    Attributes
+    ----------
+    content
+        The graph's bytes.
+
     Raises
     ------
     UnsafeModelError
@@ -56,6 +61,7 @@ class OnnxNetwork:
 
     def __init__(self, content: bytes, name: str = "the ONNX graph") -> None:
         refuse_unsafe_graph(content, name)
+        self.content = content
         self._session = _session(content, name)
         self._inputs = tuple(value.name for value in self._session.get_inputs())
         if self._inputs not in (("window",), ("window", "side")):
@@ -82,16 +88,15 @@ class OnnxNetwork:
         return outputs
 
 
-def serving_network(model: "keras.Model", name: str = "the network") -> tuple[OnnxNetwork, bytes]:
-    """The ONNX twin of a Keras network and its bytes, held to the original on random windows.
+def serving_network(model: "keras.Model", name: str = "the network") -> OnnxNetwork:
+    """The ONNX twin of a Keras network, held to the original on random windows.
 
     Raises
     ------
     TrainingError
         The two differ by more than `TOLERANCE`, or the network has a layer that has no twin.
     """
-    content = onnx_graph(model)
-    twin = OnnxNetwork(content, name)
+    twin = OnnxNetwork(onnx_graph(model), name)
     windows, side = _probes(model)
     expected = np.concatenate(
         [
@@ -105,7 +110,7 @@ def serving_network(model: "keras.Model", name: str = "the network") -> tuple[On
             f"{name} computes otherwise in ONNX Runtime than in Keras (relative difference {difference:.1e}); the "
             f"rule is at most {TOLERANCE:.0e}; train with other hyperparameters."
         )
-    return twin, content
+    return twin
 
 
 def largest_difference(outputs: npt.ArrayLike, expected: npt.ArrayLike) -> float:

@@ -171,6 +171,20 @@ class ServedModel:
             index=grid.labels.rename("bucket"),
         )
 
+    def series(self, grid: ForecastGrid, horizon: Horizon = 1, *, allow_in_sample: bool) -> pd.DataFrame:
+        """Forecasts of the rows of a grid that have enough history; see `VolatilityForecaster.forecast_series`."""
+        enough = grid.known >= self.memory
+        seen = np.zeros(len(grid.labels), dtype=bool)
+        if self.trained_through is not None:
+            seen = np.asarray(grid.asof < self.trained_through)
+        kept = enough if allow_in_sample else enough & ~seen
+        frame = self.rows(grid.where(kept), horizon)
+        if allow_in_sample:
+            frame["in_sample"] = seen[kept]
+        frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
+        frame.attrs["without_history"] = int((~enough).sum())
+        return frame
+
     @property
     def _needs_rv_alone(self) -> bool:
         return self.bundle is None or self.bundle.recipe.needs_rv_alone

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bundle_files import flush, json_bytes
 from errors import CorruptModelError
 
-__all__ = ["HistoryEntry", "ServingHistory", "serving_stack"]
+__all__ = ["Event", "HistoryEntry", "ServingHistory", "serving_stack"]
 
 Event = Literal["promoted", "rolled back", "kept out", "failed"]
 

@@ -2,17 +2,23 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from errors import ModelNotFoundError
+from errors import ModelNotFoundError, VolatilityError
 from forecast_horizons import Horizon, horizon_named
 from model_store import ModelBundle, ModelStore, colab_bundle
+from model_timeline import ModelTimeline
+from realized_volatility import bar_length, select_symbol
+from retraining import Retraining, RetrainingOutcome, bars_until
+from retraining_job import Progress, RetrainingJob
+from retraining_schedule import RetrainingPolicy
 from served_model import FALLBACK, Forecast, ServedModel
 from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TrainingConfig
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["FALLBACK", "Forecast", "VolatilityForecaster"]
 
 _Moment: TypeAlias = str | date | pd.Timestamp
+_Models: TypeAlias = Literal["serving", "as-of"]
+_MOST_TO_ROLL_BACK = 16
 
 
 class VolatilityForecaster:
@@ -36,7 +44,10 @@ class VolatilityForecaster:
         that serves in the store (the newest, unless another was promoted), or, in an empty store, the fallback;
         ``"ewma"`` asks for the fallback: a deseasonalized EWMA of the bars themselves.
     retraining_config
-        What `TrainingConfig` takes, for `train_locally`; its ``model_save_path`` is the store.
+        What `TrainingConfig` takes, for all trainings, its ``model_save_path`` being the store; and what
+        `RetrainingPolicy` takes, such as ``{"every": "month", "window": 365, "gate": "better"}``.
+    on_retraining
+        Is told of each scheduled or asynchronous retraining: a `RetrainingOutcome`, failures included.
 
     Examples
     --------
@@ -49,13 +60,21 @@ class VolatilityForecaster:
         self,
         model_path: str | os.PathLike[str] | None = None,
         retraining_config: Mapping[str, Any] | TrainingConfig | None = None,
+        *,
+        on_retraining: Callable[[RetrainingOutcome], None] | None = None,
     ) -> None:
+        policy = RetrainingPolicy()
+        if isinstance(retraining_config, Mapping):
+            policy, retraining_config = RetrainingPolicy.split(retraining_config)
         self._config = TrainingConfig.from_mapping(retraining_config)
         self._store = ModelStore(self._config.model_save_path)
+        hook = on_retraining or _say_nothing
+        self._retraining = Retraining(self._store, self._config, policy, self._train_for_schedule, hook)
+        self._timelines = threading.local()
         self._change = threading.Lock()
-        # One reference holds network, scaler and configuration: whoever forecasts reads it once.
+        # One reference holds networks, recipe and configuration: whoever forecasts reads it once.
         self._serving = ServedModel.of(self._find(model_path), self._config)
-        self._served_before: list[ServedModel] = []
+        self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
 
     def forecast(
         self,
@@ -64,6 +83,7 @@ class VolatilityForecaster:
         horizon: Horizon = 1,
         *,
         allow_in_sample: bool = False,
+        models: _Models = "serving",
     ) -> Forecast:
         """Forecast the first bucket that ends after `asof` from the bars that had ended by then.
 
@@ -78,6 +98,9 @@ class VolatilityForecaster:
             7, one session; 35, five sessions.
         allow_in_sample
             Whether a moment that the model has already seen in training may be forecast.
+        models
+            ``"serving"``: the model that serves now. ``"as-of"``: the one that served, or could have been trained, at
+            `asof`; with a schedule (``every``), models that are due by then are trained first, on the bars before.
 
         Raises
         ------
@@ -90,10 +113,17 @@ class VolatilityForecaster:
         """
         horizon_named(horizon)
         moment = None if asof is None else _new_york(asof)
+        if models == "as-of":
+            return self._forecast_as_of(bars, moment, horizon, allow_in_sample)
         return self._serving.forecast(bars, moment, horizon, allow_in_sample=allow_in_sample)
 
     def forecast_series(
-        self, bars: pd.DataFrame, horizon: Horizon = 1, *, allow_in_sample: bool = False
+        self,
+        bars: pd.DataFrame,
+        horizon: Horizon = 1,
+        *,
+        allow_in_sample: bool = False,
+        models: _Models = "serving",
     ) -> pd.DataFrame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
 
@@ -106,6 +136,9 @@ class VolatilityForecaster:
             7, one session; 35, five sessions.
         allow_in_sample
             Whether to keep the rows that the model has seen in training; they are marked in a column ``in_sample``.
+        models
+            ``"serving"``: the model that serves now makes all forecasts. ``"as-of"``: each is made by the model that
+            served, or could have been trained, at that time, as in `forecast`: a backtest with retraining in one call.
 
         Returns
         -------
@@ -115,19 +148,10 @@ class VolatilityForecaster:
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory.
         """
         horizon_named(horizon)
+        if models == "as-of":
+            return self._series_as_of(bars, horizon)
         served = self._serving
-        grid = served.grid(bars)
-        enough = grid.known >= served.memory
-        seen = np.zeros(len(grid.labels), dtype=bool)
-        if served.trained_through is not None:
-            seen = np.asarray(grid.asof < served.trained_through)
-        kept = enough if allow_in_sample else enough & ~seen
-        frame = served.rows(grid.where(kept), horizon)
-        if allow_in_sample:
-            frame["in_sample"] = seen[kept]
-        frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
-        frame.attrs["without_history"] = int((~enough).sum())
-        return frame
+        return served.series(served.grid(bars), horizon, allow_in_sample=allow_in_sample)
 
     def forecast_volatility(
         self, price_data: pd.DataFrame, forecast_date: _Moment, *, allow_in_sample: bool = False
@@ -174,12 +198,82 @@ class VolatilityForecaster:
         self.swap(result.bundle)
         return result
 
+    def retrain_async(
+        self,
+        symbol: str | None = None,
+        bars: pd.DataFrame | None = None,
+        *,
+        on_progress: Progress | None = None,
+    ) -> RetrainingJob:
+        """Train a new model in a process of its own, at the lowest priority; it serves if the gate lets it.
+
+        Forecasts go on meanwhile. A training that was cancelled or killed goes on after its finished trials when the
+        same is asked again.
+
+        Parameters
+        ----------
+        symbol
+            What to train on; None takes the bars' own, or else the configuration's.
+        bars
+            The bars to train on; None fetches them from the configured source.
+        on_progress
+            Is told of each step, in another thread.
+
+        Returns
+        -------
+        The job: ``job.progress``, ``job.wait()``, ``job.cancel()``.
+        """
+        if bars is None:
+            from data_handler import DataHandler
+
+            config = self._config if symbol is None else self._config.with_overrides(symbol=symbol)
+            handler = DataHandler.from_config(config)
+            bars = handler.get_stock_bars(config.symbol, *config.requested_span, timeframe=config.data_frequency)
+        bars = select_symbol(bars, symbol)
+        if symbol is not None:
+            bars = bars.copy(deep=False)
+            bars.attrs = {**bars.attrs, "symbol": symbol}
+        return self._start_job(bars, bars.index[-1] + bar_length(bars.index), on_progress)
+
+    def retrain_if_due(
+        self, bars: pd.DataFrame, asof: _Moment | None = None, *, background: bool = True
+    ) -> RetrainingJob | RetrainingOutcome | None:
+        """Retrain if the schedule says so, and let the new model serve if the gate lets it.
+
+        Call it as often as you like, with all bars so far, in real time or a simulation's. What is due was decided
+        once when the history says so: a training that failed is tried again at the schedule's next moment.
+
+        Parameters
+        ----------
+        bars
+            One symbol's bars.
+        asof
+            Now; None is the end of the last bar.
+        background
+            Whether to train in a process of its own (see `retrain_async`) instead of in this call.
+
+        Returns
+        -------
+        The job or the outcome; None where nothing is due.
+        """
+        now = bars.index[-1] + bar_length(bars.index) if asof is None else _new_york(asof)
+        moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
+        if moment is None:
+            return None
+        past = bars_until(bars, moment)
+        past.attrs = bars.attrs
+        if background:
+            return self._start_job(past, moment, None)
+        served, outcome = self._retraining.run(past, moment, self._champion, simulated_time=False)
+        return self._take_over(served, outcome)
+
     def swap(self, bundle: ModelBundle | str | os.PathLike[str]) -> None:
         """Let another model serve from now on: a bundle, a model's name or its path. `rollback` undoes it."""
         found = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
         served = ServedModel.of(found, self._config)
         with self._change:
-            self._served_before.append(self._serving)
+            # A fresh one: the histories that the old one carries would keep its bars in memory.
+            self._served_before.append(ServedModel(self._serving.bundle, self._serving.config))
             self._serving = served
 
     def rollback(self) -> None:
@@ -231,6 +325,68 @@ class VolatilityForecaster:
         if Path(model).suffix == ".h5":
             return colab_bundle(Path(model))
         return self._store.load(model)
+
+    @property
+    def _champion(self) -> ServedModel | None:
+        return None if self._serving.bundle is None else self._serving
+
+    @property
+    def _timeline(self) -> ModelTimeline:
+        timeline: ModelTimeline = self._timelines.__dict__.setdefault("own", ModelTimeline(self._retraining))
+        return timeline
+
+    def _forecast_as_of(
+        self, bars: pd.DataFrame, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
+    ) -> Forecast:
+        bars = select_symbol(bars)
+        moment = asof if asof is not None else bars.index[-1] + bar_length(bars.index)
+        served = self._timeline.at(bars, moment.tz_convert(EXCHANGE_TIMEZONE))
+        return served.forecast(bars, asof, horizon, allow_in_sample=allow_in_sample)
+
+    def _series_as_of(self, bars: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
+        """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
+        bars = select_symbol(bars)
+        last = ServedModel.of(None, self._config).grid(bars).asof[-1]
+        parts = []
+        for begin, end, served in self._timeline.spans(bars, last):
+            grid = served.grid(bars)
+            within = np.asarray((grid.asof >= begin) & (True if end is None else grid.asof < end))
+            if within.any():
+                parts.append(served.series(grid.where(within), horizon, allow_in_sample=False))
+        series = pd.concat(parts)
+        for count in ("in_sample_left_out", "without_history"):
+            series.attrs[count] = sum(part.attrs[count] for part in parts)
+        return series
+
+    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:
+        from local_training import LocalLSTMTrainer
+
+        return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
+
+    def _start_job(self, bars: pd.DataFrame, moment: pd.Timestamp, on_progress: Progress | None) -> RetrainingJob:
+        moment = moment.tz_convert(EXCHANGE_TIMEZONE)
+
+        def settle(result: str | VolatilityError) -> RetrainingOutcome:
+            champion = self._champion
+            if isinstance(result, VolatilityError):
+                return self._retraining.failed(champion, moment, result, simulated_time=False)
+            bundle = self._store.load(result)
+            return self._take_over(*self._retraining.decide(bundle, bars, moment, champion, simulated_time=False))
+
+        window = self._retraining.policy.training_bars(bars, moment)
+        symbol = self._retraining.symbol_of(bars)
+        name = self._retraining.name_of(window, moment, symbol)
+        return RetrainingJob(self._config, window, symbol, name, settle, on_progress)
+
+    def _take_over(self, served: ServedModel | None, outcome: RetrainingOutcome) -> RetrainingOutcome:
+        """Let the model that a retraining ended with serve here, if it is a new one."""
+        if outcome.promoted and served is not None and served.bundle is not None:
+            self.swap(served.bundle)
+        return outcome
+
+
+def _say_nothing(outcome: RetrainingOutcome) -> None:
+    """Where nobody wants to be told."""
 
 
 def _new_york(moment: _Moment) -> pd.Timestamp:

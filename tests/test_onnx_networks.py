@@ -50,7 +50,7 @@ def test_the_twin_computes_what_keras_does(build: Callable[..., "keras.Model"], 
     for weight in model.weights:
         # Away from the initial values, where forget gates are one and biases zero.
         weight.assign(weight.numpy() + 0.2 * np.random.default_rng(0).standard_normal(weight.shape))
-    twin, _ = serving_network(model)
+    twin = serving_network(model)
     random = np.random.default_rng(1)
     arrays = [random.standard_normal((10_000, *tensor.shape[1:])).astype(np.float32) for tensor in model.inputs]
     expected = model.predict(arrays if len(arrays) > 1 else arrays[0], batch_size=1000, verbose=0)[:, 0]
@@ -74,7 +74,7 @@ def test_the_lstm_is_the_recursion_of_its_weights() -> None:
         into, forget, new, out = np.split(gates, 4)
         cell = _sigmoid(forget) * cell + _sigmoid(into) * np.tanh(new)
         state = _sigmoid(out) * np.tanh(cell)
-    twin, _ = serving_network(model)
+    twin = serving_network(model)
     np.testing.assert_allclose(twin(window.astype(np.float32)), state @ dense + offset, rtol=1e-5)
 
 

@@ -1,0 +1,78 @@
+"""The arrays in a frame of bars, and whether one frame carries on another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bar_checks import validate_bars
+
+__all__ = ["BarArrays"]
+
+IntArray = npt.NDArray[np.int64]
+
+_MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
+
+
+@dataclass(frozen=True)
+class BarArrays:
+    """A frame of bars and the arrays in it. Holding the frame keeps its memory from being changed or reused."""
+
+    frame: pd.DataFrame
+    stamps: IntArray
+    unit: str
+    columns: dict[str, npt.NDArray[np.generic]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "BarArrays":
+        """The arrays of one symbol's bars; raises what `validate_bars` raises where these have no usable index."""
+        index = frame.index
+        if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not frame.columns.is_unique:
+            validate_bars(frame)
+        return cls(frame, index.asi8, index.unit, {str(name): frame[name].to_numpy() for name in frame.columns})
+
+    def ends(self, rows: slice, length: int) -> IntArray:
+        """When bars of `length` microseconds end, in microseconds since the epoch."""
+        return self._microseconds(self.stamps[rows]) + length
+
+    def steps(self, rows: slice) -> IntArray:
+        """Microseconds from each bar to the next."""
+        return np.diff(self._microseconds(self.stamps[rows]))
+
+    def count_until(self, moment: int) -> int:
+        """How many bars are stamped at or before a moment in microseconds."""
+        latest = moment * 1000 if self.unit == "ns" else moment // _MICROSECONDS[self.unit]
+        return int(np.searchsorted(self.stamps, latest, side="right"))
+
+    def begins_like(self, other: "BarArrays") -> bool:
+        """Whether the first bar seems to be the same."""
+        return (
+            min(len(self.stamps), len(other.stamps)) > 0
+            and self.stamps[0] == other.stamps[0]
+            and self.unit == other.unit
+            and self.columns.keys() == other.columns.keys()
+            and all(self.columns[name][0] == other.columns[name][0] for name in self.columns.keys() & {"close"})
+        )
+
+    def carries_on(self, earlier: "BarArrays", count: int) -> bool:
+        """Whether the first `count` bars are those of `earlier`, which begins like these."""
+        return (
+            len(self.stamps) >= count
+            and self.begins_like(earlier)
+            and _same(self.stamps, earlier.stamps, count)
+            and all(_same(values, earlier.columns[name], count) for name, values in self.columns.items())
+        )
+
+    def _microseconds(self, stamps: IntArray) -> IntArray:
+        return stamps // 1000 if self.unit == "ns" else stamps * _MICROSECONDS[self.unit]
+
+
+def _same(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic], count: int) -> bool:
+    """Whether the first `count` values are equal, missing ones included; at no cost where they are the same memory."""
+    if values.dtype != earlier.dtype:
+        return False
+    place, before = values.__array_interface__["data"], earlier.__array_interface__["data"]
+    if place == before and values.strides == earlier.strides:
+        return True
+    return bool(np.array_equal(values[:count], earlier[:count], equal_nan=values.dtype.kind == "f"))

@@ -1,0 +1,107 @@
+"""Whether a new model may replace the one that serves: judged on recent buckets that neither has seen."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecast_evaluation import diebold_mariano_by_day, qlike_losses
+from forecast_grid import ForecastGrid
+from retraining_schedule import RetrainingPolicy
+from served_model import ServedModel
+from volatility_baselines import diurnal_log_har
+from volatility_features import RV_FLOOR
+
+__all__ = ["GateDecision", "has_decayed", "judge"]
+
+_HAR_HISTORY = 308
+_BAND = 2.0
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """Whether the challenger is let serve, why in words, and the figures behind it, ready for JSON."""
+
+    promote: bool
+    reason: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def judge(
+    champion: ServedModel | None, challenger: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy
+) -> GateDecision:
+    """Compare two models on the buckets of `bars` that end after both models' ``trained_through``.
+
+    QLIKE of both on the same buckets, and the Diebold-Mariano test, clustered by day, of which `policy` says what it
+    must show. A fallback counts as a champion that has seen nothing. None is no champion at all.
+    """
+    if policy.gate == "never":
+        return GateDecision(False, "the gate never lets a new model serve; promote it by hand")
+    if champion is None or policy.gate == "always":
+        return GateDecision(True, "no model served before" if champion is None else "the gate always lets it serve")
+    if champion.preset != challenger.preset:
+        return GateDecision(False, f"it forecasts {challenger.preset} RV and {champion.version} {champion.preset} RV")
+    losses = _losses((champion, challenger), bars)
+    details: dict[str, Any] = {"champion": champion.version, "challenger": challenger.version, "buckets": len(losses)}
+    if len(losses) < policy.gate_buckets:
+        few = f"{len(losses)} buckets that neither has seen, and the rule is {policy.gate_buckets} at least"
+        return GateDecision(False, few, details)
+    old, new = losses.mean()
+    p_value = _one_sided(new < old, diebold_mariano_by_day(losses["challenger"], losses["champion"]))
+    details |= {"from": str(losses.index[0]), "champion_qlike": old, "challenger_qlike": new, "p_value": p_value}
+    figures = f"QLIKE {new:.4f} against {old:.4f} of {champion.version} on {len(losses)} buckets that neither has seen"
+    better = new < old and p_value <= policy.gate_p_value
+    return GateDecision(bool(better), f"{figures} (p = {p_value:.2g})", details)
+
+
+def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy) -> bool:
+    """Whether the champion's QLIKE ratio to the diurnal log-HAR over the last buckets is above its own band.
+
+    The band is the mean and two standard deviations of the same rolling ratio over the five windows before the last,
+    as far as they go back to what the champion has seen.
+    """
+    grid, realized = _judged(champion, bars, champion)
+    recent = np.arange(len(realized)) >= len(realized) - 6 * policy.decay_buckets
+    grid, realized = grid.where(recent), realized[recent]
+    if champion.bundle is None or len(realized) < 3 * policy.decay_buckets or grid.known[0] < _HAR_HISTORY:
+        return False
+    own = champion.rows(grid)["volatility"].to_numpy()
+    har = diurnal_log_har(grid.measures, grid.labels, grid.known)
+    totals = [
+        pd.Series(qlike_losses(realized, forecast)).rolling(policy.decay_buckets).mean() for forecast in (own, har)
+    ]
+    ratio = (totals[0] / totals[1]).dropna().to_numpy()
+    before = ratio[: -policy.decay_buckets]
+    return bool(ratio[-1] > before.mean() + _BAND * before.std())
+
+
+def _losses(models: tuple[ServedModel, ServedModel], bars: pd.DataFrame) -> pd.DataFrame:
+    """QLIKE of champion and challenger, a row a bucket that both can forecast and neither has seen."""
+    seen = [model.trained_through for model in models if model.trained_through is not None]
+    losses = {}
+    for name, model in zip(("champion", "challenger"), models, strict=True):
+        grid, realized = _judged(model, bars, models[1])
+        forecast = model.rows(grid)["volatility"]
+        losses[name] = pd.Series(qlike_losses(realized, forecast), index=grid.labels)[
+            np.asarray(grid.asof >= max(seen)) if seen else slice(None)
+        ]
+    return pd.DataFrame(losses).dropna()
+
+
+def _judged(model: ServedModel, bars: pd.DataFrame, measured_by: ServedModel) -> tuple[ForecastGrid, np.ndarray]:
+    """Rows of `model` that it has not seen and whose bucket has ended and moved, with what was realized."""
+    grid = model.grid(bars)
+    rv = measured_by.grid(bars).measures["rv_hourly"]
+    realized = rv.reindex(grid.labels).to_numpy(dtype=float)
+    judged = (realized > RV_FLOOR) & (grid.known >= model.memory)
+    if model.trained_through is not None:
+        judged &= np.asarray(grid.asof >= model.trained_through)
+    return grid.where(judged), realized[judged]
+
+
+def _one_sided(better: bool, two_sided: float) -> float:
+    if math.isnan(two_sided):
+        return 0.5
+    return two_sided / 2 if better else 1 - two_sided / 2

@@ -1,0 +1,133 @@
+"""Which model serves at each moment of a backtest: never one that could not have been there."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bar_arrays import BarArrays
+from errors import VolatilityError
+from model_store import ModelStore
+from retraining import Retraining, bars_until
+from retraining_schedule import candidate_moments
+from served_model import ServedModel
+from serving_history import serving_stack
+from trading_sessions import EXCHANGE_TIMEZONE
+
+__all__ = ["ModelTimeline"]
+
+_LOOK_AHEAD = pd.Timedelta(days=62)
+_BEGINNING = pd.Timestamp("1900-01-01", tz=EXCHANGE_TIMEZONE)
+
+
+class ModelTimeline:
+    """The models that serve along simulated time, in order.
+
+    With a schedule, a model is trained at each moment that is due, from the bars before it, and serves if the gate
+    lets it. Without one, the store's models serve: the one that served at that time, by the store's history; before
+    the history begins, the one of those that could have been trained by then that has seen most.
+
+    Asked with bars that carry on those of the call before, it goes on from where it was.
+    """
+
+    def __init__(self, retraining: Retraining) -> None:
+        self._retraining = retraining
+        self._fallback = ServedModel.of(None, retraining.config)
+        self._begin(None)
+
+    def at(self, bars: pd.DataFrame, asof: pd.Timestamp) -> ServedModel:
+        """The model that serves at `asof`; of `bars`, those that had ended by then are looked at, and no others."""
+        self._walk(bars, asof)
+        return self._models[bisect_right(self._moments, asof) - 1]
+
+    def spans(
+        self, bars: pd.DataFrame, last: pd.Timestamp
+    ) -> Iterator[tuple[pd.Timestamp, pd.Timestamp | None, ServedModel]]:
+        """Each model that serves until `last`, from when, and until when (None: on and on)."""
+        self._walk(bars, last)
+        ends = [*self._moments[1:], None]
+        yield from zip(self._moments, ends, self._models, strict=True)
+
+    def _begin(self, bars: BarArrays | None) -> None:
+        self._bars = bars
+        self._moments, self._models = [_BEGINNING], [self._fallback]
+        self._due: list[pd.Timestamp] = []
+        self._due_through = _BEGINNING
+        self._retrained: pd.Timestamp | None = None
+        self._used = 0
+
+    def _walk(self, bars: pd.DataFrame, asof: pd.Timestamp) -> None:
+        given = BarArrays.of(bars)
+        if self._bars is None or not given.carries_on(self._bars, self._used):
+            self._begin(given)
+        self._bars = given
+        if self._retraining.policy.every is None:
+            self._walk_store(bars, asof)
+            return
+        first = bars.index[0].tz_convert(EXCHANGE_TIMEZONE)
+        if asof > self._due_through:
+            every, calendar = self._retraining.policy.every, self._retraining.config.calendar
+            moments = candidate_moments(every, first, asof + _LOOK_AHEAD, calendar)
+            self._due = list(moments[moments > self._due_through])
+            self._due_through = asof + _LOOK_AHEAD
+        while self._due and self._due[0] <= asof:
+            self._decide(bars, self._due.pop(0))
+
+    def _decide(self, bars: pd.DataFrame, moment: pd.Timestamp) -> None:
+        """Retrain at a moment that is due, if it is; the bars before it are those that this timeline rests on."""
+        past = bars_until(bars, moment)
+        self._used = len(past)
+        if past.empty:
+            return
+        champion = self._models[-1] if self._models[-1].bundle is not None else None
+        retraining = self._retraining
+        decay = retraining.policy.every == "decay" and champion is not None
+        if decay and not retraining.decay_calls(past, moment, self._models[-1], self._retrained):
+            return
+        served, outcome = retraining.run(past, moment, champion, simulated_time=True)
+        if outcome.promoted and served is not None:
+            self._moments.append(moment)
+            self._models.append(served)
+        if served is not None:
+            self._retrained = moment
+
+    def _walk_store(self, bars: pd.DataFrame, asof: pd.Timestamp) -> None:
+        if asof <= self._due_through:
+            return
+        symbol = self._retraining.symbol_of(bars)
+        self._begin(self._bars)
+        for moment, name in _store_timeline(self._retraining.store, symbol):
+            try:
+                model = ServedModel.of(self._retraining.store.load(name), self._retraining.config)
+            except VolatilityError as error:
+                self._retraining.failed(self._models[-1], moment, error, simulated_time=True)
+                continue
+            self._moments.append(moment)
+            self._models.append(model)
+        self._due_through = pd.Timestamp.max.tz_localize("UTC")
+
+
+def _store_timeline(store: ModelStore, symbol: str) -> list[tuple[pd.Timestamp, str]]:
+    """Moments at which the serving model changed, and to which; a model never serves before what it has seen."""
+    manifests = [
+        manifest
+        for manifest in store.list()
+        if manifest.get("trained_through") and manifest.get("symbol") in (None, symbol)
+    ]
+    through = {manifest["name"]: _new_york(manifest["trained_through"]) for manifest in manifests}
+    history = [entry for entry in store.history() if entry.asof is None]
+    kept_out = {entry.name for entry in store.history() if entry.event == "kept out"}
+    decided = [_new_york(entry.since) for entry in history]
+    timeline: list[tuple[pd.Timestamp, str]] = []
+    for moment in sorted({*through.values(), *decided}):
+        stack = serving_stack(history[: bisect_right(decided, moment)], through)
+        able = [name for name, seen in through.items() if seen <= moment]
+        free = [name for name in able if name not in kept_out]
+        serving = stack[-1] if stack else max(free, key=lambda name: through[name], default=None)
+        if serving is not None and serving in able and (not timeline or timeline[-1][1] != serving):
+            timeline.append((moment, serving))
+    return timeline
+
+
+def _new_york(moment: str) -> pd.Timestamp:
+    return pd.Timestamp(moment).tz_convert(EXCHANGE_TIMEZONE)

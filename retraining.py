@@ -1,0 +1,191 @@
+"""One retraining, in real time or in a backtest's: train a challenger, judge it, and write down what was decided."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from errors import LookAheadError, ModelNotFoundError, VolatilityError
+from model_bundle import ModelBundle
+from model_gate import has_decayed, judge
+from model_store import ModelStore
+from realized_volatility import bar_length
+from retraining_schedule import RetrainingPolicy, candidate_moments
+from served_model import ServedModel
+from serving_history import Event, HistoryEntry
+from trading_sessions import EXCHANGE_TIMEZONE
+from training_config import TrainingConfig
+from training_data import data_provenance
+
+__all__ = ["Retraining", "RetrainingOutcome", "bars_until"]
+
+_SAYS_NOTHING_OF_THE_MODEL = {"model_save_path", "resume", "save_config", "save_history", "bars_path"}
+_BUCKETS_PER_DAY = 5  # Seven a session, five sessions in seven days.
+
+
+@dataclass(frozen=True)
+class RetrainingOutcome:
+    """What came of a retraining.
+
+    Attributes
+    ----------
+    moment
+        When it was due, New York time.
+    model_version
+        The new model's name; None where there is none.
+    promoted
+        Whether it serves from then on.
+    reason
+        Why, in words.
+    error
+        What went wrong; None where nothing did.
+    """
+
+    moment: pd.Timestamp
+    model_version: str | None
+    promoted: bool
+    reason: str
+    error: VolatilityError | None = None
+
+
+Hook = Callable[[RetrainingOutcome], None]
+Train = Callable[[pd.DataFrame, str, str], ModelBundle]
+"""Trains on bars of a symbol and saves the model under a name, without letting it serve."""
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How one forecaster retrains.
+
+    Attributes
+    ----------
+    store
+        Where models are and go.
+    config
+        What is trained.
+    policy
+        On which bars, and what the gate asks for.
+    train
+        Does the training.
+    hook
+        Is told of each outcome.
+    """
+
+    store: ModelStore
+    config: TrainingConfig
+    policy: RetrainingPolicy
+    train: Train
+    hook: Hook
+
+    def run(
+        self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel | None, *, simulated_time: bool
+    ) -> tuple[ServedModel | None, RetrainingOutcome]:
+        """Train on `bars`, which had ended by `moment`; returns what serves from then on, and what came of it.
+
+        A model that the same settings and bars gave before is taken from the store. In simulated time nothing changes
+        in what serves now; the history says what was decided all the same.
+        """
+        symbol = self.symbol_of(bars)
+        window = self.policy.training_bars(bars, moment)
+        try:
+            name = self.name_of(window, moment, symbol)
+            try:
+                bundle = self.store.load(name)
+            except ModelNotFoundError:
+                bundle = self.train(window, symbol, name)
+        except VolatilityError as error:
+            return champion, self.failed(champion, moment, error, simulated_time=simulated_time)
+        return self.decide(bundle, bars, moment, champion, simulated_time=simulated_time)
+
+    def decide(
+        self,
+        bundle: ModelBundle,
+        bars: pd.DataFrame,
+        moment: pd.Timestamp,
+        champion: ServedModel | None,
+        *,
+        simulated_time: bool,
+    ) -> tuple[ServedModel | None, RetrainingOutcome]:
+        """Let the gate judge a trained model on `bars`; returns what serves from then on, and what was decided."""
+        challenger = ServedModel.of(bundle, self.config)
+        if challenger.trained_through is not None and challenger.trained_through > moment:
+            raise LookAheadError(
+                f"{challenger.version} has seen data through {challenger.trained_through} and was to serve from "
+                f"{moment}; a model may serve after what it has seen alone; train it on bars that end earlier."
+            )
+        decision = judge(champion, challenger, bars, self.policy)
+        details = {**decision.details, "scheduled_for": moment.isoformat()}
+        event: Event = "promoted" if decision.promote else "kept out"
+        asof = moment.isoformat() if simulated_time else None
+        self._record(HistoryEntry.now(challenger.version, event, decision.reason, asof, details))
+        outcome = RetrainingOutcome(moment, challenger.version, decision.promote, decision.reason)
+        self.hook(outcome)
+        return challenger if decision.promote else champion, outcome
+
+    def failed(
+        self, champion: ServedModel | None, moment: pd.Timestamp, error: VolatilityError, *, simulated_time: bool
+    ) -> RetrainingOutcome:
+        """Write down that a retraining failed, and tell the hook; what served serves on."""
+        if champion is not None:
+            asof = moment.isoformat() if simulated_time else None
+            details = {"scheduled_for": moment.isoformat()}
+            self._record(HistoryEntry.now(champion.version, "failed", str(error), asof, details))
+        outcome = RetrainingOutcome(moment, None, False, "the retraining failed", error)
+        self.hook(outcome)
+        return outcome
+
+    def moment_due(self, bars: pd.DataFrame, now: pd.Timestamp, champion: ServedModel | None) -> pd.Timestamp | None:
+        """The schedule's last moment until `now` (real time), unless what came of it is known already."""
+        first = bars.index[0].tz_convert(EXCHANGE_TIMEZONE)
+        moments = candidate_moments(self.policy.every, first, now, self.config.calendar)
+        if not len(moments):
+            return None
+        moment = moments[-1]
+        decided = [
+            pd.Timestamp(entry.details["scheduled_for"])
+            for entry in self.store.history()
+            if entry.asof is None and entry.details and "scheduled_for" in entry.details
+        ]
+        if champion is not None and champion.bundle is not None and champion.bundle.manifest.get("last_bar"):
+            decided.append(pd.Timestamp(champion.bundle.manifest["last_bar"]))
+        if any(known >= moment for known in decided):
+            return None
+        if self.policy.every == "decay" and champion is not None:
+            latest = max(decided, default=None)
+            return moment if self.decay_calls(bars_until(bars, moment), moment, champion, latest) else None
+        return moment
+
+    def decay_calls(
+        self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel, latest: pd.Timestamp | None
+    ) -> bool:
+        """Whether the champion has decayed, and a whole window has gone by since the retraining before (`latest`)."""
+        rest = pd.Timedelta(days=self.policy.decay_buckets / _BUCKETS_PER_DAY)
+        return (latest is None or moment - latest >= rest) and has_decayed(champion, bars, self.policy)
+
+    def symbol_of(self, bars: pd.DataFrame) -> str:
+        """Symbol of the bars, or else the configuration's."""
+        return str(bars.attrs.get("symbol") or self.config.symbol)
+
+    def name_of(self, window: pd.DataFrame, moment: pd.Timestamp, symbol: str) -> str:
+        """The same for the same settings, bars and moment, so that what is trained is never trained twice."""
+        settings = {key: value for key, value in self.config.as_dict().items() if key not in _SAYS_NOTHING_OF_THE_MODEL}
+        about: dict[str, Any] = {"settings": settings, "bars": data_provenance(window, symbol)["sha256"]}
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in symbol)
+        simulated = "SIMULATED-" if window.attrs.get("simulated") else ""
+        return f"{simulated}{safe}-{moment:%Y%m%d}-{digest[:10]}"
+
+    def _record(self, entry: HistoryEntry) -> None:
+        """Once: a backtest that is run again decides the same again."""
+        decided = ((old.name, old.event, old.asof) for old in self.store.history())
+        if entry.asof is None or (entry.name, entry.event, entry.asof) not in decided:
+            self.store.record(entry)
+
+
+def bars_until(bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
+    """The bars that had ended by `moment`."""
+    started = bars.index[: bars.index.searchsorted(moment, side="right")]
+    return bars.iloc[: started.searchsorted(moment - bar_length(started), side="right")]

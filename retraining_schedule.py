@@ -1,0 +1,115 @@
+"""When to train anew, on how much, and what a new model must show: the part of a configuration that is about time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from errors import ConfigError
+from trading_sessions import session_schedule
+
+__all__ = ["RetrainingPolicy", "candidate_moments"]
+
+_EVERY = ("month", "week", "decay")
+_GATES = ("better", "always", "never")
+
+
+@dataclass(frozen=True)
+class RetrainingPolicy:
+    """When a model is trained anew, on which bars, and when it replaces the one that serves.
+
+    Attributes
+    ----------
+    every
+        ``"month"`` or ``"week"``: at the open of the first session of each; a number: every so many sessions, counted
+        from the bars' first; ``"decay"``: when the model's rolling QLIKE ratio to the diurnal log-HAR rises out of its
+        own band; None: never by itself.
+    window
+        ``"expanding"``: on all bars before; a number: on those of the last so many days.
+    gate
+        ``"better"``: the new model replaces the old one if it has the lower QLIKE on the buckets that neither saw;
+        ``"always"``, ``"never"``: whatever its figures are.
+    gate_p_value
+        The largest one-sided p-value of the Diebold-Mariano test that ``"better"`` lets pass: 0.5 asks for a lower
+        mean loss alone, 0.05 for one beyond what chance explains.
+    gate_buckets
+        Fewest buckets to judge on; with fewer, the old model stays.
+    decay_buckets
+        Length of the rolling window of ``"decay"``.
+    """
+
+    every: str | int | None = None
+    window: str | int = "expanding"
+    gate: str = "better"
+    gate_p_value: float = 0.5
+    gate_buckets: int = 35
+    decay_buckets: int = 70
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {getattr(self, name)!r}, but must be {rule}"
+            for name, rule, kept in (
+                ("every", f"{', '.join(_EVERY)}, a number of sessions, or None", _is_every(self.every)),
+                ("window", "expanding or a number of days", self.window == "expanding" or _is_count(self.window)),
+                ("gate", f"one of {', '.join(_GATES)}", self.gate in _GATES),
+                ("gate_p_value", "a number above 0, at most 0.5", _is_share(self.gate_p_value)),
+                ("gate_buckets", "a whole number, 1 or more", _is_count(self.gate_buckets)),
+                ("decay_buckets", "a whole number, 1 or more", _is_count(self.decay_buckets)),
+            )
+            if not kept
+        ]
+        if problems:
+            raise ConfigError("the retraining configuration is not usable: " + "; ".join(problems) + ".")
+
+    @classmethod
+    def split(cls, settings: Mapping[str, Any]) -> "tuple[RetrainingPolicy, dict[str, Any]]":
+        """The policy in `settings`, and the settings that are not its own: those of `TrainingConfig`."""
+        own = {field.name for field in fields(cls)}
+        policy = {key: value for key, value in settings.items() if key in own}
+        return cls(**policy), {key: value for key, value in settings.items() if key not in own}
+
+    def training_bars(self, bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
+        """Of `bars`, which had ended by `moment`, those that a training at that moment is done on."""
+        if self.window == "expanding":
+            return bars
+        return bars.iloc[bars.index.searchsorted(moment - pd.Timedelta(days=int(self.window)), side="left") :]
+
+
+def candidate_moments(
+    every: str | int | None, first: pd.Timestamp, last: pd.Timestamp, calendar: str = "XNYS"
+) -> pd.DatetimeIndex:
+    """Moments from `first` to `last` at which a training may be due: opens of sessions, New York time.
+
+    Under ``"decay"`` every session's. Moments depend on `first` and the calendar alone, so a loop that asks again
+    and again, with a later `last` each time, meets the same ones.
+    """
+    opens = session_schedule(first, last, calendar)["open"]
+    sessions = pd.DatetimeIndex(opens.index)
+    if every is None:
+        return pd.DatetimeIndex(opens)[:0]
+    if isinstance(every, int):
+        due = np.arange(len(opens)) % every == 0
+    elif every == "decay":
+        due = np.ones(len(opens), dtype=bool)
+    else:
+        # The calendar's first session of a period, whether or not the bars reach back to it.
+        before = session_schedule(first - pd.Timedelta(days=12), first - pd.Timedelta(days=1), calendar).index
+        period = "M" if every == "month" else "W"
+        periods = pd.DatetimeIndex([*before, *sessions]).to_period(period)
+        due = np.append(True, periods[1:] != periods[:-1])[-len(sessions) :] if len(sessions) else np.empty(0, bool)
+    moments = pd.DatetimeIndex(opens)[due]
+    return moments[(moments > first) & (moments <= last)]
+
+
+def _is_every(value: object) -> bool:
+    return value is None or value in _EVERY or _is_count(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value <= 0.5
