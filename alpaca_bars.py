@@ -69,12 +69,17 @@ class AlpacaBars:
     ) -> None:
         self.feed, self.adjustment = feed, adjustment
         self._clock = clock
-        self._client = _client(credentials, url_override, patience or Patience())
+        self._session = PatientSession(_LIMITER, patience or Patience())
+        self._client = _client(credentials, url_override, self._session)
 
     def settled_until(self, timeframe: str) -> pd.Timestamp:
         """The moment (UTC) up to which bars are served and not revised any more: the end of a bar of `timeframe`."""
         delay = _SIP_DELAY if self.feed == "sip" else _IEX_DELAY
         return (pd.Timestamp(self._clock()).tz_convert("UTC") - delay).floor(f"{minutes_of(timeframe)}min")
+
+    def stop(self) -> None:
+        """Repeat no request any more: fetches that are under way in other threads end soon, with an error."""
+        self._session.stop()
 
     def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
         """Bars of `symbol` that start in [`start`, `end`), as far as they are settled; none is an empty frame.
@@ -159,13 +164,13 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _client(
-    credentials: AlpacaCredentials, url_override: str | None, patience: Patience
+    credentials: AlpacaCredentials, url_override: str | None, session: PatientSession
 ) -> "StockHistoricalDataClient":
     from alpaca.data.historical import StockHistoricalDataClient
 
     client = StockHistoricalDataClient(credentials.key, credentials.secret, url_override=url_override)
     # alpaca-py sets no timeout, retries little, and knows no limit.
-    client._session = PatientSession(_LIMITER, patience)
+    client._session = session
     return client
 
 

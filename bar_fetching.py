@@ -29,6 +29,9 @@ class SettledBars(Protocol):
     def settled_until(self, timeframe: str) -> pd.Timestamp:
         """The moment up to which bars are served and not revised any more."""
 
+    def stop(self) -> None:
+        """Wait for nothing any more: fetches in other threads end soon, with an error."""
+
     def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
         """Settled bars that start in [`start`, `end`), in time order, stamps unique; may be empty."""
 
@@ -178,7 +181,10 @@ class _Filling:
                         else:
                             self._store(month, bars, through)
                     self._progress.fetch_advanced(len(gap.months))
-            except BaseException:
+            except BaseException as error:
+                # Nobody wants the others any more, and leaving the pool waits for those that run.
+                if not isinstance(error, _RescaledError):
+                    self._source.stop()
                 for future in futures:
                     future.cancel()
                 raise

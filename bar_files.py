@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bar_checks import bar_length
-from bar_formats import EpochUnit, StampedTable, StampFlags, StampSide, stamped_table
+from bar_formats import DateOrder, EpochUnit, StampedTable, StampFlags, StampSide, stamped_table
 from errors import BarsError, NotEnoughDataError
 from trading_sessions import session_schedule
 
@@ -28,6 +28,7 @@ def read_bars_file(
     timezone: str | None = None,
     stamps: str | None = None,
     epoch: str | None = None,
+    dates: str | None = None,
 ) -> pd.DataFrame:
     """Bars of one symbol from the user's files, stamped at their start.
 
@@ -44,6 +45,8 @@ def read_bars_file(
         ``"start"`` or ``"end"`` of a bar; None is what the vendor does, and start for a plain table.
     epoch
         ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` for stamps that are numbers; None tells it by their size.
+    dates
+        ``"mdy"`` or ``"dmy"`` for dates with slashes; None tells it where a day is beyond the twelfth.
 
     Returns
     -------
@@ -56,7 +59,9 @@ def read_bars_file(
         A file is missing, of another kind, no table, lacks stamps or the symbol, or is ambiguous: then the message
         names the flag to give.
     """
-    flags = StampFlags(timezone, cast(StampSide | None, stamps), cast(EpochUnit | None, epoch))
+    flags = StampFlags(
+        timezone, cast(StampSide | None, stamps), cast(EpochUnit | None, epoch), cast(DateOrder | None, dates)
+    )
     paths = _files(Path(path), symbol)
     tables = [stamped_table(_read_table(file), str(file), flags) for file in paths]
     frame = _one_symbol(_joined(tables, str(path)), symbol, str(path))

@@ -26,6 +26,7 @@ __all__ = ["StampFlags", "StampedTable", "stamped_table"]
 
 StampSide = Literal["start", "end"]
 EpochUnit = Literal["s", "ms", "us", "ns"]
+DateOrder = Literal["mdy", "dmy"]
 
 _STAMP_COLUMNS = ("timestamp", "datetime", "date", "time", "t", "ts_event", "window_start", "unnamed: 0")
 _SYMBOL_COLUMNS = ("symbol", "ticker", "<ticker>")
@@ -53,11 +54,14 @@ class StampFlags:
         Whether they are the ``"start"`` or the ``"end"`` of a bar.
     epoch
         Unit of stamps that are numbers.
+    dates
+        Whether dates with slashes have the month (``"mdy"``) or the day (``"dmy"``) first.
     """
 
     timezone: str | None = None
     side: StampSide | None = None
     epoch: EpochUnit | None = None
+    dates: DateOrder | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags) -> StampedT
         flags,
         timezone=flags.timezone or ("America/New_York" if vendor == "Kibot" else None),
         side=flags.side or (None if vendor in ("Stooq", "plain") else "start"),
+        dates=flags.dates or ("mdy" if vendor == "Kibot" else None),
     )
     if vendor == "Stooq" and (flags.timezone is None or flags.side is None):
         raise BarsError(
@@ -229,7 +234,7 @@ def _as_times(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex, s
         local = pd.DatetimeIndex(pd.to_datetime(text.str.replace(f" {zones[0]}", ""), format="%Y%m%d %H:%M:%S"))
         return _localized(local, str(zones[0])), f"zone {zones[0]} in the text"
     if _SLASHED.match(first):
-        return pd.DatetimeIndex(pd.to_datetime(_from_slashes(text))), ""
+        return pd.DatetimeIndex(pd.to_datetime(_from_slashes(text, flags))), ""
     if re.fullmatch(r"\d{8} \d{6}", first):
         return pd.DatetimeIndex(pd.to_datetime(text, format="%Y%m%d %H%M%S")), ""
     # A year of New York stamps carries two offsets, which pandas reads only by way of UTC.
@@ -251,17 +256,18 @@ def _from_epoch(numbers: np.ndarray, flags: StampFlags) -> tuple[pd.DatetimeInde
     return pd.DatetimeIndex(pd.to_datetime(numbers, unit=unit, utc=True)), f"epoch in {unit}, UTC"
 
 
-def _from_slashes(text: "pd.Series[str]") -> "pd.Series[str]":
+def _from_slashes(text: "pd.Series[str]", flags: StampFlags) -> "pd.Series[str]":
     """Dates such as 01/31/2024 as 2024-01-31, where the days tell which number is the month."""
     parts = text.str.extract(r"^(\d{1,2})/(\d{1,2})/(\d{4})(.*)$")
     first, second = parts[0].astype(int), parts[1].astype(int)
     month_first, day_first = bool((first <= 12).all()), bool((second <= 12).all())
-    if month_first == day_first:
+    if month_first == day_first and flags.dates is None:
         raise _AmbiguousError(
-            f"the date {text.iloc[0].split()[0]}, whose month cannot be told from its day; it must be clear; write "
-            "dates as 2024-12-31"
+            f"the date {text.iloc[0].split()[0]}, whose month cannot be told from its day; it must be known which "
+            "comes first; give --bars-dates mdy (or dmy)"
         )
-    month, day = (parts[0], parts[1]) if month_first else (parts[1], parts[0])
+    leads = month_first if flags.dates is None else flags.dates == "mdy"
+    month, day = (parts[0], parts[1]) if leads else (parts[1], parts[0])
     return parts[2] + "-" + month.str.zfill(2) + "-" + day.str.zfill(2) + parts[3]
 
 

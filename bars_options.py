@@ -15,6 +15,7 @@ def add_bars_options(group: "argparse.ArgumentParser | argparse._ArgumentGroup")
     group.add_argument("--bars-timezone", metavar="ZONE", help="time zone of your stamps where they carry none")
     group.add_argument("--bars-stamps", metavar="SIDE", help="whether your stamps are the start or the end of a bar")
     group.add_argument("--bars-epoch", metavar="UNIT", help="unit of stamps that are numbers: s, ms, us or ns")
+    group.add_argument("--bars-dates", metavar="ORDER", help="whether dates as 01/02/2024 are mdy or dmy")
     group.add_argument("--feed", metavar="F", help="Alpaca's feed: auto (default), sip or iex")
     group.add_argument("--adjustment", metavar="A", help="Alpaca's adjustment: all (default), split, dividend or raw")
     group.add_argument("--offline", action="store_true", help="take Alpaca's bars from the cache alone")
@@ -32,6 +33,7 @@ def bars_settings(options: argparse.Namespace) -> dict[str, Any]:
         "bars_timezone": options.bars_timezone,
         "bars_stamps": options.bars_stamps,
         "bars_epoch": options.bars_epoch,
+        "bars_dates": options.bars_dates,
         "feed": options.feed,
         "adjustment": options.adjustment,
         "offline": options.offline or None,

@@ -43,7 +43,7 @@ class DataHandler:
         (`bar_sources`).
     bars_path
         The user's own file, directory or glob, for ``"file"``.
-    bars_timezone, bars_stamps, bars_epoch
+    bars_timezone, bars_stamps, bars_epoch, bars_dates
         What that file's stamps mean where it does not say so itself; see `bar_files.read_bars_file`.
     feed, adjustment
         Alpaca's feed (``"sip"``, ``"iex"``, or ``"auto"``: the consolidated one where the keys' plan has it, else IEX,
@@ -78,6 +78,7 @@ class DataHandler:
         bars_timezone: str | None = None,
         bars_stamps: str | None = None,
         bars_epoch: str | None = None,
+        bars_dates: str | None = None,
         feed: str = "auto",
         adjustment: str = "all",
         cache_dir: str | Path | None = None,
@@ -94,7 +95,7 @@ class DataHandler:
             raise DataSourceError("source is 'file' and no path was given; give bars_path, the file of bars.")
         self.source = source
         self._other = None if source in BAR_SOURCES else load_source(source)
-        self._bars_path, self._file_format = bars_path, (bars_timezone, bars_stamps, bars_epoch)
+        self._bars_path, self._file_format = bars_path, (bars_timezone, bars_stamps, bars_epoch, bars_dates)
         self._feeds = _BOTH_FEEDS if feed == "auto" else (cast(Feed, feed),)
         self._adjustment, self._cleaning, self._calendar, self._seed = adjustment, tuple(cleaning), calendar, seed
         self._cache_root = Path(cache_dir) if cache_dir is not None else default_cache_directory()
@@ -110,6 +111,7 @@ class DataHandler:
             bars_timezone=config.bars_timezone,
             bars_stamps=config.bars_stamps,
             bars_epoch=config.bars_epoch,
+            bars_dates=config.bars_dates,
             feed=config.feed,
             adjustment=config.adjustment,
             cache_dir=config.cache_dir,

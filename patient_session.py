@@ -14,8 +14,11 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception_type,
+    sleep_using_event,
     stop_after_attempt,
     stop_after_delay,
+    stop_any,
+    stop_when_event_set,
     wait_exponential,
     wait_random,
 )
@@ -130,9 +133,14 @@ class PatientSession(requests.Session):
     def __init__(self, limiter: RequestLimiter, patience: Patience) -> None:
         super().__init__()
         self._limiter, self._patience = limiter, patience
+        self._stopped = threading.Event()
         # A connection may be used by as many threads as fetch at once.
         self.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=16))
         self.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=16))
+
+    def stop(self) -> None:
+        """Repeat nothing any more: what is under way in other threads ends with its running attempt."""
+        self._stopped.set()
 
     def request(self, method: str | bytes, url: str | bytes, **options: Any) -> requests.Response:  # type: ignore[override]
         """Send a request as `requests` does; returns a whole answer, with a status that is not worth repeating.
@@ -146,7 +154,12 @@ class PatientSession(requests.Session):
         options["timeout"] = (patience.connect_seconds, patience.read_seconds)
         retrying = Retrying(
             retry=retry_if_exception_type(_WorthAnotherTryError),
-            stop=stop_after_attempt(patience.attempts) | stop_after_delay(patience.total_seconds),
+            stop=stop_any(
+                stop_after_attempt(patience.attempts),
+                stop_after_delay(patience.total_seconds),
+                stop_when_event_set(self._stopped),
+            ),
+            sleep=sleep_using_event(self._stopped),
             wait=self._wait_before_next,
             reraise=True,
         )

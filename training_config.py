@@ -51,6 +51,7 @@ TRAINING_CONFIG: dict[str, Any] = {
     "bars_timezone": None,
     "bars_stamps": None,
     "bars_epoch": None,
+    "bars_dates": None,
     "feed": "auto",
     "adjustment": "all",
     "cache_dir": None,
@@ -197,6 +198,8 @@ class TrainingConfig(BaseModel):
     """Whether their stamps are the start or the end of a bar; None takes what is known of their format, else start."""
     bars_epoch: Literal["s", "ms", "us", "ns"] | None = TRAINING_CONFIG["bars_epoch"]
     """Unit of their stamps where they are numbers; None recognizes it by its size."""
+    bars_dates: Literal["mdy", "dmy"] | None = TRAINING_CONFIG["bars_dates"]
+    """Whether dates with slashes have the month or the day first; None takes what the days tell."""
     feed: Literal["auto", "sip", "iex"] = TRAINING_CONFIG["feed"]
     """Alpaca's feed; ``auto``: the consolidated one where the keys' plan has it, else IEX, which is said."""
     adjustment: Literal["raw", "split", "dividend", "all"] = TRAINING_CONFIG["adjustment"]

@@ -20,7 +20,7 @@ import alpaca_bars
 import data_cli
 from bar_cache import BarCache, cached_symbols, months_of
 from data_handler import DataHandler
-from errors import DataSourceError
+from errors import CredentialsError, DataSourceError
 from patient_session import Patience, RequestLimiter
 
 HASTY = Patience(connect_seconds=2, read_seconds=2, attempts=4, first_wait_seconds=0.01, longest_wait_seconds=0.05)
@@ -167,6 +167,18 @@ def test_offline_asks_nobody(server: AlpacaStandIn, tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match="no bars of SPY for 2023-06, 2023-07"):
         get(server, tmp_path, "2023-06-01", "2024-06-30", offline=True)
     assert server.requests == []
+
+
+def test_one_month_that_fails_ends_the_fetch_soon_and_the_others_are_kept(
+    server: AlpacaStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script = lambda number, query: "unauthorized" if query["start"] > "2024-09" else "503"
+    patient = Patience(first_wait_seconds=20, longest_wait_seconds=60)
+    source = DataHandler("alpaca", cache_dir=tmp_path, url_override=server.url, patience=patient, clock=lambda: NOW)
+    began = time.monotonic()
+    with pytest.raises(CredentialsError):
+        source.get_stock_bars("SPY", "2024-07-01", "2024-10-31", "30Min")
+    assert time.monotonic() - began < 10
 
 
 def test_feed_adjustment_and_timeframe_do_not_mix(server: AlpacaStandIn, tmp_path: Path) -> None:

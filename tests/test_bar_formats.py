@@ -193,7 +193,7 @@ def early_in_the_month(path: Path) -> None:
         (stooq, "--bars-stamps", {"timezone": "Europe/Warsaw"}),
         (ends, "--bars-stamps", {}),
         (odd_epoch, "--bars-epoch", {}),
-        (early_in_the_month, "2024-12-31", {"timezone": NEW_YORK}),
+        (early_in_the_month, "--bars-dates", {"timezone": NEW_YORK}),
     ],
 )
 def test_what_is_ambiguous_is_refused_with_the_way_out(
@@ -211,6 +211,13 @@ def test_the_flags_make_it_clear(tmp_path: Path) -> None:
     ends(tmp_path / "ends.csv")
     assert_same(read_bars_file(tmp_path / "ends.csv", stamps="end"))
     assert read_bars_file(tmp_path / "ends.csv", stamps="start").index[0] == BARS.index[0] + pd.Timedelta(minutes=5)
+
+
+def test_dates_are_read_as_the_flag_says(tmp_path: Path) -> None:
+    early_in_the_month(tmp_path / "bars.csv")
+    first = read_bars_file(tmp_path / "bars.csv", timezone=NEW_YORK, dates="mdy").index[0]
+    assert f"{first:%Y-%m-%d %H:%M}" == "2024-11-04 09:30"
+    assert read_bars_file(tmp_path / "bars.csv", timezone=NEW_YORK, dates="dmy").index[0].month == 4
 
 
 def test_days_beyond_the_twelfth_tell_the_month_from_the_day(tmp_path: Path) -> None:
