@@ -106,7 +106,6 @@ class AlpacaBars:
 
     def _pages(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> list[dict[str, Any]]:
         """Raw bars of all pages, in the order in which they came."""
-        from alpaca.common.exceptions import APIError
         from alpaca.data.enums import Adjustment, DataFeed
         from alpaca.data.requests import StockBarsRequest
 
@@ -122,35 +121,38 @@ class AlpacaBars:
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
         while True:
-            trouble: DataSourceError
-            try:
-                answer = self._client.get("/stocks/bars", fields)
-                # `bars` is null where there are none.
-                rows += (answer.get("bars") or {}).get(symbol) or []
-                token = answer.get("next_page_token")
-                if not token:
-                    return rows
-                if token in seen:
-                    raise DataSourceError("Alpaca's pages lead back to themselves; they must end; try again later.")
-                seen.add(token)
-                fields["page_token"] = token
-                continue
-            except APIError as error:
-                trouble = _translated(error, symbol, self.feed)
-            except UnavailableError as error:
-                trouble = DataSourceError(
-                    f"Alpaca gave no whole answer: {error}; a connection and a working service are needed; try again "
-                    "later (what was fetched is kept), or give --bars FILE."
-                )
-            except DataSourceError:
-                raise
-            except Exception as error:
-                trouble = DataSourceError(
-                    f"Alpaca's answer was none that can be read ({type(error).__name__}); try again later, or give "
-                    "--bars FILE."
-                )
-            # Outside of the except clauses: a context would hold the request, and with it the keys.
-            raise trouble
+            page, token = self._page(fields, symbol)
+            rows += page
+            if not token:
+                return rows
+            if token in seen:
+                raise DataSourceError("Alpaca's pages lead back to themselves; they must end; try again later.")
+            seen.add(token)
+            fields["page_token"] = token
+
+    def _page(self, fields: dict[str, Any], symbol: str) -> tuple[list[dict[str, Any]], str | None]:
+        """Raw bars of one page, and the token of the next."""
+        from alpaca.common.exceptions import APIError
+
+        trouble: DataSourceError
+        try:
+            answer = self._client.get("/stocks/bars", fields)
+            # `bars` is null where there are none.
+            return (answer.get("bars") or {}).get(symbol) or [], answer.get("next_page_token")
+        except APIError as error:
+            trouble = _translated(error, symbol, self.feed)
+        except UnavailableError as error:
+            trouble = DataSourceError(
+                f"Alpaca gave no whole answer: {error}; a connection and a working service are needed; try again "
+                "later (what was fetched is kept), or give --bars FILE."
+            )
+        except Exception as error:
+            trouble = DataSourceError(
+                f"Alpaca's answer was none that can be read ({type(error).__name__}); try again later, or give "
+                "--bars FILE."
+            )
+        # Outside of the except clauses: a context would hold the request, and with it the keys.
+        raise trouble
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

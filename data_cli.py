@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from bar_cache import BarCache, CachedMonth, CachedSymbol, DamagedBarsError, cached_symbols, default_cache_directory
@@ -22,6 +22,7 @@ from training_progress import progress_for
 
 __all__ = ["main"]
 
+_WIDE = 240
 _EPILOG = """\
 exit status: 0 done, 1 failed or something is wrong, 2 wrong use, 130 interrupted (the same command goes on)
 
@@ -138,7 +139,7 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
         print(json.dumps([*(quality.to_dict() for quality in found), *_as_errors(failed)], indent=2))
     else:
         for quality in found:
-            out.print(quality.table(), highlight=False)
+            _print_whole(quality.table(), out)
         for sentence in failed.values():
             err.print(sentence, highlight=False, markup=False)
     if options.picture is not None:
@@ -201,7 +202,12 @@ def _show(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console,
         table = Table(*rows[0], box=None)
         for row in rows:
             table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
-        out.print(table, highlight=False)
+        _print_whole(table, out)
+
+
+def _print_whole(table: RenderableType, out: Console) -> None:
+    # A pipe or a file has no width that a table must fit.
+    out.print(table, highlight=False, width=None if out.is_terminal else _WIDE)
 
 
 def _parser() -> argparse.ArgumentParser:

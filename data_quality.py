@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bar_checks import bar_length
 from bar_cleaning import clean_bars, split_steps
 from errors import BarsError, NotEnoughDataError
-from trading_sessions import EXCHANGE_TIMEZONE, session_schedule
+from session_sheet import SessionSheet
+from trading_sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,14 +20,12 @@ __all__ = ["DataQuality", "Finding", "assess_quality", "require_acceptable"]
 
 Level = Literal["fact", "flaw", "bad"]
 
-_GAP_MINUTES, _GAP_BARS = 15, 3
-_CUT_COVERAGE = 0.8
+_CUT_COVERAGE, _CUT_MINUTES = 0.8, 30
 _FULL_DAY_MINUTES = 390
 _VOLUME_BREAK, _VOLUME_STEP, _FEED_CHANGE = 6.0, 4.0, 8.0
 _SESSIONS_AROUND = 3
 _FEWEST_COVERED = 0.8
 _MOST_WRONG = 2e-4
-_MINUTE_US = 60_000_000
 _RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks")
 _SHOWN = 6
 
@@ -175,7 +173,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNY
     cleaned, cleaning = clean_bars(bars, _RULES, calendar=calendar)
     if cleaned.empty:
         raise NotEnoughDataError(f"no bar of {symbol or 'these'} is usable; one at least must be; check how they came.")
-    sheet = _Sheet(cleaned, calendar)
+    sheet = SessionSheet(cleaned, calendar)
     breaks = _volume_breaks(sheet.sessions["volume"])
     findings = [
         *_wrong_bars(cleaning.counts, cleaning.dropped, len(bars)),
@@ -212,68 +210,6 @@ def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
         )
 
 
-class _Sheet:
-    """Bars laid on the exchange's sessions.
-
-    Attributes
-    ----------
-    length
-        Of a bar.
-    sessions
-        A row for each session from the first to the last with a bar, indexed by date (naive): `open` and `close`
-        (UTC), `expected` bars, `bars`, `coverage`, `volume` (median), `gap` (minutes in gaps of a quarter of an hour
-        and more), `gaps`, `longest_gap`.
-    outside
-        Bars outside sessions: their days (naive).
-    """
-
-    def __init__(self, bars: pd.DataFrame, calendar: str) -> None:
-        self.length = bar_length(bars.index)
-        self.bars = bars
-        schedule = session_schedule(bars.index[0], bars.index[-1], calendar)
-        opens, closes = (pd.DatetimeIndex(schedule[side]).tz_convert("UTC") for side in ("open", "close"))
-        starts = bars.index.tz_convert("UTC")
-        session = np.asarray(opens.searchsorted(starts + self.length, side="left")) - 1
-        inside = session >= 0
-        inside[inside] = starts[inside] < closes[session[inside]]
-        self.outside = starts[~inside].tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize()
-        self._of_bar = session[inside]
-        starts = starts[inside]
-        minutes = np.asarray((closes - opens) / pd.Timedelta(minutes=1))
-        count = len(schedule)
-        found = np.bincount(self._of_bar, minlength=count)
-        expected = np.ceil(minutes / (self.length / pd.Timedelta(minutes=1)))
-        frame = pd.DataFrame({"minutes": minutes, "expected": expected, "bars": found}, index=schedule.index)
-        traded = np.flatnonzero(found)
-        frame["coverage"] = np.minimum(found / expected, 1.0)
-        volume = bars["volume"].to_numpy(dtype=float)[inside] if "volume" in bars else np.full(len(starts), np.nan)
-        frame["volume"] = pd.Series(volume).groupby(self._of_bar).median().reindex(range(count)).to_numpy()
-        gaps = self._gaps(starts, opens, closes)
-        for name, how in (("gap", "sum"), ("gaps", "count"), ("longest_gap", "max")):
-            frame[name] = gaps.groupby(level=0).agg(how).reindex(range(count), fill_value=0).to_numpy()
-        self.sessions = frame.iloc[traded[0] : traded[-1] + 1] if len(traded) else frame.iloc[:0]
-
-    def _gaps(self, starts: pd.DatetimeIndex, opens: pd.DatetimeIndex, closes: pd.DatetimeIndex) -> "pd.Series[float]":
-        """Minutes of each gap inside a session that has bars, indexed by the session's number."""
-        day, minutes = self._of_bar, self.length / pd.Timedelta(minutes=1)
-        begin, open_, close = (index.as_unit("us").asi8 / _MINUTE_US for index in (starts, opens, closes))
-        first = np.append(True, day[1:] != day[:-1])[: len(day)]
-        last = np.append(first[1:], True)[: len(day)]
-        before = np.concatenate([begin[:1], begin[:-1] + minutes])
-        inner = begin - np.where(first, open_[day], before)
-        ending = close[day[last]] - (begin[last] + minutes)
-        gaps = pd.Series(np.concatenate([inner, ending]), index=np.concatenate([day, day[last]]), dtype=float)
-        return gaps[gaps >= max(_GAP_MINUTES, _GAP_BARS * minutes)]
-
-    @property
-    def holes(self) -> list[tuple[pd.Timestamp, pd.Timestamp, int]]:
-        """Runs of sessions without a bar: first, last, how many."""
-        missing = (self.sessions["bars"] == 0).to_numpy()
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(int), [0]])))
-        days = self.sessions.index
-        return [(days[a], days[b - 1], int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-
-
 def _wrong_bars(counts: Mapping[str, int], dropped: "pd.Series[str]", total: int) -> list[Finding]:
     words = {
         "missing": "bars without a price or a stamp",
@@ -305,7 +241,7 @@ def _split_findings(bars: pd.DataFrame) -> list[Finding]:
     return [Finding("split", "bad", sentence, days)]
 
 
-def _coverage_findings(sheet: _Sheet) -> list[Finding]:
+def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     sessions = sheet.sessions
     traded = sessions[sessions["bars"] > 0]
     findings = []
@@ -320,7 +256,7 @@ def _coverage_findings(sheet: _Sheet) -> list[Finding]:
         sentence = f"Only {covered:.0%} of the bars of the days that have some are there."
         return [*findings, Finding("coverage", "bad", sentence)]
     is_cut = (traded["coverage"] < _CUT_COVERAGE) | (traded["gap"] >= (1 - _CUT_COVERAGE) * traded["minutes"])
-    ends_early = traded["gap"] >= 2 * _GAP_MINUTES
+    ends_early = traded["gap"] >= _CUT_MINUTES
     cut = traded[is_cut | (ends_early & (traded["gaps"] == 1))]
     if len(cut):
         days = _names(cut.index)
@@ -368,7 +304,7 @@ def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
     return [Finding("no volume", "flaw", f"{without:,} bars have no volume.")] if without else []
 
 
-def _facts(sheet: _Sheet, total: int) -> list[Finding]:
+def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     facts = []
     half = sheet.sessions[(sheet.sessions["minutes"] < _FULL_DAY_MINUTES) & (sheet.sessions["bars"] > 0)]
     if len(half):
@@ -380,7 +316,7 @@ def _facts(sheet: _Sheet, total: int) -> list[Finding]:
     return facts
 
 
-def _by_month(sheet: _Sheet, dropped: "pd.Series[str]", breaks: "pd.Series[float]") -> pd.DataFrame:
+def _by_month(sheet: SessionSheet, dropped: "pd.Series[str]", breaks: "pd.Series[float]") -> pd.DataFrame:
     sessions = sheet.sessions.assign(missing=sheet.sessions["bars"] == 0)
     months = sessions.groupby(sessions.index.to_period("M"))
     table = pd.DataFrame(

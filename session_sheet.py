@@ -1,0 +1,74 @@
+"""Bars laid on the exchange's sessions: what is there of each, and what is missing."""
+
+import numpy as np
+import pandas as pd
+
+from bar_checks import bar_length
+from trading_sessions import EXCHANGE_TIMEZONE, session_schedule
+
+__all__ = ["SessionSheet"]
+
+_GAP_MINUTES, _GAP_BARS = 15, 3
+_MINUTE_US = 60_000_000
+
+
+class SessionSheet:
+    """Bars laid on the exchange's sessions.
+
+    Attributes
+    ----------
+    length
+        Of a bar.
+    sessions
+        A row for each session from the first to the last with a bar, indexed by date (naive): `open` and `close`
+        (UTC), `expected` bars, `bars`, `coverage`, `volume` (median), `gap` (minutes in gaps of a quarter of an hour
+        and more), `gaps`, `longest_gap`.
+    outside
+        Bars outside sessions: their days (naive).
+    """
+
+    def __init__(self, bars: pd.DataFrame, calendar: str) -> None:
+        self.length = bar_length(bars.index)
+        self.bars = bars
+        schedule = session_schedule(bars.index[0], bars.index[-1], calendar)
+        opens, closes = (pd.DatetimeIndex(schedule[side]).tz_convert("UTC") for side in ("open", "close"))
+        starts = bars.index.tz_convert("UTC")
+        session = np.asarray(opens.searchsorted(starts + self.length, side="left")) - 1
+        inside = session >= 0
+        inside[inside] = starts[inside] < closes[session[inside]]
+        self.outside = starts[~inside].tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize()
+        self._of_bar = session[inside]
+        starts = starts[inside]
+        minutes = np.asarray((closes - opens) / pd.Timedelta(minutes=1))
+        count = len(schedule)
+        found = np.bincount(self._of_bar, minlength=count)
+        expected = np.ceil(minutes / (self.length / pd.Timedelta(minutes=1)))
+        frame = pd.DataFrame({"minutes": minutes, "expected": expected, "bars": found}, index=schedule.index)
+        traded = np.flatnonzero(found)
+        frame["coverage"] = np.minimum(found / expected, 1.0)
+        volume = bars["volume"].to_numpy(dtype=float)[inside] if "volume" in bars else np.full(len(starts), np.nan)
+        frame["volume"] = pd.Series(volume).groupby(self._of_bar).median().reindex(range(count)).to_numpy()
+        gaps = self._gaps(starts, opens, closes)
+        for name, how in (("gap", "sum"), ("gaps", "count"), ("longest_gap", "max")):
+            frame[name] = gaps.groupby(level=0).agg(how).reindex(range(count), fill_value=0).to_numpy()
+        self.sessions = frame.iloc[traded[0] : traded[-1] + 1] if len(traded) else frame.iloc[:0]
+
+    def _gaps(self, starts: pd.DatetimeIndex, opens: pd.DatetimeIndex, closes: pd.DatetimeIndex) -> "pd.Series[float]":
+        """Minutes of each gap inside a session that has bars, indexed by the session's number."""
+        day, minutes = self._of_bar, self.length / pd.Timedelta(minutes=1)
+        begin, open_, close = (index.as_unit("us").asi8 / _MINUTE_US for index in (starts, opens, closes))
+        first = np.append(True, day[1:] != day[:-1])[: len(day)]
+        last = np.append(first[1:], True)[: len(day)]
+        before = np.concatenate([begin[:1], begin[:-1] + minutes])
+        inner = begin - np.where(first, open_[day], before)
+        ending = close[day[last]] - (begin[last] + minutes)
+        gaps = pd.Series(np.concatenate([inner, ending]), index=np.concatenate([day, day[last]]), dtype=float)
+        return gaps[gaps >= max(_GAP_MINUTES, _GAP_BARS * minutes)]
+
+    @property
+    def holes(self) -> list[tuple[pd.Timestamp, pd.Timestamp, int]]:
+        """Runs of sessions without a bar: first, last, how many."""
+        missing = (self.sessions["bars"] == 0).to_numpy()
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(int), [0]])))
+        days = self.sessions.index
+        return [(days[a], days[b - 1], int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
