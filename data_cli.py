@@ -3,12 +3,13 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 
 from bar_cache import BarCache, CachedMonth, CachedSymbol, DamagedBarsError, cached_symbols, default_cache_directory
@@ -36,7 +37,9 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the `arguments` say (None: those of the process); returns the exit status."""
     options = _parser().parse_args(arguments)
-    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    # A pipe or a file has no width that a table must fit.
+    out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+    err = Console(stderr=True, soft_wrap=True)
     try:
         command: Callable[[argparse.Namespace, Console, Console], int] = options.command
         return command(options, out, err)
@@ -139,7 +142,7 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
         print(json.dumps([*(quality.to_dict() for quality in found), *_as_errors(failed)], indent=2))
     else:
         for quality in found:
-            _print_whole(quality.table(), out)
+            out.print(quality.table(), highlight=False)
         for sentence in failed.values():
             err.print(sentence, highlight=False, markup=False)
     if options.picture is not None:
@@ -202,12 +205,7 @@ def _show(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console,
         table = Table(*rows[0], box=None)
         for row in rows:
             table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
-        _print_whole(table, out)
-
-
-def _print_whole(table: RenderableType, out: Console) -> None:
-    # A pipe or a file has no width that a table must fit.
-    out.print(table, highlight=False, width=None if out.is_terminal else _WIDE)
+        out.print(table, highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -247,7 +247,7 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     findings = []
     for first, last, count in sheet.holes:
         span = f"{first:%Y-%m-%d}" if count == 1 else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
-        sentence = f"A hole: no bars on {count} sessions, {span}."
+        sentence = f"A hole: no bars on {_counted(count, 'session')}, {span}."
         findings.append(Finding("hole", "flaw", sentence, (f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")))
     if traded.empty:
         return [*findings, Finding("coverage", "bad", "No bar lies inside a session of the exchange.")]
@@ -260,11 +260,16 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     cut = traded[is_cut | (ends_early & (traded["gaps"] == 1))]
     if len(cut):
         days = _names(cut.index)
-        findings.append(Finding("cut day", "flaw", f"{len(cut)} sessions are cut{_when(days)}.", days))
+        findings.append(
+            Finding(
+                "cut day", "flaw", f"{_counted(len(cut), 'session')} cut short or with much missing{_when(days)}.", days
+            )
+        )
     others = traded[(traded["gaps"] > 0) & ~traded.index.isin(cut.index)]
     if len(others):
         days = _names(others.index)
-        sentence = f"{int(others['gaps'].sum())} gaps of a quarter of an hour and more{_when(days)}."
+        gaps = _counted(int(others["gaps"].sum()), "gap")
+        sentence = f"{gaps} of a quarter of an hour and more{_when(days)}."
         findings.append(Finding("gaps", "flaw", sentence, days))
     return findings
 
@@ -309,7 +314,7 @@ def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     half = sheet.sessions[(sheet.sessions["minutes"] < _FULL_DAY_MINUTES) & (sheet.sessions["bars"] > 0)]
     if len(half):
         days = _names(half.index)
-        facts.append(Finding("half-day", "fact", f"{len(half)} half-days{_when(days)}.", days))
+        facts.append(Finding("half-day", "fact", f"{_counted(len(half), 'half-day')}{_when(days)}.", days))
     if len(sheet.outside):
         sentence = f"{len(sheet.outside):,} bars ({len(sheet.outside) / total:.0%}) lie outside regular sessions."
         facts.append(Finding("outside", "fact", sentence))
@@ -345,6 +350,10 @@ def _by_month(sheet: SessionSheet, dropped: "pd.Series[str]", breaks: "pd.Series
 
 def _names(days: pd.DatetimeIndex) -> tuple[str, ...]:
     return tuple(days.strftime("%Y-%m-%d"))
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _when(days: tuple[str, ...]) -> str:
