@@ -21,7 +21,15 @@ from lstm_models import active_hyperparameters
 from training_config import TrainingConfig
 from training_progress import SilentProgress
 from trial_server import TrialServer, local_workers
-from trial_tuner import Arrays, TrialsToDo, make_tuner, restore_state, stop_after_failures, why_trials_failed
+from trial_tuner import (
+    Arrays,
+    TrialsToDo,
+    make_tuner,
+    quick_collections,
+    restore_state,
+    stop_after_failures,
+    why_trials_failed,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -110,7 +118,7 @@ def search_hyperparameters(
     restore_state(todo.directory, resume=config.resume)
     todo.directory.mkdir(parents=True, exist_ok=True)
     before_trial = _until(config.max_search_minutes)
-    with _without_tuner_prints():
+    with _without_tuner_prints(), quick_collections():
         tuner = make_tuner(todo, progress, before_trial)
         resumed = len(tuner.oracle.end_order)
         progress.search_began(config.max_trials, resumed, config.epochs)

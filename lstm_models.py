@@ -52,13 +52,14 @@ def build_lstm_model_fast(
 
     config = config or TrainingConfig()
     n_layers = hp.Int("n_layers", *config.n_layers_range)
-    model = keras.Sequential([keras.Input((memory, features))])
+    layers = [keras.Input((memory, features))]
     for i in range(n_layers):
         units = hp.Int(f"units_{i}", *config.units_range, step=UNITS_STEP)
         dropout = hp.Float(f"dropout_{i}", *config.dropout_range, step=DROPOUT_STEP)
-        model.add(keras.layers.LSTM(units, return_sequences=i < n_layers - 1))
-        model.add(keras.layers.Dropout(dropout))
-    model.add(keras.layers.Dense(1))
+        layers.append(keras.layers.LSTM(units, return_sequences=i < n_layers - 1))
+        layers.append(keras.layers.Dropout(dropout))
+    # All at once: a model that grows layer by layer is built anew with each.
+    model = keras.Sequential([*layers, keras.layers.Dense(1)])
     learning_rate = hp.Float("lr", *config.learning_rate_range, sampling="log")
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss="mean_squared_error")
     return model

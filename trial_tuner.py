@@ -1,11 +1,13 @@
 """Keras Tuner, set up so that a trial depends on its number alone, whoever trains it, and so that an end of any kind
 costs only the trials that were running."""
 
+import contextlib
+import gc
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import keras_tuner
 
 __all__ = [
-    "Arrays", "TrialsToDo", "give_back", "keep_state", "make_tuner", "restore_state",
+    "Arrays", "TrialsToDo", "give_back", "keep_state", "make_tuner", "quick_collections", "restore_state",
     "stop_after_failures", "why_trials_failed",
 ]  # fmt: skip
 
@@ -127,6 +129,17 @@ def make_tuner(
         max_consecutive_failed_trials=10**6,
         **({"max_epochs": config.epochs} if config.tuner == "hyperband" else {"max_trials": config.max_trials}),
     )
+
+
+@contextlib.contextmanager
+def quick_collections() -> Iterator[None]:
+    """Keras Tuner collects garbage twice a trial; what is loaded by now is left out of it, which is nearly all."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def stop_after_failures(oracle: "keras_tuner.Oracle") -> None:

@@ -18,7 +18,7 @@ from uuid import uuid4
 from errors import TrainingError
 from quiet_tensorflow import load_tensorflow_quietly
 from training_progress import SilentProgress
-from trial_tuner import TrialsToDo, make_tuner
+from trial_tuner import TrialsToDo, make_tuner, quick_collections
 
 __all__ = ["work"]
 
@@ -40,6 +40,7 @@ def work(todo: TrialsToDo, address: str) -> int:
         _presence(tuner_id, address, todo.directory.name),
         _named_in_environment(tuner_id, address),
         contextlib.redirect_stdout(io.StringIO()),
+        quick_collections(),
     ):
         make_tuner(todo, counter).search()
     return counter.trials

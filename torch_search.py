@@ -1,0 +1,71 @@
+"""The trials of a search trained by PyTorch in its best arrangement, for `benchmark_training.py` to compare with.
+
+Run as ``python torch_search.py TRIALS.json BARS MODEL.pt``: bars to a saved model, as `local_training.py` does it.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training_ways import Network, torch_network, torch_training
+
+__all__ = ["main", "train_trial"]
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def train_trial(
+    trial: dict[str, Any], config: dict[str, Any], train: Arrays, validation: Arrays, place: str = ""
+) -> float:
+    """The best validation loss of a trial with early stopping; the best weights go to `place` where there is one."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(config["seed"])
+    units = tuple(int(trial[f"units_{i}"]) for i in range(int(trial["n_layers"])))
+    # One rate for all layers: it costs the same time.
+    network = Network(units, config["batch_size"], rate=float(trial["dropout_0"]), learning_rate=float(trial["lr"]))
+    model = torch_network(network)
+    epoch = torch_training(network, train, model)
+    windows, targets = (torch.from_numpy(np.ascontiguousarray(part)) for part in validation)
+    best, waited, kept = float("inf"), 0, None
+    for _ in range(config["epochs"]):
+        epoch()
+        model.eval()
+        with torch.no_grad():
+            loss = float(torch.nn.functional.mse_loss(model(windows), targets))
+        waited = 0 if loss < best else waited + 1
+        if loss < best:
+            best, kept = loss, {name: value.clone() for name, value in model.state_dict().items()}
+        if waited >= config["early_stopping_patience"]:
+            break
+    if place:
+        torch.save(kept, place)
+    return best
+
+
+def main() -> int:
+    """Train the trials in as many processes as there are cores, then the best one anew, and save it."""
+    from bar_files import read_bars_file
+    from training_config import TrainingConfig
+    from training_data import prepare_training_data
+
+    trials_path, bars_path, place = sys.argv[1:]
+    given = json.loads(Path(trials_path).read_text())
+    config = given["config"]
+    data = prepare_training_data(read_bars_file(Path(bars_path)), TrainingConfig.from_mapping(config))
+    train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
+    jobs = [(trial, config, train, validation) for trial in given["trials"]]
+    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+        losses = pool.starmap(train_trial, jobs, chunksize=1)
+    train_trial(given["trials"][int(np.argmin(losses))], config, train, validation, place)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
