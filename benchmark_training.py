@@ -104,7 +104,8 @@ def compare_searches(config: TrainingConfig, rounds: int, ways: Sequence[str]) -
 
 
 def _our_search(config: TrainingConfig, way: str, place: str) -> tuple[float, float, list[dict[str, Any]]]:
-    command = ["local_training.py", "--symbol", config.symbol, "--bars", str(config.bars_path), "--accept-quality"]
+    command = ["local_training.py", "--network", "roadmap", "--symbol", config.symbol]
+    command += ["--bars", str(config.bars_path), "--accept-quality"]
     command += ["--max-trials", str(config.max_trials), "--epochs", str(config.epochs), "--output", place, "--json"]
     spent, peak, output = _run(command + (["--engine", "keras", "--workers", "1"] if way == "Keras" else []))
     return spent, peak, json.loads(output)["trials"]
@@ -297,7 +298,12 @@ def _compare(options: argparse.Namespace, err: Console) -> list[Comparison]:
 
 def _search_config(options: argparse.Namespace, place: Path) -> TrainingConfig:
     """The search that is timed; without bars of one's own, simulated ones are written to `place`."""
-    settings: dict[str, Any] = {"symbol": options.symbol, "bars_source": "file", "bars_path": options.bars}
+    settings: dict[str, Any] = {
+        "network": "roadmap",
+        "symbol": options.symbol,
+        "bars_source": "file",
+        "bars_path": options.bars,
+    }
     settings |= {"max_trials": options.max_trials or (2 if options.quick else 20)}
     settings |= {"epochs": options.epochs or (2 if options.quick else 50)}
     if options.bars is None:
