@@ -133,24 +133,37 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
     config = _config(options)
     found: list[DataQuality] = []
     failed: dict[str, str] = {}
+    notes: dict[str, list[str]] = {}
     for symbol, bars in _bars_of(config, _symbols(options) or [config.symbol], options, err, check=False):
         if isinstance(bars, str):
             failed[symbol] = bars
         else:
             found.append(assess_quality(bars, symbol, calendar=config.calendar))
+            notes[symbol] = bars.attrs["notes"]
     if options.json:
         print(json.dumps([*(quality.to_dict() for quality in found), *_as_errors(failed)], indent=2))
     else:
         for quality in found:
-            out.print(quality.table(), highlight=False)
+            out.print(*notes[quality.symbol], quality.table(), sep="\n", highlight=False)
         for sentence in failed.values():
             err.print(sentence, highlight=False, markup=False)
     if options.picture is not None:
-        for quality in found:
-            path = Path(options.picture)
-            path = path if len(found) == 1 else path.with_stem(f"{path.stem}_{quality.symbol}")
-            quality.figure().savefig(path, dpi=120)
+        _draw(found, Path(options.picture))
     return 1 if failed or any(quality.is_bad for quality in found) else 0
+
+
+def _draw(found: Sequence[DataQuality], path: Path) -> None:
+    for quality in found:
+        own = path if len(found) == 1 else path.with_stem(f"{path.stem}_{quality.symbol}")
+        try:
+            quality.figure().savefig(own, dpi=120)
+        except ImportError:
+            raise DataSourceError(
+                "a picture needs the package matplotlib, which is not installed; install it with pip install "
+                "matplotlib, or leave --picture out."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise DataSourceError(f"{own} cannot be written ({error}); give a PNG in a directory that can.") from None
 
 
 def _as_errors(failed: dict[str, str]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ Shell: ``python data_handler.py --help``.
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from bar_cleaning import clean_bars
 from bar_fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
 from bar_files import read_bars_file
 from bar_sources import load_source
-from errors import CredentialsError, DataSourceError, NotEnoughDataError
+from errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from many_symbols import for_each_symbol, stacked_bars
 from market_simulator import simulate_bars
 from patient_session import Patience
@@ -59,7 +60,8 @@ class DataHandler:
     seed
         The simulator's.
     progress
-        Told what is fetched, and what there is to know about it; None is silent.
+        Told what is fetched, and what there is to know about it; None is silent, but for a `BarsWarning` where bars
+        are others than were asked for.
     url_override, patience, clock
         Another address than Alpaca's, other timeouts, another present moment: for tests.
 
@@ -196,7 +198,7 @@ class DataHandler:
         if self.source == "file":
             path = str(self._bars_path)
             bars = read_bars_file(path, symbol, *self._file_format)
-            notes.say(bars.attrs.pop("understood"))
+            notes.sentences.append(bars.attrs.pop("understood"))
             return bars, os.path.basename(path)
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")
@@ -247,7 +249,7 @@ class DataHandler:
             except FeedNotInPlanError:
                 if feed == self._feeds[-1]:
                     raise
-                notes.say(
+                notes.warn(
                     "Alpaca's plan of these keys does not include the consolidated feed: these are IEX's bars, 2 to "
                     "3.5 % of what was traded, with more minutes missing and another volume."
                 )
@@ -268,6 +270,12 @@ class _Notes:
         self.sentences.append(sentence)
         if self._progress is not None:
             self._progress.say(sentence)
+
+    def warn(self, sentence: str) -> None:
+        self.say(sentence)
+        if self._progress is None:
+            # Down to whoever called the handler.
+            warnings.warn(sentence, BarsWarning, stacklevel=6)
 
     def fetch_began(self, symbol: str, months: int) -> None:
         if self._progress is not None:

@@ -260,11 +260,8 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     cut = traded[is_cut | (ends_early & (traded["gaps"] == 1))]
     if len(cut):
         days = _names(cut.index)
-        findings.append(
-            Finding(
-                "cut day", "flaw", f"{_counted(len(cut), 'session')} cut short or with much missing{_when(days)}.", days
-            )
-        )
+        sentence = f"{_counted(len(cut), 'session')} cut short or with much missing{_when(days)}."
+        findings.append(Finding("cut day", "flaw", sentence, days))
     others = traded[(traded["gaps"] > 0) & ~traded.index.isin(cut.index)]
     if len(others):
         days = _names(others.index)

@@ -6,6 +6,7 @@ so a backtest can catch the library's troubles in one clause without hiding its 
 
 __all__ = [
     "BarsError",
+    "BarsWarning",
     "ConfigError",
     "CorruptModelError",
     "CredentialsError",
@@ -68,6 +69,10 @@ class UnsafeModelError(VolatilityError):
 
 class LookAheadError(VolatilityError):
     """A forecast was asked for a moment whose data the model has already seen."""
+
+
+class BarsWarning(UserWarning):
+    """Bars are others than were asked for, such as those of one exchange instead of all."""
 
 
 class ModelMismatchWarning(UserWarning):

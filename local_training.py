@@ -171,7 +171,7 @@ class LocalLSTMTrainer:
         given = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
         self.config = self.config.with_overrides(**{name: value for name, value in given.items() if value is not None})
         if bars is None:
-            bars = DataHandler.from_config(self.config).get_stock_bars(
+            bars = DataHandler.from_config(self.config, self.progress).get_stock_bars(
                 self.config.symbol, *self.config.requested_span, timeframe=self.config.data_frequency
             )
         self.data = prepare_training_data(bars, self.config, symbol)

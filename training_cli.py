@@ -112,7 +112,7 @@ def _bars(config: TrainingConfig, progress: "SilentProgress", err: Console, *, s
     fetches = config.effective_source == "alpaca"
     # Bars first: what is wrong with them is said before TensorFlow takes its seconds to load.
     with contextlib.nullcontext() if silent or fetches else err.status(f"Getting bars of {config.symbol}"):
-        handler = DataHandler.from_config(config, progress if err.is_terminal else None)
+        handler = DataHandler.from_config(config, progress)
         bars = handler.get_stock_bars(config.symbol, *config.requested_span, timeframe=config.data_frequency)
         progress.close()
     with contextlib.nullcontext() if silent else err.status("Loading TensorFlow"):

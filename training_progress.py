@@ -106,6 +106,10 @@ class LineProgress(SilentProgress):
         """Print one line."""
         self._console.print(sentence, highlight=False, markup=False)
 
+    def fetch_began(self, symbol: str, months: int) -> None:
+        """Say what is going to be fetched."""
+        self.say(f"Fetching {_counted(months, 'month')} of {symbol}.")
+
     def search_began(self, trials: int, done: int, epochs: int) -> None:
         """Say what is going to be searched."""
         self._clock.start(trials, done)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,17 +15,18 @@ from conftest import make_bars
 import alpaca_bars
 from alpaca_bars import AlpacaBars, AlpacaCredentials
 from data_handler import DataHandler
-from errors import CredentialsError, DataSourceError, NotEnoughDataError, VolatilityError
+from errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError, VolatilityError
 from patient_session import Patience, RequestLimiter
 
 HASTY = Patience(
     connect_seconds=2,
-    read_seconds=0.3,
+    read_seconds=2,
     attempts=5,
-    total_seconds=10,
+    total_seconds=20,
     first_wait_seconds=0.01,
     longest_wait_seconds=0.05,
 )
+IMPATIENT = replace(HASTY, read_seconds=0.3)
 BARS = make_bars("2024-06-03", "2024-06-07").tz_convert("UTC")
 START, END = pd.Timestamp("2024-06-01", tz="UTC"), pd.Timestamp("2024-06-30", tz="UTC")
 
@@ -51,7 +53,7 @@ RECOVERABLE = [
 def test_what_can_be_mended_gives_the_right_bars(script: list[str]) -> None:
     began = time.monotonic()
     pd.testing.assert_frame_equal(fetched(script), BARS, check_freq=False, check_index_type=False)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_what_cannot_gets_one_sentence_in_bounded_time(
     caplog.set_level(logging.DEBUG)
     began = time.monotonic()
     with pytest.raises(error) as caught:
-        fetched(script)
+        fetched(script, patience=IMPATIENT if "stall" in script else HASTY)
     assert time.monotonic() - began < 10
     assert said in str(caught.value)
     assert str(caught.value).count(". ") == 0
@@ -185,7 +187,8 @@ def test_a_plan_without_the_consolidated_feed_gets_iex_and_is_told(tmp_path: Pat
 
     with AlpacaStandIn({"SPY": BARS}, without_sip) as server:
         handler = DataHandler("alpaca", cache_dir=tmp_path, url_override=server.url, patience=HASTY)
-        bars = handler.get_stock_bars("SPY", "2024-06-03", "2024-06-07")
+        with pytest.warns(BarsWarning, match="these are IEX's bars"):
+            bars = handler.get_stock_bars("SPY", "2024-06-03", "2024-06-07")
         assert any("IEX" in note for note in bars.attrs["notes"])
         assert bars.attrs["detail"] == "feed iex, adjustment all"
         strict = DataHandler("alpaca", feed="sip", cache_dir=tmp_path, url_override=server.url, patience=HASTY)

@@ -1,6 +1,7 @@
 """Hourly RV held against slow, obvious versions of both presets."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from errors import BarsError, ConfigError
 from realized_volatility import MINUTES_PER_YEAR, Preset, annualize, get_hourly_rv
-from trading_sessions import session_buckets
+from trading_sessions import session_buckets, session_schedule
 
 NEW_YORK = "America/New_York"
 
@@ -186,3 +187,23 @@ def test_real_bars_have_seven_buckets_on_full_days(spy_bars: pd.DataFrame) -> No
     assert per_day[pd.Timestamp("2024-11-29").date()] == 4
     assert pd.Timestamp("2025-01-09").date() not in per_day.index
     assert rv.attrs["left_out"]["buckets_under_coverage"] == 1  # 2025-04-02 ends at 15:23
+
+
+def test_a_future_that_trades_at_night_equals_plain_pandas(shared_dir: Path) -> None:
+    path = shared_dir / "data" / "NQ_1min.parquet"
+    if not path.is_file():
+        pytest.skip(f"no real bars at {path}: set VOLATILITY_SHARED_DATA to test with them")
+    bars = pd.read_parquet(path)["2023-06-01":"2023-12-31"]
+    rv = get_hourly_rv(bars)
+    ends = (bars.index + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
+    sessions = session_schedule(ends[0], ends[-1]).reindex(ends.tz_localize(None).normalize())
+    inside = (ends > pd.DatetimeIndex(sessions["open"])) & (ends <= pd.DatetimeIndex(sessions["close"]))
+    bars, ends = bars[inside].set_axis(ends[inside]), ends[inside]
+    returns = np.log(bars["close"]).groupby(ends.date).diff()
+    returns = returns.fillna(np.log(bars["close"] / bars["open"]))
+    returns[bars.index.to_series().diff().between(pd.Timedelta(minutes=61), pd.Timedelta(hours=7))] = np.nan
+    hours = returns.groupby(ends.ceil("h"))
+    plain = (returns**2).groupby(ends.ceil("h")).sum() ** 0.5
+    plain = plain[hours.size() >= 0.8 * np.where(plain.index.hour == 10, 30, 60)]
+    assert rv.index.equals(plain.index)
+    np.testing.assert_allclose(rv, plain, rtol=1e-12)
