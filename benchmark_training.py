@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         out.print(as_table(found))
         out.print(", ".join(f"{name} {value}" for name, value in report["machine"].items()), highlight=False)
-        if options.bars is None:
+        if options.bars is None and "search" in options.parts:
             out.print("The search was on SIMULATED bars.")
     return 0
 

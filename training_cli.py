@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.show_config:
             out.print(resolved.render(), highlight=False)
             return 0
+        if options.symbols_file is not None:
+            return _train_many(resolved, options, out, err)
         (_train if options.worker is None else _work)(resolved, options, out, err)
     except VolatilityError as error:
         return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
@@ -78,6 +80,24 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, 
         out.print(result.bundle.path, highlight=False)
     else:
         out.print(summary(result), highlight=False)
+
+
+def _train_many(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
+    """One model for each symbol of a file; 1 where one of them failed."""
+    from symbol_jobs import SymbolOutcome, jobs_as_dict, outcome_table, read_symbols, train_symbols
+
+    symbols = read_symbols(options.symbols_file)
+
+    def told(outcome: SymbolOutcome) -> None:
+        if not options.quiet and not options.json:
+            err.print(f"{outcome.symbol}: {outcome.error or outcome.status}", highlight=False, markup=False)
+
+    outcomes = train_symbols(resolved.config, symbols, jobs=options.jobs, ray_address=options.ray, on_outcome=told)
+    if options.json:
+        print(json.dumps(jobs_as_dict(outcomes), indent=2))
+    elif not options.quiet:
+        out.print(outcome_table(outcomes))
+    return int(any(outcome.status == "failed" for outcome in outcomes))
 
 
 def _work(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> None:
@@ -173,6 +193,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_data_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--symbol", metavar="S", help="symbol to train on (default: TSLA)")
+    group.add_argument("--symbols-file", metavar="F", help="train a model of each symbol in F, one a line")
+    group.add_argument("--jobs", type=int, default=1, metavar="N", help="symbols of F at once (default: 1)")
+    group.add_argument("--ray", metavar="ADDRESS", help="train the symbols of F on the Ray cluster there")
     group.add_argument("--start-date", metavar="D", help="first day, YYYY-MM-DD, New York (default: 2023-01-01)")
     group.add_argument("--end-date", metavar="D", help="last day, YYYY-MM-DD, New York (default: 2024-12-31)")
     add_bars_options(group)
