@@ -17,6 +17,8 @@ stale      of ten and more bars of one hour that repeat one price without volume
 ticks      drops a single wrong close: a return that the next bar within a minute takes back by three quarters or more,
            both beyond ten times the mean absolute return of the fifty bars before (Q4, looking back only), and at
            least half of the way back between the bars where they have an open: a true move comes back inside one
+wicks      cuts a single wrong high or low back to the bar's open and close: it lies beyond them by ten times the mean
+           range of the fifty bars before, and the next bar within a minute comes nowhere near it (as ticks)
 ========== =========================================================================================================
 
 No rule looks beyond the end of a bar's own clock hour, so hourly measures of cleaned bars contain no look-ahead.
@@ -55,7 +57,7 @@ class Cleaning:
     Attributes
     ----------
     counts
-        Bars that each rule touched: dropped, moved (``order``) or rescaled (``splits``).
+        Bars that each rule touched: dropped, moved (``order``), rescaled (``splits``) or cut (``wicks``).
     dropped
         The rule of each dropped bar, indexed by its stamp.
     """
@@ -234,7 +236,7 @@ def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
     if len(bars) < _FEWEST + 3:
         return wrong
     stamps = _microseconds(bars.index)
-    closes = np.log(bars["close"].to_numpy(dtype=float))
+    closes = _logs(bars, "close")[0]
     returns = np.diff(closes)
     near = np.diff(stamps) <= _MINUTE_US
     hours = _hours(bars.index)
@@ -243,15 +245,53 @@ def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
     undone = (there * back < 0) & (np.abs(there + back) <= (1 - _TAKEN_BACK) * np.abs(there)) & near[:-1] & near[1:]
     undone &= hours[1:-1] == hours[2:]
     if "open" in bars.columns:
-        opens = np.log(bars["open"].to_numpy(dtype=float))
+        opens = _logs(bars, "open")[0]
         undone &= (opens[2:] - closes[1:-1]) * np.sign(back) >= 0.5 * np.abs(back)
     # Sums over the returns before each, of which only those between neighbouring bars count.
-    sums, counts = (np.concatenate([[0.0], np.cumsum(x)]) for x in (np.abs(returns) * near, near))
+    sums, counts = (np.concatenate([[0.0], np.cumsum(x)]) for x in (np.nan_to_num(np.abs(returns)) * near, near))
     last = np.arange(len(there))
     first = np.maximum(last - _WINDOW, 0)
     usual, found = sums[last] - sums[first], counts[last] - counts[first]
     wrong[1:-1] = undone & (found >= _FEWEST) & (size * found > _BAND * usual)
     return wrong
+
+
+def _logs(bars: pd.DataFrame, *names: str) -> npt.NDArray[np.float64]:
+    """Log prices, a row for each name; prices of zero or less, which another rule is for, compare as neither."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs: npt.NDArray[np.float64] = np.log(bars[list(names)].to_numpy(dtype=float).T)
+    logs[~np.isfinite(logs)] = np.nan
+    return logs
+
+
+def _wicks(bars: pd.DataFrame, calendar: str) -> Applied:
+    above, below = _wrong_wicks(bars)
+    if not (above | below).any():
+        return bars, 0, bars.index[:0]
+    bars = bars.copy()
+    bars.loc[above, "high"] = bars.loc[above, ["open", "close"]].max(axis=1)
+    bars.loc[below, "low"] = bars.loc[below, ["open", "close"]].min(axis=1)
+    return bars, int((above | below).sum()), bars.index[:0]
+
+
+def _wrong_wicks(bars: pd.DataFrame) -> tuple[BoolArray, BoolArray]:
+    """Which bars have a wrong high, and which a wrong low; `bars` in time order, prices positive."""
+    nothing = np.zeros(len(bars), dtype=bool)
+    if not set(_PRICES) <= set(bars.columns) or len(bars) < _FEWEST + 2:
+        return nothing, nothing
+    opens, highs, lows, closes = _logs(bars, *_PRICES)
+    stamps, hours = _microseconds(bars.index), _hours(bars.index)
+    followed = np.append((np.diff(stamps) <= _MINUTE_US) & (np.diff(hours) == 0), False)
+    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(highs - lows))])
+    last = np.arange(len(bars))
+    first = np.maximum(last - _WINDOW, 0)
+    usual = (sums[last] - sums[first]) / np.maximum(last - first, 1)
+    top, bottom = np.maximum(opens, closes), np.minimum(opens, closes)
+    wrong = []
+    for reach, following in ((highs - top, np.roll(highs, -1) - top), (bottom - lows, bottom - np.roll(lows, -1))):
+        far = followed & (last >= _FEWEST) & (reach > _BAND * usual)
+        wrong.append(far & (following <= (1 - _TAKEN_BACK) * reach))
+    return wrong[0], wrong[1]
 
 
 _RULES: dict[str, Callable[[pd.DataFrame, str], Applied]] = {
@@ -264,6 +304,7 @@ _RULES: dict[str, Callable[[pd.DataFrame, str], Applied]] = {
     "splits": _splits,
     "stale": _stale,
     "ticks": _ticks,
+    "wicks": _wicks,
 }
 CLEANING_RULES = tuple(_RULES)
 """All rules, in the order in which they are applied."""

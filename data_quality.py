@@ -26,7 +26,7 @@ _VOLUME_BREAK, _VOLUME_STEP, _FEED_CHANGE = 6.0, 4.0, 8.0
 _SESSIONS_AROUND = 3
 _FEWEST_COVERED = 0.8
 _MOST_WRONG = 2e-4
-_RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks")
+_RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks", "wicks")
 _SHOWN = 6
 
 
@@ -219,6 +219,7 @@ def _wrong_bars(counts: Mapping[str, int], dropped: "pd.Series[str]", total: int
         "crossed": "bars whose high and low do not hold their open and close",
         "stale": "bars that only repeat a price",
         "ticks": "single wrong prices, taken back a bar later",
+        "wicks": "single wrong highs or lows, beyond anything around them",
     }
     findings = []
     for rule, count in counts.items():

@@ -97,7 +97,7 @@ def _names(value: Any) -> Any:
 IntRange = Annotated[tuple[int, int], BeforeValidator(_pair)]
 FloatRange = Annotated[tuple[float, float], BeforeValidator(_pair)]
 CleaningRule = Literal[
-    "all", "missing", "zero", "order", "duplicates", "crossed", "outside", "splits", "stale", "ticks"
+    "all", "missing", "zero", "order", "duplicates", "crossed", "outside", "splits", "stale", "ticks", "wicks"
 ]
 RvEstimator = Literal[
     "close",

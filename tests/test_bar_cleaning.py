@@ -46,6 +46,10 @@ def flawed(rule: str) -> tuple[pd.DataFrame, int]:
         bars.iloc[215:230, :4] = bars.iloc[214, 3]
         bars.iloc[215:230, 4] = 0.0
         return bars, 14
+    if rule == "wicks":
+        bars.iloc[40, 1] *= 1.02
+        bars.iloc[500, 2] *= 0.97
+        return bars, 2
     bars.iloc[[40, 500], 3] *= [1.02, 0.97]
     return bars, 2
 
@@ -56,19 +60,21 @@ def test_each_rule_finds_its_flaw_counts_it_and_can_be_left_out(rule: str) -> No
     cleaned, cleaning = clean_bars(bars, [rule])
     assert cleaning.counts == {rule: count}
     assert rule in cleaning.sentence()
-    assert len(cleaned) == len(bars) - (0 if rule in ("order", "splits") else count)
+    assert len(cleaned) == len(bars) - (0 if rule in ("order", "splits", "wicks") else count)
     others = [other for other in CLEANING_RULES if other != rule]
     assert rule not in clean_bars(bars, others)[1].counts
     pd.testing.assert_frame_equal(clean_bars(bars, [])[0], bars)
 
 
-@pytest.mark.parametrize("rule", ["order", "duplicates", "splits", "missing", "zero", "ticks"])
+@pytest.mark.parametrize("rule", ["order", "duplicates", "splits", "missing", "zero", "ticks", "wicks"])
 def test_what_was_mended_is_near_what_it_was(rule: str) -> None:
     cleaned, _ = clean_bars(flawed(rule)[0])
     plain = WEEK.loc[cleaned.index]
     if rule == "splits":
         plain = plain.assign(**{name: plain[name] / 4 for name in PRICES})
     np.testing.assert_allclose(cleaned["close"], plain["close"], rtol=1e-12)
+    if rule == "wicks":
+        np.testing.assert_allclose(cleaned[PRICES], plain[PRICES], rtol=1e-3)
 
 
 def test_clean_bars_are_left_as_they_are() -> None:
@@ -101,6 +107,7 @@ def test_a_true_move_is_no_wrong_tick() -> None:
 
 def test_real_bars_have_next_to_no_wrong_ticks(spy_bars: pd.DataFrame) -> None:
     assert clean_bars(spy_bars, ["ticks", "stale", "crossed", "duplicates", "order"])[1].sentence() == ""
+    assert clean_bars(spy_bars, ["wicks"])[1].counts["wicks"] <= 3
 
 
 @pytest.mark.parametrize("rule", CLEANING_RULES)
