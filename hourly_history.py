@@ -16,10 +16,11 @@ import pandas as pd
 
 from bar_arrays import BarArrays
 from forecast_grid import ForecastGrid, Measure, forecast_grid
+from hourly_measures import BucketBars
 from realized_volatility import LONGEST_RETURN
 from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
 
-__all__ = ["GrowingHistory", "HourlyHistories", "quick_session_rv"]
+__all__ = ["GrowingHistory", "HourlyHistories", "quick_session_measures", "quick_session_rv"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -114,6 +115,30 @@ def quick_session_rv(min_bucket_coverage: float) -> QuickMeasure:
     return measure
 
 
+def quick_session_measures(min_bucket_coverage: float) -> QuickMeasure:
+    """`get_hourly_measures` under `session`, its RV from closing prices, on the arrays of one or two sessions."""
+    rv_of = quick_session_rv(min_bucket_coverage)
+
+    def measure(bars: BarArrays, rows: slice, length: int, buckets: _Buckets) -> Rows:
+        labels, rv = rv_of(bars, rows, length, buckets)
+        ends = bars.ends(rows, length)
+        first, last = np.searchsorted(buckets.label, ends[[0, -1]], side="left") if len(ends) else (0, -1)
+        within = slice(first, last + 1)
+        sorted_bars = BucketBars.of(
+            ends,
+            {name: bars.columns[name][rows].astype(float) for name in _PRICES if name in bars.columns},
+            length,
+            labels=buckets.label[within],
+            starts=buckets.start[within],
+            minutes=buckets.minutes[within],
+            sessions=buckets.session[within],
+        )
+        table = np.column_stack(list(sorted_bars.measures().values()))
+        return labels, np.column_stack([rv, table[np.searchsorted(buckets.label[within], labels)]])
+
+    return measure
+
+
 class GrowingHistory:
     """Hourly history of one symbol's bars, carried on from call to call.
 
@@ -198,9 +223,8 @@ class GrowingHistory:
         if buckets.label[ahead] > asof_us:
             return settled.nothing
         opened = _opening(buckets, max(ahead - 1, 0))
-        if self._quick is None:
-            # A measure may look at the session before: at the return overnight, say.
-            opened = _opening(buckets, int(np.searchsorted(buckets.label, settled.last_until(opened))))
+        # A measure may look at the session before: at the return overnight, say.
+        opened = _opening(buckets, int(np.searchsorted(buckets.label, settled.last_until(opened))))
         rows = slice(bars.count_until(opened - self._length), count)
         if self._quick is not None:
             return self._quick(bars, rows, self._length, buckets)

@@ -15,6 +15,7 @@ the variance per minute at the end of the bucket: the mean of the bars' PV a min
 minutes back into the session: 11:59 says more of the hour to come than 11:01.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +25,13 @@ import pandas as pd
 from realized_volatility import Preset, bar_length, get_hourly_rv
 from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
 
-__all__ = ["HALF_LIVES", "get_hourly_measures"]
+__all__ = ["HALF_LIVES", "BucketBars", "get_hourly_measures"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_PRICES = ("open", "high", "low", "close")
+_MICROSECONDS_A_MINUTE = 60e6
 
 HALF_LIVES = (3, 10, 30)
 """Minutes after which a bar counts half in each of the `recent_variance` columns."""
@@ -66,22 +71,31 @@ def get_hourly_measures(
     )
     frame = rv.to_frame()
     if preset == "session":
-        sorted_bars = _BucketBars.of(bars, calendar)
-        measures = pd.DataFrame(sorted_bars.measures(), index=sorted_bars.labels).loc[rv.index]
+        ends = bars.index + bar_length(bars.index)
+        buckets = session_buckets(ends[0], ends[-1], calendar)
+        sorted_bars = BucketBars.of(
+            _microseconds(ends),
+            {name: bars[name].to_numpy(dtype=float) for name in _PRICES if name in bars.columns},
+            bar_length(bars.index) // pd.Timedelta(microseconds=1),
+            labels=_microseconds(buckets.index),
+            starts=_microseconds(pd.DatetimeIndex(buckets["start"])),
+            minutes=buckets["minutes"].to_numpy(),
+            sessions=pd.factorize(buckets["session"])[0],
+        )
+        measures = pd.DataFrame(sorted_bars.measures(), index=buckets.index).loc[rv.index]
         frame = pd.concat([frame, measures.set_index(rv.index)], axis=1)
     frame.attrs = dict(rv.attrs)
     return frame
 
 
 @dataclass(frozen=True)
-class _BucketBars:
+class BucketBars:
     """Bars inside sessions, each with the position of its bucket; arrays of one value a bar unless named otherwise."""
 
-    labels: pd.DatetimeIndex
-    bucket_minutes: npt.NDArray[np.int64]
-    bucket_session: npt.NDArray[np.int64]
+    bucket_minutes: IntArray
+    bucket_session: IntArray
     bucket_end: FloatArray
-    bucket: npt.NDArray[np.int64]
+    bucket: IntArray
     opens_session: npt.NDArray[np.bool_]
     minutes_to_end: FloatArray
     length: float
@@ -92,33 +106,44 @@ class _BucketBars:
     previous: FloatArray
 
     @classmethod
-    def of(cls, bars: pd.DataFrame, calendar: str) -> "_BucketBars":
-        length = bar_length(bars.index)
-        ends = bars.index + length
-        buckets = session_buckets(ends[0], ends[-1], calendar)
-        end, label, start = (_minutes(index) for index in (ends, buckets.index, pd.DatetimeIndex(buckets["start"])))
-        bucket = np.searchsorted(label, end, side="left")
-        inside = bucket < len(label)
-        inside[inside] = end[inside] > start[bucket[inside]]
-        bucket, end, bars = bucket[inside], end[inside], bars[inside]
-        session = pd.factorize(buckets["session"])[0]
-        opens = np.append(True, np.diff(session[bucket]) != 0)[: len(bucket)]
-        close = np.log(bars["close"].to_numpy(dtype=float))
-        open_ = np.log(bars["open"].to_numpy(dtype=float)) if "open" in bars.columns else close
+    def of(
+        cls,
+        ends: IntArray,
+        prices: Mapping[str, FloatArray],
+        length: int,
+        *,
+        labels: IntArray,
+        starts: IntArray,
+        minutes: IntArray,
+        sessions: IntArray,
+    ) -> "BucketBars":
+        """Sort bars into buckets. Times are microseconds since the epoch.
+
+        Parameters
+        ----------
+        ends, prices, length
+            When each bar ends, its ``close`` and whatever else of open, high and low there is, and how long it is.
+        labels, starts, minutes, sessions
+            End, begin, length in minutes, and session (any number that differs from the one before) of each bucket.
+        """
+        bucket = np.searchsorted(labels, ends, side="left")
+        inside = bucket < len(labels)
+        inside[inside] = ends[inside] > starts[bucket[inside]]
+        bucket = bucket[inside]
+        opens = np.append(True, np.diff(sessions[bucket]) != 0)[: len(bucket)]
+        logs = {name: np.log(values[inside]) for name, values in prices.items()}
+        close = logs["close"]
+        open_, high, low = (logs.get(name, close) for name in ("open", "high", "low"))
         before = np.concatenate([open_[:1], close[:-1]])
         previous = np.where(opens, open_, before)
-        high, low = (
-            np.log(bars[name].to_numpy(dtype=float)) if name in bars.columns else close for name in ("high", "low")
-        )
         return cls(
-            labels=buckets.index,
-            bucket_minutes=buckets["minutes"].to_numpy(),
-            bucket_session=session,
-            bucket_end=label,
+            bucket_minutes=minutes,
+            bucket_session=sessions,
+            bucket_end=labels / _MICROSECONDS_A_MINUTE,
             bucket=bucket,
             opens_session=opens,
-            minutes_to_end=label[bucket] - end,
-            length=length / pd.Timedelta(minutes=1),
+            minutes_to_end=(labels[bucket] - ends[inside]) / _MICROSECONDS_A_MINUTE,
+            length=length / _MICROSECONDS_A_MINUTE,
             gap=np.where(opens, open_ - before, 0.0),
             high=np.maximum(np.maximum(high, close), previous),
             low=np.minimum(np.minimum(low, close), previous),
@@ -131,7 +156,7 @@ class _BucketBars:
         returns = self.close - self.previous
         ranges = (self.high - self.low) ** 2 / (4 * np.log(2))
         neighbours = np.abs(returns) * np.abs(np.concatenate([[0.0], returns[:-1]]))
-        top, bottom = np.full(len(self.labels), -np.inf), np.full(len(self.labels), np.inf)
+        top, bottom = np.full(len(self.bucket_end), -np.inf), np.full(len(self.bucket_end), np.inf)
         np.maximum.at(top, self.bucket, self.high)
         np.minimum.at(bottom, self.bucket, self.low)
         measures = {
@@ -147,7 +172,7 @@ class _BucketBars:
         return measures | {f"recent_variance_{half}": self._recent(ranges / self.length, half) for half in HALF_LIVES}
 
     def _sum(self, values: FloatArray) -> FloatArray:
-        return np.bincount(self.bucket, weights=values, minlength=len(self.labels)).astype(float)
+        return np.bincount(self.bucket, weights=values, minlength=len(self.bucket_end)).astype(float)
 
     def _recent(self, variance: FloatArray, half_life: float) -> FloatArray:
         """Mean of `variance`, per minute and bar, whose weights halve every `half_life` minutes back to the open."""
@@ -161,6 +186,6 @@ class _BucketBars:
         return sums / np.where(counts > 0, counts, 1.0)
 
 
-def _minutes(index: pd.DatetimeIndex) -> FloatArray:
-    """Minutes since the epoch."""
-    return np.asarray(index.as_unit("us").asi8 / 60e6)
+def _microseconds(index: pd.DatetimeIndex) -> IntArray:
+    stamps: IntArray = index.as_unit("us").asi8
+    return stamps

@@ -12,7 +12,7 @@ import pandas as pd
 from forecast_horizons import Horizon, IntervalForecast
 from forecast_recipe import ForecastRecipe
 from network_files import KerasNetwork
-from onnx_networks import Network, serving_network
+from onnx_networks import Network
 from realized_volatility import Preset
 from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TrainingConfig
@@ -101,8 +101,5 @@ class ModelBundle:
         """
         if not any(isinstance(network, KerasNetwork) for network in self.networks):
             return self
-        served = (
-            serving_network(network.model, self.name) if isinstance(network, KerasNetwork) else network
-            for network in self.networks
-        )
+        served = (network.twin if isinstance(network, KerasNetwork) else network for network in self.networks)
         return replace(self, networks=tuple(served))

@@ -32,7 +32,7 @@ from errors import ConfigError, CorruptModelError, ModelNotFoundError, StoreErro
 from forecast_recipe import ScaledWindows
 from model_bundle import ModelBundle
 from network_files import KerasNetwork
-from onnx_networks import Network, OnnxNetwork, serving_network
+from onnx_networks import Network, OnnxNetwork
 from serving_history import HistoryEntry, ServingHistory, serving_stack
 from training_config import TrainingConfig
 from volatility_features import RangeScaler
@@ -313,7 +313,7 @@ def _twin(network: Network, name: str) -> OnnxNetwork:
     if isinstance(network, OnnxNetwork):
         return network
     if isinstance(network, KerasNetwork):
-        return serving_network(network.model, name)
+        return network.twin
     raise ConfigError(
         f"{name} has a network of the kind {type(network).__name__}; the rule is Keras' or an ONNX graph; wrap it in "
         "KerasNetwork."

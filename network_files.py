@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from errors import CorruptModelError, UnsafeModelError
-from network_training import forecast_windows
+from onnx_networks import OnnxNetwork, serving_network
 
 if TYPE_CHECKING:
     import keras
@@ -28,15 +29,23 @@ _MEMBERS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
 
 @dataclass(frozen=True)
 class KerasNetwork:
-    """A Keras network as a bundle holds it between its training and its first save."""
+    """A Keras network as a bundle holds it between its training, which is over, and its first save.
+
+    It forecasts by its ONNX twin, as it will once it is saved.
+    """
 
     model: "keras.Model"
+
+    @cached_property
+    def twin(self) -> OnnxNetwork:
+        """The network in ONNX Runtime, held to Keras; raises what `serving_network` raises."""
+        return serving_network(self.model)
 
     def __call__(
         self, windows: npt.NDArray[np.float32], side: npt.NDArray[np.float32] | None = None
     ) -> npt.NDArray[np.float64]:
         """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
-        return forecast_windows(self.model, windows if side is None else (windows, side))
+        return self.twin(windows, side)
 
 
 def load_network(path: Path) -> "keras.Model":

@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Engine", "Schedule", "compute_device", "fit_network", "forecast_windows", "log_qlike"]
+__all__ = ["Engine", "Schedule", "compute_device", "fit_network", "log_qlike"]
 
 Engine = Literal["auto", "fast", "keras"]
 
@@ -148,18 +146,6 @@ def log_qlike(spread: float) -> Callable[[Any, Any], Any]:
 
     loss.log_qlike_spread = spread  # type: ignore[attr-defined]
     return loss
-
-
-def forecast_windows(
-    model: "keras.Model", inputs: np.ndarray | tuple[np.ndarray, np.ndarray], batch_size: int = 1024
-) -> np.ndarray:
-    """The network's outputs, shape (n,) float64, for windows of shape (n, memory, F), or these and (n, K) beside."""
-    arrays = inputs if isinstance(inputs, tuple) else (inputs,)
-    outputs = []
-    for first in range(0, len(arrays[0]), batch_size):
-        batch = [np.ascontiguousarray(array[first : first + batch_size], dtype=np.float32) for array in arrays]
-        outputs.append(model.predict_on_batch(batch if len(batch) > 1 else batch[0]))
-    return np.concatenate(outputs)[:, 0].astype(float) if outputs else np.empty(0)
 
 
 def compute_device(engine: Engine = "auto") -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from forecast_grid import ForecastGrid, forecast_grid
 from forecast_horizons import Horizon, IntervalForecast, horizon_minutes
-from hourly_history import HourlyHistories, quick_session_rv
+from hourly_history import HourlyHistories, quick_session_measures, quick_session_rv
 from hourly_measures import get_hourly_measures
 from model_bundle import ModelBundle
 from realized_volatility import Preset, annualize, get_hourly_rv, select_symbol
@@ -104,9 +104,9 @@ class ServedModel:
     def histories(self) -> HourlyHistories:
         """Hourly histories that grow with the bars from call to call."""
         config = self.config
-        plain = self._needs_rv_alone and config.rv_estimator == "close"
-        quick = quick_session_rv(config.min_bucket_coverage) if plain else None
-        return HourlyHistories(self.measure, config.calendar, quick)
+        quick = quick_session_rv if self._needs_rv_alone else quick_session_measures
+        plain = config.rv_estimator == "close"
+        return HourlyHistories(self.measure, config.calendar, quick(config.min_bucket_coverage) if plain else None)
 
     def measure(self, bars: pd.DataFrame) -> pd.DataFrame:
         """The hourly measures of one symbol's bars that this model is fed."""

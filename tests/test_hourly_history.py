@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from errors import BarsError
 from forecast_grid import ForecastGrid, forecast_grid
-from hourly_history import HourlyHistories, quick_session_rv
+from hourly_history import HourlyHistories, quick_session_measures, quick_session_rv
 from hourly_measures import get_hourly_measures
 from realized_volatility import get_hourly_rv
 
@@ -26,11 +26,13 @@ MEASURES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "quick": rv_alone,
     "plain": rv_alone,
     "all": get_hourly_measures,
+    "all, quick": get_hourly_measures,
 }
+QUICK = {"quick": quick_session_rv(0.8), "all, quick": quick_session_measures(0.8)}
 
 
 def histories(kind: str) -> HourlyHistories:
-    return HourlyHistories(MEASURES[kind], "XNYS", quick_session_rv(0.8) if kind == "quick" else None)
+    return HourlyHistories(MEASURES[kind], "XNYS", QUICK.get(kind))
 
 
 def assert_same(found: ForecastGrid, bars: pd.DataFrame, asof: pd.Timestamp | None, kind: str) -> None:

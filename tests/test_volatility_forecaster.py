@@ -196,7 +196,7 @@ def test_a_forecast_comes_wholly_from_one_model_while_others_swap(
         while not stop.is_set():
             seen.append(forecaster.forecast(month))
 
-    threads = [threading.Thread(target=forecast) for _ in range(3)]
+    threads = [threading.Thread(target=forecast) for _ in range(8)]
     for thread in threads:
         thread.start()
     for i in range(200):
