@@ -289,8 +289,8 @@ def _rows_in_common(given: tuple[Windows, ...], earlier: tuple[Windows, ...]) ->
     for array, before in zip(given, earlier, strict=True):
         if array.shape[1:] != before.shape[1:]:
             return 0
-        same = (array[:count] == before[:count]).reshape(count, -1).all(axis=1)
-        count = int(same.argmin()) if not same.all() else count
+        differ = (array[:count] != before[:count]).any(axis=tuple(range(1, array.ndim)))
+        count = int(differ.argmax()) if differ.any() else count
     return count
 
 

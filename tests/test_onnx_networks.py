@@ -95,7 +95,9 @@ def test_a_network_without_a_counterpart_is_refused_by_layer() -> None:
 
 def test_twins_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = sequential(3)
-    monkeypatch.setattr(model, "predict_on_batch", lambda batch: np.ones((len(batch), 1)))
+    graph = onnx_graph(model)
+    monkeypatch.setattr("onnx_networks.onnx_graph", lambda model: graph)
+    model.layers[-1].set_weights([1.001 * weight for weight in model.layers[-1].get_weights()])
     with pytest.raises(TrainingError, match="otherwise in ONNX Runtime"):
         serving_network(model)
 
@@ -152,3 +154,17 @@ print(forecast.model_version, forecast.volatility > 0, sys.modules["tensorflow"]
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["schema-2", "True", "None"], done.stderr
+
+
+def test_windows_that_begin_as_the_last_ones_give_the_same_again() -> None:
+    """What a network remembers of the call before is never seen in its outputs."""
+    model = sequential(3)
+    content, random = onnx_graph(model), np.random.default_rng(0)
+    windows = random.standard_normal((50, MEMORY, 1)).astype(np.float32)
+    network = OnnxNetwork(content)
+    changed = windows.copy()
+    changed[20, 3] = 7.0
+    for given in (windows[:30], windows[:31], windows, windows[:10], changed, windows[5:], windows, windows[:0]):
+        found = network(given)
+        assert (found == OnnxNetwork(content)(given)).all()
+        found[:] = np.nan  # The caller's own array.
