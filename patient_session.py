@@ -1,6 +1,7 @@
 """HTTP requests that wait their turn, do not hang, and are tried again where that can help."""
 
 import email.utils
+import io
 import threading
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import requests
+import urllib3
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -27,6 +29,7 @@ from errors import DataSourceError
 
 __all__ = ["Patience", "PatientSession", "RequestLimiter", "UnavailableError"]
 
+_PIECE = 65_536
 _TOO_MANY_REQUESTS, _TIMEOUT_OF_GATEWAY = 429, 408
 
 
@@ -42,6 +45,8 @@ class Patience:
     ----------
     connect_seconds, read_seconds
         Longest wait for a connection, and for the next piece of an answer.
+    answer_seconds
+        Longest wait for a whole answer that comes piece by piece.
     attempts
         Most times that one request is sent.
     total_seconds
@@ -53,6 +58,7 @@ class Patience:
 
     connect_seconds: float = 10
     read_seconds: float = 30
+    answer_seconds: float = 120
     attempts: int = 6
     total_seconds: float = 180
     first_wait_seconds: float = 1
@@ -175,12 +181,13 @@ class PatientSession(requests.Session):
         self._limiter.acquire()
         trouble = ""
         try:
-            response = super().request(str(method), str(url), **options)
+            response = super().request(str(method), str(url), stream=True, **options)
+            self._receive(response)
         except requests.exceptions.ConnectTimeout:
             trouble = "no connection in time"
-        except requests.exceptions.Timeout:
+        except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
             trouble = "the answer stalled"
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
+        except urllib3.exceptions.HTTPError:
             trouble = "the answer broke off"
         except requests.exceptions.ConnectionError:
             trouble = "the connection failed"
@@ -188,6 +195,20 @@ class PatientSession(requests.Session):
             raise _WorthAnotherTryError(trouble)
         self._require_whole(response)
         return response
+
+    def _receive(self, response: requests.Response) -> None:
+        """Put the whole body, decoded, in place of the connection that it comes by."""
+        body = io.BytesIO()
+        latest = time.monotonic() + self._patience.answer_seconds
+        try:
+            while piece := response.raw.read1(_PIECE, decode_content=True):
+                body.write(piece)
+                if time.monotonic() > latest:
+                    raise requests.exceptions.ReadTimeout
+        finally:
+            response.close()
+        body.seek(0)
+        response.raw = body
 
     def _require_whole(self, response: requests.Response) -> None:
         status = response.status_code

@@ -1,5 +1,6 @@
 """A stand-in for Alpaca's historical bars: pages, answers and failures by a script, on loopback."""
 
+import gzip
 import json
 import socket
 import struct
@@ -27,8 +28,8 @@ class AlpacaStandIn:
         Frames by symbol, indexed by start.
     script
         What to do with each request in turn, or a function of its number and parameters: ``ok`` (what follows the
-        script's end, too), ``429``, ``429 after 0``, ``500``, ``reset``, ``stall``, ``half``, ``cut json``, ``null``,
-        ``empty page``, ``twice``, ``shuffled``, ``forbidden``, ``no plan``, ``unknown symbol``, ``loop``.
+        script's end, too), ``reset``, ``stall``, ``trickle``, ``half``, ``cut json``, ``null``, ``empty page``,
+        ``twice``, ``shuffled``, ``loop``, or one of `REFUSALS`.
     page
         Most bars in a page.
     stall
@@ -126,7 +127,9 @@ class AlpacaStandIn:
                     self.send(status, json.dumps({"message": body}).encode(), headers)
                 else:
                     body_bytes = json.dumps(server.answer(query, action)).encode()
-                    self.send(200, body_bytes, {}, action)
+                    zipped = "gzip" in self.headers.get("Accept-Encoding", "") and action == "ok"
+                    body_bytes = gzip.compress(body_bytes) if zipped else body_bytes
+                    self.send(200, body_bytes, {"Content-Encoding": "gzip"} if zipped else {}, action)
 
             def send(self, status: int, body: bytes, headers: Mapping[str, str], action: str = "ok") -> None:
                 sent = body[: len(body) // 2] if action in ("half", "cut json") else body
@@ -136,6 +139,12 @@ class AlpacaStandIn:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
+                if action == "trickle":
+                    for i in range(len(sent)):
+                        self.wfile.write(sent[i : i + 1])
+                        if server.released.wait(0.05):
+                            break
+                    return
                 self.wfile.write(sent)
                 if action == "half":
                     self.close_connection = True

@@ -21,12 +21,13 @@ from patient_session import Patience, RequestLimiter
 HASTY = Patience(
     connect_seconds=2,
     read_seconds=2,
+    answer_seconds=2,
     attempts=5,
     total_seconds=20,
     first_wait_seconds=0.01,
     longest_wait_seconds=0.05,
 )
-IMPATIENT = replace(HASTY, read_seconds=0.3)
+IMPATIENT = replace(HASTY, read_seconds=0.3, answer_seconds=0.4)
 BARS = make_bars("2024-06-03", "2024-06-07").tz_convert("UTC")
 START, END = pd.Timestamp("2024-06-01", tz="UTC"), pd.Timestamp("2024-06-30", tz="UTC")
 
@@ -44,7 +45,7 @@ def fetched(script: Script, *, page: int = 700, patience: Patience = HASTY, symb
 
 RECOVERABLE = [
     [], ["429"], ["429 after 0"], ["429", "429", "429"], ["500"], ["503", "500"], ["reset"], ["reset", "reset", "500"],
-    ["stall"], ["half"], ["cut json"], ["ok", "half", "reset", "429", "stall", "ok"], ["empty page"],
+    ["stall"], ["trickle"], ["half"], ["cut json"], ["ok", "half", "reset", "429", "stall", "ok"], ["empty page"],
     ["ok", "empty page"], ["twice"], ["ok", "twice"], ["shuffled"], ["shuffled", "twice", "shuffled"],
 ]  # fmt: skip
 
@@ -63,6 +64,7 @@ def test_what_can_be_mended_gives_the_right_bars(script: list[str]) -> None:
         (["429"] * 9, DataSourceError, "limits the number of requests (status 429), at 5 attempts"),
         (["reset"] * 9, DataSourceError, "the connection failed, at 5 attempts"),
         (["stall"] * 9, DataSourceError, "the answer stalled, at 5 attempts"),
+        (["trickle"] * 9, DataSourceError, "the answer stalled, at 5 attempts"),
         (["half"] * 9, DataSourceError, "the answer broke off, at 5 attempts"),
         (["forbidden"], CredentialsError, "APCA_API_KEY_ID and APCA_API_SECRET_KEY must be a valid pair"),
         (["unauthorized"], CredentialsError, "APCA_API_KEY_ID and APCA_API_SECRET_KEY must be a valid pair"),
@@ -78,7 +80,7 @@ def test_what_cannot_gets_one_sentence_in_bounded_time(
     caplog.set_level(logging.DEBUG)
     began = time.monotonic()
     with pytest.raises(error) as caught:
-        fetched(script, patience=IMPATIENT if "stall" in script else HASTY)
+        fetched(script, patience=IMPATIENT if script[0] in ("stall", "trickle") else HASTY)
     assert time.monotonic() - began < 10
     assert said in str(caught.value)
     assert str(caught.value).count(". ") == 0
