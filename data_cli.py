@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
     if options.json:
         print(json.dumps({"error": sentence, "exit_status": status}))
-    err.print(sentence, highlight=False, markup=False)
+    prefix = "" if status == 130 else "error: "
+    err.print(prefix + sentence, highlight=False, markup=False)
     return status
 
 
