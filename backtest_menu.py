@@ -223,7 +223,7 @@ def _describe_bars(bars: pd.DataFrame) -> str:
 
 def _network_figure(manifest: dict[str, Any], name: str) -> float | None:
     metrics = (manifest.get("evaluation") or {}).get("metrics", {})
-    figure = metrics.get("network", {}).get(name)
+    figure = metrics.get("model", {}).get(name)
     return None if figure is None else float(figure)
 
 

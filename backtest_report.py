@@ -176,7 +176,7 @@ def _figures_column(info: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
     fallback = info["version"] == FALLBACK
     tested = new if fallback else info
     evaluation = tested.get("evaluation") or {}
-    row = evaluation.get("metrics", {}).get("diurnal_ewma" if fallback else "network", {})
+    row = evaluation.get("metrics", {}).get("diurnal_ewma" if fallback else "model", {})
     return {
         "version": info["version"],
         "tested on": f"{'SIMULATED ' if tested.get('simulated') else ''}{tested.get('symbol') or _NONE}",

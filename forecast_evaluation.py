@@ -1,21 +1,44 @@
-"""How good a forecast is: losses, the comparison with the baselines, and a verdict in words."""
+"""How good a forecast is: beside the baselines, by hour, regime and month, and a verdict in words.
 
+Shell: ``python forecast_evaluation.py --help``.
+"""
+
+import contextlib
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from errors import NotEnoughDataError
+from forecast_horizons import IntervalForecast
+from forecast_losses import (
+    coverage,
+    interval_scores,
+    mae,
+    mse,
+    mse_log,
+    mse_variance,
+    pinball_losses,
+    qlike,
+    qlike_losses,
+    r2,
+    r2_against,
+)
+from forecast_tests import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
+from forecast_verdict import MODEL, REFERENCE, UNINFORMED, Judgment, judgment_of, title_of, verdict_on
 from trading_sessions import EXCHANGE_TIMEZONE
-from volatility_baselines import BASELINES, Baseline
-from volatility_features import RV_FLOOR
+from volatility_baselines import BASELINES
+from volatility_features import RV_FLOOR, session_hours
+from walk_forward import Forecaster
 
 __all__ = [
     "Evaluation",
+    "IntervalForecaster",
     "compare_with_baselines",
     "diebold_mariano_by_day",
     "evaluate_forecasts",
@@ -27,61 +50,13 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Grouping = Literal["hour", "regime", "month"]
 
-REFERENCE = "diurnal_log_har"
-"""The baseline that others are compared with."""
+IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], IntervalForecast]
+"""As a `Forecaster`, with the bounds of a central interval of 90 %; NaN where it has none."""
 
-_TITLES = {
-    "network": "trained network",
-    "diurnal_log_har": "diurnal log-HAR",
-    "diurnal_ewma": "diurnal EWMA",
-    "persistence": "persistence",
-}
-
-
-def qlike_losses(realized: npt.ArrayLike, forecast: npt.ArrayLike) -> FloatArray:
-    r"""QLIKE of each bucket, :math:`h - \ln h - 1` with :math:`h = RV^2 / forecast^2`; 0 for a perfect forecast.
-
-    The loss that ranks variance forecasts consistently although variance is only observed with noise
-    (Patton 2011, *Journal of Econometrics* 160). Forecasts below `RV_FLOOR` count as `RV_FLOOR`. Realized
-    volatilities must be above it: `evaluate_forecasts` leaves the others out for every forecast alike.
-    """
-    ratio = (np.asarray(realized, dtype=float) / np.maximum(np.asarray(forecast, dtype=float), RV_FLOOR)) ** 2
-    return np.asarray(ratio - np.log(ratio) - 1.0)
-
-
-def qlike(realized: npt.ArrayLike, forecast: npt.ArrayLike) -> float:
-    """Mean of `qlike_losses`."""
-    return float(np.mean(qlike_losses(realized, forecast)))
-
-
-def mse(realized: npt.ArrayLike, forecast: npt.ArrayLike) -> float:
-    """Mean squared error of volatility."""
-    return float(np.mean((np.asarray(realized, dtype=float) - np.asarray(forecast, dtype=float)) ** 2))
-
-
-def mae(realized: npt.ArrayLike, forecast: npt.ArrayLike) -> float:
-    """Mean absolute error of volatility."""
-    return float(np.mean(np.abs(np.asarray(realized, dtype=float) - np.asarray(forecast, dtype=float))))
-
-
-def r2(realized: npt.ArrayLike, forecast: npt.ArrayLike) -> float:
-    """Share of the variance of `realized` around its own mean that the forecast explains; NaN when it is constant."""
-    realized = np.asarray(realized, dtype=float)
-    spread = float(np.mean((realized - realized.mean()) ** 2))
-    return 1.0 - mse(realized, forecast) / spread if spread > 0 else math.nan
-
-
-def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series) -> float:
-    """Two-sided p-value of equal mean loss, the differences clustered by New York day.
-
-    Diebold and Mariano 1995, *JBES* 13, with the daily mean difference as the observation; NaN under three days.
-    """
-    difference = (loss - reference_loss).groupby(loss.index.tz_convert(EXCHANGE_TIMEZONE).date).mean()
-    if len(difference) < 3 or (spread := float(difference.std(ddof=1))) == 0:
-        return math.nan
-    statistic = float(difference.mean()) / (spread / math.sqrt(len(difference)))
-    return math.erfc(abs(statistic) / math.sqrt(2))
+_FIFTHS = 5
 
 
 @dataclass(frozen=True)
@@ -91,95 +66,196 @@ class Evaluation:
     Attributes
     ----------
     metrics
-        By forecast: ``qlike``, ``qlike_ratio`` (to the diurnal log-HAR), ``mse``, ``mae``, ``r2``; plus ``p_value`` of
-        the Diebold-Mariano test against the diurnal log-HAR.
-    first, last
-        Labels of the first and last bucket judged, New York time.
-    buckets
-        How many buckets were judged.
+        By forecast: ``qlike``, ``qlike_ratio`` (to the diurnal log-HAR), ``p_value`` of the Diebold-Mariano test
+        against it, ``set_p_value`` (0.1 and above: in the model confidence set of 90 %), ``mse``, ``mse_variance``,
+        ``mse_log``, ``mae``, ``r2``, ``r2_diurnal`` (against the mean of each hour of day), ``mz_intercept``,
+        ``mz_slope`` and ``mz_p_value`` of Mincer and Zarnowitz. Of the model with an interval also ``coverage``,
+        ``interval_score``, ``pinball_lower``, ``pinball_upper``. What needs a forecast or days that are not there is
+        NaN or absent.
+    by_bucket
+        Indexed by label (New York time), columns ``realized``, each forecast, and the model's ``lower`` and ``upper``
+        where it has an interval: hourly volatilities.
     left_out
-        How many were left out because next to nothing moved in them (RV under `RV_FLOOR`).
+        How many buckets were left out because next to nothing moved in them (RV under `RV_FLOOR`).
+    level
+        What the interval is meant to cover.
     """
 
     metrics: dict[str, dict[str, float]]
-    first: pd.Timestamp
-    last: pd.Timestamp
-    buckets: int
+    by_bucket: pd.DataFrame
     left_out: int
+    level: float = 0.9
+
+    @property
+    def first(self) -> pd.Timestamp:
+        """Label of the first bucket judged, New York time."""
+        return self.by_bucket.index[0]
+
+    @property
+    def last(self) -> pd.Timestamp:
+        """Label of the last bucket judged, New York time."""
+        return self.by_bucket.index[-1]
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets were judged."""
+        return len(self.by_bucket)
+
+    @property
+    def judgment(self) -> Judgment:
+        """The verdict in a word."""
+        return judgment_of(self.metrics, self.losses())
 
     @property
     def verdict(self) -> str:
-        """One sentence: whether the network is worth using."""
-        if "network" not in self.metrics:
-            return "No network was judged."
-        own = self.metrics["network"]
-        if not math.isfinite(own.get("qlike_ratio", math.nan)):
-            return (
-                "Too little history for the log-HAR, so nothing can be said about whether the network is worth using."
-            )
-        percent = 100 * abs(own["qlike_ratio"] - 1)
-        sure = own["p_value"] < 0.05
-        if own["qlike_ratio"] <= 1:
-            how_sure = "beyond what chance explains" if sure else "which may be chance"
-            return f"The network's QLIKE is {percent:.1f} % lower than the diurnal log-HAR's, {how_sure}: use it."
-        if own["qlike_ratio"] <= 1.01:
-            return f"The network is as good as the diurnal log-HAR (QLIKE {percent:.1f} % higher): either will do."
-        how_sure = "beyond what chance explains" if sure else "though this may be chance"
-        return (
-            f"Do not use this network: its QLIKE is {percent:.1f} % higher than that of a diurnal log-HAR, {how_sure}; "
-            "a search with more trials, more data or another seed may do better."
-        )
+        """One sentence: whether the model is worth using."""
+        return verdict_on(self.metrics, self.losses(), self.level)
 
     def table(self) -> pd.DataFrame:
         """Losses with one row a forecast, best QLIKE first."""
         frame = pd.DataFrame(self.metrics).T.sort_values("qlike")
-        return frame.rename(index=_TITLES)
+        return frame.rename(index=title_of)
+
+    def losses(self) -> pd.DataFrame:
+        """QLIKE of each bucket (rows, by label) and forecast (columns)."""
+        realized = self.by_bucket["realized"].to_numpy()
+        columns = {name: qlike_losses(realized, self.by_bucket[name]) for name in self.metrics}
+        return pd.DataFrame(columns, index=self.by_bucket.index)
+
+    def breakdown(self, by: Grouping) -> pd.DataFrame:
+        """The model beside the diurnal log-HAR in groups of buckets.
+
+        Parameters
+        ----------
+        by
+            ``"hour"``: New York clock hour of the label. ``"month"``: as 2025-03. ``"regime"``: fifths, 1 the calmest,
+            of what the diurnal log-HAR forecast among the buckets of one hour: known beforehand, and no hour of day in
+            disguise.
+
+        Returns
+        -------
+        DataFrame indexed by group, columns ``buckets``, ``qlike``, ``reference_qlike``, ``qlike_ratio``, ``p_value``
+        and, with an interval, ``coverage``. Empty without a model or the diurnal log-HAR.
+        """
+        if not {MODEL, REFERENCE} <= set(self.metrics):
+            return pd.DataFrame()
+        losses, groups = self.losses(), self._groups(by)
+        rows = {}
+        for group in np.unique(groups):
+            own, reference = (losses.loc[groups == group, name] for name in (MODEL, REFERENCE))
+            rows[group] = {
+                "buckets": len(own),
+                "qlike": float(own.mean()),
+                "reference_qlike": float(reference.mean()),
+                "qlike_ratio": _ratio(own, reference),
+                "p_value": diebold_mariano_by_day(own, reference),
+            }
+            if "lower" in self.by_bucket:
+                judged = self.by_bucket[groups == group]
+                rows[group]["coverage"] = coverage(judged["realized"], judged["lower"], judged["upper"])
+        return pd.DataFrame(rows).T.rename_axis(by).astype({"buckets": int})
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; a number that does not exist is null."""
-        metrics = {
-            name: {key: value if math.isfinite(value) else None for key, value in row.items()}
-            for name, row in self.metrics.items()
-        }
+        """Everything but the buckets, ready for JSON; a number that does not exist is null."""
+        groups: tuple[Grouping, ...] = ("hour", "regime", "month")
         return {
-            "metrics": metrics,
+            "metrics": {name: _finite(row) for name, row in self.metrics.items()},
             "first": self.first.isoformat(),
             "last": self.last.isoformat(),
             "buckets": self.buckets,
             "left_out": self.left_out,
+            "judgment": self.judgment,
             "verdict": self.verdict,
+            **{
+                f"by_{by}": {str(group): _finite(row) for group, row in self.breakdown(by).T.to_dict().items()}
+                for by in groups
+            },
         }
 
+    def _groups(self, by: Grouping) -> npt.NDArray[Any]:
+        labels = self.by_bucket.index.tz_convert(EXCHANGE_TIMEZONE)
+        if by == "hour":
+            return np.asarray(session_hours(labels))
+        if by == "month":
+            return np.asarray(labels.strftime("%Y-%m"))
+        rank = self.by_bucket[REFERENCE].groupby(session_hours(labels)).rank(method="first", pct=True)
+        return np.asarray(np.ceil(_FIFTHS * rank.to_numpy()), dtype=np.int64)
 
-def evaluate_forecasts(realized: pd.Series, forecasts: Mapping[str, npt.ArrayLike]) -> Evaluation:
-    """Judge `forecasts` (hourly volatilities aligned with `realized`) on the buckets in which prices moved."""
+
+def evaluate_forecasts(
+    realized: pd.Series,
+    forecasts: Mapping[str, npt.ArrayLike],
+    interval: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    level: float = 0.9,
+) -> Evaluation:
+    """Judge `forecasts` (hourly volatilities aligned with `realized`) on the buckets in which prices moved.
+
+    A bucket with a realized volatility of `RV_FLOOR` or less (a halt, a night under `colab`) is left out for every
+    forecast alike: the logarithm in QLIKE would let one such bucket decide.
+
+    Parameters
+    ----------
+    realized
+        Hourly volatilities, indexed by bucket label.
+    forecasts
+        By name; the one under judgment is called ``"model"``.
+    interval
+        Lower and upper end of the model's central interval of that `level`, aligned with `realized`.
+
+    Raises
+    ------
+    NotEnoughDataError
+        Prices moved in none of the buckets.
+    """
     moved = realized.to_numpy() > RV_FLOOR
-    judged = realized[moved]
-    kept = {name: np.asarray(forecast, dtype=float)[moved] for name, forecast in forecasts.items()}
-    losses = {name: pd.Series(qlike_losses(judged, forecast), index=judged.index) for name, forecast in kept.items()}
-    metrics = {}
-    for name, forecast in kept.items():
-        metrics[name] = {
-            "qlike": float(losses[name].mean()),
-            "mse": mse(judged, forecast),
-            "mae": mae(judged, forecast),
-            "r2": r2(judged, forecast),
-        }
-        if REFERENCE in kept:
-            metrics[name]["qlike_ratio"] = float(np.divide(losses[name].mean(), losses[REFERENCE].mean() or math.nan))
-            metrics[name]["p_value"] = (
-                math.nan if name == REFERENCE else diebold_mariano_by_day(losses[name], losses[REFERENCE])
-            )
-    return Evaluation(metrics, judged.index[0], judged.index[-1], len(judged), int((~moved).sum()))
+    if not moved.any():
+        raise NotEnoughDataError(
+            f"prices moved in none of the {len(moved)} buckets to judge; the rule is one at least; give other bars."
+        )
+    columns = {"realized": realized.to_numpy(dtype=float), **forecasts}
+    if interval is not None:
+        columns["lower"], columns["upper"] = interval
+    index = realized.index.tz_convert(EXCHANGE_TIMEZONE)
+    judged = pd.DataFrame({name: np.asarray(values, dtype=float) for name, values in columns.items()}, index)[moved]
+    metrics = {name: _metrics(judged, name) for name in forecasts}
+    if interval is not None and MODEL in metrics:
+        metrics[MODEL] |= _interval_metrics(judged, level)
+    evaluation = Evaluation(metrics, judged, int((~moved).sum()), level)
+    losses = evaluation.losses()
+    for name, value in model_confidence_set(losses).items():
+        metrics[name]["set_p_value"] = float(value)
+    if REFERENCE in metrics:
+        for name, row in metrics.items():
+            row["qlike_ratio"] = _ratio(losses[name], losses[REFERENCE])
+            row["p_value"] = diebold_mariano_by_day(losses[name], losses[REFERENCE])
+    return evaluation
 
 
 def compare_with_baselines(
-    measures: pd.DataFrame, positions: npt.NDArray[np.int64], network: Baseline | None = None
+    measures: pd.DataFrame,
+    positions: IntArray,
+    model: Forecaster | IntervalForecaster | None = None,
+    *,
+    parts: Mapping[str, Forecaster] | None = None,
+    baselines: Mapping[str, Forecaster] = BASELINES,
 ) -> Evaluation:
-    """Judge a network beside the baselines on the buckets at `positions` of `measures`, each from all before it.
+    """Judge a model beside the baselines on the buckets at `positions` of `measures`, each forecast from all before it.
 
     Buckets in which next to nothing moved (nights, under the `colab` preset) are neither forecast by the baselines nor
-    part of what they learn from. A baseline that has too little history is left out.
+    part of what they learn from. A baseline that has too little history, or not the measures it needs, is left out.
+
+    Parameters
+    ----------
+    measures
+        A row a bucket, column ``rv_hourly`` at least (see `hourly_measures`).
+    positions
+        Rows to forecast, rising.
+    model
+        What is judged.
+    parts
+        Other forecasters to show beside it, by name: what the model is made of.
+    baselines
+        `BASELINES`, or `ALL_BASELINES` with those that take longer.
     """
     rv = measures["rv_hourly"]
     moved = rv.to_numpy() > RV_FLOOR
@@ -187,10 +263,61 @@ def compare_with_baselines(
     judged = positions[moved[positions]]
     labels = measures.index[judged]
     known = (np.cumsum(moved) - 1)[judged]
-    forecasts = {} if network is None else {"network": network(measures, labels, judged)}
-    for name, baseline in BASELINES.items():
-        try:
+    forecasts: dict[str, FloatArray] = {}
+    interval = None
+    if model is not None:
+        own = model(measures, labels, judged)
+        if isinstance(own, IntervalForecast):
+            forecasts[MODEL] = own.volatility
+            interval = None if np.isnan(own.lower).any() else (own.lower, own.upper)
+        else:
+            forecasts[MODEL] = own
+    forecasts |= {name: part(measures, labels, judged) for name, part in (parts or {}).items()}
+    for name, baseline in baselines.items():
+        with contextlib.suppress(NotEnoughDataError):
             forecasts[name] = baseline(traded, labels, known)
-        except NotEnoughDataError:
-            continue
-    return replace(evaluate_forecasts(rv.iloc[judged], forecasts), left_out=len(positions) - len(judged))
+    return replace(evaluate_forecasts(rv.iloc[judged], forecasts, interval), left_out=len(positions) - len(judged))
+
+
+def _metrics(judged: pd.DataFrame, name: str) -> dict[str, float]:
+    realized, forecast = judged["realized"], judged[name]
+    bias = mincer_zarnowitz(realized, forecast)
+    row = {
+        "qlike": qlike(realized, forecast),
+        "mse": mse(realized, forecast),
+        "mse_variance": mse_variance(realized, forecast),
+        "mse_log": mse_log(realized, forecast),
+        "mae": mae(realized, forecast),
+        "r2": r2(realized, forecast),
+        "mz_intercept": bias.intercept,
+        "mz_slope": bias.slope,
+        "mz_p_value": bias.p_value,
+    }
+    if UNINFORMED[0] in judged:
+        row["r2_diurnal"] = r2_against(realized, forecast, judged[UNINFORMED[0]])
+    return row
+
+
+def _interval_metrics(judged: pd.DataFrame, level: float) -> dict[str, float]:
+    realized, lower, upper = (judged[name] for name in ("realized", "lower", "upper"))
+    tail = (1 - level) / 2
+    return {
+        "coverage": coverage(realized, lower, upper),
+        "interval_score": float(interval_scores(realized, lower, upper, level).mean()),
+        "pinball_lower": float(pinball_losses(realized, lower, tail).mean()),
+        "pinball_upper": float(pinball_losses(realized, upper, 1 - tail).mean()),
+    }
+
+
+def _ratio(losses: pd.Series, reference: pd.Series) -> float:
+    return float(np.divide(losses.mean(), reference.mean() or math.nan))
+
+
+def _finite(row: Mapping[Any, float]) -> dict[str, float | None]:
+    return {str(key): value if math.isfinite(value) else None for key, value in row.items()}
+
+
+if __name__ == "__main__":
+    from evaluation_cli import main
+
+    sys.exit(main())

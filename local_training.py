@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -218,7 +219,7 @@ class LocalLSTMTrainer:
         return history
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
-        """Judge the trained network beside the baselines on windows of the prepared data; None is its test part.
+        """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.
 
         Raises
         ------
@@ -237,10 +238,11 @@ class LocalLSTMTrainer:
         return self._evaluated(self._bundle(), np.arange(first, first + len(labels)))
 
     def _evaluated(self, bundle: ModelBundle, positions: npt.NDArray[np.int64]) -> Evaluation:
-        return compare_with_baselines(self._prepared_data().measures, positions, bundle.forecast)
+        model = partial(bundle.forecast_horizon, horizon=1)
+        return compare_with_baselines(self._prepared_data().measures, positions, model)
 
     def save_model(self, name: str | None = None) -> ModelBundle:
-        """Evaluate the trained network on the test part and save it, with all that explains it, in the store."""
+        """Evaluate the trained model on the test part and save it, with all that explains it, in the store."""
         return self._evaluate_and_save(name)[0]
 
     def _evaluate_and_save(self, name: str | None = None, *, promote: bool = True) -> tuple[ModelBundle, Evaluation]:

@@ -156,7 +156,7 @@ def _summary(manifest: dict[str, Any], serving: str | None) -> dict[str, Any]:
     keys = ("name", "symbol", "trained_through", "created", "simulated")
     return {
         **{key: manifest.get(key) for key in keys},
-        "qlike_ratio": metrics.get("network", {}).get("qlike_ratio"),
+        "qlike_ratio": metrics.get("model", {}).get("qlike_ratio"),
         "serving": manifest["name"] == serving,
     }
 

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evaluation_page import evaluation_page
 from forecast_evaluation import Evaluation
 from har_lstm import HarLstm
 from model_store import ModelBundle
@@ -39,7 +40,17 @@ def training_artifacts(
     config: TrainingConfig,
 ) -> dict[str, bytes]:
     """Files that explain a model, by name: metrics, history, trials and pictures."""
-    files = {"metrics.json": _json_bytes(evaluation.to_dict()), "forecasts.png": _png(_forecasts_figure(bundle, data))}
+    page = evaluation_page(
+        evaluation,
+        title=f"{bundle.name}: the test part, which training never saw",
+        about=[describe_data(data, config)],
+        simulated=bundle.simulated,
+    )
+    files = {
+        "metrics.json": _json_bytes(evaluation.to_dict()),
+        "evaluation.html": page.encode(),
+        "forecasts.png": _png(_forecasts_figure(bundle, data)),
+    }
     if histories:
         files["losses.png"] = _png(_losses_figure(histories, data))
         if config.save_history:
@@ -71,7 +82,7 @@ def summary(result: "TrainingResult") -> RenderableType:
     for heading in ("QLIKE", "to log-HAR", "RMSE", "MAE", "R2"):
         table.add_column(heading, justify="right")
     for name, row in evaluation.table().iterrows():
-        style = "bold" if name == "trained network" else ""
+        style = "bold" if name == "model" else ""
         ratio = f"{row['qlike_ratio']:.3f}" if "qlike_ratio" in row else ""
         errors = (f"{100 * row['mse'] ** 0.5:.4f} %", f"{100 * row['mae']:.4f} %", f"{row['r2']:.3f}")
         table.add_row(str(name), f"{row['qlike']:.4f}", ratio, *errors, style=style)

@@ -50,7 +50,7 @@ def test_a_training_ends_with_figures_and_the_next_command(bars_file: Path, smal
         ["--config", str(small_config), "--symbol", "SPY", "--bars", str(bars_file), "--max-trials", "1"], tmp_path
     )
     assert done.returncode == 0, done.stderr
-    for expected in ("trained network", "persistence", "diurnal log-HAR", "QLIKE", "volatility_models/SPY-", "main.py"):
+    for expected in ("model", "persistence", "diurnal log-HAR", "QLIKE", "volatility_models/SPY-", "main.py"):
         assert expected in done.stdout
     said = done.stderr.splitlines()
     assert said[0].startswith("SPY: ")
@@ -76,7 +76,7 @@ def test_json_output_is_json(bars_file: Path, small_config: Path, tmp_path: Path
     done = run([*arguments, "--output", "elsewhere"], tmp_path)
     result = json.loads(done.stdout)
     assert Path(result["path"]).parent.name == "elsewhere"
-    assert result["evaluation"]["metrics"]["network"]["qlike"] > 0
+    assert result["evaluation"]["metrics"]["model"]["qlike"] > 0
     failed = run(["--bars", "missing.csv", "--json"], tmp_path)
     assert json.loads(failed.stdout)["exit_status"] == failed.returncode == 1
 

@@ -1,53 +1,22 @@
-"""Losses against naive loops, and a verdict that can say no."""
+"""A verdict that can say no, what it is made of, and the same buckets for every forecast."""
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from forecast_evaluation import (
-    compare_with_baselines,
-    diebold_mariano_by_day,
-    evaluate_forecasts,
-    mae,
-    mse,
-    qlike,
-    qlike_losses,
-    r2,
-)
-from realized_volatility import get_hourly_rv
+from errors import NotEnoughDataError
+from forecast_evaluation import Evaluation, compare_with_baselines, evaluate_forecasts
+from forecast_horizons import IntervalForecast
+from hourly_measures import get_hourly_measures
+from volatility_baselines import BASELINES
 
-volatilities = st.lists(st.tuples(st.floats(1e-4, 0.1), st.floats(1e-4, 0.1)), min_size=2, max_size=30)
-
-
-@settings(max_examples=50, deadline=None)
-@given(pairs=volatilities)
-def test_losses_equal_naive_loops(pairs: list[tuple[float, float]]) -> None:
-    realized, forecast = map(list, zip(*pairs, strict=True))
-    h = [r**2 / f**2 for r, f in pairs]
-    assert qlike(realized, forecast) == pytest.approx(sum(x - math.log(x) - 1 for x in h) / len(h), rel=1e-9, abs=1e-12)
-    assert mse(realized, forecast) == pytest.approx(sum((r - f) ** 2 for r, f in pairs) / len(pairs), abs=1e-15)
-    assert mae(realized, forecast) == pytest.approx(sum(abs(r - f) for r, f in pairs) / len(pairs), abs=1e-15)
-
-
-@settings(max_examples=50, deadline=None)
-@given(pairs=volatilities)
-def test_qlike_is_nowhere_negative_and_zero_only_when_right(pairs: list[tuple[float, float]]) -> None:
-    realized, forecast = map(np.array, zip(*pairs, strict=True))
-    assert (qlike_losses(realized, forecast) >= -1e-12).all()
-    assert (qlike_losses(realized, realized) == 0).all()
-
-
-def test_r2_of_the_mean_is_zero_and_of_the_truth_one() -> None:
-    realized = np.array([0.01, 0.02, 0.04])
-    assert r2(realized, np.full(3, realized.mean())) == pytest.approx(0)
-    assert r2(realized, realized) == 1
-    assert math.isnan(r2([0.01, 0.01], [0.01, 0.02]))
+FloatArray = npt.NDArray[np.float64]
+FIRST = 600
 
 
 def labels(days: int) -> pd.DatetimeIndex:
@@ -57,65 +26,181 @@ def labels(days: int) -> pd.DatetimeIndex:
     )
 
 
-def test_diebold_mariano_rejects_at_its_nominal_rate_when_losses_cluster_by_day() -> None:
-    index, random = labels(60), np.random.default_rng(0)
-    rejected = 0
-    for _ in range(400):
-        by_day = np.repeat(random.standard_normal(60), 7)
-        difference = pd.Series(by_day + 0.1 * random.standard_normal(420), index=index)
-        rejected += diebold_mariano_by_day(difference, pd.Series(0.0, index=index)) < 0.05
-    assert 0.02 < rejected / 400 < 0.09
+@pytest.fixture(scope="module")
+def measures(bars: pd.DataFrame) -> pd.DataFrame:
+    return get_hourly_measures(bars)
 
 
-def test_diebold_mariano_sees_a_real_difference() -> None:
-    index, random = labels(60), np.random.default_rng(0)
-    loss = pd.Series(1 + 0.1 * random.standard_normal(420), index=index)
-    assert diebold_mariano_by_day(loss, loss - 0.1 - 0.01 * random.random(420)) < 0.001
-    assert math.isnan(diebold_mariano_by_day(loss, loss))
+class Oracle:
+    """A model that knows the truth up to noise."""
+
+    def __init__(self, noise: float, bias: float = 1.0) -> None:
+        self.noise, self.bias = noise, bias
+
+    def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+        truth = measures["rv_hourly"][targets].to_numpy()
+        noise = self.noise * np.random.default_rng(0).standard_normal(len(truth))
+        return np.asarray(truth * np.exp(noise) * self.bias)
+
+    def interval(
+        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
+    ) -> IntervalForecast:
+        middle, half = self.forecast(measures, targets, known), np.exp(1.645 * self.noise)
+        return IntervalForecast(middle, middle / half, middle * half)
+
+
+@pytest.fixture(scope="module")
+def evaluation(measures: pd.DataFrame) -> Evaluation:
+    positions = np.arange(FIRST, len(measures))
+    parts = {"half of it": Oracle(0.3).forecast}
+    return compare_with_baselines(measures, positions, Oracle(0.05).interval, parts=parts)
+
+
+def judged(measures: pd.DataFrame, oracle: Oracle) -> Evaluation:
+    return compare_with_baselines(measures, np.arange(FIRST, len(measures)), oracle.forecast)
 
 
 def test_buckets_in_which_nothing_moved_are_left_out_for_all_alike() -> None:
     index = labels(5)
     realized = pd.Series(0.01, index=index)
     realized.iloc[[3, 4]] = 0.0
-    evaluation = evaluate_forecasts(realized, {"diurnal_log_har": np.full(35, 0.01), "network": np.full(35, 0.02)})
+    evaluation = evaluate_forecasts(realized, {"diurnal_log_har": np.full(35, 0.01), "model": np.full(35, 0.02)})
     assert (evaluation.buckets, evaluation.left_out) == (33, 2)
     assert evaluation.metrics["diurnal_log_har"]["qlike"] == 0
+    assert (evaluation.first, evaluation.last) == (index[0], index[-1])
+    with pytest.raises(NotEnoughDataError, match="none of the 35"):
+        evaluate_forecasts(realized * 0, {"model": np.full(35, 0.02)})
 
 
-@pytest.fixture(scope="module")
-def rv(bars: pd.DataFrame) -> pd.Series:
-    return get_hourly_rv(bars)
+def test_what_never_moved_is_neither_forecast_nor_learnt_from(measures: pd.DataFrame) -> None:
+    nights = pd.DataFrame(0.0, measures.index[measures.index.hour == 16] + pd.Timedelta(hours=3), measures.columns)
+    with_nights = pd.concat([measures, nights]).sort_index()
+    first = int(with_nights.index.get_loc(measures.index[FIRST]))
+    positions = np.arange(first, len(with_nights))
+    plain = compare_with_baselines(measures, np.arange(FIRST, len(measures)))
+    assert compare_with_baselines(with_nights, positions).metrics == plain.metrics
 
 
-def judged(rv: pd.Series, noise: float) -> str:
-    """The verdict on a network that knows the truth up to `noise`."""
-    random = np.random.default_rng(0)
-
-    def network(
-        measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        truth = measures["rv_hourly"][targets].to_numpy()
-        return np.asarray(truth * np.exp(noise * random.standard_normal(len(truth))))
-
-    return compare_with_baselines(rv.to_frame(), np.arange(800, len(rv)), network).verdict
+def test_the_verdict_can_say_yes_and_no(measures: pd.DataFrame) -> None:
+    good, bad = judged(measures, Oracle(0.01)), judged(measures, Oracle(0.1, bias=2.0))
+    assert (good.judgment, bad.judgment) == ("use", "do not use")
+    assert "use it" in good.verdict
+    assert "beyond what chance explains" in good.verdict
+    assert bad.verdict.startswith("Do not use this model")
 
 
-def test_the_verdict_can_say_yes_and_no(rv: pd.Series) -> None:
-    assert "use it" in judged(rv, 0.01)
-    assert judged(rv, 1.5).startswith("Do not use this network")
+def test_as_good_as_the_log_har_is_either(measures: pd.DataFrame) -> None:
+    def close(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+        forecast = BASELINES["diurnal_log_har"](frame, targets, known)
+        return np.asarray(forecast * np.where(np.arange(len(targets)) % 2, 1.03, 0.97))
+
+    evaluation = compare_with_baselines(measures, np.arange(FIRST, len(measures)), close)
+    assert evaluation.metrics["model"]["qlike_ratio"] == pytest.approx(1.0, abs=0.02)
+    assert evaluation.judgment in ("use", "either")
 
 
-def test_too_little_history_for_the_log_har_is_said(rv: pd.Series) -> None:
-    evaluation = compare_with_baselines(
-        rv.to_frame(), np.arange(200, 240), lambda measures, targets, known: np.full(len(known), 0.01)
-    )
+@pytest.mark.parametrize("model", ["diurnal_log_har", "log_har", "har", "diurnal_ewma", "diurnal_harq"])
+def test_what_learnt_from_noise_is_refused_in_words(measures: pd.DataFrame, model: str) -> None:
+    # There is nothing to learn where every hour's volatilities are shuffled; a log-HAR fits nothing as well as others.
+    for seed in range(4):
+        random, order = np.random.default_rng(seed), np.arange(len(measures))
+        for hour in range(10, 17):
+            rows = np.flatnonzero(measures.index.hour == hour)
+            order[rows] = random.permutation(rows)
+        shuffled = pd.DataFrame(measures.to_numpy()[order], measures.index, measures.columns)
+        evaluation = compare_with_baselines(shuffled, np.arange(FIRST, len(measures)), BASELINES[model])
+        assert evaluation.judgment == "do not use"
+        assert evaluation.verdict.startswith("Do not use this model")
+        assert "does not look at the market" in evaluation.verdict
+
+
+def test_too_little_history_for_the_log_har_is_said(measures: pd.DataFrame) -> None:
+    evaluation = compare_with_baselines(measures, np.arange(200, 240), Oracle(0.1).forecast)
     assert "diurnal_log_har" not in evaluation.metrics
+    assert evaluation.judgment == "unknown"
     assert "Too little history" in evaluation.verdict
+    assert evaluation.breakdown("hour").empty
 
 
-def test_an_evaluation_is_json(rv: pd.Series) -> None:
-    evaluation = compare_with_baselines(rv.to_frame(), np.arange(800, len(rv)))
+def test_a_better_baseline_is_named(measures: pd.DataFrame) -> None:
+    oracle, positions = Oracle(0.02), np.arange(FIRST, len(measures))
+    realized = measures["rv_hourly"].iloc[positions]
+    forecasts = {name: BASELINES[name](measures, realized.index, positions) for name in ("diurnal_log_har",)}
+    forecasts["diurnal_harq"] = oracle.forecast(measures, realized.index, positions)
+    forecasts["model"] = Oracle(0.2).forecast(measures, realized.index, positions)
+    verdict = evaluate_forecasts(realized, forecasts).verdict
+    assert "the diurnal HARQ is better still" in verdict
+
+
+def test_an_interval_that_does_not_hold_is_said(measures: pd.DataFrame) -> None:
+    positions, oracle = np.arange(FIRST, len(measures)), Oracle(0.05)
+    realized = measures["rv_hourly"].iloc[positions]
+    forecast = oracle.forecast(measures, realized.index, positions)
+    har = BASELINES["diurnal_log_har"](measures, realized.index, positions)
+    narrow = evaluate_forecasts(realized, {"model": forecast, "diurnal_log_har": har}, (forecast, forecast))
+    assert narrow.metrics["model"]["coverage"] == 0
+    assert "its 90 % interval covers 0 %" in narrow.verdict
+
+
+def test_bounds_that_nobody_knows_are_no_interval(measures: pd.DataFrame) -> None:
+    def unsure(*given: Any) -> IntervalForecast:
+        forecast = Oracle(0.05).forecast(*given)
+        return IntervalForecast(forecast, forecast * np.nan, forecast * np.nan)
+
+    evaluation = compare_with_baselines(measures, np.arange(FIRST, len(measures)), unsure)
+    assert "lower" not in evaluation.by_bucket
+    assert "coverage" not in evaluation.metrics["model"]
+
+
+def test_the_interval_is_measured(evaluation: Evaluation) -> None:
+    own = evaluation.metrics["model"]
+    assert own["coverage"] == pytest.approx(0.9, abs=0.05)
+    width = (evaluation.by_bucket["upper"] - evaluation.by_bucket["lower"]).mean()
+    # Half the loss of both quantiles times two over 1 - level is the score (Gneiting and Raftery 2007).
+    assert own["interval_score"] == pytest.approx((own["pinball_lower"] + own["pinball_upper"]) / 0.05, rel=1e-9)
+    assert own["interval_score"] > width
+    assert "coverage" not in evaluation.metrics["diurnal_log_har"]
+
+
+def test_groups_are_parts_of_the_whole(evaluation: Evaluation) -> None:
+    whole = evaluation.metrics["model"]["qlike"]
+    for by, count in (("hour", 7), ("regime", 5), ("month", evaluation.by_bucket.index.strftime("%Y-%m").nunique())):
+        groups = evaluation.breakdown(by)  # type: ignore[arg-type]
+        assert len(groups) == count
+        assert groups["buckets"].sum() == evaluation.buckets
+        assert np.average(groups["qlike"], weights=groups["buckets"]) == pytest.approx(whole)
+        np.testing.assert_allclose(groups["qlike"] / groups["reference_qlike"], groups["qlike_ratio"])
+        assert groups["coverage"].between(0.7, 1).all()
+
+
+def test_a_regime_is_no_hour_of_day(evaluation: Evaluation) -> None:
+    sizes = evaluation.breakdown("regime")["buckets"]
+    assert sizes.max() - sizes.min() <= 7
+    forecast = evaluation.by_bucket["diurnal_log_har"]
+    at_ten = forecast[forecast.index.hour == 10]
+    calmest = evaluate_forecasts(at_ten, {"model": at_ten, "diurnal_log_har": at_ten}).breakdown("regime")
+    assert len(calmest) == 5
+
+
+def test_parts_of_the_model_stand_beside_it(evaluation: Evaluation) -> None:
+    assert {"model", "half of it", *BASELINES} == set(evaluation.metrics)
+    assert evaluation.table().index[0] == "model"
+    assert "diurnal log-HAR" in evaluation.table().index
+
+
+def test_the_reference_is_compared_with_itself(evaluation: Evaluation) -> None:
+    assert evaluation.metrics["diurnal_log_har"]["qlike_ratio"] == 1
+    assert math.isnan(evaluation.metrics["diurnal_log_har"]["p_value"])
+    assert evaluation.metrics["model"]["set_p_value"] == 1
+    assert evaluation.metrics["persistence"]["set_p_value"] < 0.1
+    assert evaluation.metrics["hour_of_day_mean"]["r2_diurnal"] == 0
+
+
+def test_an_evaluation_is_json(evaluation: Evaluation, measures: pd.DataFrame) -> None:
     again = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
-    assert set(again["metrics"]) == {"persistence", "diurnal_ewma", "diurnal_log_har"}
     assert again["metrics"]["diurnal_log_har"]["qlike_ratio"] == 1
+    assert again["metrics"]["diurnal_log_har"]["p_value"] is None
+    assert set(again["by_hour"]) == {str(hour) for hour in range(10, 17)}
+    assert again["judgment"] == "use"
+    without = compare_with_baselines(measures, np.arange(FIRST, len(measures)))
+    assert json.loads(json.dumps(without.to_dict(), allow_nan=False))["verdict"] == "No model was judged."

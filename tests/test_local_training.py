@@ -28,6 +28,7 @@ from model_store import ModelStore
 from network_files import load_network
 from realized_volatility import get_hourly_rv
 from training_progress import SilentProgress
+from volatility_baselines import BASELINES
 
 SMALL = {"network": "roadmap", "symbol": "SPY", "memory": 20, "max_trials": 2, "epochs": 2, "units_range": (16, 32)}
 
@@ -207,7 +208,7 @@ def test_a_model_directory_explains_itself(small_bars: pd.DataFrame, tmp_path: P
     names = {path.name for path in result.bundle.path.iterdir()}
     assert names == {
         "network_0.keras", "network_0.onnx", "recipe.json", "config.json", "history.json", "metrics.json", "trials.csv",
-        "forecasts.png", "losses.png", "manifest.json", "manifest.sha256",
+        "forecasts.png", "losses.png", "evaluation.html", "manifest.json", "manifest.sha256",
     }  # fmt: skip
     manifest = json.loads((result.bundle.path / "manifest.json").read_text())
     assert manifest["simulated"] is True
@@ -219,7 +220,7 @@ def test_a_model_directory_explains_itself(small_bars: pd.DataFrame, tmp_path: P
     assert set(manifest["files"]) == names - {"manifest.json", "manifest.sha256"}
     assert {path.name for path in tmp_path.iterdir()} == {result.bundle.name, "serving.json", ".lock"}
     assert list(pd.read_csv(result.bundle.path / "trials.csv")["trial"]) == [1, 2]
-    assert set(result.evaluation.metrics) == {"network", "persistence", "diurnal_ewma", "diurnal_log_har"}
+    assert {"model", *BASELINES} == set(result.evaluation.metrics)
 
 
 def test_one_seed_gives_one_result_and_another_another(small_bars: pd.DataFrame, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from conftest import make_bars, with_noise_after
 
+from hourly_measures import get_hourly_measures
 from local_training import LocalLSTMTrainer
 from realized_volatility import Preset, get_hourly_rv
-from volatility_baselines import BASELINES, HAR_LAGS
+from volatility_baselines import ALL_BASELINES, BASELINES, HAR_LAGS
 from volatility_features import har_terms, hour_of_day_profile, make_scaler, prepare_lstm_sequences
 from volatility_forecaster import VolatilityForecaster
 
@@ -69,16 +70,23 @@ def test_rv_scalers_profile_and_features(history: pd.DataFrame, preset: Preset) 
             np.testing.assert_array_equal(changed_X[: known - MEMORY + 1], X[: known - MEMORY + 1])
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_baselines(history: pd.DataFrame, name: str) -> None:
-    rv = get_hourly_rv(history)
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(list(BASELINES), id="quick"),
+        pytest.param([name for name in ALL_BASELINES if name not in BASELINES], id="estimated", marks=pytest.mark.slow),
+    ],
+)
+def test_baselines(history: pd.DataFrame, names: list[str]) -> None:
+    measures = get_hourly_measures(history)
     for moment in random_moments(history, history.index[60 * 390], 2):
-        changed = get_hourly_rv(with_noise_after(history, moment))
-        known = int((rv.index <= moment).sum())
-        positions = np.arange(max(known - NEWEST_TARGETS, 2 * max(HAR_LAGS)), min(known + 1, len(rv)))
-        targets = rv.index[positions]
-        expected = BASELINES[name](rv.to_frame(), targets, positions)
-        np.testing.assert_array_equal(BASELINES[name](changed.to_frame(), targets, positions), expected)
+        changed = get_hourly_measures(with_noise_after(history, moment))
+        known = int((measures.index <= moment).sum())
+        positions = np.arange(max(known - NEWEST_TARGETS, 2 * max(HAR_LAGS)), min(known + 1, len(measures)))
+        targets = measures.index[positions]
+        for name in names:
+            expected = ALL_BASELINES[name](measures, targets, positions)
+            np.testing.assert_array_equal(ALL_BASELINES[name](changed, targets, positions), expected)
 
 
 def test_what_a_network_is_trained_on(history: pd.DataFrame, trainer: LocalLSTMTrainer) -> None:

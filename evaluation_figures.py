@@ -1,0 +1,141 @@
+"""Pictures of an evaluation, as SVG that stands inside a page: small enough for a telephone, sharp at any width."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from forecast_evaluation import Evaluation
+from forecast_verdict import MODEL, REFERENCE, title_of
+from trading_sessions import EXCHANGE_TIMEZONE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["evaluation_figures"]
+
+_REALIZED, _MODEL, _REFERENCE = "#6b7280", "#c2410c", "#1d4ed8"
+_SIZE = (4.6, 3.1)
+_NEWEST_DAYS = 10
+_BINS = 10
+# What Matplotlib would write about itself: a date, which makes every page another, and addresses.
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+def evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Captions and pictures (an ``<svg>`` element each) of what can be shown; none without a model."""
+    if MODEL not in evaluation.metrics:
+        return
+    with_reference = REFERENCE in evaluation.metrics
+    yield f"Forecast and realized, the last {_NEWEST_DAYS} days by the hour", _svg(_newest(evaluation), "newest")
+    yield "Forecast and realized by the day, all days judged", _svg(_daily(evaluation), "daily")
+    yield "Calibration: what came on average where so much was forecast", _svg(_calibration(evaluation), "calibration")
+    if with_reference:
+        yield "QLIKE by hour of day (label of the bucket, New York time)", _svg(_by_hour(evaluation), "hours")
+        said = "QLIKE saved against the diurnal log-HAR, summed up; rising is better"
+        yield said, _svg(_cumulative(evaluation), "cumulative")
+
+
+def _newest(evaluation: Evaluation) -> "Figure":
+    figure, axes = _axes()
+    dates = evaluation.by_bucket.index.normalize()
+    shown = evaluation.by_bucket[dates >= dates.unique()[-_NEWEST_DAYS:][0]]
+    # By position, not by time: nights and weekends would take three quarters of the width.
+    at = np.arange(len(shown))
+    if "lower" in shown:
+        label = f"{100 * evaluation.level:.0f} % interval"
+        axes.fill_between(at, 100 * shown["lower"], 100 * shown["upper"], color=_MODEL, alpha=0.15, lw=0, label=label)
+    axes.plot(at, 100 * shown["realized"], color=_REALIZED, linewidth=1.0, label="realized")
+    axes.plot(at, 100 * shown[MODEL], color=_MODEL, linewidth=1.3, label="forecast")
+    _dates(axes, shown.index)
+    axes.set_ylabel("hourly volatility, %")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _daily(evaluation: Evaluation) -> "Figure":
+    figure, axes = _axes()
+    variance = evaluation.by_bucket[["realized", MODEL]] ** 2
+    daily = 100 * np.sqrt(variance.groupby(variance.index.normalize()).mean())
+    axes.plot(daily["realized"].to_numpy(), color=_REALIZED, linewidth=1.0, label="realized")
+    axes.plot(daily[MODEL].to_numpy(), color=_MODEL, linewidth=1.3, label="forecast")
+    _dates(axes, daily.index)
+    axes.set_ylabel("hourly volatility, %, mean of a day")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _calibration(evaluation: Evaluation) -> "Figure":
+    figure, axes = _axes()
+    ends = []
+    for name, color in ((REFERENCE, _REFERENCE), (MODEL, _MODEL)):
+        if name not in evaluation.metrics:
+            continue
+        judged = evaluation.by_bucket[[name, "realized"]] ** 2
+        tenth = np.ceil(_BINS * judged[name].rank(method="first", pct=True))
+        means = 100 * np.sqrt(judged.groupby(tenth).mean())
+        axes.plot(means[name], means["realized"], color=color, marker="o", markersize=4, label=title_of(name))
+        ends += [means.to_numpy().min(), means.to_numpy().max()]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=_REALIZED, linestyle="--", label="as forecast")
+    axes.set_xlabel("forecast hourly volatility, %, in tenths")
+    axes.set_ylabel("realized, %")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _by_hour(evaluation: Evaluation) -> "Figure":
+    figure, axes = _axes()
+    hours = evaluation.breakdown("hour")
+    at = np.arange(len(hours))
+    axes.bar(at - 0.2, hours["reference_qlike"], 0.38, color=_REFERENCE, label=title_of(REFERENCE))
+    axes.bar(at + 0.2, hours["qlike"], 0.38, color=_MODEL, label=title_of(MODEL))
+    axes.set_xticks(at, [f"{hour}:00" for hour in hours.index])
+    axes.set_ylabel("QLIKE")
+    # Above the bars there is room for a legend, whatever their heights.
+    axes.set_ylim(top=1.25 * axes.get_ylim()[1])
+    axes.legend(frameon=False, ncols=2, loc="upper left")
+    return figure
+
+
+def _cumulative(evaluation: Evaluation) -> "Figure":
+    figure, axes = _axes()
+    losses = evaluation.losses()
+    saved = (losses[REFERENCE] - losses[MODEL]).cumsum()
+    axes.axhline(0, color=_REALIZED, linewidth=0.8)
+    axes.plot(saved.to_numpy(), color=_MODEL, linewidth=1.3)
+    _dates(axes, saved.index)
+    axes.set_ylabel("QLIKE saved so far")
+    return figure
+
+
+def _axes() -> "tuple[Figure, Axes]":
+    # Not pyplot: it would choose a window system and keep every figure for the life of the process.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    return figure, axes
+
+
+def _dates(axes: "Axes", labels: pd.DatetimeIndex) -> None:
+    local = labels.tz_convert(EXCHANGE_TIMEZONE)
+    ticks = np.linspace(0, len(local) - 1, min(4, len(local))).astype(int)
+    axes.set_xticks(ticks, [f"{local[tick]:%Y-%m-%d}" for tick in ticks])
+
+
+def _svg(figure: "Figure", name: str) -> str:
+    from matplotlib import rc_context
+
+    content = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
+        figure.savefig(content, format="svg", metadata=_NO_METADATA, transparent=True)
+    element = content.getvalue()
+    element = element[element.index("<svg") :]
+    # Several pictures stand in one page, where an id must be one element's.
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", element)

@@ -1,0 +1,146 @@
+"""The judgment of a model in a word and in a sentence; it can say no."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+
+from forecast_tests import diebold_mariano_by_day
+
+__all__ = [
+    "MODEL",
+    "REFERENCE",
+    "SET_LEVEL",
+    "TITLES",
+    "UNINFORMED",
+    "Judgment",
+    "judgment_of",
+    "title_of",
+    "verdict_on",
+]
+
+Judgment = Literal["use", "either", "do not use", "unknown"]
+
+MODEL = "model"
+"""The forecast under judgment."""
+
+REFERENCE = "diurnal_log_har"
+"""The baseline that others are compared with."""
+
+UNINFORMED = ("hour_of_day_mean", "long_run_mean")
+"""What forecasts without looking at the market; who does not beat both has learnt nothing."""
+
+TITLES = {
+    MODEL: "model",
+    "diurnal_log_har": "diurnal log-HAR",
+    "diurnal_har": "diurnal HAR",
+    "diurnal_harq": "diurnal HARQ",
+    "diurnal_semivariance_har": "diurnal semivariance HAR",
+    "log_har": "log-HAR",
+    "har": "HAR",
+    "diurnal_garch": "diurnal GARCH",
+    "diurnal_gjr_garch": "diurnal GJR-GARCH",
+    "diurnal_egarch": "diurnal EGARCH",
+    "diurnal_ewma": "diurnal EWMA",
+    "ewma": "EWMA",
+    "persistence": "persistence",
+    "same_hour_yesterday": "same hour yesterday",
+    "hour_of_day_mean": "hour-of-day mean",
+    "long_run_mean": "long-run mean",
+}
+
+SET_LEVEL = 0.1
+"""p-values of the model confidence set from which on a forecast is in the set of 90 %."""
+
+Metrics = Mapping[str, Mapping[str, float]]
+
+_SURE = 0.05
+_AS_GOOD = 1.01
+_COVERAGE_TOLERANCE = 0.05
+
+
+def title_of(name: str) -> str:
+    """What a forecast is called in tables and sentences."""
+    return TITLES.get(name, name)
+
+
+def judgment_of(metrics: Metrics, losses: pd.DataFrame) -> Judgment:
+    """``"use"`` what is no worse than the diurnal log-HAR and knows more than the hour of day, surely.
+
+    Parameters
+    ----------
+    metrics
+        As `Evaluation.metrics`.
+    losses
+        QLIKE of each bucket (rows, by label) and forecast (columns).
+    """
+    ratio = metrics.get(MODEL, {}).get("qlike_ratio", math.nan)
+    if not math.isfinite(ratio):
+        return "unknown"
+    if _unbeaten(losses) is not None or ratio > _AS_GOOD:
+        return "do not use"
+    return "use" if ratio <= 1 else "either"
+
+
+def verdict_on(metrics: Metrics, losses: pd.DataFrame, level: float) -> str:
+    """One sentence: whether the model is worth using; arguments as in `judgment_of`, `level` of its interval."""
+    if MODEL not in metrics:
+        return "No model was judged."
+    judgment = judgment_of(metrics, losses)
+    if judgment == "unknown":
+        return "Too little history for the log-HAR, so nothing can be said about whether the model is worth using."
+    if (uninformed := _unbeaten(losses)) is not None:
+        return _learnt_nothing(losses, uninformed)
+    own = metrics[MODEL]
+    percent, sure = 100 * abs(own["qlike_ratio"] - 1), own["p_value"] < _SURE
+    if judgment == "use":
+        how_sure = "beyond what chance explains" if sure else "which may be chance"
+        said = f"The model's QLIKE is {percent:.1f} % lower than the diurnal log-HAR's, {how_sure}: use it"
+    elif judgment == "either":
+        said = f"The model is as good as the diurnal log-HAR (QLIKE {percent:.1f} % higher): either will do"
+    else:
+        how_sure = "beyond what chance explains" if sure else "though this may be chance"
+        said = (
+            f"Do not use this model: its QLIKE is {percent:.1f} % higher than that of a diurnal log-HAR, {how_sure}; "
+            "a search with more trials, more data or another seed may do better"
+        )
+    return f"{said}{_better_still(own, losses)}{_broken_interval(own, level)}."
+
+
+def _unbeaten(losses: pd.DataFrame) -> str | None:
+    """A forecast that looks at nothing and that the model does not beat for sure."""
+    for name in UNINFORMED:
+        if name not in losses:
+            continue
+        better = losses[MODEL].mean() < losses[name].mean()
+        if not (better and diebold_mariano_by_day(losses[MODEL], losses[name]) < _SURE):
+            return name
+    return None
+
+
+def _learnt_nothing(losses: pd.DataFrame, uninformed: str) -> str:
+    ratio = float(losses[MODEL].mean() / losses[uninformed].mean())
+    p_value = diebold_mariano_by_day(losses[MODEL], losses[uninformed])
+    chance = f" (p = {p_value:.2f})" if math.isfinite(p_value) else ""
+    said = f"Do not use this model: its QLIKE is {100 * abs(ratio - 1):.1f} %"
+    nothing = f"than that of the {title_of(uninformed)}, which does not look at the market at all"
+    return f"{said} higher {nothing}." if ratio >= 1 else f"{said} lower {nothing}, and that may be chance{chance}."
+
+
+def _better_still(own: Mapping[str, float], losses: pd.DataFrame) -> str:
+    """A clause about a baseline that the confidence set prefers to model and reference."""
+    means = losses.mean()
+    best = str(means.idxmin())
+    if best in (MODEL, REFERENCE) or not own.get("set_p_value", math.nan) < SET_LEVEL:
+        return ""
+    percent = 100 * (1 - means[best] / means[MODEL])
+    return f"; the {title_of(best)} is better still (QLIKE {percent:.1f} % lower)"
+
+
+def _broken_interval(own: Mapping[str, float], level: float) -> str:
+    """A clause about an interval that does not hold what it says."""
+    covered = own.get("coverage", level)
+    if abs(covered - level) <= _COVERAGE_TOLERANCE:
+        return ""
+    return f"; its {100 * level:.0f} % interval covers {100 * covered:.0f} %, so do not rely on that"

@@ -1,0 +1,208 @@
+r"""Heterogeneous autoregressions of hourly volatility, refitted daily on all that came before.
+
+With :math:`x_i^{(k)}` the mean of a series over its last k buckets, all regress the next bucket on
+:math:`x_i^{(1)}, x_i^{(7)}, x_i^{(35)}, x_i^{(154)}` (Corsi 2009, *Journal of Financial Econometrics* 7) by least
+squares. They differ in what x is, and in what stands beside these terms. A ``diurnal`` one divides its series by the
+hour-of-day pattern of the buckets known at the very first forecast, and multiplies the forecast by the target hour's.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from errors import NotEnoughDataError
+from volatility_features import RV_FLOOR, har_terms, hour_of_day_profile, session_hours
+from walk_forward import walk_forward
+
+__all__ = [
+    "HAR_LAGS",
+    "diurnal_har",
+    "diurnal_harq",
+    "diurnal_log_har",
+    "diurnal_semivariance_har",
+    "har",
+    "hourly_variance_profile",
+    "log_har",
+    "require_history",
+]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+HAR_LAGS = (1, 7, 35, 154)
+"""Buckets in an hour, a session, a week and a month of sessions."""
+
+_HOURS = 24
+
+
+def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    """HAR on levels of volatility, with a constant (Corsi 2009).
+
+    A forecast outside the range of what it was fitted on becomes the mean of that (the insanity filter of Bollerslev,
+    Patton and Quaedvlieg 2016): a line may go below zero.
+    """
+    require_history(measures, known)
+    values = measures["rv_hourly"].to_numpy(dtype=float)
+    return _on_levels(har_terms(values, HAR_LAGS), values, targets, known)
+
+
+def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    """HAR on levels of volatility over the root of its hour's mean variance; insanity filter as in `har`."""
+    require_history(measures, known)
+    pattern = np.sqrt(hourly_variance_profile(measures, known[0]))
+    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[session_hours(measures.index)]
+    return _on_levels(har_terms(values, HAR_LAGS), values, targets, known) * pattern[session_hours(targets)]
+
+
+def log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    """HAR on log volatility, with a constant; back by Duan's smearing on the variance scale, as `diurnal_log_har`."""
+    require_history(measures, known)
+    values = _log_rv(measures)
+    terms = _with_constant(har_terms(values, HAR_LAGS))
+    forecasts = np.empty(len(targets))
+    for day, coefficients, residuals, _ in _daily_fits(terms[_LONGEST - 1 : -1], values, targets, known):
+        smearing = np.sqrt(np.mean(np.exp(2 * residuals)))
+        forecasts[day] = np.exp(terms[known[day] - 1] @ coefficients) * smearing
+    return forecasts
+
+
+def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    """HAR on log RV without its hour-of-day mean, and hour dummies: what other forecasts are compared with.
+
+    The profile comes from the buckets known at the very first forecast. Back to volatility with Duan's smearing on the
+    variance scale (Corsi 2009, *Journal of Financial Econometrics* 7; Duan 1983, *JASA* 78).
+
+    Raises
+    ------
+    NotEnoughDataError
+        Fewer buckets are known at the first forecast than twice the longest lag.
+    """
+    require_history(measures, known)
+    profile = _profile_array(hour_of_day_profile(measures["rv_hourly"].iloc[: known[0]]))
+    hours, target_hours = session_hours(measures.index), session_hours(targets)
+    values = _log_rv(measures) - profile[hours]
+    terms = har_terms(values, HAR_LAGS)
+    hours_seen = np.unique(hours[: known[0]])
+    design = np.column_stack([terms[_LONGEST - 1 : -1], hours[_LONGEST:, None] == hours_seen])
+    rows = np.column_stack([terms[known - 1], target_hours[:, None] == hours_seen])
+    forecasts = np.empty(len(targets))
+    for day, coefficients, residuals, _ in _daily_fits(design, values, targets, known):
+        smearing = np.sqrt(np.mean(np.exp(2 * residuals)))
+        forecasts[day] = np.exp(rows[day] @ coefficients + profile[target_hours[day]]) * smearing
+    return forecasts
+
+
+def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    r"""HARQ: the less exactly the last hour's variance was measured, the less it counts.
+
+    On variances :math:`v` over their hour's mean, :math:`q` the quarticity over its square, it adds
+    :math:`\sqrt{q_i} v_i` to HAR's terms (Bollerslev, Patton and Quaedvlieg 2016, *Journal of Econometrics* 192).
+    Insanity filter as in `har`.
+
+    Raises
+    ------
+    NotEnoughDataError
+        The measures have no ``quarticity``, or too few rows.
+    """
+    require_history(measures, known, "quarticity")
+    pattern = hourly_variance_profile(measures, known[0])
+    own = pattern[session_hours(measures.index)]
+    variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / own
+    error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / own
+    terms = np.column_stack([har_terms(variance, HAR_LAGS), error * variance])
+    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
+
+
+def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    """Semivariance HAR: the last hour's variance of rises and of falls count apart.
+
+    On variances over their hour's mean (Patton and Sheppard 2015, *Review of Economics and Statistics* 97). Insanity
+    filter as in `har`.
+
+    Raises
+    ------
+    NotEnoughDataError
+        The measures have no ``negative_semivariance``, or too few rows.
+    """
+    require_history(measures, known, "negative_semivariance")
+    pattern = hourly_variance_profile(measures, known[0])
+    own = pattern[session_hours(measures.index)]
+    variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / own
+    falls = measures["negative_semivariance"].to_numpy(dtype=float) / own
+    terms = np.column_stack([variance - falls, falls, har_terms(variance, HAR_LAGS[1:])])
+    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
+
+
+def hourly_variance_profile(measures: pd.DataFrame, known: int) -> FloatArray:
+    """Mean variance of each clock hour in the first `known` rows, shape (24,); the mean of these for hours not seen."""
+    variance = np.maximum(measures["rv_hourly"].iloc[:known].to_numpy(dtype=float), RV_FLOOR) ** 2
+    means = pd.Series(variance).groupby(session_hours(measures.index[:known])).mean()
+    return _profile_array({int(hour): float(mean) for hour, mean in means.items()})
+
+
+def require_history(measures: pd.DataFrame, known: IntArray, *columns: str) -> None:
+    """Refuse measures without the `columns`, or a first forecast with fewer buckets than twice the longest lag.
+
+    Raises
+    ------
+    NotEnoughDataError
+        What is missing.
+    """
+    missing = [column for column in columns if column not in measures.columns]
+    if missing:
+        raise NotEnoughDataError(
+            f"the measures have no {' and no '.join(missing)}; this baseline needs it; measure the bars under the "
+            "preset 'session'."
+        )
+    if known[0] < 2 * _LONGEST:
+        raise NotEnoughDataError(
+            f"this baseline has {known[0]} buckets before its first forecast; the rule is twice the longest lag of "
+            f"the HAR, {2 * _LONGEST}; give a longer span of bars."
+        )
+
+
+_LONGEST = max(HAR_LAGS)
+
+
+def _on_levels(terms: FloatArray, values: FloatArray, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    """Next values, shape (len(targets),), regressed on a constant and `terms`, through the insanity filter."""
+    terms = _with_constant(terms)
+    forecasts = np.empty(len(targets))
+    for day, coefficients, _, outcome in _daily_fits(terms[_LONGEST - 1 : -1], values, targets, known):
+        forecast = terms[known[day] - 1] @ coefficients
+        sane = (forecast >= outcome.min()) & (forecast <= outcome.max())
+        forecasts[day] = np.where(sane, forecast, outcome.mean())
+    return forecasts
+
+
+def _daily_fits(
+    design: FloatArray, values: FloatArray, targets: pd.DatetimeIndex, known: IntArray
+) -> Iterator[tuple[slice, FloatArray, FloatArray, FloatArray]]:
+    """For each day: its targets, and the coefficients, residuals and outcomes of a fit on all that was known before.
+
+    Row r of `design` is what was known before ``values[r + longest lag]``.
+    """
+    # On several threads so small a problem takes ten times as long, and a hundred times on a busy machine.
+    with threadpool_limits(1, "blas"):
+        for fold in walk_forward(targets, known, refit="day"):
+            fitted_on, outcome = design[: fold.train.stop - _LONGEST], values[_LONGEST : fold.train.stop]
+            coefficients = np.asarray(np.linalg.lstsq(fitted_on, outcome, rcond=None)[0], dtype=float)
+            yield fold.targets, coefficients, outcome - fitted_on @ coefficients, outcome
+
+
+def _with_constant(terms: FloatArray) -> FloatArray:
+    return np.column_stack([np.ones(len(terms)), terms])
+
+
+def _log_rv(measures: pd.DataFrame) -> FloatArray:
+    logs: FloatArray = np.log(np.maximum(measures["rv_hourly"].to_numpy(dtype=float), RV_FLOOR))
+    return logs
+
+
+def _profile_array(profile: dict[int, float]) -> FloatArray:
+    by_hour = np.full(_HOURS, np.mean(list(profile.values())))
+    by_hour[list(profile)] = list(profile.values())
+    return by_hour
