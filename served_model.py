@@ -135,14 +135,16 @@ class ServedModel:
             )
         if not allow_in_sample:
             self._refuse_look_ahead(grid.moment)
-        row = self.rows(grid, horizon).iloc[0]
+        # Not by way of `rows`: a frame of one row would take longer than the forecast.
+        made, minutes = self._forecasts(grid, horizon), self._minutes(grid, horizon)
+        volatility = float(made.volatility[0])
         return Forecast(
             asof=grid.moment,
             bucket=grid.labels[0],
-            volatility=float(row["volatility"]),
-            annualized_volatility=float(row["annualized_volatility"]),
-            lower=float(row["lower"]),
-            upper=float(row["upper"]),
+            volatility=volatility,
+            annualized_volatility=float(annualize(volatility, int(minutes[0]), self.preset)),
+            lower=float(made.lower[0]),
+            upper=float(made.upper[0]),
             model_version=self.version,
             is_fallback=self.bundle is None,
             horizon=horizon,
@@ -156,8 +158,7 @@ class ServedModel:
 
     def rows(self, grid: ForecastGrid, horizon: Horizon = 1) -> pd.DataFrame:
         """Forecasts of every row of a grid; columns as in `VolatilityForecaster.forecast_series`."""
-        made = self._forecasts(grid, horizon)
-        minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, self.config.calendar)
+        made, minutes = self._forecasts(grid, horizon), self._minutes(grid, horizon)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
@@ -188,6 +189,9 @@ class ServedModel:
     @property
     def _needs_rv_alone(self) -> bool:
         return self.bundle is None or self.bundle.recipe.needs_rv_alone
+
+    def _minutes(self, grid: ForecastGrid, horizon: Horizon) -> np.ndarray:
+        return grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, self.config.calendar)
 
     def _forecasts(self, grid: ForecastGrid, horizon: Horizon) -> IntervalForecast:
         if self.bundle is not None:
