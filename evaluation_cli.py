@@ -5,7 +5,6 @@ import json
 import os
 import uuid
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from model_bundle import ModelBundle
 
 __all__ = ["main"]
+
+_FEWEST_JUDGED = 70
 
 _EPILOG = """\
 a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included.
@@ -102,7 +103,7 @@ def _evaluate(bundle: "ModelBundle", bars: "pd.DataFrame", allow_in_sample: bool
     import numpy as np
     import pandas as pd
 
-    from forecast_evaluation import compare_with_baselines
+    from bundle_evaluation import evaluate_bundle
     from hourly_measures import get_hourly_measures
     from volatility_baselines import ALL_BASELINES
 
@@ -114,7 +115,7 @@ def _evaluate(bundle: "ModelBundle", bars: "pd.DataFrame", allow_in_sample: bool
         calendar=config.calendar,
         estimator=config.rv_estimator,
     )
-    positions = np.arange(min(bundle.memory, len(measures)), len(measures))
+    positions = np.arange(_first_with_history(bundle, measures), len(measures))
     if not allow_in_sample:
         # A bucket is an hour long at the most.
         positions = positions[measures.index[positions] - pd.Timedelta(hours=1) >= _seen_through(bundle)]
@@ -124,8 +125,17 @@ def _evaluate(bundle: "ModelBundle", bars: "pd.DataFrame", allow_in_sample: bool
             f"{bundle.memory} hourly buckets before its first forecast, so there is nothing to judge; give bars that "
             "go on for longer, or judge what it has seen with --allow-in-sample."
         )
-    model = partial(bundle.forecast_horizon, horizon=1)
-    return compare_with_baselines(measures, positions, model, baselines=ALL_BASELINES)
+    return evaluate_bundle(bundle, measures, positions, ALL_BASELINES)
+
+
+def _first_with_history(bundle: "ModelBundle", measures: "pd.DataFrame") -> int:
+    """The first row that the log-HAR can forecast, too; where that leaves next to nothing, that the model can."""
+    from har_baselines import FEWEST_BUCKETS
+    from volatility_features import RV_FLOOR
+
+    moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
+    fit = max(int(moved.searchsorted(FEWEST_BUCKETS)) + 1, bundle.memory)
+    return fit if len(measures) - fit >= _FEWEST_JUDGED else min(bundle.memory, len(measures))
 
 
 def _seen_through(bundle: "ModelBundle") -> "pd.Timestamp":

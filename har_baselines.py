@@ -18,6 +18,7 @@ from volatility_features import RV_FLOOR, har_terms, hour_of_day_profile, sessio
 from walk_forward import walk_forward
 
 __all__ = [
+    "FEWEST_BUCKETS",
     "HAR_LAGS",
     "diurnal_har",
     "diurnal_harq",
@@ -34,6 +35,9 @@ IntArray = npt.NDArray[np.int64]
 
 HAR_LAGS = (1, 7, 35, 154)
 """Buckets in an hour, a session, a week and a month of sessions."""
+
+FEWEST_BUCKETS = 2 * max(HAR_LAGS)
+"""Buckets that must be known before a first forecast."""
 
 _HOURS = 24
 
@@ -157,10 +161,10 @@ def require_history(measures: pd.DataFrame, known: IntArray, *columns: str) -> N
             f"the measures have no {' and no '.join(missing)}; this baseline needs it; measure the bars under the "
             "preset 'session'."
         )
-    if known[0] < 2 * _LONGEST:
+    if known[0] < FEWEST_BUCKETS:
         raise NotEnoughDataError(
             f"this baseline has {known[0]} buckets before its first forecast; the rule is twice the longest lag of "
-            f"the HAR, {2 * _LONGEST}; give a longer span of bars."
+            f"the HAR, {FEWEST_BUCKETS}; give a longer span of bars."
         )
 
 

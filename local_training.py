@@ -8,16 +8,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bundle_evaluation import evaluate_bundle
 from data_handler import DataHandler
 from errors import ConfigError, TrainingError
-from forecast_evaluation import Evaluation, compare_with_baselines
+from forecast_evaluation import Evaluation
 from hyperparameter_search import SearchResult, discard_search, search_directory, search_hyperparameters
 from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values, build_lstm_model_fast
 from model_store import ModelBundle, ModelStore
@@ -238,8 +238,7 @@ class LocalLSTMTrainer:
         return self._evaluated(self._bundle(), np.arange(first, first + len(labels)))
 
     def _evaluated(self, bundle: ModelBundle, positions: npt.NDArray[np.int64]) -> Evaluation:
-        model = partial(bundle.forecast_horizon, horizon=1)
-        return compare_with_baselines(self._prepared_data().measures, positions, model)
+        return evaluate_bundle(bundle, self._prepared_data().measures, positions)
 
     def save_model(self, name: str | None = None) -> ModelBundle:
         """Evaluate the trained model on the test part and save it, with all that explains it, in the store."""

@@ -1,0 +1,112 @@
+"""What a person in a shell sees: `python forecast_evaluation.py`, right and wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, make_bars
+
+from evaluation_cli import main
+from forecast_recipe import ScaledWindows
+from lstm_models import build_lstm_from_values
+from model_store import ModelBundle, ModelStore
+from network_files import KerasNetwork
+from realized_volatility import get_hourly_rv
+from training_config import TrainingConfig
+from volatility_features import DiurnalLogScaler
+
+SEEN_THROUGH = "2024-10-31T16:00:00-04:00"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with bars, and an untrained model that has seen the first three months of them."""
+    folder = tmp_path_factory.mktemp("judged")
+    bars = make_bars("2024-08-01", "2024-12-31")
+    bars.to_parquet(folder / "spy.parquet")
+    bars[:"2024-10-31"].to_parquet(folder / "old.parquet")
+    config = TrainingConfig.from_mapping(
+        {"symbol": "SPY", "memory": 10, "bars_source": "file", "bars_path": str(folder / "spy.parquet")}
+    )
+    network = build_lstm_from_values({"n_layers": 1, "units_0": 16, "dropout_0": 0.0, "lr": 0.005}, 10)
+    recipe = ScaledWindows(DiurnalLogScaler().fit(get_hourly_rv(bars[:"2024-10-31"])), 10, (0.4, 2.0))
+    manifest = {"symbol": "SPY", "trained_through": SEEN_THROUGH, "simulated": False}
+    store = ModelStore(folder / "models")
+    store.save(ModelBundle("SPY-untrained", (KerasNetwork(network),), recipe, config, manifest))
+    store.promote("SPY-untrained", "for a test")
+    return folder
+
+
+def judge(place: Path, *arguments: str) -> int:
+    return main(["--models", str(place / "models"), *arguments])
+
+
+def test_a_model_is_judged_on_what_it_has_not_seen(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = place / "verdict.html"
+    assert judge(place, "--bars", str(place / "spy.parquet"), "--json", "--html", str(page)) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["model"] == "SPY-untrained"
+    assert pd.Timestamp(judged["first"]) == pd.Timestamp("2024-11-01 10:00", tz="America/New_York")
+    assert {"model", "diurnal_log_har", "diurnal_garch", "diurnal_egarch"} <= set(judged["metrics"])
+    assert 0 < judged["metrics"]["model"]["coverage"] < 1
+    # Whatever comes of an untrained network knows nothing.
+    assert judged["judgment"] == "do not use"
+    assert judged["verdict"] in page.read_text()
+    assert {path.name for path in place.iterdir()} == {"models", "spy.parquet", "old.parquet", "verdict.html"}
+
+
+def test_what_a_person_reads(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert judge(place, "--model", str(place / "models" / "SPY-untrained"), "--allow-in-sample") == 0
+    said = capsys.readouterr().out
+    for expected in ("diurnal log-HAR", "by hour of day", "2024-12", "Do not use this model", "IN SAMPLE"):
+        assert expected in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--bars", "nowhere.parquet"], 1, "no file nowhere.parquet"),
+        (["--model", "unknown"], 1, "unknown"),
+        (["--bars", "{place}/old.parquet"], 1, "nothing to judge"),
+        (["--html", "{place}/nowhere/page.html"], 1, "cannot be written"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    place: Path, arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert judge(place, *(argument.format(place=place) for argument in arguments)) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert said in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_an_empty_store_is_said_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--models", str(tmp_path), "--json"]) == 1
+    captured = json.loads(capsys.readouterr().out)
+    assert captured["exit_status"] == 1
+    assert "python local_training.py" in captured["error"]
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    checked = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from evaluation_cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as done:\n    assert done.code == 0\n"
+        "assert not {'tensorflow', 'keras', 'arch', 'matplotlib', 'pandas'} & set(sys.modules), 'heavy'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", checked], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "exit status" in done.stdout
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "forecast_evaluation.py"), "--bogus"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "forecast_evaluation.py: error" in done.stderr
