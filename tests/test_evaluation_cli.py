@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, make_bars
 
 from evaluation_cli import main
 from forecast_recipe import ScaledWindows
+from local_training import LocalLSTMTrainer
 from lstm_models import build_lstm_from_values
 from model_store import ModelBundle, ModelStore
 from network_files import KerasNetwork
@@ -110,3 +112,19 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "forecast_evaluation.py: error" in done.stderr
+
+
+def test_a_training_on_noise_ends_with_a_refusal(tmp_path: Path) -> None:
+    # Every bucket's volatility is drawn anew: there is nothing in the past to learn from.
+    bars, random = make_bars("2024-06-03", "2024-12-31"), np.random.default_rng(1)
+    bucket = pd.factorize((bars.index + pd.Timedelta(minutes=1)).ceil("h"))[0]
+    spread = 4e-4 * np.exp(0.5 * random.standard_normal(bucket[-1] + 1))[bucket]
+    close = 100 * np.exp(np.cumsum(spread * random.standard_normal(len(bars))))
+    open_ = np.concatenate([[100.0], close[:-1]])
+    ends = {"open": open_, "high": np.maximum(open_, close), "low": np.minimum(open_, close), "close": close}
+    noise = pd.DataFrame(ends, bars.index)
+    trainer = LocalLSTMTrainer({"symbol": "SPY", "epochs": 2, "model_save_path": str(tmp_path)})
+    result = trainer.run_training_pipeline(bars=noise)
+    assert result.evaluation.judgment == "do not use"
+    assert result.evaluation.verdict.startswith("Do not use this model")
+    assert result.evaluation.verdict in (Path(str(result.bundle.path)) / "evaluation.html").read_text()
