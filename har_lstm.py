@@ -137,8 +137,8 @@ class HarLstm:
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
         # What lies further back than the longest lag before the first row changes nothing, and takes time.
-        since = int(measures.index.searchsorted(self.trained_through, side="right"))
-        start = max(min(since, int(known[0])) - self.memory, 0)
+        seen = int(measures.index.searchsorted(self.trained_through, side="right"))
+        start = max(min(seen, int(known[0])) - self.memory, 0)
         measures, known = measures.iloc[start : int(known[-1])], np.asarray(known) - start
         rows = _Rows.of(measures, self, targets, known)
         state = self.horizons[horizon]

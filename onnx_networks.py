@@ -23,7 +23,7 @@ _ACTIVATIONS = {"linear": None, "relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigm
 _GATES = (0, 3, 1, 2)  # Keras orders input, forget, cell, output; ONNX input, output, forget, cell.
 _PROBES = 256
 _ROWS_AT_ONCE = 4096
-_MOST_TO_REMEMBER = 20_000
+_MOST_TO_REMEMBER = 2000
 
 FloatArray = npt.NDArray[np.float64]
 Windows = npt.NDArray[np.float32]
@@ -300,6 +300,8 @@ def _session(content: bytes, name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # An arena would keep, for good, what the largest batch so far needed.
+    options.enable_cpu_mem_arena = False
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ __all__ = ["RetrainingJob"]
 
 _PROCESS = Path(__file__).with_name("retraining_process.py")
 _SECONDS_TO_END = 5.0
+_TALK = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING: |To enable the following")
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -155,7 +157,9 @@ class RetrainingJob:
         return result
 
     def _last_words(self) -> str:
-        lines = (self._directory / "errors.txt").read_text(errors="replace").strip().splitlines()
+        text = (self._directory / "errors.txt").read_text(errors="replace")
+        # TensorFlow's own talk, which begins with a letter and a date, explains nothing.
+        lines = [line for line in text.splitlines() if line.strip() and not _TALK.match(line)]
         return f" ({lines[-1][:200]})" if lines and not self._cancelled else ""
 
 

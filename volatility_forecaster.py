@@ -31,7 +31,7 @@ __all__ = ["FALLBACK", "Forecast", "VolatilityForecaster"]
 
 _Moment: TypeAlias = str | date | pd.Timestamp
 _Models: TypeAlias = Literal["serving", "as-of"]
-_MOST_TO_ROLL_BACK = 16
+_MOST_TO_ROLL_BACK = 4
 
 
 class VolatilityForecaster:
