@@ -12,6 +12,7 @@ from errors import ConfigError
 from forecast_horizons import Horizon, IntervalForecast
 from har_lstm import HarLstm
 from onnx_networks import Network
+from pooled_har_lstm import PooledHarLstm
 from volatility_features import Scaler, scaler_from_dict
 
 __all__ = ["ForecastRecipe", "ScaledWindows", "recipe_from_dict"]
@@ -134,10 +135,12 @@ def recipe_from_dict(numbers: Mapping[str, Any]) -> ForecastRecipe:
     """
     if numbers.get("kind") == "har_lstm":
         return HarLstm.from_dict(numbers)
+    if numbers.get("kind") == "pooled_har_lstm":
+        return PooledHarLstm.from_dict(numbers)
     if numbers.get("kind") != "scaled_windows":
         raise ConfigError(
-            f"the recipe's kind is {numbers.get('kind')!r}; the rule is 'har_lstm' or 'scaled_windows'; update the "
-            "library."
+            f"the recipe's kind is {numbers.get('kind')!r}; the rule is 'har_lstm', 'pooled_har_lstm' or "
+            "'scaled_windows'; update the library."
         )
     low, high = numbers.get("bounds") or (np.nan, np.nan)
     return ScaledWindows(scaler_from_dict(numbers["scaler"]), int(numbers["memory"]), (float(low), float(high)))

@@ -15,7 +15,7 @@ from intraday_har import fit_state
 from onnx_networks import Network
 from volatility_features import RV_FLOOR, TimeSplit, session_hours
 
-__all__ = ["HarLstmTargets", "har_lstm_targets", "with_networks"]
+__all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "windows_and_errors", "with_networks"]
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -57,23 +57,31 @@ def har_lstm_targets(measures: pd.DataFrame, split: TimeSplit, window: int) -> H
     """
     features = IntradayFeatures.fit(measures.iloc[split.train])
     recipe = _fitted(measures, features, split.train.stop, window)
-    states, labels = features.states(measures), measures.index
-    hours, opens = session_hours(labels), opens_session(labels)
-    steps = features.steps(states[:-1], hours[1:], opens[1:])
-    windows = np.lib.stride_tricks.sliding_window_view(steps, window, axis=0).transpose(0, 2, 1)
-    errors = _regression_errors(recipe, measures, states, split.train.stop)
+    windows, errors = windows_and_errors(recipe, measures)
     spread = float(np.std(errors[: split.train.stop - HISTORY])) or 1.0
-    return HarLstmTargets(
-        windows[HISTORY - window :], (errors / spread).astype(np.float32), replace(recipe, correction_spread=spread)
-    )
+    return HarLstmTargets(windows, (errors / spread).astype(np.float32), replace(recipe, correction_spread=spread))
+
+
+def windows_and_errors(recipe: HarLstm, measures: pd.DataFrame) -> tuple[Float32Array, FloatArray]:
+    """Windows of shape (n, window, F), a view, and what the regression of `recipe` leaves unexplained of the log of RV.
+
+    Row i belongs to bucket ``HISTORY + i``; the regression is as it was fitted, not refitted.
+    """
+    features, state, labels = recipe.features, recipe.horizons[1], measures.index
+    states, hours, opens = features.states(measures), session_hours(labels), opens_session(labels)
+    steps = features.steps(states[:-1], hours[1:], opens[1:])
+    windows = np.lib.stride_tricks.sliding_window_view(steps, recipe.window, axis=0).transpose(0, 2, 1)
+    rows = np.arange(HISTORY, len(measures))
+    design = features.design(states, rows - 1, hours[rows], opens[rows])
+    logs = np.log(np.maximum(measures["rv_hourly"].to_numpy()[rows], RV_FLOOR))
+    errors = logs - state.profile[hours[rows]] - design @ state.regression.coefficients
+    return windows[HISTORY - recipe.window :], np.asarray(errors)
 
 
 def with_networks(recipe: HarLstm, networks: Sequence[Network], measures: pd.DataFrame, split: TimeSplit) -> HarLstm:
     """The recipe that serves: weight and bounds learnt on the validation part, regression sums of both parts.
 
-    The weight is that of the best linear combination on validation, which the networks were stopped on, shrunk towards
-    `_TYPICAL_WEIGHT`, what did best over many symbols in walk-forward: on a few hundred buckets the estimate alone is
-    too noisy. Under a tenth it is 0, and the regression serves alone.
+    Where the networks add nothing, the weight is 0 and the regression serves alone.
     """
     positions = np.arange(split.validation.start, split.validation.stop)
     labels, realized = measures.index[positions], measures["rv_hourly"].iloc[positions].to_numpy()
@@ -81,9 +89,8 @@ def with_networks(recipe: HarLstm, networks: Sequence[Network], measures: pd.Dat
     alone = replace(recipe, weight=0.0).forecast(networks, measures, labels, positions)
     together = replace(recipe, weight=1.0, smearing_shift=0.0).forecast(networks, measures, labels, positions)
     errors, correction = np.log(realized[moved] / alone[moved]), np.log(together[moved] / alone[moved])
-    weight = _shrunk_weight(errors, correction)
-    shift = _log_smearing(errors - weight * correction) - _log_smearing(errors)
-    chosen = replace(recipe, weight=weight, smearing_shift=shift if weight else 0.0)
+    weight, shift = learnt_weight(errors, correction)
+    chosen = replace(recipe, weight=weight, smearing_shift=shift)
     trackers = {horizon: _tracker(chosen, networks, measures, positions, horizon) for horizon in HORIZONS}
     final = _fitted(measures, recipe.features, split.validation.stop, recipe.window)
     return replace(
@@ -112,15 +119,15 @@ def _horizon_state(measures: pd.DataFrame, features: IntradayFeatures, stop: int
     return HorizonState(profile, regression, QuantileTracker(np.ones(24), 1.0, 0.0, 0.0))
 
 
-def _regression_errors(recipe: HarLstm, measures: pd.DataFrame, states: FloatArray, stop: int) -> FloatArray:
-    """Log RV less the regression fitted before `stop`, of every bucket from `HISTORY` on."""
-    state, hours = recipe.horizons[1], session_hours(measures.index)
-    rows = np.arange(HISTORY, len(measures))
-    design = recipe.features.design(states, rows - 1, hours[rows], opens_session(measures.index)[rows])
-    regression = state.regression
-    coefficients = np.linalg.solve(regression.gram + np.diag(regression.penalty), regression.moment)
-    logs = np.log(np.maximum(measures["rv_hourly"].to_numpy()[rows], RV_FLOOR))
-    return np.asarray(logs - state.profile[hours[rows]] - design @ coefficients)
+def learnt_weight(errors: FloatArray, correction: FloatArray) -> tuple[float, float]:
+    """Weight of the networks' correction of the log, and what it changes of the log of the smearing.
+
+    The weight is that of the best linear combination on validation, where `errors` are the regression's and
+    `correction` is what the networks say of them, shrunk towards `_TYPICAL_WEIGHT`, what did best over many symbols in
+    walk-forward: on a few hundred buckets the estimate alone is too noisy. Under a tenth it is 0.
+    """
+    weight = _shrunk_weight(errors, correction)
+    return weight, _log_smearing(errors - weight * correction) - _log_smearing(errors) if weight else 0.0
 
 
 def _shrunk_weight(errors: FloatArray, correction: FloatArray) -> float:

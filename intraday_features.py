@@ -11,6 +11,9 @@ A network sees the states of the last buckets one after the other, each with the
 regression sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month
 (Corsi 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a
 session, before which a night has passed.
+
+A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
+``market_<state>`` of the measures. Where they are missing, the symbol's own state stands in.
 """
 
 from collections.abc import Mapping
@@ -32,9 +35,12 @@ __all__ = [
     "IntradayFeatures",
     "hour_means",
     "log_measures",
+    "market_columns",
     "new_york_days",
     "opens_session",
     "states_of",
+    "terms_of",
+    "with_market_states",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,8 +53,7 @@ HISTORY = max(HAR_LAGS)
 """Buckets that must be known before the regression's terms are whole."""
 
 _PARKINSON_LAGS = (1, 7, 35)
-# Terms that a night does not change: the means over a week and a month.
-_SLOW = np.array([lag > 7 for lag in (*HAR_LAGS, *_PARKINSON_LAGS)] + [False] * len(STATES[2:]))
+_MARKET_LAGS = (1, 7, 35)
 _LARGEST_STATE = 2.0
 _VARIANCE_FLOOR = RV_FLOOR**2
 _HOURS = 24
@@ -64,6 +69,8 @@ class IntradayFeatures:
         Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)).
     hours
         Clock hours that training saw; the regression has a dummy for each.
+    with_market
+        Whether the market's states are among the states.
     state_mean, state_spread
         Of the states: what a network takes is standardized by them.
     term_mean, term_spread
@@ -72,6 +79,7 @@ class IntradayFeatures:
 
     profile: FloatArray
     hours: IntArray
+    with_market: bool
     state_mean: FloatArray
     state_spread: FloatArray
     term_mean: FloatArray
@@ -83,17 +91,23 @@ class IntradayFeatures:
         logs, hours = log_measures(measures), session_hours(measures.index)
         profile = hour_means(logs, hours)
         states = states_of(logs - profile[hours])
-        terms = _terms(states, np.arange(HISTORY - 1, len(states) - 1), opens_session(measures.index)[HISTORY:])
-        return cls(profile, np.unique(hours), states.mean(axis=0), _spread(states), terms.mean(axis=0), _spread(terms))
+        terms = terms_of(states, np.arange(HISTORY - 1, len(states) - 1), opens_session(measures.index)[HISTORY:])
+        return cls(profile, np.unique(hours), False, *_mean_and_spread(states), *_mean_and_spread(terms))
+
+    @classmethod
+    def pooled(cls, profile: FloatArray, hours: IntArray, states: FloatArray, terms: FloatArray) -> "IntradayFeatures":
+        """Scales of the `states` and `terms` of many symbols, the market's among them, with one symbol's profile."""
+        return cls(profile, hours, True, *_mean_and_spread(states), *_mean_and_spread(terms))
 
     def states(self, measures: pd.DataFrame) -> FloatArray:
-        """The state of each bucket, shape (n, len(STATES))."""
-        return states_of(log_measures(measures) - self.profile[session_hours(measures.index)])
+        """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
+        own = states_of(log_measures(measures) - self.profile[session_hours(measures.index)])
+        return with_market_states(own, measures) if self.with_market else own
 
     def steps(
         self, states: FloatArray, next_hours: IntArray, next_opens: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.float32]:
-        """What a network takes of each bucket, shape (n, len(STATES) + 3): its state, and when the next one is.
+        """What a network takes of each bucket, shape (n, F + 3): its state, and when the next one is.
 
         `next_hours` and `next_opens` are of the buckets that follow: the clock hour of their label, and whether they
         are of another session.
@@ -118,7 +132,7 @@ class IntradayFeatures:
         opens
             Whether that bucket is of another session than the last known one.
         """
-        terms = (_terms(states, last, opens) - self.term_mean) / self.term_spread
+        terms = (terms_of(states, last, opens) - self.term_mean) / self.term_spread
         return np.column_stack([terms, target_hours[:, None] == self.hours])
 
     @property
@@ -128,13 +142,15 @@ class IntradayFeatures:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
+        arrays = {name: getattr(self, name).tolist() for name in self.__dataclass_fields__ if name != "with_market"}
+        return {**arrays, "with_market": self.with_market}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
         """The features whose `to_dict` gave `numbers`."""
         arrays = {name: np.asarray(numbers[name], dtype=float) for name in cls.__dataclass_fields__}
-        return cls(**{**arrays, "hours": arrays["hours"].astype(np.int64)})
+        whole = {"hours": arrays["hours"].astype(np.int64), "with_market": bool(numbers["with_market"])}
+        return cls(**{**arrays, **whole})
 
 
 def log_measures(measures: pd.DataFrame) -> FloatArray:
@@ -170,15 +186,35 @@ def states_of(deviations: FloatArray) -> FloatArray:
     return np.column_stack([deviations[:, :2], np.clip(relative, -_LARGEST_STATE, _LARGEST_STATE)])
 
 
-def _terms(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> FloatArray:
-    means = [har_terms(states[:, 0], HAR_LAGS), har_terms(states[:, 1], _PARKINSON_LAGS)]
-    terms = np.column_stack([*means, states[:, 2:]])[last]
-    return np.column_stack([terms, terms[:, ~_SLOW] * opens[:, None]])
+def market_columns() -> list[str]:
+    """Names of the columns of measures that hold the market's states."""
+    return [f"market_{state}" for state in STATES]
 
 
-def _spread(values: FloatArray) -> FloatArray:
+def with_market_states(own: FloatArray, measures: pd.DataFrame) -> FloatArray:
+    """A symbol's states and after them the market's, from `market_columns`; its own where these are missing."""
+    if not set(market_columns()) <= set(measures.columns):
+        return np.column_stack([own, own])
+    market = measures[market_columns()].to_numpy(dtype=float)
+    return np.column_stack([own, np.where(np.isnan(market), own, market)])
+
+
+def terms_of(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> FloatArray:
+    """Terms of the regression, not yet standardized; arguments as in `IntradayFeatures.design`."""
+    lagged = [(0, HAR_LAGS), (1, _PARKINSON_LAGS)]
+    if states.shape[1] > len(STATES):
+        lagged.append((len(STATES), _MARKET_LAGS))
+    plain = [column for column in range(states.shape[1]) if column not in (0, 1, len(STATES))]
+    means = [har_terms(states[:, column], lags) for column, lags in lagged]
+    terms = np.column_stack([*means, states[:, plain]])[last]
+    # The means over a week and a month: a night does not change them.
+    slow = np.array([lag > 7 for _, lags in lagged for lag in lags] + [False] * len(plain))
+    return np.column_stack([terms, terms[:, ~slow] * opens[:, None]])
+
+
+def _mean_and_spread(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     spread = values.std(axis=0)
-    return np.asarray(np.where(spread > 0, spread, 1.0))
+    return values.mean(axis=0), np.asarray(np.where(spread > 0, spread, 1.0))
 
 
 def _log(variance: pd.Series) -> FloatArray:

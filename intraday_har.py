@@ -12,7 +12,7 @@ needs only the buckets since: each is added when it has ended.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,11 @@ class RegressionState:
     smearing_sum: float
     penalty: FloatArray
 
+    @property
+    def coefficients(self) -> FloatArray:
+        """The regression on these rows alone, shape (p,)."""
+        return np.asarray(np.linalg.solve(self.gram + np.diag(self.penalty), self.moment))
+
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         return {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
@@ -68,9 +73,9 @@ class RegressionState:
 def fit_state(design: FloatArray, outcome: FloatArray, term_count: int, ridge: float = RIDGE) -> RegressionState:
     """Fit the regression on rows `design`, shape (n, p), whose first `term_count` columns are penalized."""
     penalty = np.where(np.arange(design.shape[1]) < term_count, ridge, _HOUR_RIDGE)
-    gram, moment = design.T @ design, design.T @ outcome
-    residual = outcome - design @ np.linalg.solve(gram + np.diag(penalty), moment)
-    return RegressionState(gram, moment, float(len(outcome)), float(np.exp(2 * residual).sum()), penalty)
+    state = RegressionState(design.T @ design, design.T @ outcome, float(len(outcome)), 0.0, penalty)
+    residual = outcome - design @ state.coefficients
+    return replace(state, smearing_sum=float(np.exp(2 * residual).sum()))
 
 
 def refitted_daily(
