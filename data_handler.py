@@ -24,7 +24,7 @@ from errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughData
 from many_symbols import for_each_symbol, stacked_bars
 from market_simulator import simulate_bars
 from patient_session import Patience
-from trading_sessions import EXCHANGE_TIMEZONE
+from trading_sessions import new_york_midnight
 from training_config import BAR_SOURCES, TrainingConfig, minutes_of
 from yahoo_bars import YahooBars
 
@@ -205,7 +205,7 @@ class DataHandler:
         if self.source == "simulator":
             bars = simulate_bars(symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe))
             return bars, str(bars.attrs["detail"])
-        start, end = _new_york_midnight(start_date), _new_york_midnight(end_date) + pd.Timedelta(days=1)
+        start, end = new_york_midnight(start_date), new_york_midnight(end_date) + pd.Timedelta(days=1)
         if self.source == "alpaca":
             bars, feed = self._from_alpaca(symbol, start, end, timeframe, notes)
             detail = f"feed {feed}, adjustment {self._adjustment}"
@@ -300,19 +300,15 @@ def alpaca_credentials(environ: Mapping[str, str] = os.environ) -> AlpacaCredent
 def _cut(bars: pd.DataFrame, start_date: str | date | None, end_date: str | date | None, name: str) -> pd.DataFrame:
     first, last = bars.index[0], bars.index[-1]
     if start_date is not None:
-        bars = bars[bars.index >= _new_york_midnight(start_date)]
+        bars = bars[bars.index >= new_york_midnight(start_date)]
     if end_date is not None:
-        bars = bars[bars.index < _new_york_midnight(end_date) + pd.Timedelta(days=1)]
+        bars = bars[bars.index < new_york_midnight(end_date) + pd.Timedelta(days=1)]
     if bars.empty:
         raise NotEnoughDataError(
             f"{name} are from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'their start'} to "
             f"{end_date or 'their end'}; the dates must overlap; change or leave out --start-date and --end-date."
         )
     return bars
-
-
-def _new_york_midnight(day: str | date) -> pd.Timestamp:
-    return pd.Timestamp(day).tz_localize(None).normalize().tz_localize(EXCHANGE_TIMEZONE)
 
 
 if __name__ == "__main__":

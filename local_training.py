@@ -23,6 +23,7 @@ from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_v
 from model_store import ModelBundle, ModelStore
 from network_files import KerasNetwork
 from network_training import Schedule, compute_device, fit_network
+from onnx_networks import serving_network
 from training_config import TrainingConfig
 from training_data import TrainingData, finished_recipe, prepare_training_data
 from training_progress import SilentProgress
@@ -304,8 +305,10 @@ class LocalLSTMTrainer:
 
     def _bundle(self) -> ModelBundle:
         data = self._prepared_data()
-        networks = tuple(KerasNetwork(model) for model in self._built_models())
-        recipe = finished_recipe(data, networks)
+        models = self._built_models()
+        networks = tuple(KerasNetwork(model) for model in models)
+        # Their twins in ONNX Runtime: Keras would trace a graph for each number of windows.
+        recipe = finished_recipe(data, [serving_network(model) for model in models])
         manifest = {
             **data.provenance,
             "horizon": 1,

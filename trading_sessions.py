@@ -4,6 +4,7 @@ A bucket is a clock hour of New York time inside a regular session, right-closed
 end in (09:00, 10:00] are bucket 10:00. A full XNYS session has seven, the first of 30 minutes; a half-day has four.
 """
 
+from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,16 @@ import pandas as pd
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
-__all__ = ["EXCHANGE_TIMEZONE", "next_bucket", "session_buckets", "session_schedule"]
+__all__ = ["EXCHANGE_TIMEZONE", "new_york_midnight", "next_bucket", "session_buckets", "session_schedule"]
 
 EXCHANGE_TIMEZONE = "America/New_York"
 _FIRST_SESSION = "1995-01-03"
 _LONGEST_CLOSURE_DAYS = 12
+
+
+def new_york_midnight(day: str | date) -> pd.Timestamp:
+    """When a New York day begins; of a moment, the day that it is there."""
+    return pd.Timestamp(day).tz_localize(None).normalize().tz_localize(EXCHANGE_TIMEZONE)
 
 
 @lru_cache(maxsize=4)

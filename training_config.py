@@ -44,6 +44,7 @@ TRAINING_CONFIG: dict[str, Any] = {
     "workers": None,
     "chief": None,
     "test_split": 0.15,
+    "test_from": None,
     "max_search_minutes": None,
     "resume": True,
     "bars_source": "auto",
@@ -183,6 +184,8 @@ class TrainingConfig(BaseModel):
     """Address, HOST:PORT, at which workers of other machines may join the search; None lets none join."""
     test_split: Annotated[float, Field(gt=0, lt=1)] = TRAINING_CONFIG["test_split"]
     """Share of the buckets, the last ones, that neither search nor training sees (`session`)."""
+    test_from: Day | None = TRAINING_CONFIG["test_from"]
+    """First day of the test part, New York, in place of `test_split` (`session`)."""
     max_search_minutes: Annotated[float, Field(gt=0)] | None = TRAINING_CONFIG["max_search_minutes"]
     """Minutes after which no further trial begins; None sets no limit."""
     resume: bool = TRAINING_CONFIG["resume"]

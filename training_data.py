@@ -20,6 +20,7 @@ from hourly_measures import get_hourly_measures
 from intraday_features import HISTORY
 from onnx_networks import Network
 from realized_volatility import bar_length, select_symbol
+from trading_sessions import new_york_midnight
 from training_config import TrainingConfig
 from volatility_features import (
     RV_FLOOR,
@@ -216,7 +217,14 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
 
 def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
     if config.preset == "session":
-        return split_in_time(len(rv), validation_split=config.validation_split, test_split=config.test_split)
+        return split_in_time(
+            len(rv),
+            validation_split=config.validation_split,
+            test_split=config.test_split,
+            test_start=None
+            if config.test_from is None
+            else int(rv.index.searchsorted(new_york_midnight(config.test_from))),
+        )
     # The notebook's: the last seven days for test; validation is Keras' last fifth of the windows before them; no gap.
     fitted = int((rv.index <= rv.index[-1] - _COLAB_TEST_SPAN).sum())
     windows = max(fitted - config.memory, 0)

@@ -3,6 +3,7 @@
 import io
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from evaluation_page import evaluation_page
 from forecast_evaluation import Evaluation
 from har_lstm import HarLstm
 from model_store import ModelBundle
+from pooled_har_lstm import PooledHarLstm
 from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TRAINING_CONFIG, TrainingConfig
 from training_data import TrainingData
@@ -25,9 +27,19 @@ if TYPE_CHECKING:
 
     from hyperparameter_search import SearchResult
     from local_training import TrainingResult
+    from pooled_trainer import PooledResult
 
-__all__ = ["describe_data", "result_as_dict", "summary", "training_artifacts"]
+__all__ = [
+    "describe_data",
+    "pooled_artifacts",
+    "pooled_result_as_dict",
+    "pooled_summary",
+    "result_as_dict",
+    "summary",
+    "training_artifacts",
+]
 
+_SIMULATED = Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
 _REALIZED, _FORECAST = "#7a7a7a", "#c2410c"
 
 
@@ -58,6 +70,53 @@ def training_artifacts(
     if search is not None:
         files["trials.csv"] = search.trials.to_csv(index=False).encode()
     return files
+
+
+def pooled_artifacts(evaluations: Mapping[str, Evaluation]) -> dict[str, bytes]:
+    """Files that explain a pooled model, by name: the metrics of each symbol."""
+    return {"metrics.json": _json_bytes({name: judged.to_dict() for name, judged in evaluations.items()})}
+
+
+def pooled_summary(result: "PooledResult") -> RenderableType:
+    """What a pooled training says at its end: each symbol's QLIKE beside its log-HAR's, and what to type next."""
+    recipe = result.bundle.recipe
+    table = Table()
+    table.add_column("symbol")
+    for heading in ("buckets", "QLIKE", "to log-HAR", "p"):
+        table.add_column(heading, justify="right")
+    for name in result.ratios.index:
+        judged = result.evaluations[name]
+        row = judged.metrics["network"]
+        ratio, p_value = f"{row['qlike_ratio']:.3f}", f"{row['p_value']:.3f}"
+        table.add_row(name, f"{judged.buckets:,}", f"{row['qlike']:.4f}", ratio, p_value)
+    symbols = len(recipe.symbols) if isinstance(recipe, PooledHarLstm) else 0
+    lines: list[RenderableType] = [
+        f"One model over {symbols} symbols, trained in {_duration(result.seconds)}.",
+        *[f"Not in it: {name}: {reason}" for name, reason in result.failed.items()],
+        "",
+        "Figures on the test part, which training never saw (QLIKE: lower is better):",
+        table,
+        Text(result.verdict, style="bold"),
+        "",
+        Text(f"Saved in   {result.bundle.path}", no_wrap=True, overflow="ignore"),
+        Text(f"Use it     {_how_to_use(result.bundle)}", no_wrap=True, overflow="ignore"),
+    ]
+    if result.bundle.simulated:
+        lines.insert(0, _SIMULATED)
+    return Group(*lines)
+
+
+def pooled_result_as_dict(result: "PooledResult") -> dict[str, Any]:
+    """The result of a pooled training, ready for JSON."""
+    return {
+        "model": result.bundle.name,
+        "path": str(result.bundle.path),
+        "simulated": result.bundle.simulated,
+        "verdict": result.verdict,
+        "failed": dict(result.failed),
+        "evaluations": {name: judged.to_dict() for name, judged in result.evaluations.items()},
+        "seconds": round(result.seconds, 1),
+    }
 
 
 def describe_data(data: TrainingData, config: TrainingConfig) -> str:
@@ -100,9 +159,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         Text(f"Use it     {_how_to_use(bundle)}", no_wrap=True, overflow="ignore"),
     ]
     if bundle.simulated:
-        lines.insert(
-            0, Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
-        )
+        lines.insert(0, _SIMULATED)
     return Group(*lines)
 
 

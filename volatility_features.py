@@ -246,12 +246,16 @@ class TimeSplit:
     test: slice
 
 
-def split_in_time(count: int, *, validation_split: float, test_split: float, gap: int = 1) -> TimeSplit:
+def split_in_time(
+    count: int, *, validation_split: float, test_split: float, test_start: int | None = None, gap: int = 1
+) -> TimeSplit:
     """Split `count` buckets: the last `test_split` for test, the last `validation_split` of the rest to validate.
+
+    `test_start` is the position of the first test bucket, in place of `test_split`.
 
     `gap` buckets between two parts are nobody's target, so that no target of one part overlaps the next part's.
     """
-    test_start = count - int(count * test_split)
+    test_start = count - int(count * test_split) if test_start is None else test_start
     validation_stop = test_start - gap if test_start < count else count
     validation_start = validation_stop - int(validation_stop * validation_split)
     return TimeSplit(
