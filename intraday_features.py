@@ -148,9 +148,10 @@ class IntradayFeatures:
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
         """The features whose `to_dict` gave `numbers`."""
-        arrays = {name: np.asarray(numbers[name], dtype=float) for name in cls.__dataclass_fields__}
-        whole = {"hours": arrays["hours"].astype(np.int64), "with_market": bool(numbers["with_market"])}
-        return cls(**{**arrays, **whole})
+        names = ("profile", "state_mean", "state_spread", "term_mean", "term_spread")
+        arrays = {name: np.asarray(numbers[name], dtype=float) for name in names}
+        hours = np.asarray(numbers["hours"], dtype=np.int64)
+        return cls(hours=hours, with_market=bool(numbers["with_market"]), **arrays)
 
 
 def log_measures(measures: pd.DataFrame) -> FloatArray:

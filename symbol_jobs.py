@@ -18,7 +18,7 @@ from rich.table import Table
 from errors import ConfigError, TrainingError, VolatilityError, describe_os_error
 from training_config import TrainingConfig
 
-__all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "read_symbols", "train_symbols"]
+__all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "read_symbols", "symbols_in", "train_symbols"]
 
 _LEDGER = "symbols.json"
 # Where a model goes and how many processes train it change nothing of it.
@@ -59,13 +59,25 @@ def read_symbols(path: str | Path) -> list[str]:
         There is no such file, or no symbol in it.
     """
     try:
-        lines = Path(path).read_text().splitlines()
+        text = Path(path).read_text()
     except OSError as error:
         raise ConfigError(f"the file of symbols cannot be read: {describe_os_error(error)}") from error
+    return symbols_in(text, str(path))
+
+
+def symbols_in(text: str, name: str) -> list[str]:
+    """The symbols in `text`, written as in a file of symbols; `name` is what to call it in an error.
+
+    Raises
+    ------
+    ConfigError
+        There is no symbol in it.
+    """
+    lines = text.splitlines()
     words = [word.strip().upper() for line in lines for word in line.partition("#")[0].split(",")]
     symbols = list(dict.fromkeys(word for word in words if word))
     if not symbols:
-        raise ConfigError(f"{path} names no symbol; one at least is needed; write one a line.")
+        raise ConfigError(f"{name} names no symbol; one at least is needed; write one a line.")
     return symbols
 
 

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -35,7 +35,10 @@ examples:
   python local_training.py --simulate --max-trials 3 --epochs 5
   python local_training.py --symbol SPY --start-date 2024-01-01 --end-date 2025-12-31
   python local_training.py --symbol SPY --bars spy_1min.parquet --output my_models
+  python local_training.py --symbols SPY,QQQ,AAPL --pooled --bars folder_of_bars
 """
+
+_Job = Callable[[ResolvedConfig, argparse.Namespace, Console, Console], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.show_config:
             out.print(resolved.render(), highlight=False)
             return 0
-        if options.symbols_file is not None:
-            return _train_many(resolved, options, out, err)
-        (_train if options.worker is None else _work)(resolved, options, out, err)
+        return _job(options)(resolved, options, out, err)
     except VolatilityError as error:
         return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
     except OSError as error:
@@ -63,7 +64,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> None:
+def _job(options: argparse.Namespace) -> "_Job":
+    several = options.symbols is not None or options.symbols_file is not None
+    if options.pooled and not several:
+        raise ConfigError("--pooled makes one model over several symbols; name them with --symbols A,B,C.")
+    if several:
+        return _train_pooled if options.pooled else _train_many
+    return _train if options.worker is None else _work
+
+
+def _symbols(options: argparse.Namespace) -> list[str]:
+    from symbol_jobs import read_symbols, symbols_in
+
+    if options.symbols_file is not None:
+        return read_symbols(options.symbols_file)
+    return symbols_in(options.symbols, "--symbols")
+
+
+def _train_pooled(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
+    """One model over several symbols."""
+    from quiet_tensorflow import load_tensorflow_quietly
+
+    symbols = _symbols(options)
+    load_tensorflow_quietly()
+    from pooled_trainer import PooledTrainer
+    from training_progress import progress_for
+    from training_report import pooled_result_as_dict, pooled_summary
+
+    progress = progress_for(err, quiet=options.quiet or options.json, minutes=None)
+    result = PooledTrainer(symbols, resolved.config, progress=progress).run_training_pipeline()
+    if options.json:
+        print(json.dumps(pooled_result_as_dict(result), indent=2))
+    elif options.quiet:
+        out.print(result.bundle.path, highlight=False)
+    else:
+        out.print(pooled_summary(result), highlight=False)
+    return 0
+
+
+def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
     from local_training import LocalLSTMTrainer
     from training_progress import progress_for
     from training_report import result_as_dict, summary
@@ -80,13 +119,14 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, 
         out.print(result.bundle.path, highlight=False)
     else:
         out.print(summary(result), highlight=False)
+    return 0
 
 
 def _train_many(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
-    """One model for each symbol of a file; 1 where one of them failed."""
-    from symbol_jobs import SymbolOutcome, jobs_as_dict, outcome_table, read_symbols, train_symbols
+    """One model for each of several symbols; 1 where one of them failed."""
+    from symbol_jobs import SymbolOutcome, jobs_as_dict, outcome_table, train_symbols
 
-    symbols = read_symbols(options.symbols_file)
+    symbols = _symbols(options)
 
     def told(outcome: SymbolOutcome) -> None:
         if not options.quiet and not options.json:
@@ -100,7 +140,7 @@ def _train_many(resolved: ResolvedConfig, options: argparse.Namespace, out: Cons
     return int(any(outcome.status == "failed" for outcome in outcomes))
 
 
-def _work(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> None:
+def _work(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
     """Train trials of a search whose chief is another process, on the same bars, which this one gets for itself."""
     from hyperparameter_search import search_directory
     from local_training import LocalLSTMTrainer
@@ -122,6 +162,7 @@ def _work(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, e
         print(json.dumps({"trials": trials}))
     elif not options.quiet:
         out.print(f"The search is finished; this worker trained {trials} of its trials.", highlight=False)
+    return 0
 
 
 def _bars(config: TrainingConfig, progress: "SilentProgress", err: Console, *, silent: bool) -> "pd.DataFrame":
@@ -159,6 +200,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         "start_date": options.start_date,
         "end_date": options.end_date,
         "preset": options.preset,
+        "test_from": options.test_from,
         "network": options.network,
         "max_trials": options.max_trials,
         "max_search_minutes": options.max_search_minutes,
@@ -193,9 +235,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_data_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--symbol", metavar="S", help="symbol to train on (default: TSLA)")
-    group.add_argument("--symbols-file", metavar="F", help="train a model of each symbol in F, one a line")
-    group.add_argument("--jobs", type=int, default=1, metavar="N", help="symbols of F at once (default: 1)")
-    group.add_argument("--ray", metavar="ADDRESS", help="train the symbols of F on the Ray cluster there")
+    several = group.add_mutually_exclusive_group()
+    several.add_argument("--symbols", metavar="A,B,C", help="train a model of each of these symbols")
+    several.add_argument("--symbols-file", metavar="F", help="train a model of each symbol in F, one a line")
+    group.add_argument("--pooled", action="store_true", help="one model over all of them, in place of one each")
+    group.add_argument("--jobs", type=int, default=1, metavar="N", help="symbols at once (default: 1)")
+    group.add_argument("--ray", metavar="ADDRESS", help="train the symbols on the Ray cluster there")
     group.add_argument("--start-date", metavar="D", help="first day, YYYY-MM-DD, New York (default: 2023-01-01)")
     group.add_argument("--end-date", metavar="D", help="last day, YYYY-MM-DD, New York (default: 2024-12-31)")
     add_bars_options(group)
@@ -205,6 +250,7 @@ def _add_data_options(group: "argparse._ArgumentGroup") -> None:
 
 def _add_search_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--config", metavar="F", help="configuration: .py with a TRAINING_CONFIG, .json, .toml or .yaml")
+    group.add_argument("--test-from", metavar="D", help="first day of the test part (default: the last 15 %%)")
     group.add_argument("--preset", metavar="P", help="session (default), or colab: the notebook's recipe, bit for bit")
     group.add_argument(
         "--network",

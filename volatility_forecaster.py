@@ -15,6 +15,7 @@ from errors import ModelNotFoundError, VolatilityError
 from forecast_horizons import Horizon, horizon_named
 from model_store import ModelBundle, ModelStore, colab_bundle
 from model_timeline import ModelTimeline
+from pooled_serving import served_for_symbol
 from realized_volatility import bar_length, select_symbol
 from retraining import Retraining, RetrainingOutcome, bars_until
 from retraining_job import Progress, RetrainingJob
@@ -82,6 +83,7 @@ class VolatilityForecaster:
         asof: _Moment | None = None,
         horizon: Horizon = 1,
         *,
+        symbol: str | None = None,
         allow_in_sample: bool = False,
         models: _Models = "serving",
     ) -> Forecast:
@@ -90,12 +92,15 @@ class VolatilityForecaster:
         Parameters
         ----------
         bars
-            One symbol's bars, stamped at their start, tz-aware; at least the model's memory in hourly buckets.
+            One symbol's bars, stamped at their start, tz-aware; at least the model's memory in hourly buckets. A pooled
+            model also takes those of many symbols, indexed by (symbol, timestamp): they are the market it looks at.
         asof
             The moment of the forecast; without a time zone it is New York time. None is the end of the last bar.
         horizon
             What is forecast, see `forecast_horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
             7, one session; 35, five sessions.
+        symbol
+            Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
         allow_in_sample
             Whether a moment that the model has already seen in training may be forecast.
         models
@@ -115,13 +120,15 @@ class VolatilityForecaster:
         moment = None if asof is None else _new_york(asof)
         if models == "as-of":
             return self._forecast_as_of(bars, moment, horizon, allow_in_sample)
-        return self._serving.forecast(bars, moment, horizon, allow_in_sample=allow_in_sample)
+        served, own = served_for_symbol(self._serving, bars, symbol)
+        return served.forecast(own, moment, horizon, allow_in_sample=allow_in_sample)
 
     def forecast_series(
         self,
         bars: pd.DataFrame,
         horizon: Horizon = 1,
         *,
+        symbol: str | None = None,
         allow_in_sample: bool = False,
         models: _Models = "serving",
     ) -> pd.DataFrame:
@@ -134,6 +141,8 @@ class VolatilityForecaster:
         horizon
             What is forecast, see `forecast_horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
             7, one session; 35, five sessions.
+        symbol
+            Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
         allow_in_sample
             Whether to keep the rows that the model has seen in training; they are marked in a column ``in_sample``.
         models
@@ -150,8 +159,8 @@ class VolatilityForecaster:
         horizon_named(horizon)
         if models == "as-of":
             return self._series_as_of(bars, horizon)
-        served = self._serving
-        return served.series(served.grid(bars), horizon, allow_in_sample=allow_in_sample)
+        served, own = served_for_symbol(self._serving, bars, symbol)
+        return served.series(served.grid(own), horizon, allow_in_sample=allow_in_sample)
 
     def forecast_volatility(
         self, price_data: pd.DataFrame, forecast_date: _Moment, *, allow_in_sample: bool = False
