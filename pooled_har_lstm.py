@@ -18,7 +18,7 @@ from conformal_intervals import QuantileTracker
 from errors import ConfigError, NotEnoughDataError
 from forecast_horizons import Horizon, IntervalForecast
 from har_lstm import HarLstm, HorizonState
-from intraday_features import HISTORY, hour_means, log_measures, market_columns, states_of
+from intraday_features import HISTORY, STATES, hour_means, log_measures, market_columns, states_of
 from onnx_networks import Network
 from trading_sessions import EXCHANGE_TIMEZONE
 from volatility_features import session_hours
@@ -166,20 +166,25 @@ class PooledHarLstm:
 
         Where fewer than `FEWEST_IN_MARKET` symbols have a bucket, a symbol's own state will stand in.
         """
-        states = {
-            name: states_of(log_measures(frame) - self._profile(name, frame)[session_hours(frame.index)])
-            for name, frame in measures.items()
-            if name in self.symbols or len(frame) >= HISTORY
-        }
-        market = market_states({name: pd.DataFrame(values, measures[name].index) for name, values in states.items()})
+        market = market_states({name: self._market_share(name, frame) for name, frame in measures.items()})
         joined = {name: frame.join(market.reindex(frame.index)) for name, frame in measures.items()}
         for name, frame in joined.items():
             frame.attrs = {**measures[name].attrs, "symbol": name}
         return joined
 
-    def _profile(self, symbol: str, measures: pd.DataFrame) -> FloatArray:
-        known = self.symbols.get(symbol)
-        return self.profile_of(measures) if known is None else known.profile
+    def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:
+        """States of the buckets with which a symbol is part of the market: all, or those after its profile is known."""
+        known, first = self.symbols.get(symbol), 0
+        if known is not None:
+            profile = known.profile
+        elif len(measures) < HISTORY:
+            return pd.DataFrame(columns=range(len(STATES)), index=measures.index[:0], dtype=float)
+        else:
+            profile = self.profile_of(measures)
+            learnt_before = int(measures.index.searchsorted(self.shared.trained_through, side="right")) >= HISTORY
+            first = 0 if learnt_before else HISTORY - 1
+        states = states_of(log_measures(measures) - profile[session_hours(measures.index)])
+        return pd.DataFrame(states[first:], measures.index[first:])
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON."""

@@ -1,0 +1,156 @@
+"""One model over many symbols: late listings and holes, symbols it has never seen, the market, and the future."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_bars, with_noise_after
+
+from errors import ConfigError, DataSourceError, NotEnoughDataError
+from forecast_recipe import recipe_from_dict
+from intraday_features import STATES, market_columns
+from pooled_har_lstm import PooledHarLstm, market_states
+from pooled_trainer import PooledResult, PooledTrainer
+from training_cli import main
+from volatility_forecaster import VolatilityForecaster
+
+SMALL: dict[str, Any] = {"memory": 20, "networks": 2, "epochs": 2, "accept_quality": True, "test_from": "2024-12-02"}
+NAMES = ("AAA", "BBB", "CCC", "LATE", "HOLE")
+
+
+def bars_of(name: str) -> pd.DataFrame:
+    bars = make_bars("2024-05-01", "2024-12-31", seed=sum(map(ord, name)), minutes=5)
+    if name == "LATE":
+        return bars.loc["2024-11-20":]
+    return bars[(bars.index < "2024-07-01") | (bars.index > "2024-08-01")] if name == "HOLE" else bars
+
+
+@pytest.fixture(scope="module")
+def bars() -> pd.DataFrame:
+    """Bars of five symbols, one listed late, one with a hole of a month."""
+    return pd.concat({name: bars_of(name) for name in NAMES}, names=["symbol", "timestamp"])
+
+
+@pytest.fixture(scope="module")
+def trained(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> PooledResult:
+    settings = {**SMALL, "model_save_path": str(tmp_path_factory.mktemp("pooled"))}
+    return PooledTrainer([*NAMES, "GONE"], settings).run_training_pipeline(bars)
+
+
+@pytest.fixture(scope="module")
+def forecaster(trained: PooledResult) -> VolatilityForecaster:
+    assert trained.bundle.path is not None
+    return VolatilityForecaster(trained.bundle.path)
+
+
+def recipe_of(trained: PooledResult) -> PooledHarLstm:
+    assert isinstance(trained.bundle.recipe, PooledHarLstm)
+    return trained.bundle.recipe
+
+
+def test_a_late_symbol_is_served_and_a_missing_one_reported(trained: PooledResult) -> None:
+    assert set(recipe_of(trained).symbols) == {"AAA", "BBB", "CCC", "HOLE"}
+    assert set(trained.failed) == {"GONE"}
+    assert "GONE" in trained.failed["GONE"]
+    assert set(trained.evaluations) == {"AAA", "BBB", "CCC", "HOLE"}
+    assert len(trained.ratios) == 4
+    assert trained.verdict.startswith("In the mean of 4 symbols")
+    assert trained.bundle.path is not None
+    manifest = json.loads((trained.bundle.path / "manifest.json").read_text())
+    assert manifest["symbols"]["LATE"]["trained_on"] is False
+    assert manifest["symbols"]["AAA"]["trained_on"] is True
+    assert set(manifest["failed"]) == {"GONE"}
+    assert pd.Timestamp(manifest["trained_through"]) < pd.Timestamp("2024-12-02", tz="America/New_York")
+    assert set(json.loads((trained.bundle.path / "metrics.json").read_text())) == set(trained.evaluations)
+
+
+def test_each_symbol_is_forecast_with_the_market(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
+    for symbol in ("AAA", "HOLE", "LATE"):
+        series = forecaster.forecast_series(bars, symbol=symbol)
+        assert (series["asof"] >= pd.Timestamp("2024-11-29", tz="America/New_York")).all()
+        assert (series["lower"] < series["volatility"]).all()
+        for label in series.index[[0, len(series) // 2, -2]]:
+            one = forecaster.forecast(bars, series.loc[label, "asof"], symbol=symbol)
+            assert one.volatility == pytest.approx(series.loc[label, "volatility"], rel=1e-9)
+    with pytest.raises(NotEnoughDataError, match="154"):
+        forecaster.forecast(bars.loc[["LATE"]].iloc[:300])
+
+
+def test_without_the_market_the_symbol_stands_in_for_it(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
+    alone, own = bars.xs("AAA"), bars.loc[["AAA"]]
+    without = forecaster.forecast_series(alone, symbol="AAA")
+    # Two symbols are no market either.
+    two = forecaster.forecast_series(bars.loc[["AAA", "BBB"]], symbol="AAA")
+    pd.testing.assert_frame_equal(forecaster.forecast_series(own), without)
+    pd.testing.assert_frame_equal(two, without)
+    whole = forecaster.forecast_series(bars, symbol="AAA")
+    assert not np.allclose(whole["volatility"], without["volatility"], rtol=1e-6)
+
+
+def test_a_symbol_that_was_not_in_training_needs_its_short_history_alone(forecaster: VolatilityForecaster) -> None:
+    new = make_bars("2024-10-01", "2024-12-31", seed=99, minutes=5)
+    series = forecaster.forecast_series(new, symbol="NEW")
+    realized = pd.Series(series["volatility"]).mean()
+    assert 0.0005 < realized < 0.05
+    label = series.index[20]
+    one = forecaster.forecast(new, series.loc[label, "asof"], symbol="NEW")
+    assert one.volatility == pytest.approx(series.loc[label, "volatility"], rel=1e-9)
+
+
+def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
+    new = make_bars("2024-10-01", "2024-12-31", seed=99, minutes=5)
+    for symbol, frame in (("AAA", bars), ("NEW", pd.concat({"NEW": new, **{n: bars.xs(n) for n in NAMES[:3]}}))):
+        series = forecaster.forecast_series(frame, symbol=symbol)
+        for moment in np.random.default_rng(1).choice(series["asof"].to_numpy(), 25):
+            asof = pd.Timestamp(moment)
+            # Five-minute bars: one that starts less than that before the moment has not ended.
+            changed = pd.concat(
+                {
+                    name: with_noise_after(frame.xs(name), asof - pd.Timedelta(minutes=4))
+                    for name in frame.index.get_level_values(0).unique()
+                }
+            )
+            assert forecaster.forecast(changed, asof, symbol=symbol) == forecaster.forecast(frame, asof, symbol=symbol)
+
+
+def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.DataFrame, tmp_path: Path) -> None:
+    noise = bars.copy()
+    later = noise.index.get_level_values(1) >= pd.Timestamp("2024-12-02", tz="America/New_York")
+    noise.loc[later] *= np.exp(0.02 * np.random.default_rng(2).standard_normal((int(later.sum()), 1)))
+    again = PooledTrainer(NAMES, {**SMALL, "model_save_path": str(tmp_path)}).run_training_pipeline(noise)
+    assert json.dumps(recipe_of(again).to_dict()) == json.dumps(recipe_of(trained).to_dict())
+    assert again.ratios["AAA"] != trained.ratios["AAA"]
+
+
+def test_the_same_after_saving(trained: PooledResult) -> None:
+    numbers = recipe_of(trained).to_dict()
+    assert json.dumps(recipe_from_dict(json.loads(json.dumps(numbers))).to_dict()) == json.dumps(numbers)
+
+
+def test_the_market_is_the_mean_where_there_are_three() -> None:
+    index = pd.date_range("2024-12-02 10:00", periods=3, freq="h", tz="America/New_York")
+    states = {
+        name: pd.DataFrame(np.full((count, len(STATES)), value), index[:count])
+        for name, count, value in (("A", 3, 1.0), ("B", 3, 2.0), ("C", 2, 6.0))
+    }
+    market = market_states(states)
+    assert list(market.columns) == market_columns()
+    assert list(market.index) == list(index[:2])
+    assert (market == 3.0).all(axis=None)
+
+
+def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="two at least"):
+        PooledTrainer(["spy", "SPY"])
+    with pytest.raises(ConfigError, match="har_lstm"):
+        PooledTrainer(["SPY", "QQQ"], {"network": "roadmap"})
+    few = pd.concat({name: bars_of(name).iloc[:2000] for name in ("AAA", "BBB")})
+    with pytest.raises(NotEnoughDataError, match="none of 2 symbols has 204"):
+        PooledTrainer(["AAA", "BBB"], {**SMALL, "test_from": "2024-05-20"}).run_training_pipeline(few)
+    with pytest.raises(DataSourceError, match="none of 2 symbols"):
+        PooledTrainer(["X", "Y"], {"model_save_path": str(tmp_path)}).run_training_pipeline(few)
+    assert main(["--symbols", "SPY,QQQ"]) == 2
+    assert "--pooled and --symbols go together" in capsys.readouterr().err
