@@ -13,6 +13,7 @@ from data_handler import DataHandler
 from data_quality import assess_quality, require_acceptable
 from errors import ConfigError, NotEnoughDataError
 from forecast_evaluation import Evaluation, compare_with_baselines
+from forecast_verdict import MODEL
 from hourly_measures import get_hourly_measures
 from lstm_models import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
 from many_symbols import for_each_symbol
@@ -62,7 +63,7 @@ class PooledResult:
     @property
     def ratios(self) -> pd.Series:
         """QLIKE of each judged symbol relative to its own log-HAR's, best first."""
-        ratios = {name: judged.metrics["network"]["qlike_ratio"] for name, judged in self.evaluations.items()}
+        ratios = {name: judged.metrics[MODEL]["qlike_ratio"] for name, judged in self.evaluations.items()}
         return pd.Series(ratios, dtype=float).sort_values()
 
     @property
@@ -238,6 +239,6 @@ def _judged(
         if len(frame) - begin < _FEWEST_TEST_BUCKETS or begin < recipe.memory:
             continue
         judged = compare_with_baselines(frame, np.arange(begin, len(frame)), bundle.forecast)
-        if "qlike_ratio" in judged.metrics["network"]:
+        if "qlike_ratio" in judged.metrics[MODEL]:
             evaluations[name] = judged
     return evaluations

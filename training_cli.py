@@ -61,7 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         again = "Interrupted; trials that had finished are kept: the same command goes on after them."
         return _failed(again, 130, options, err)
-    return 0
 
 
 def _job(options: argparse.Namespace) -> "_Job":

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from evaluation_page import evaluation_page
 from forecast_evaluation import Evaluation
+from forecast_verdict import MODEL
 from har_lstm import HarLstm
 from model_store import ModelBundle
 from pooled_har_lstm import PooledHarLstm
@@ -86,7 +87,7 @@ def pooled_summary(result: "PooledResult") -> RenderableType:
         table.add_column(heading, justify="right")
     for name in result.ratios.index:
         judged = result.evaluations[name]
-        row = judged.metrics["network"]
+        row = judged.metrics[MODEL]
         ratio, p_value = f"{row['qlike_ratio']:.3f}", f"{row['p_value']:.3f}"
         table.add_row(name, f"{judged.buckets:,}", f"{row['qlike']:.4f}", ratio, p_value)
     symbols = len(recipe.symbols) if isinstance(recipe, PooledHarLstm) else 0

@@ -152,5 +152,5 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
         PooledTrainer(["AAA", "BBB"], {**SMALL, "test_from": "2024-05-20"}).run_training_pipeline(few)
     with pytest.raises(DataSourceError, match="none of 2 symbols"):
         PooledTrainer(["X", "Y"], {"model_save_path": str(tmp_path)}).run_training_pipeline(few)
-    assert main(["--symbols", "SPY,QQQ"]) == 2
-    assert "--pooled and --symbols go together" in capsys.readouterr().err
+    assert main(["--pooled"]) == 2
+    assert "--symbols A,B,C" in capsys.readouterr().err
