@@ -1,5 +1,6 @@
 """The arrays in a frame of bars, and whether one frame carries on another."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +26,16 @@ class BarArrays:
     columns: dict[str, npt.NDArray[np.generic]]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> "BarArrays":
-        """The arrays of one symbol's bars; raises what `validate_bars` raises where these have no usable index."""
+    def of(cls, frame: pd.DataFrame, names: Collection[str] | None = None) -> "BarArrays":
+        """The arrays of one symbol's bars, of the columns among `names` alone where these are given.
+
+        Raises what `validate_bars` raises where the bars have no usable index.
+        """
         index = frame.index
         if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not frame.columns.is_unique:
             validate_bars(frame)
-        return cls(frame, index.asi8, index.unit, {str(name): frame[name].to_numpy() for name in frame.columns})
+        chosen = [name for name in frame.columns if names is None or name in names]
+        return cls(frame, index.asi8, index.unit, {str(name): frame[name].to_numpy() for name in chosen})
 
     def ends(self, rows: slice, length: int) -> IntArray:
         """When bars of `length` microseconds end, in microseconds since the epoch."""

@@ -55,7 +55,7 @@ class HourlyHistories:
         Raises what `forecast_grid` raises.
         """
         histories: list[GrowingHistory] = self._own.__dict__.setdefault("histories", [])
-        given = BarArrays.of(bars)
+        given = BarArrays.of(bars, None if self._quick is None else _PRICES)
         own = next((history for history in histories if history.begins_like(given)), None)
         if own is None:
             own = GrowingHistory(self._measure, self._calendar, self._quick)
@@ -247,7 +247,7 @@ class _Settled:
         self._columns = list(history.columns)
         self._buckets = buckets
         self._count = len(history)
-        self._values = history.to_numpy(dtype=float, copy=True)
+        self._values = history.to_numpy(dtype=float)
         self._expect(labels)
 
     @property
@@ -270,22 +270,23 @@ class _Settled:
         stop = self._count + len(labels)
         if stop > len(self._labels) or (self._labels[self._count : stop] != labels).any():
             self._expect(np.concatenate([self._labels[: self._count], labels]))
-        if stop > len(self._values):
-            self._values = np.concatenate([self._values, np.zeros((stop, self._values.shape[1]))])
         self._values[self._count : stop] = values
         self._count += final
+        if final == len(labels):
+            return self._frame.iloc[:stop], self._labels[:stop]
         # Rows that are not final will be written anew, in the same place.
-        rows = self._values[:stop] if final == len(labels) else self._values[:stop].copy()
-        index = self._index[:stop]
-        return pd.DataFrame(rows, index=index, columns=self._columns, copy=False), self._labels[:stop]
+        return self._frame.iloc[:stop].copy(), self._labels[:stop]
 
     def _expect(self, labels: IntArray) -> None:
-        """Set the labels, and behind them those that will come if no bucket is missing: an index is slow to make."""
+        """Set the labels, and behind them those that will come if no bucket is missing: a frame is slow to make."""
         coming = int(np.searchsorted(self._buckets.label, labels[-1] if len(labels) else 0, side="right"))
         expected = self._buckets.label[coming : coming + max(len(labels), _FEWEST_EXPECTED)]
         self._labels = np.concatenate([labels, expected])
-        stamps = pd.DatetimeIndex(self._labels.view("M8[us]"))
-        self._index = stamps.tz_localize("UTC").tz_convert(EXCHANGE_TIMEZONE)
+        values = np.full((len(self._labels), self._values.shape[1]), np.nan)
+        values[: self._count] = self._values[: self._count]
+        index = pd.DatetimeIndex(self._labels.view("M8[us]")).tz_localize("UTC").tz_convert(EXCHANGE_TIMEZONE)
+        # The frame stands on the array, so what is written there is in it.
+        self._values, self._frame = values, pd.DataFrame(values, index=index, columns=self._columns, copy=False)
 
 
 def _are_prices(values: npt.NDArray[np.generic]) -> bool:

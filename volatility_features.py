@@ -32,6 +32,9 @@ RV_FLOOR = 1e-5
 """Hourly volatilities below this (a tenth of a basis point) count as this much before a logarithm is taken."""
 
 
+_TICKS_AN_HOUR = {"s": 3600, "ms": 3_600_000, "us": 3_600_000_000, "ns": 3_600_000_000_000}
+
+
 class Scaler(Protocol):
     """Maps hourly RV to the numbers that a network is fed, and back. Fitted on training data alone."""
 
@@ -172,8 +175,11 @@ def scaler_from_dict(numbers: Mapping[str, Any]) -> Scaler:
 
 def session_hours(labels: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
     """New York clock hour of each bucket label: 10 for the first bucket of a session, 16 for the last."""
-    local = labels.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("s").asi8
-    return np.asarray(local // 3600 % 24, dtype=np.int64)
+    # Most labels are in New York time already, and a forecast of one bucket feels a conversion.
+    if getattr(labels.tz, "key", None) != EXCHANGE_TIMEZONE:
+        labels = labels.tz_convert(EXCHANGE_TIMEZONE)
+    local = labels.tz_localize(None)
+    return np.asarray(local.asi8 // _TICKS_AN_HOUR[local.unit] % 24, dtype=np.int64)
 
 
 def hour_of_day_profile(rv: pd.Series) -> dict[int, float]:
