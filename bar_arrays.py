@@ -9,7 +9,7 @@ import pandas as pd
 
 from bar_checks import validate_bars
 
-__all__ = ["BarArrays"]
+__all__ = ["BarArrays", "same_beginning"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -65,15 +65,15 @@ class BarArrays:
         return (
             len(self.stamps) >= count
             and self.begins_like(earlier)
-            and _same(self.stamps, earlier.stamps, count)
-            and all(_same(values, earlier.columns[name], count) for name, values in self.columns.items())
+            and same_beginning(self.stamps, earlier.stamps, count)
+            and all(same_beginning(values, earlier.columns[name], count) for name, values in self.columns.items())
         )
 
     def _microseconds(self, stamps: IntArray) -> IntArray:
         return stamps // 1000 if self.unit == "ns" else stamps * _MICROSECONDS[self.unit]
 
 
-def _same(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic], count: int) -> bool:
+def same_beginning(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic], count: int) -> bool:
     """Whether the first `count` values are equal, missing ones included; at no cost where they are the same memory."""
     if values.dtype != earlier.dtype:
         return False

@@ -20,6 +20,7 @@ __all__ = [
     "horizon_minutes",
     "horizon_named",
     "horizon_outcomes",
+    "outcomes_of_variance",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -80,19 +81,26 @@ def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcome
     A session may go on after the last bucket that is there: ``"session_end"`` is known with the next session's first.
     """
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2
+    return outcomes_of_variance(variance, opens_session(measures.index), horizon)
+
+
+def outcomes_of_variance(variance: FloatArray, opens: npt.NDArray[np.bool_], horizon: Horizon) -> HorizonOutcomes:
+    """The same of buckets with these variances, shape (n,), of which `opens` begin a session.
+
+    Each is the same to the last bit with whichever buckets before it the series begins; for ``"session_end"``, with
+    whichever sessions.
+    """
     count = len(variance)
+    volatility, known_with = np.full(count, np.nan), np.full(count, count)
     if horizon == "session_end":
-        return _to_session_end(measures, variance)
-    last = np.arange(count) + int(horizon) - 1
-    ended = last < count
-    sums = np.concatenate([[0.0], np.cumsum(variance)])
-    volatility = np.full(count, np.nan)
-    if horizon == 1:
-        volatility[:] = np.sqrt(variance)
-    else:
-        begin = np.flatnonzero(ended)
-        volatility[begin] = np.sqrt(np.maximum(sums[last[begin] + 1] - sums[begin], 0.0))
-    return HorizonOutcomes(volatility, np.where(ended, last, count))
+        for first, end in itertools.pairwise(np.flatnonzero(opens)):
+            volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
+            known_with[first:end] = end
+    elif count >= int(horizon):
+        windows = np.lib.stride_tricks.sliding_window_view(variance, int(horizon))
+        volatility[: len(windows)] = np.sqrt(np.ascontiguousarray(windows).sum(axis=1))
+        known_with[: len(windows)] = np.arange(int(horizon) - 1, count)
+    return HorizonOutcomes(volatility, known_with)
 
 
 def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = "XNYS") -> IntArray:
@@ -109,12 +117,3 @@ def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = 
     else:
         end = begin + int(horizon)
     return np.asarray(passed[end] - passed[begin])
-
-
-def _to_session_end(measures: pd.DataFrame, variance: FloatArray) -> HorizonOutcomes:
-    count, opens = len(variance), np.flatnonzero(opens_session(measures.index))
-    volatility, known_with = np.full(count, np.nan), np.full(count, count)
-    for first, end in itertools.pairwise(opens):
-        volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
-        known_with[first:end] = end
-    return HorizonOutcomes(volatility, known_with)

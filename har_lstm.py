@@ -19,14 +19,14 @@ import pandas as pd
 
 from conformal_intervals import QuantileTracker
 from errors import ConfigError
-from forecast_horizons import HORIZONS, Horizon, IntervalForecast, horizon_outcomes
-from intraday_features import HISTORY, IntradayFeatures, new_york_days
-from intraday_har import RegressionState, refitted_daily
+from forecast_horizons import HORIZONS, Horizon, IntervalForecast
+from intraday_features import HISTORY, IntradayFeatures
+from intraday_har import RegressionState
 from onnx_networks import Network
+from running_forecast import RunningForecast
 from trading_sessions import EXCHANGE_TIMEZONE
-from volatility_features import RV_FLOOR, session_hours
 
-__all__ = ["HarLstm", "HorizonState", "network_windows"]
+__all__ = ["HarLstm", "HorizonState"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -136,38 +136,7 @@ class HarLstm:
         """
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
-        # What lies further back than the longest lag before the first row changes nothing, and takes time.
-        seen = int(measures.index.searchsorted(self.trained_through, side="right"))
-        start = max(min(seen, int(known[0])) - self.memory, 0)
-        measures, known = measures.iloc[start : int(known[-1])], np.asarray(known) - start
-        rows = _Rows.of(measures, self, targets, known)
-        state = self.horizons[horizon]
-        outcomes = horizon_outcomes(measures, horizon)
-        log_outcome = np.log(np.maximum(np.nan_to_num(outcomes.volatility, nan=RV_FLOOR), RV_FLOOR))
-        since = log_outcome[rows.since]
-        # Rows of the past whose outcome is known with a bucket before the day's first forecast.
-        usable = np.searchsorted(outcomes.known_with[rows.since], rows.known_at_refit, side="left")
-        centred = since - state.profile[rows.hours[: len(since)]]
-        forecast, smearing = refitted_daily(
-            state.regression, rows.design[: len(since)], centred, rows.design, rows.day, usable
-        )
-        log_forecast = forecast + state.profile[rows.hours] + smearing
-        if horizon == 1 and self.weight:
-            windows = network_windows(self.features, rows.states, measures.index, rows.last, rows.labels, self.window)
-            correction = np.mean([network(windows) for network in networks], axis=0) * self.correction_spread
-            log_forecast += self.weight * correction + self.smearing_shift
-        return self._with_bounds(state, rows, log_forecast, since, outcomes.known_with[rows.since])
-
-    def _with_bounds(
-        self, state: HorizonState, rows: "_Rows", log_forecast: FloatArray, since: FloatArray, known_with: IntArray
-    ) -> IntervalForecast:
-        seen = len(since)
-        lowers, uppers = state.tracker.carried_on(since - log_forecast[:seen], rows.hours[:seen])
-        scored = np.searchsorted(known_with, rows.known, side="left")
-        wanted = slice(seen, None)
-        low, high = state.tracker.bounds(rows.hours[wanted], lowers[scored], uppers[scored])
-        volatility = np.exp(log_forecast[wanted])
-        return IntervalForecast(volatility, volatility * low, volatility * high)
+        return RunningForecast(self, networks, horizon).forecast(measures.iloc[: int(known[-1])], targets, known)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON."""
@@ -201,77 +170,3 @@ class HarLstm:
             smearing_shift=float(numbers["smearing_shift"]),
             trained_through=pd.Timestamp(numbers["trained_through"]).tz_convert(EXCHANGE_TIMEZONE),
         )
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of the regression: first every bucket since training, then every bucket that is asked for.
-
-    The forecasts of the first kind are what the bounds have learnt from. `known` is of the second kind alone; the other
-    arrays are of both.
-    """
-
-    labels: pd.DatetimeIndex
-    states: FloatArray
-    since: slice
-    design: FloatArray
-    hours: IntArray
-    last: IntArray
-    day: IntArray
-    known_at_refit: IntArray
-    known: IntArray
-
-    @classmethod
-    def of(cls, measures: pd.DataFrame, recipe: HarLstm, targets: pd.DatetimeIndex, known: IntArray) -> "_Rows":
-        states = recipe.features.states(measures)
-        first = max(int(measures.index.searchsorted(recipe.trained_through, side="right")), recipe.memory)
-        since = slice(min(first, len(measures)), len(measures))
-        labels = measures.index[since].append(targets.tz_convert(measures.index.tz))
-        last = np.concatenate([np.arange(since.start, since.stop), known]) - 1
-        days, known_days = new_york_days(labels), new_york_days(measures.index)
-        hours = session_hours(labels)
-        each_day, day = np.unique(days, return_inverse=True)
-        return cls(
-            labels=labels,
-            states=states,
-            since=since,
-            design=recipe.features.design(states, last, hours, days != known_days[last]),
-            hours=hours,
-            last=last,
-            day=day,
-            # A day's regression is fitted before its first bucket, on the buckets of the days before.
-            known_at_refit=np.searchsorted(known_days, each_day),
-            known=known,
-        )
-
-
-def network_windows(
-    features: IntradayFeatures,
-    states: FloatArray,
-    labels: pd.DatetimeIndex,
-    last: IntArray,
-    targets: pd.DatetimeIndex,
-    window: int,
-) -> npt.NDArray[np.float32]:
-    """What a network takes, shape (len(targets), window, F), to forecast `targets` from the buckets up to `last`.
-
-    Parameters
-    ----------
-    states, labels
-        Of all buckets.
-    last
-        Position of the last bucket that each forecast may know.
-    targets
-        Label of the bucket that each forecasts.
-    window
-        Buckets in a window.
-    """
-    first = int(last.min(initial=window)) - window + 1
-    hours, days = session_hours(labels), new_york_days(labels)
-    # Behind the last bucket comes what is to be forecast; any hour will do there, since it is set below.
-    following = np.append(hours[1:], hours[-1:]), np.append(days[1:] != days[:-1], False)
-    steps = features.steps(states[first:], following[0][first:], following[1][first:])
-    windows = np.lib.stride_tricks.sliding_window_view(steps, window, axis=0).transpose(0, 2, 1)
-    chosen = windows[last - window + 1 - first]
-    chosen[:, -1] = features.steps(states[last], session_hours(targets), new_york_days(targets) != days[last])
-    return chosen

@@ -6,9 +6,6 @@ never changes once a bar that ends at its end or later is there, so only the run
 
 import threading
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +13,13 @@ import pandas as pd
 
 from bar_arrays import BarArrays
 from forecast_grid import ForecastGrid, Measure, forecast_grid
-from hourly_measures import BucketBars
-from realized_volatility import LONGEST_RETURN
-from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
+from quick_measures import QuickMeasure, Rows
+from trading_sessions import EXCHANGE_TIMEZONE, BucketArrays, bucket_arrays
 
-__all__ = ["GrowingHistory", "HourlyHistories", "quick_session_measures", "quick_session_rv"]
+__all__ = ["GrowingHistory", "HourlyHistories"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-Rows = tuple[IntArray, FloatArray]
 
 _MINUTE = 60_000_000
 _MOST_HISTORIES = 32
@@ -45,7 +40,7 @@ class HourlyHistories:
         Does the same as `measure` for one session on plain arrays, where there is such a thing.
     """
 
-    def __init__(self, measure: Measure, calendar: str, quick: "QuickMeasure | None" = None) -> None:
+    def __init__(self, measure: Measure, calendar: str, quick: QuickMeasure | None = None) -> None:
         self._measure, self._calendar, self._quick = measure, calendar, quick
         self._own = threading.local()
 
@@ -62,81 +57,6 @@ class HourlyHistories:
             histories.append(own)
             del histories[:-_MOST_HISTORIES]
         return own.next_bucket(given, asof)
-
-
-@dataclass(frozen=True)
-class _Buckets:
-    """All hourly buckets of an exchange, as arrays; times in microseconds since the epoch."""
-
-    index: pd.DatetimeIndex
-    starts: pd.DatetimeIndex
-    label: IntArray
-    start: IntArray
-    minutes: IntArray
-    session: IntArray
-
-
-QuickMeasure = Callable[[BarArrays, slice, int, _Buckets], Rows]
-
-
-@lru_cache(maxsize=4)
-def _buckets(calendar: str) -> _Buckets:
-    table = session_buckets(pd.Timestamp("1900-01-01"), pd.Timestamp("2200-01-01"), calendar)
-    starts = pd.DatetimeIndex(table["start"])
-    sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    minutes = table["minutes"].to_numpy(dtype=np.int64)
-    return _Buckets(table.index, starts, table.index.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions)
-
-
-def quick_session_rv(min_bucket_coverage: float) -> QuickMeasure:
-    """`get_hourly_rv` under `session`, from closing prices, on the arrays of one or two sessions."""
-
-    def measure(bars: BarArrays, rows: slice, length: int, buckets: _Buckets) -> Rows:
-        ends = bars.ends(rows, length)
-        bucket_of = np.searchsorted(buckets.label, ends, side="left")
-        inside = ends > buckets.start[bucket_of]
-        bucket_of, ends = bucket_of[inside], ends[inside]
-        if not len(ends):
-            return np.empty(0, np.int64), np.empty((0, 1))
-        session = buckets.session[bucket_of]
-        opens = np.append(True, session[1:] != session[:-1])
-        returns, counted = _log_returns(bars, rows, inside, opens)
-        counted &= opens | (np.diff(ends, prepend=ends[:1]) <= LONGEST_RETURN // pd.Timedelta(microseconds=1))
-        first = int(bucket_of[0])
-        count = int(bucket_of[-1]) - first + 1
-        squares = np.where(counted, returns, 0.0) ** 2
-        variance = np.bincount(bucket_of - first, weights=squares, minlength=count)
-        found = np.bincount(bucket_of - first, minlength=count)
-        moved = np.bincount(bucket_of - first, weights=counted, minlength=count)
-        expected = buckets.minutes[first : first + count] * _MINUTE / length
-        kept = (moved > 0) & (found >= min_bucket_coverage * expected)
-        return buckets.label[first : first + count][kept], np.sqrt(variance[kept])[:, None]
-
-    return measure
-
-
-def quick_session_measures(min_bucket_coverage: float) -> QuickMeasure:
-    """`get_hourly_measures` under `session`, its RV from closing prices, on the arrays of one or two sessions."""
-    rv_of = quick_session_rv(min_bucket_coverage)
-
-    def measure(bars: BarArrays, rows: slice, length: int, buckets: _Buckets) -> Rows:
-        labels, rv = rv_of(bars, rows, length, buckets)
-        ends = bars.ends(rows, length)
-        first, last = np.searchsorted(buckets.label, ends[[0, -1]], side="left") if len(ends) else (0, -1)
-        within = slice(first, last + 1)
-        sorted_bars = BucketBars.of(
-            ends,
-            {name: bars.columns[name][rows].astype(float) for name in _PRICES if name in bars.columns},
-            length,
-            labels=buckets.label[within],
-            starts=buckets.start[within],
-            minutes=buckets.minutes[within],
-            sessions=buckets.session[within],
-        )
-        table = np.column_stack(list(sorted_bars.measures().values()))
-        return labels, np.column_stack([rv, table[np.searchsorted(buckets.label[within], labels)]])
-
-    return measure
 
 
 class GrowingHistory:
@@ -204,7 +124,7 @@ class GrowingHistory:
         last_end = int(bars.ends(slice(last, last + 1), self._length)[0])
         labels = grid.measures.index.as_unit("us").asi8
         count = int(np.searchsorted(labels, last_end, side="right"))
-        self._settled = _Settled(grid.measures.iloc[:count], labels[:count], _buckets(self._calendar))
+        self._settled = _Settled(grid.measures.iloc[:count], labels[:count], bucket_arrays(self._calendar))
         self._bars, self._kept, self._steps = bars, 0, Counter()
         self._keep(bars, self._settled.last)
         return self._row(grid.measures, labels, moment)
@@ -218,21 +138,22 @@ class GrowingHistory:
 
     def _tail(self, bars: BarArrays, settled: "_Settled", count: int, asof_us: int) -> Rows:
         """Rows of the running session and after it; finished buckets may be among them."""
-        buckets = _buckets(self._calendar)
+        buckets = bucket_arrays(self._calendar)
         ahead = int(np.searchsorted(buckets.label, settled.last, side="right"))
         if buckets.label[ahead] > asof_us:
             return settled.nothing
         opened = _opening(buckets, max(ahead - 1, 0))
         # A measure may look at the session before: at the return overnight, say.
-        opened = _opening(buckets, int(np.searchsorted(buckets.label, settled.last_until(opened))))
-        rows = slice(bars.count_until(opened - self._length), count)
+        before = int(np.searchsorted(buckets.label, settled.last_until(opened)))
         if self._quick is not None:
+            rows = slice(bars.count_until(min(opened, int(buckets.start[before])) - self._length), count)
             return self._quick(bars, rows, self._length, buckets)
+        rows = slice(bars.count_until(_opening(buckets, before) - self._length), count)
         measured = self._measure(bars.frame.iloc[rows])
         return measured.index.as_unit("us").asi8, measured.to_numpy(dtype=float)
 
     def _row(self, history: pd.DataFrame, labels: IntArray, asof_us: int) -> ForecastGrid:
-        buckets = _buckets(self._calendar)
+        buckets = bucket_arrays(self._calendar)
         ahead = int(np.searchsorted(buckets.label, asof_us, side="right"))
         row = slice(ahead, ahead + 1)
         known = np.searchsorted(labels, buckets.start[row], side="right").astype(np.int64)
@@ -243,7 +164,7 @@ class GrowingHistory:
 class _Settled:
     """Rows of buckets that will not change, in arrays with room to grow: earlier views of them stay true."""
 
-    def __init__(self, history: pd.DataFrame, labels: IntArray, buckets: _Buckets) -> None:
+    def __init__(self, history: pd.DataFrame, labels: IntArray, buckets: BucketArrays) -> None:
         self._columns = list(history.columns)
         self._buckets = buckets
         self._count = len(history)
@@ -293,7 +214,7 @@ def _are_prices(values: npt.NDArray[np.generic]) -> bool:
     return values.dtype.kind in "fiu" and bool(np.isfinite(values).all() and np.all(values.astype(float) > 0))
 
 
-def _opening(buckets: _Buckets, row: int) -> int:
+def _opening(buckets: BucketArrays, row: int) -> int:
     """When the session of a bucket opened, in microseconds."""
     return int(buckets.start[np.searchsorted(buckets.session, buckets.session[row], side="left")])
 
@@ -306,15 +227,3 @@ def _counted(steps: IntArray) -> Counter[int]:
 def _most_frequent(steps: Counter[int]) -> int:
     """The commonest length of a bar, the shortest of several; as `realized_volatility.bar_length` has it."""
     return min(steps, key=lambda step: (-steps[step], step), default=_MINUTE)
-
-
-def _log_returns(
-    bars: BarArrays, rows: slice, inside: npt.NDArray[np.bool_], opens: npt.NDArray[np.bool_]
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Log return of each bar since the one before, of a session's first bar since its open; and which exist."""
-    log_close = np.log(bars.columns["close"][rows][inside].astype(float))
-    returns = np.diff(log_close, prepend=log_close[:1])
-    if "open" not in bars.columns:
-        return returns, ~opens
-    returns[opens] = log_close[opens] - np.log(bars.columns["open"][rows][inside][opens].astype(float))
-    return returns, np.isfinite(returns)

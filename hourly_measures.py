@@ -23,18 +23,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from realized_volatility import Preset, bar_length, get_hourly_rv
-from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
+from trading_sessions import EXCHANGE_TIMEZONE, BucketArrays, bucket_arrays
 
 __all__ = ["HALF_LIVES", "BucketBars", "get_hourly_measures"]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-_PRICES = ("open", "high", "low", "close")
-_MICROSECONDS_A_MINUTE = 60e6
 
 HALF_LIVES = (3, 10, 30)
 """Minutes after which a bar counts half in each of the `recent_variance` columns."""
+
+_MINUTE = 60_000_000
+_PRICES = ("open", "high", "low", "close")
 
 
 def get_hourly_measures(
@@ -71,31 +70,42 @@ def get_hourly_measures(
     )
     frame = rv.to_frame()
     if preset == "session":
-        ends = bars.index + bar_length(bars.index)
-        buckets = session_buckets(ends[0], ends[-1], calendar)
-        sorted_bars = BucketBars.of(
-            _microseconds(ends),
-            {name: bars[name].to_numpy(dtype=float) for name in _PRICES if name in bars.columns},
-            bar_length(bars.index) // pd.Timedelta(microseconds=1),
-            labels=_microseconds(buckets.index),
-            starts=_microseconds(pd.DatetimeIndex(buckets["start"])),
-            minutes=buckets["minutes"].to_numpy(),
-            sessions=pd.factorize(buckets["session"])[0],
-        )
-        measures = pd.DataFrame(sorted_bars.measures(), index=buckets.index).loc[rv.index]
-        frame = pd.concat([frame, measures.set_index(rv.index)], axis=1)
+        sorted_bars = BucketBars.of(bars, calendar)
+        rows = np.searchsorted(sorted_bars.labels, rv.index.as_unit("us").asi8)
+        measures = {name: values[rows] for name, values in sorted_bars.measures().items()}
+        frame = pd.DataFrame({"rv_hourly": rv.to_numpy(), **measures}, index=rv.index)
     frame.attrs = dict(rv.attrs)
     return frame
 
 
 @dataclass(frozen=True)
 class BucketBars:
-    """Bars inside sessions, each with the position of its bucket; arrays of one value a bar unless named otherwise."""
+    """Bars inside sessions, each with the position of its bucket; arrays of one value a bar unless named otherwise.
 
-    bucket_minutes: IntArray
-    bucket_session: IntArray
-    bucket_end: FloatArray
-    bucket: IntArray
+    Attributes
+    ----------
+    labels
+        One value a bucket, from the first bar's to the last one's: its end in microseconds since the epoch.
+    bucket_minutes, bucket_session
+        One value a bucket: its length, and a number for its session.
+    bucket
+        Position of each bar's bucket.
+    opens_session
+        Whether it is the first of its session.
+    minutes_to_end
+        From its end to its bucket's.
+    length
+        Of a bar, in minutes.
+    gap
+        Log return overnight, where it opens a session; else 0.
+    high, low, close, previous
+        Logs of the highest, lowest and last price, and of the one before: the open of a session's first bar.
+    """
+
+    labels: npt.NDArray[np.int64]
+    bucket_minutes: npt.NDArray[np.int64]
+    bucket_session: npt.NDArray[np.int64]
+    bucket: npt.NDArray[np.int64]
     opens_session: npt.NDArray[np.bool_]
     minutes_to_end: FloatArray
     length: float
@@ -106,44 +116,40 @@ class BucketBars:
     previous: FloatArray
 
     @classmethod
-    def of(
-        cls,
-        ends: IntArray,
-        prices: Mapping[str, FloatArray],
-        length: int,
-        *,
-        labels: IntArray,
-        starts: IntArray,
-        minutes: IntArray,
-        sessions: IntArray,
-    ) -> "BucketBars":
-        """Sort bars into buckets. Times are microseconds since the epoch.
+    def of(cls, bars: pd.DataFrame, calendar: str) -> "BucketBars":
+        """Those of one symbol's bars."""
+        length = bar_length(bars.index) // pd.Timedelta(microseconds=1)
+        columns = {name: bars[name].to_numpy() for name in bars.columns.intersection(_PRICES)}
+        return cls.of_arrays(columns, bars.index.as_unit("us").asi8 + length, length, bucket_arrays(calendar))
 
-        Parameters
-        ----------
-        ends, prices, length
-            When each bar ends, its ``close`` and whatever else of open, high and low there is, and how long it is.
-        labels, starts, minutes, sessions
-            End, begin, length in minutes, and session (any number that differs from the one before) of each bucket.
-        """
-        bucket = np.searchsorted(labels, ends, side="left")
-        inside = bucket < len(labels)
-        inside[inside] = ends[inside] > starts[bucket[inside]]
-        bucket = bucket[inside]
-        opens = np.append(True, np.diff(sessions[bucket]) != 0)[: len(bucket)]
-        logs = {name: np.log(values[inside]) for name, values in prices.items()}
+    @classmethod
+    def of_arrays(
+        cls,
+        columns: Mapping[str, npt.NDArray[np.generic]],
+        ends: npt.NDArray[np.int64],
+        length: int,
+        buckets: BucketArrays,
+    ) -> "BucketBars":
+        """Those of bars whose prices are in `columns`, by name; their ends and length in microseconds."""
+        bucket = np.searchsorted(buckets.label, ends, side="left")
+        inside = bucket < len(buckets.label)
+        inside[inside] = ends[inside] > buckets.start[bucket[inside]]
+        bucket, ends = bucket[inside], ends[inside]
+        first, stop = (int(bucket[0]), int(bucket[-1]) + 1) if len(bucket) else (0, 0)
+        opens = np.append(True, np.diff(buckets.session[bucket]) != 0)[: len(bucket)]
+        logs = {name: np.log(columns[name][inside].astype(float)) for name in _PRICES if name in columns}
         close = logs["close"]
         open_, high, low = (logs.get(name, close) for name in ("open", "high", "low"))
         before = np.concatenate([open_[:1], close[:-1]])
         previous = np.where(opens, open_, before)
         return cls(
-            bucket_minutes=minutes,
-            bucket_session=sessions,
-            bucket_end=labels / _MICROSECONDS_A_MINUTE,
-            bucket=bucket,
+            labels=buckets.label[first:stop],
+            bucket_minutes=buckets.minutes[first:stop],
+            bucket_session=buckets.session[first:stop],
+            bucket=bucket - first,
             opens_session=opens,
-            minutes_to_end=(labels[bucket] - ends[inside]) / _MICROSECONDS_A_MINUTE,
-            length=length / _MICROSECONDS_A_MINUTE,
+            minutes_to_end=(buckets.label[bucket] - ends) / _MINUTE,
+            length=length / _MINUTE,
             gap=np.where(opens, open_ - before, 0.0),
             high=np.maximum(np.maximum(high, close), previous),
             low=np.minimum(np.minimum(low, close), previous),
@@ -156,7 +162,7 @@ class BucketBars:
         returns = self.close - self.previous
         ranges = (self.high - self.low) ** 2 / (4 * np.log(2))
         neighbours = np.abs(returns) * np.abs(np.concatenate([[0.0], returns[:-1]]))
-        top, bottom = np.full(len(self.bucket_end), -np.inf), np.full(len(self.bucket_end), np.inf)
+        top, bottom = np.full(len(self.labels), -np.inf), np.full(len(self.labels), np.inf)
         np.maximum.at(top, self.bucket, self.high)
         np.minimum.at(bottom, self.bucket, self.low)
         measures = {
@@ -172,20 +178,15 @@ class BucketBars:
         return measures | {f"recent_variance_{half}": self._recent(ranges / self.length, half) for half in HALF_LIVES}
 
     def _sum(self, values: FloatArray) -> FloatArray:
-        return np.bincount(self.bucket, weights=values, minlength=len(self.bucket_end)).astype(float)
+        return np.bincount(self.bucket, weights=values, minlength=len(self.labels)).astype(float)
 
     def _recent(self, variance: FloatArray, half_life: float) -> FloatArray:
         """Mean of `variance`, per minute and bar, whose weights halve every `half_life` minutes back to the open."""
         weights = 0.5 ** (self.minutes_to_end / half_life)
         sums, counts = self._sum(weights * variance), self._sum(weights)
-        faded = 0.5 ** (np.diff(self.bucket_end, prepend=-np.inf) / half_life)
+        faded = 0.5 ** (np.diff(self.labels, prepend=self.labels[:1]) / (half_life * _MINUTE))
         faded[np.append(True, np.diff(self.bucket_session) != 0)[: len(faded)]] = 0.0
         for row in np.flatnonzero(faded):
             sums[row] += faded[row] * sums[row - 1]
             counts[row] += faded[row] * counts[row - 1]
         return sums / np.where(counts > 0, counts, 1.0)
-
-
-def _microseconds(index: pd.DatetimeIndex) -> IntArray:
-    stamps: IntArray = index.as_unit("us").asi8
-    return stamps

@@ -25,12 +25,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from hourly_measures import HALF_LIVES
-from trading_sessions import EXCHANGE_TIMEZONE
+from trading_sessions import new_york_clock
 from volatility_baselines import HAR_LAGS
-from volatility_features import RV_FLOOR, har_terms, session_hours
+from volatility_features import RV_FLOOR, session_hours
 
 __all__ = [
     "HISTORY",
+    "MEASURES",
     "STATES",
     "IntradayFeatures",
     "hour_means",
@@ -46,6 +47,14 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+MEASURES = (
+    "rv_hourly",
+    "parkinson_variance",
+    *(f"recent_variance_{half}" for half in HALF_LIVES),
+    "range_log",
+)
+"""The hourly measures that the states are made of, in the order of `STATES`."""
+
 STATES = ("rv", "parkinson", *(f"recent_{half}" for half in HALF_LIVES), "range")
 """What is known of a bucket that has ended, in the order of a network's inputs."""
 
@@ -57,6 +66,10 @@ _MARKET_LAGS = (1, 7, 35)
 _LARGEST_STATE = 2.0
 _VARIANCE_FLOOR = RV_FLOOR**2
 _HOURS = 24
+_DAY = 86_400_000_000
+# What makes the variance of an hour of each measure; two of them are volatilities, and squared first.
+_SQUARED = np.array([name in ("rv_hourly", "range_log") for name in MEASURES])
+_TO_HOURS = np.array([1.0, 1.0] + [60.0] * len(HALF_LIVES) + [1 / (4 * np.log(2))])
 
 
 @dataclass(frozen=True)
@@ -101,8 +114,18 @@ class IntradayFeatures:
 
     def states(self, measures: pd.DataFrame) -> FloatArray:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
-        own = states_of(log_measures(measures) - self.profile[session_hours(measures.index)])
-        return with_market_states(own, measures) if self.with_market else own
+        columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
+        return self.states_of_columns(columns, session_hours(measures.index))
+
+    def columns_read(self, present: pd.Index) -> list[str]:
+        """Which of the columns that are `present` in measures the states are made of, in this order."""
+        market = market_columns() if self.with_market and set(market_columns()) <= set(present) else []
+        return [*MEASURES, *market]
+
+    def states_of_columns(self, columns: FloatArray, hours: IntArray) -> FloatArray:
+        """As `states`, of buckets in clock hours `hours` and of the columns that `columns_read` names, shape (n, k)."""
+        own = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours])
+        return _joined(own, columns[:, len(MEASURES) :]) if self.with_market else own
 
     def steps(
         self, states: FloatArray, next_hours: IntArray, next_opens: npt.NDArray[np.bool_]
@@ -156,10 +179,7 @@ class IntradayFeatures:
 
 def log_measures(measures: pd.DataFrame) -> FloatArray:
     """Logarithms of volatility, shape (n, len(STATES)): of RV, Parkinson, the last minutes, and the range."""
-    columns = [0.5 * _log(measures["rv_hourly"] ** 2), 0.5 * _log(measures["parkinson_variance"])]
-    columns += [0.5 * _log(measures[f"recent_variance_{half}"] * 60) for half in HALF_LIVES]
-    columns.append(0.5 * _log(measures["range_log"] ** 2 / (4 * np.log(2))))
-    return np.column_stack(columns)
+    return _logs(measures[list(MEASURES)].to_numpy(dtype=float))
 
 
 def hour_means(logs: FloatArray, hours: IntArray) -> FloatArray:
@@ -177,8 +197,7 @@ def opens_session(labels: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
 
 def new_york_days(labels: pd.DatetimeIndex) -> IntArray:
     """A number for the New York day of each bucket, rising with time."""
-    local = labels.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
-    return np.asarray(local.to_numpy("datetime64[D]").astype(np.int64))
+    return np.asarray(new_york_clock(labels.as_unit("us").asi8) // _DAY)
 
 
 def states_of(deviations: FloatArray) -> FloatArray:
@@ -194,10 +213,8 @@ def market_columns() -> list[str]:
 
 def with_market_states(own: FloatArray, measures: pd.DataFrame) -> FloatArray:
     """A symbol's states and after them the market's, from `market_columns`; its own where these are missing."""
-    if not set(market_columns()) <= set(measures.columns):
-        return np.column_stack([own, own])
-    market = measures[market_columns()].to_numpy(dtype=float)
-    return np.column_stack([own, np.where(np.isnan(market), own, market)])
+    present = set(market_columns()) <= set(measures.columns)
+    return _joined(own, measures[market_columns() if present else []].to_numpy(dtype=float))
 
 
 def terms_of(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> FloatArray:
@@ -206,8 +223,10 @@ def terms_of(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -
     if states.shape[1] > len(STATES):
         lagged.append((len(STATES), _MARKET_LAGS))
     plain = [column for column in range(states.shape[1]) if column not in (0, 1, len(STATES))]
-    means = [har_terms(states[:, column], lags) for column, lags in lagged]
-    terms = np.column_stack([*means, states[:, plain]])[last]
+    # Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
+    recent = {column: states[last[:, None] - np.arange(max(lags)), column] for column, lags in lagged}
+    means = [recent[column][:, :lag].sum(axis=1) / lag for column, lags in lagged for lag in lags]
+    terms = np.column_stack([*means, states[last[:, None], plain]])
     # The means over a week and a month: a night does not change them.
     slow = np.array([lag > 7 for _, lags in lagged for lag in lags] + [False] * len(plain))
     return np.column_stack([terms, terms[:, ~slow] * opens[:, None]])
@@ -218,5 +237,11 @@ def _mean_and_spread(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     return values.mean(axis=0), np.asarray(np.where(spread > 0, spread, 1.0))
 
 
-def _log(variance: pd.Series) -> FloatArray:
-    return np.asarray(np.log(np.maximum(variance.to_numpy(dtype=float), _VARIANCE_FLOOR)))
+def _joined(own: FloatArray, market: FloatArray) -> FloatArray:
+    return np.column_stack([own, np.where(np.isnan(market), own, market) if market.shape[1] else own])
+
+
+def _logs(columns: FloatArray) -> FloatArray:
+    variance = columns * _TO_HOURS
+    variance[:, _SQUARED] *= columns[:, _SQUARED]
+    return np.asarray(0.5 * np.log(np.maximum(variance, _VARIANCE_FLOOR)))

@@ -11,6 +11,7 @@ the variance scale (Duan 1983, *JASA* 78). :math:`X'X` and :math:`X'y` of the tr
 needs only the buckets since: each is added when it has ended.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RIDGE", "RegressionState", "fit_state", "refitted_daily"]
+__all__ = ["RIDGE", "RefittedRegression", "RegressionState", "fit_state"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -27,7 +28,7 @@ RIDGE = 30.0
 """Weight of the penalty, in rows; found by walk-forward on data before every test part (`tuning/walk_forward.py`)."""
 
 _HOUR_RIDGE = 1e-6
-_DAYS_AT_ONCE = 64
+_SUMS_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -78,59 +79,64 @@ def fit_state(design: FloatArray, outcome: FloatArray, term_count: int, ridge: f
     return replace(state, smearing_sum=float(np.exp(2 * residual).sum()))
 
 
-def refitted_daily(
-    state: RegressionState,
-    new_design: FloatArray,
-    new_outcome: FloatArray,
-    design: FloatArray,
-    day: IntArray,
-    usable: IntArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Forecasts of rows `design`, each by the regression as it is refitted when its day begins.
+class RefittedRegression:
+    """The regression as it is refitted from day to day, each time with the rows that are new.
+
+    Rows are added one after the other, so a fit is the same to the last bit however many were added at a time.
 
     Parameters
     ----------
     state
         Of the training data.
-    new_design, new_outcome
-        Rows since then in time order, shape (m, p) and (m,).
-    design
-        What to forecast, shape (n, p).
-    day
-        Number of the day of each of these, shape (n,), from 0 on.
-    usable
-        How many of the new rows each day may use, shape (days,), not falling.
-
-    Returns
-    -------
-    Forecast outcome and log of the smearing factor of each row, shape (n,).
     """
-    forecast, log_smearing = np.empty(len(design)), np.empty(len(design))
-    grams, moments = (
-        _running(new_design[:, :, None] * new_design[:, None, :]),
-        _running(new_design * new_outcome[:, None]),
-    )
-    for first in range(0, len(usable), _DAYS_AT_ONCE):
-        counts = usable[first : first + _DAYS_AT_ONCE]
-        penalized = state.gram + grams[counts] + np.diag(state.penalty)
-        coefficients = np.asarray(np.linalg.solve(penalized, (state.moment + moments[counts])[:, :, None])[:, :, 0])
-        spread = _log_smearing(state, new_design, new_outcome, coefficients, counts)
-        rows = np.flatnonzero((day >= first) & (day < first + len(counts)))
-        forecast[rows] = np.einsum("ij,ij->i", design[rows], coefficients[day[rows] - first])
-        log_smearing[rows] = spread[day[rows] - first]
-    return forecast, log_smearing
+
+    def __init__(self, state: RegressionState) -> None:
+        self._state = state
+        self._fitted_on: list[int] = []
+        self._coefficients: list[FloatArray] = []
+        self._log_smearing: list[float] = []
+        # Sums over the rows of the last few fits, by how many these are.
+        self._sums: dict[int, tuple[FloatArray, FloatArray]] = {}
+
+    def refit(self, design: FloatArray, outcome: FloatArray, count: int) -> None:
+        """Fit on the first `count` of the rows since training, shape (n, p) and (n,), unless that was done before."""
+        place = bisect_left(self._fitted_on, count)
+        if self._fitted_on[place : place + 1] == [count]:
+            return
+        gram, moment = self._sums_of(design, outcome, count)
+        penalized = self._state.gram + gram + np.diag(self._state.penalty)
+        coefficients = np.linalg.solve(penalized, self._state.moment + moment)
+        residual = outcome[:count] - np.einsum("ij,j->i", design[:count], coefficients)
+        smearing = (self._state.smearing_sum + np.exp(2 * residual).sum()) / (self._state.count + count)
+        self._fitted_on.insert(place, count)
+        self._coefficients.insert(place, coefficients)
+        self._log_smearing.insert(place, 0.5 * float(np.log(smearing)))
+
+    def forget(self, count: int) -> None:
+        """Forget the fits on more than `count` rows: the later ones have changed."""
+        kept = bisect_right(self._fitted_on, count)
+        del self._fitted_on[kept:], self._coefficients[kept:], self._log_smearing[kept:]
+        self._sums = {rows: sums for rows, sums in self._sums.items() if rows <= count}
+
+    def forecasts(self, design: FloatArray, counts: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Forecast outcome of rows `design` and log of the smearing factor, each by the fit on `counts` rows."""
+        fit = [bisect_left(self._fitted_on, count) for count in counts.tolist()]
+        coefficients = np.stack([self._coefficients[row] for row in fit]) if fit else np.empty_like(design)
+        log_smearing = np.array([self._log_smearing[row] for row in fit])
+        return np.einsum("ij,ij->i", design, coefficients), log_smearing
+
+    def _sums_of(self, design: FloatArray, outcome: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+        begun = max((rows for rows in self._sums if rows <= count), default=0)
+        nothing = np.zeros_like(self._state.gram), np.zeros_like(self._state.moment)
+        gram, moment = self._sums.get(begun, nothing)
+        added = design[begun:count]
+        gram = _added(gram, added[:, :, None] * added[:, None, :])
+        moment = _added(moment, added * outcome[begun:count, None])
+        self._sums[count] = gram, moment
+        if len(self._sums) > _SUMS_KEPT:
+            del self._sums[min(self._sums)]
+        return gram, moment
 
 
-def _log_smearing(
-    state: RegressionState, design: FloatArray, outcome: FloatArray, coefficients: FloatArray, counts: IntArray
-) -> FloatArray:
-    most = int(counts.max(initial=0))
-    squares = np.exp(2 * (outcome[:most, None] - np.einsum("ij,kj->ik", design[:most], coefficients)))
-    seen = np.arange(most)[:, None] < counts
-    sums = state.smearing_sum + np.where(seen, squares, 0.0).sum(axis=0)
-    return np.asarray(0.5 * np.log(sums / (state.count + counts)))
-
-
-def _running(values: FloatArray) -> FloatArray:
-    """Sums of the first 0, 1, 2 ... of `values`, added one after the other: those of earlier rows never change."""
-    return np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+def _added(sums: FloatArray, rows: FloatArray) -> FloatArray:
+    return np.asarray(np.add.reduce(np.concatenate([sums[None], rows]), axis=0))

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from forecast_grid import ForecastGrid, forecast_grid
 from forecast_horizons import Horizon, IntervalForecast, horizon_minutes
-from hourly_history import HourlyHistories, quick_session_measures, quick_session_rv
+from har_lstm import HarLstm
+from hourly_history import HourlyHistories
 from hourly_measures import get_hourly_measures
 from model_bundle import ModelBundle
+from quick_measures import quick_session_measures, quick_session_rv
 from realized_volatility import Preset, annualize, get_hourly_rv, select_symbol
+from running_forecast import RunningForecasts
 from training_config import TrainingConfig
 from volatility_baselines import diurnal_ewma
 
@@ -108,6 +112,13 @@ class ServedModel:
         plain = config.rv_estimator == "close"
         return HourlyHistories(self.measure, config.calendar, quick(config.min_bucket_coverage) if plain else None)
 
+    @cached_property
+    def running(self) -> RunningForecasts | None:
+        """Forecasts that are carried on as these histories grow; None where each costs next to nothing anyway."""
+        if self.bundle is None or not isinstance(self.bundle.recipe, HarLstm):
+            return None
+        return RunningForecasts(self.bundle.recipe, self.bundle.networks)
+
     def measure(self, bars: pd.DataFrame) -> pd.DataFrame:
         """The hourly measures of one symbol's bars that this model is fed."""
         config = self.config
@@ -136,13 +147,13 @@ class ServedModel:
         if not allow_in_sample:
             self._refuse_look_ahead(grid.moment)
         # Not by way of `rows`: a frame of one row would take longer than the forecast.
-        made, minutes = self._forecasts(grid, horizon), self._minutes(grid, horizon)
+        made = self._forecasts(grid, horizon)
         volatility = float(made.volatility[0])
         return Forecast(
             asof=grid.moment,
             bucket=grid.labels[0],
             volatility=volatility,
-            annualized_volatility=float(annualize(volatility, int(minutes[0]), self.preset)),
+            annualized_volatility=float(annualize(volatility, int(self._minutes(grid, horizon)[0]), self.preset)),
             lower=float(made.lower[0]),
             upper=float(made.upper[0]),
             model_version=self.version,
@@ -158,7 +169,8 @@ class ServedModel:
 
     def rows(self, grid: ForecastGrid, horizon: Horizon = 1) -> pd.DataFrame:
         """Forecasts of every row of a grid; columns as in `VolatilityForecaster.forecast_series`."""
-        made, minutes = self._forecasts(grid, horizon), self._minutes(grid, horizon)
+        made = self._forecasts(grid, horizon)
+        minutes = self._minutes(grid, horizon)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
@@ -190,10 +202,12 @@ class ServedModel:
     def _needs_rv_alone(self) -> bool:
         return self.bundle is None or self.bundle.recipe.needs_rv_alone
 
-    def _minutes(self, grid: ForecastGrid, horizon: Horizon) -> np.ndarray:
+    def _minutes(self, grid: ForecastGrid, horizon: Horizon) -> npt.NDArray[np.int64]:
         return grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, self.config.calendar)
 
     def _forecasts(self, grid: ForecastGrid, horizon: Horizon) -> IntervalForecast:
+        if self.running is not None and len(grid.labels) == 1:
+            return self.running.forecast(grid.measures, grid.labels, grid.known, horizon)
         if self.bundle is not None:
             return self.bundle.forecast_horizon(grid.measures, grid.labels, grid.known, horizon)
         if horizon != 1:

@@ -4,21 +4,35 @@ A bucket is a clock hour of New York time inside a regular session, right-closed
 end in (09:00, 10:00] are bucket 10:00. A full XNYS session has seven, the first of 30 minutes; a half-day has four.
 """
 
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
-__all__ = ["EXCHANGE_TIMEZONE", "new_york_midnight", "next_bucket", "session_buckets", "session_schedule"]
+__all__ = [
+    "EXCHANGE_TIMEZONE",
+    "BucketArrays",
+    "bucket_arrays",
+    "new_york_clock",
+    "new_york_midnight",
+    "next_bucket",
+    "session_buckets",
+    "session_schedule",
+]
+
+IntArray = npt.NDArray[np.int64]
 
 EXCHANGE_TIMEZONE = "America/New_York"
 _FIRST_SESSION = "1995-01-03"
 _LONGEST_CLOSURE_DAYS = 12
+_HOUR = 3_600_000_000
 
 
 def new_york_midnight(day: str | date) -> pd.Timestamp:
@@ -102,6 +116,64 @@ def next_bucket(asof: pd.Timestamp, calendar: str = "XNYS") -> pd.Series:
     """
     ahead = session_buckets(asof, asof + pd.Timedelta(days=_LONGEST_CLOSURE_DAYS), calendar)
     return ahead.iloc[int(ahead.index.searchsorted(asof, side="right"))]
+
+
+@dataclass(frozen=True)
+class BucketArrays:
+    """All hourly buckets of an exchange, one value each, in time order; times in microseconds since the epoch.
+
+    Attributes
+    ----------
+    index, label
+        When each ends.
+    starts, start
+        When each begins.
+    minutes
+        Length.
+    session
+        A number for its session, rising with time.
+    """
+
+    index: pd.DatetimeIndex
+    starts: pd.DatetimeIndex
+    label: IntArray
+    start: IntArray
+    minutes: IntArray
+    session: IntArray
+
+
+@lru_cache(maxsize=4)
+def bucket_arrays(calendar: str) -> BucketArrays:
+    """Every bucket that `session_buckets` knows, for work on a bar or a session, where a table of pandas is slow."""
+    table = _whole_bucket_grid(calendar)
+    starts = pd.DatetimeIndex(table["start"])
+    sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    minutes = table["minutes"].to_numpy(dtype=np.int64)
+    return BucketArrays(
+        table.index, starts, table.index.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions
+    )
+
+
+def new_york_clock(moments: IntArray) -> IntArray:
+    """What clocks in New York show, in microseconds since 1970 there, at `moments` in microseconds since the epoch."""
+    changes, offsets = _clock_changes()
+    return np.asarray(moments + offsets[np.searchsorted(changes, moments, side="right")])
+
+
+@lru_cache(maxsize=1)
+def _clock_changes() -> tuple[IntArray, IntArray]:
+    """Moments at which New York's clocks are set, whole hours, and its offset before, between and after them."""
+    days = np.arange(np.datetime64("1969-12-01"), np.datetime64("2200-01-01"), dtype="datetime64[D]")
+    changing = np.flatnonzero(np.diff(_offsets(days.astype("datetime64[us]").astype(np.int64))))
+    hours = (days[changing].astype("datetime64[us]").astype(np.int64)[:, None] + np.arange(25) * _HOUR).ravel()
+    offsets = _offsets(hours)
+    found = np.flatnonzero(np.diff(offsets)) + 1
+    return hours[found], np.append(offsets[:1], offsets[found])
+
+
+def _offsets(moments: IntArray) -> IntArray:
+    local = pd.DatetimeIndex(moments.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
+    return np.asarray(local.as_unit("us").asi8 - moments)
 
 
 def _new_york_date(moment: pd.Timestamp) -> pd.Timestamp:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from errors import BarsError
 from forecast_grid import ForecastGrid, forecast_grid
-from hourly_history import HourlyHistories, quick_session_measures, quick_session_rv
+from hourly_history import HourlyHistories
 from hourly_measures import get_hourly_measures
+from quick_measures import QuickMeasure, quick_session_measures, quick_session_rv
 from realized_volatility import get_hourly_rv
 
 BARS = make_bars("2024-11-25", "2024-12-06")
@@ -26,9 +27,9 @@ MEASURES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "quick": rv_alone,
     "plain": rv_alone,
     "all": get_hourly_measures,
-    "all, quick": get_hourly_measures,
+    "quick_all": get_hourly_measures,
 }
-QUICK = {"quick": quick_session_rv(0.8), "all, quick": quick_session_measures(0.8)}
+QUICK: dict[str, QuickMeasure] = {"quick": quick_session_rv(0.8), "quick_all": quick_session_measures(0.8)}
 
 
 def histories(kind: str) -> HourlyHistories:

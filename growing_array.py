@@ -1,0 +1,52 @@
+"""An array that rows are added to, at the cost of these rows."""
+
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["GrowingArray"]
+
+_FEWEST = 64
+
+
+Value = TypeVar("Value", bound=np.generic)
+
+
+class GrowingArray(Generic[Value]):
+    """Rows in memory with room for more.
+
+    Parameters
+    ----------
+    kind
+        Type of a value.
+    width
+        Values in a row; None makes the array one-dimensional.
+    """
+
+    def __init__(self, kind: type[Value], width: int | None = None) -> None:
+        self._memory: npt.NDArray[Value] = np.empty((_FEWEST,) if width is None else (_FEWEST, width), dtype=kind)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def values(self) -> npt.NDArray[Value]:
+        """All rows, shape (n,) or (n, width): a view, true until rows are cut."""
+        return self._memory[: self._count]
+
+    def append(self, rows: npt.NDArray[Value]) -> None:
+        """Add `rows` behind the others."""
+        stop = self._count + len(rows)
+        if stop > len(self._memory):
+            shape = max(stop, 2 * len(self._memory)), *self._memory.shape[1:]
+            more = np.empty(shape, dtype=self._memory.dtype)
+            more[: self._count] = self.values
+            self._memory = more
+        self._memory[self._count : stop] = rows
+        self._count = stop
+
+    def cut(self, count: int) -> None:
+        """Keep the first `count` rows alone."""
+        self._count = min(count, self._count)

@@ -1,0 +1,284 @@
+"""The default forecast, carried on from call to call: each costs the buckets that are new, not those since training.
+
+A series of forecasts and a single one are the same code: all buckets are new to a series, one is to the next call of a
+live loop. What a bucket adds is the same to the last bit however many come at a time.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bar_arrays import same_beginning
+from forecast_horizons import Horizon, IntervalForecast, outcomes_of_variance
+from growing_array import GrowingArray
+from intraday_features import MEASURES, STATES, IntradayFeatures
+from intraday_har import RefittedRegression
+from onnx_networks import Network
+from trading_sessions import new_york_clock
+from volatility_features import RV_FLOOR
+
+if TYPE_CHECKING:
+    from har_lstm import HarLstm
+
+__all__ = ["RunningForecast", "RunningForecasts"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_HOUR, _HOURS = 3_600_000_000, 24
+_MOST_TABLES = 32
+
+
+class RunningForecasts:
+    """The running forecasts of one recipe, kept apart for each thread, horizon and table of measures.
+
+    Parameters
+    ----------
+    recipe, networks
+        Those of a bundle.
+    """
+
+    def __init__(self, recipe: "HarLstm", networks: Sequence[Network]) -> None:
+        self._recipe, self._networks = recipe, networks
+        self._own = threading.local()
+
+    def forecast(
+        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon
+    ) -> IntervalForecast:
+        """As `HarLstm.forecast_horizon`, whose result it is."""
+        running: dict[tuple[Horizon, int, float], RunningForecast] = self._own.__dict__.setdefault("running", {})
+        # Tables that begin with the same bucket are taken for one that grows; `RunningForecast` sees whether it did.
+        key = horizon, int(measures.index[:1].asi8[0]), float(measures["rv_hourly"].iloc[0])
+        own = running.pop(key, None) or RunningForecast(self._recipe, self._networks, horizon)
+        running[key] = own
+        if len(running) > _MOST_TABLES:
+            del running[next(iter(running))]
+        return own.forecast(measures, targets, known)
+
+
+class RunningForecast:
+    """Forecasts of one horizon for one table of measures that grows.
+
+    Rows that are no longer what they were, and all after them, are computed anew.
+
+    Parameters
+    ----------
+    recipe, networks
+        Those of a bundle.
+    horizon
+        One of `forecast_horizons.HORIZONS`.
+    """
+
+    def __init__(self, recipe: "HarLstm", networks: Sequence[Network], horizon: Horizon) -> None:
+        self._recipe, self._horizon = recipe, horizon
+        self._state = recipe.horizons[horizon]
+        self._networks = networks if horizon == 1 and recipe.weight else ()
+        self._table = _Table(recipe.features, recipe.window)
+        self._regression = RefittedRegression(self._state.regression)
+        # Of the buckets since training: rows of the regression, and forecasts of the log, `_first` being the first.
+        self._first = 0
+        terms = len(self._state.regression.moment)
+        self._design, self._forecasts = GrowingArray(np.float64, terms), GrowingArray(np.float64)
+        # Of those whose outcome is known: its log, the same without the hour's mean, and the row it was known with.
+        self._outcomes, self._centred = GrowingArray(np.float64), GrowingArray(np.float64)
+        self._known_with = GrowingArray(np.int64)
+        # The tracked bounds before each of these, and after the last.
+        self._lowers, self._uppers = GrowingArray(np.float64), GrowingArray(np.float64)
+        self._lowers.append(np.array([self._state.tracker.lower]))
+        self._uppers.append(np.array([self._state.tracker.upper]))
+        self._asked: dict[tuple[int, int], FloatArray] = {}
+
+    def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> IntervalForecast:
+        """As `HarLstm.forecast_horizon`, whose result it is; all rows of `measures` are taken in."""
+        before = len(self._table)
+        kept = self._table.carry_on(measures)
+        if kept < before:
+            self._forget(kept)
+        self._take_in()
+        labels = targets.as_unit("us").asi8
+        log_forecast = np.empty(len(labels))
+        hours, days = _hours_and_days(labels)
+        own = self._own_row(labels, known)
+        others = own < 0
+        log_forecast[~others] = self._forecasts.values[own[~others]]
+        if others.any():
+            asked = labels[others], known[others], hours[others], days[others]
+            log_forecast[others] = self._log_forecasts(self._design_of(*asked[1:]), *asked)
+        scored = np.searchsorted(self._known_with.values, known, side="left")
+        low, high = self._state.tracker.bounds(hours, self._lowers.values[scored], self._uppers.values[scored])
+        volatility = np.exp(log_forecast)
+        return IntervalForecast(volatility, volatility * low, volatility * high)
+
+    def _own_row(self, labels: IntArray, known: IntArray) -> IntArray:
+        """Which bucket since training each asked one is; -1 where it is not, or has no row yet."""
+        inside = known < len(self._table)
+        same = np.zeros(len(labels), dtype=bool)
+        same[inside] = self._table.labels.values[known[inside]] == labels[inside]
+        return np.where(same & (known >= self._first), known - self._first, -1)
+
+    def _forget(self, rows: int) -> None:
+        """Forget what was made of rows of the table from `rows` on."""
+        known = int(np.searchsorted(self._known_with.values, rows, side="left"))
+        for values in (self._design, self._forecasts):
+            values.cut(max(rows - self._first, 0))
+        for values in (self._outcomes, self._centred, self._known_with):
+            values.cut(known)
+        for values in (self._lowers, self._uppers):
+            values.cut(known + 1)
+        self._regression.forget(known)
+        self._asked = {}
+
+    def _take_in(self) -> None:
+        """Add the rows of the table that are new."""
+        table, recipe = self._table, self._recipe
+        if not len(self._forecasts):
+            trained = np.searchsorted(table.labels.values, recipe.trained_through.value // 1000, side="right")
+            self._first = max(int(trained), recipe.memory)
+        rows = np.arange(self._first + len(self._forecasts), len(table))
+        if not len(rows):
+            return
+        self._note_outcomes()
+        labels, hours, days = (column.values[rows] for column in (table.labels, table.hours, table.days))
+        design = self._design_of(rows, hours, days)
+        self._design.append(design)
+        self._forecasts.append(self._log_forecasts(design, labels, rows, hours, days))
+        self._track()
+
+    def _note_outcomes(self) -> None:
+        """Add the outcomes that are known by now."""
+        table = self._table
+        first = begin = self._first + len(self._outcomes)
+        if self._horizon == "session_end":
+            begin = int(np.searchsorted(table.days.values, table.days.values[first]))
+        variance = table.columns.values[begin:, 0] ** 2
+        outcomes = outcomes_of_variance(variance, table.opens(begin), self._horizon)
+        known = outcomes.known_with < len(variance)
+        known[: first - begin] = False
+        logs = np.log(np.maximum(outcomes.volatility[known], RV_FLOOR))
+        hours = table.hours.values[begin:][known]
+        self._outcomes.append(logs)
+        self._centred.append(logs - self._state.profile[hours])
+        self._known_with.append(outcomes.known_with[known] + begin)
+
+    def _design_of(self, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
+        opens = days != self._table.days.values[known - 1]
+        return self._recipe.features.design(self._table.states.values, known - 1, hours, opens)
+
+    def _log_forecasts(
+        self, design: FloatArray, labels: IntArray, known: IntArray, hours: IntArray, days: IntArray
+    ) -> FloatArray:
+        """Forecasts of the log for buckets `labels`, each from the rows before `known`."""
+        # A day's regression is fitted before its first bucket, on the buckets of the days before.
+        begins = np.minimum(np.searchsorted(self._table.days.values, days), known)
+        counts = np.searchsorted(self._known_with.values, begins, side="left")
+        for count in np.unique(counts).tolist():
+            self._regression.refit(self._design.values, self._centred.values, count)
+        forecast, smearing = self._regression.forecasts(design, counts)
+        log_forecast = forecast + self._state.profile[hours] + smearing
+        if self._networks:
+            opens = days != self._table.days.values[known - 1]
+            correction = self._correction(labels, known, hours, opens) * self._recipe.correction_spread
+            log_forecast += self._recipe.weight * correction + self._recipe.smearing_shift
+        return log_forecast
+
+    def _correction(self, labels: IntArray, known: IntArray, hours: IntArray, opens: BoolArray) -> FloatArray:
+        """Mean output of the networks. What was asked last is kept: the next bucket to end is that one."""
+        asked = int(labels[0]), int(known[0])
+        if len(labels) == 1 and asked in self._asked:
+            return self._asked[asked]
+        windows = self._table.windows(known - 1, hours, opens)
+        outputs = np.asarray(np.mean([network(windows) for network in self._networks], axis=0))
+        if len(labels) == 1:
+            self._asked = {asked: outputs}
+        return outputs
+
+    def _track(self) -> None:
+        """Carry the bounds on over the outcomes that are new."""
+        tracked = slice(len(self._lowers) - 1, len(self._outcomes))
+        errors = self._outcomes.values[tracked] - self._forecasts.values[tracked]
+        hours = self._table.hours.values[self._first :][tracked]
+        lower, upper = float(self._lowers.values[-1]), float(self._uppers.values[-1])
+        lowers, uppers = replace(self._state.tracker, lower=lower, upper=upper).carried_on(errors, hours)
+        self._lowers.append(lowers[1:])
+        self._uppers.append(uppers[1:])
+
+
+class _Table:
+    """Rows of measures as arrays, and what the networks and the regression see of each."""
+
+    def __init__(self, features: IntradayFeatures, window: int) -> None:
+        self._features, self._window = features, window
+        self._given: tuple[FloatArray, IntArray] = np.empty((0, 0)), np.empty(0, dtype=np.int64)
+        self._names: pd.Index | None = None
+        self._places: list[int] = []
+        self.labels, self.hours, self.days = (GrowingArray(np.int64) for _ in range(3))
+        self.columns, self.states = GrowingArray(np.float64, len(MEASURES)), GrowingArray(np.float64, len(STATES))
+        # Of each row but the last: a step tells when the next bucket is.
+        self._steps = GrowingArray(np.float32, len(STATES) + 3)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def carry_on(self, measures: pd.DataFrame) -> int:
+        """Take in the rows of `measures`; returns how many leading rows are what they were."""
+        values, labels = measures.to_numpy(dtype=float), measures.index.as_unit("us").asi8
+        kept = self._kept(values, labels, measures.columns)
+        if kept < len(labels) or kept < len(self):
+            self._cut(kept)
+            self._add(values[kept:][:, self._places], labels[kept:])
+        self._given = values, labels
+        return kept
+
+    def opens(self, begin: int) -> BoolArray:
+        """Whether each row from `begin` on is of another session than the one before it; the first counts as one."""
+        days = self.days.values[begin:]
+        return np.append(True, days[1:] != days[:-1])[: len(days)]
+
+    def windows(self, last: IntArray, next_hours: IntArray, next_opens: BoolArray) -> npt.NDArray[np.float32]:
+        """What a network takes, shape (n, window, F), to forecast buckets in `next_hours` from rows up to `last`."""
+        final = self._features.steps(self.states.values[last], next_hours, next_opens)
+        if self._window == 1:
+            return final[:, None]
+        steps = np.lib.stride_tricks.sliding_window_view(self._steps.values, self._window - 1, axis=0)
+        earlier = steps[last - self._window + 1].transpose(0, 2, 1)
+        return np.concatenate([earlier, final[:, None]], axis=1)
+
+    def _kept(self, values: FloatArray, labels: IntArray, names: pd.Index) -> int:
+        if self._names is None or not names.equals(self._names):
+            self._names, self._places = names, [names.get_loc(name) for name in MEASURES]
+            return 0
+        earlier, stamps = self._given
+        both = min(len(labels), len(stamps))
+        if same_beginning(values, earlier, both) and same_beginning(labels, stamps, both):
+            return both
+        equal = (labels[:both] == stamps[:both]) & (values[:both] == earlier[:both]).all(axis=1)
+        return both if equal.all() else int(np.argmin(equal))
+
+    def _cut(self, rows: int) -> None:
+        for column in (self.labels, self.hours, self.days, self.columns, self.states):
+            column.cut(rows)
+        self._steps.cut(max(rows - 1, 0))
+
+    def _add(self, columns: FloatArray, labels: IntArray) -> None:
+        hours, days = _hours_and_days(labels)
+        self.labels.append(labels)
+        self.hours.append(hours)
+        self.days.append(days)
+        self.columns.append(columns)
+        self.states.append(self._features.states_of_columns(columns, hours))
+        # The last row's step waits for the row behind it.
+        done, stop = len(self._steps), max(len(self) - 1, 0)
+        hours, days = self.hours.values[done + 1 :], self.days.values[done:]
+        self._steps.append(self._features.steps(self.states.values[done:stop], hours, days[1:] != days[:-1]))
+
+
+def _hours_and_days(labels: IntArray) -> tuple[IntArray, IntArray]:
+    """Clock hour and day in New York of buckets labelled in microseconds since the epoch."""
+    hours = new_york_clock(labels) // _HOUR
+    return hours % _HOURS, hours // _HOURS
