@@ -97,8 +97,8 @@ def outcomes_of_variance(variance: FloatArray, opens: npt.NDArray[np.bool_], hor
             volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
             known_with[first:end] = end
     elif count >= int(horizon):
-        windows = np.lib.stride_tricks.sliding_window_view(variance, int(horizon))
-        volatility[: len(windows)] = np.sqrt(np.ascontiguousarray(windows).sum(axis=1))
+        windows = variance[np.arange(count - int(horizon) + 1)[:, None] + np.arange(int(horizon))]
+        volatility[: len(windows)] = np.sqrt(windows.sum(axis=1))
         known_with[: len(windows)] = np.arange(int(horizon) - 1, count)
     return HorizonOutcomes(volatility, known_with)
 

@@ -165,7 +165,7 @@ class _Settled:
     """Rows of buckets that will not change, in arrays with room to grow: earlier views of them stay true."""
 
     def __init__(self, history: pd.DataFrame, labels: IntArray, buckets: BucketArrays) -> None:
-        self._columns = list(history.columns)
+        self._columns = history.columns
         self._buckets = buckets
         self._count = len(history)
         self._values = history.to_numpy(dtype=float)
@@ -211,7 +211,8 @@ class _Settled:
 
 
 def _are_prices(values: npt.NDArray[np.generic]) -> bool:
-    return values.dtype.kind in "fiu" and bool(np.isfinite(values).all() and np.all(values.astype(float) > 0))
+    # A missing price is neither above nothing nor below infinity.
+    return values.dtype.kind in "fiu" and (not len(values) or bool(values.min() > 0 and values.max() < np.inf))
 
 
 def _opening(buckets: BucketArrays, row: int) -> int:
@@ -220,6 +221,8 @@ def _opening(buckets: BucketArrays, row: int) -> int:
 
 
 def _counted(steps: IntArray) -> Counter[int]:
+    if (steps == steps[:1]).all():
+        return Counter(steps.tolist())
     lengths, counts = np.unique(steps, return_counts=True)
     return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
 

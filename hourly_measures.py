@@ -175,18 +175,21 @@ class BucketBars:
             "minutes": self.bucket_minutes.astype(float),
             "overnight_return": self._sum(self.gap),
         }
-        return measures | {f"recent_variance_{half}": self._recent(ranges / self.length, half) for half in HALF_LIVES}
+        recent = self._recent(ranges / self.length)
+        return measures | {f"recent_variance_{half}": recent[:, i] for i, half in enumerate(HALF_LIVES)}
 
     def _sum(self, values: FloatArray) -> FloatArray:
         return np.bincount(self.bucket, weights=values, minlength=len(self.labels)).astype(float)
 
-    def _recent(self, variance: FloatArray, half_life: float) -> FloatArray:
-        """Mean of `variance`, per minute and bar, whose weights halve every `half_life` minutes back to the open."""
-        weights = 0.5 ** (self.minutes_to_end / half_life)
-        sums, counts = self._sum(weights * variance), self._sum(weights)
-        faded = 0.5 ** (np.diff(self.labels, prepend=self.labels[:1]) / (half_life * _MINUTE))
-        faded[np.append(True, np.diff(self.bucket_session) != 0)[: len(faded)]] = 0.0
-        for row in np.flatnonzero(faded):
-            sums[row] += faded[row] * sums[row - 1]
-            counts[row] += faded[row] * counts[row - 1]
-        return sums / np.where(counts > 0, counts, 1.0)
+    def _recent(self, variance: FloatArray) -> FloatArray:
+        """Means of `variance`, per minute and bar, weights halving every so many minutes back to the open: (n, 3)."""
+        half_lives = np.array(HALF_LIVES, dtype=float)
+        weights = 0.5 ** (self.minutes_to_end / half_lives[:, None])
+        sums = np.stack([self._sum(weight * variance) for weight in weights] + [self._sum(row) for row in weights])
+        minutes = np.diff(self.labels, prepend=self.labels[:1]) / _MINUTE
+        faded = np.tile(0.5 ** (minutes / half_lives[:, None]), (2, 1))
+        # What a bucket says fades into the next of its session, not into the next session.
+        for column in np.flatnonzero(np.diff(self.bucket_session) == 0) + 1:
+            sums[:, column] += faded[:, column] * sums[:, column - 1]
+        means, counts = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
+        return np.asarray((means / np.where(counts > 0, counts, 1.0)).T)

@@ -105,7 +105,7 @@ class RefittedRegression:
             return
         gram, moment = self._sums_of(design, outcome, count)
         penalized = self._state.gram + gram + np.diag(self._state.penalty)
-        coefficients = np.linalg.solve(penalized, self._state.moment + moment)
+        coefficients = np.asarray(np.linalg.solve(penalized, self._state.moment + moment), dtype=float)
         residual = outcome[:count] - np.einsum("ij,j->i", design[:count], coefficients)
         smearing = (self._state.smearing_sum + np.exp(2 * residual).sum()) / (self._state.count + count)
         self._fitted_on.insert(place, count)

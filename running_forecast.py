@@ -52,9 +52,9 @@ class RunningForecasts:
         self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon
     ) -> IntervalForecast:
         """As `HarLstm.forecast_horizon`, whose result it is."""
-        running: dict[tuple[Horizon, int, float], RunningForecast] = self._own.__dict__.setdefault("running", {})
+        running: dict[tuple[Horizon, int, bytes], RunningForecast] = self._own.__dict__.setdefault("running", {})
         # Tables that begin with the same bucket are taken for one that grows; `RunningForecast` sees whether it did.
-        key = horizon, int(measures.index[:1].asi8[0]), float(measures["rv_hourly"].iloc[0])
+        key = horizon, int(measures.index.asi8[0]), measures.to_numpy(dtype=float)[0].tobytes()
         own = running.pop(key, None) or RunningForecast(self._recipe, self._networks, horizon)
         running[key] = own
         if len(running) > _MOST_TABLES:
@@ -92,7 +92,7 @@ class RunningForecast:
         self._lowers, self._uppers = GrowingArray(np.float64), GrowingArray(np.float64)
         self._lowers.append(np.array([self._state.tracker.lower]))
         self._uppers.append(np.array([self._state.tracker.upper]))
-        self._asked: dict[tuple[int, int], FloatArray] = {}
+        self._asked: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
 
     def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> IntervalForecast:
         """As `HarLstm.forecast_horizon`, whose result it is; all rows of `measures` are taken in."""
@@ -101,15 +101,18 @@ class RunningForecast:
         if kept < before:
             self._forget(kept)
         self._take_in()
-        labels = targets.as_unit("us").asi8
+        labels = _microseconds(targets)
         log_forecast = np.empty(len(labels))
         hours, days = _hours_and_days(labels)
         own = self._own_row(labels, known)
         others = own < 0
         log_forecast[~others] = self._forecasts.values[own[~others]]
         if others.any():
-            asked = labels[others], known[others], hours[others], days[others]
-            log_forecast[others] = self._log_forecasts(self._design_of(*asked[1:]), *asked)
+            asked = known[others], hours[others], days[others]
+            design = self._design_of(*asked)
+            log_forecast[others] = self._log_forecasts(design, *asked)
+            # The next bucket to end is the one that was asked last.
+            self._asked = {(int(labels[others][-1]), int(known[others][-1])): (design[-1:], log_forecast[others][-1:])}
         scored = np.searchsorted(self._known_with.values, known, side="left")
         low, high = self._state.tracker.bounds(hours, self._lowers.values[scored], self._uppers.values[scored])
         volatility = np.exp(log_forecast)
@@ -125,12 +128,13 @@ class RunningForecast:
     def _forget(self, rows: int) -> None:
         """Forget what was made of rows of the table from `rows` on."""
         known = int(np.searchsorted(self._known_with.values, rows, side="left"))
-        for values in (self._design, self._forecasts):
-            values.cut(max(rows - self._first, 0))
-        for values in (self._outcomes, self._centred, self._known_with):
-            values.cut(known)
-        for values in (self._lowers, self._uppers):
-            values.cut(known + 1)
+        for made in (self._design, self._forecasts):
+            made.cut(max(rows - self._first, 0))
+        for noted in (self._outcomes, self._centred):
+            noted.cut(known)
+        self._known_with.cut(known)
+        for bound in (self._lowers, self._uppers):
+            bound.cut(known + 1)
         self._regression.forget(known)
         self._asked = {}
 
@@ -144,10 +148,16 @@ class RunningForecast:
         if not len(rows):
             return
         self._note_outcomes()
-        labels, hours, days = (column.values[rows] for column in (table.labels, table.hours, table.days))
-        design = self._design_of(rows, hours, days)
-        self._design.append(design)
-        self._forecasts.append(self._log_forecasts(design, labels, rows, hours, days))
+        asked = int(table.labels.values[rows[0]]), int(rows[0])
+        if len(rows) > 1 or asked not in self._asked:
+            hours, days = table.hours.values[rows], table.days.values[rows]
+            design = self._design_of(rows, hours, days)
+            self._design.append(design)
+            self._forecasts.append(self._log_forecasts(design, rows, hours, days))
+        else:
+            design, made = self._asked[asked]
+            self._design.append(design)
+            self._forecasts.append(made)
         self._track()
 
     def _note_outcomes(self) -> None:
@@ -170,33 +180,22 @@ class RunningForecast:
         opens = days != self._table.days.values[known - 1]
         return self._recipe.features.design(self._table.states.values, known - 1, hours, opens)
 
-    def _log_forecasts(
-        self, design: FloatArray, labels: IntArray, known: IntArray, hours: IntArray, days: IntArray
-    ) -> FloatArray:
-        """Forecasts of the log for buckets `labels`, each from the rows before `known`."""
+    def _log_forecasts(self, design: FloatArray, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
+        """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(np.searchsorted(self._table.days.values, days), known)
         counts = np.searchsorted(self._known_with.values, begins, side="left")
-        for count in np.unique(counts).tolist():
+        for count in sorted(set(counts.tolist())):
             self._regression.refit(self._design.values, self._centred.values, count)
         forecast, smearing = self._regression.forecasts(design, counts)
         log_forecast = forecast + self._state.profile[hours] + smearing
         if self._networks:
             opens = days != self._table.days.values[known - 1]
-            correction = self._correction(labels, known, hours, opens) * self._recipe.correction_spread
-            log_forecast += self._recipe.weight * correction + self._recipe.smearing_shift
+            windows = self._table.windows(known - 1, hours, opens)
+            correction = np.mean([network(windows) for network in self._networks], axis=0)
+            log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
+            log_forecast += self._recipe.smearing_shift
         return log_forecast
-
-    def _correction(self, labels: IntArray, known: IntArray, hours: IntArray, opens: BoolArray) -> FloatArray:
-        """Mean output of the networks. What was asked last is kept: the next bucket to end is that one."""
-        asked = int(labels[0]), int(known[0])
-        if len(labels) == 1 and asked in self._asked:
-            return self._asked[asked]
-        windows = self._table.windows(known - 1, hours, opens)
-        outputs = np.asarray(np.mean([network(windows) for network in self._networks], axis=0))
-        if len(labels) == 1:
-            self._asked = {asked: outputs}
-        return outputs
 
     def _track(self) -> None:
         """Carry the bounds on over the outcomes that are new."""
@@ -227,7 +226,7 @@ class _Table:
 
     def carry_on(self, measures: pd.DataFrame) -> int:
         """Take in the rows of `measures`; returns how many leading rows are what they were."""
-        values, labels = measures.to_numpy(dtype=float), measures.index.as_unit("us").asi8
+        values, labels = measures.to_numpy(dtype=float), _microseconds(measures.index)
         kept = self._kept(values, labels, measures.columns)
         if kept < len(labels) or kept < len(self):
             self._cut(kept)
@@ -243,14 +242,11 @@ class _Table:
     def windows(self, last: IntArray, next_hours: IntArray, next_opens: BoolArray) -> npt.NDArray[np.float32]:
         """What a network takes, shape (n, window, F), to forecast buckets in `next_hours` from rows up to `last`."""
         final = self._features.steps(self.states.values[last], next_hours, next_opens)
-        if self._window == 1:
-            return final[:, None]
-        steps = np.lib.stride_tricks.sliding_window_view(self._steps.values, self._window - 1, axis=0)
-        earlier = steps[last - self._window + 1].transpose(0, 2, 1)
+        earlier = self._steps.values[(last - self._window + 1)[:, None] + np.arange(self._window - 1)]
         return np.concatenate([earlier, final[:, None]], axis=1)
 
     def _kept(self, values: FloatArray, labels: IntArray, names: pd.Index) -> int:
-        if self._names is None or not names.equals(self._names):
+        if self._names is not names and (self._names is None or not names.equals(self._names)):
             self._names, self._places = names, [names.get_loc(name) for name in MEASURES]
             return 0
         earlier, stamps = self._given
@@ -276,6 +272,12 @@ class _Table:
         done, stop = len(self._steps), max(len(self) - 1, 0)
         hours, days = self.hours.values[done + 1 :], self.days.values[done:]
         self._steps.append(self._features.steps(self.states.values[done:stop], hours, days[1:] != days[:-1]))
+
+
+def _microseconds(labels: pd.DatetimeIndex) -> IntArray:
+    """Since the epoch. An index that counts so already is not copied, which would cost more than a network."""
+    stamps: IntArray = labels.asi8 if labels.unit == "us" else labels.as_unit("us").asi8
+    return stamps
 
 
 def _hours_and_days(labels: IntArray) -> tuple[IntArray, IntArray]:

@@ -172,22 +172,16 @@ def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> N
 def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> None:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
     made = har_lstm_targets(measures, split, WINDOW)
-    errors = dict(zip(measures.index[HISTORY:], made.targets, strict=True))
-    positions = np.arange(split.validation.start, split.validation.stop)
+    truth = {window.tobytes(): float(target) for window, target in zip(made.windows, made.targets, strict=True)}
 
     def knowing(sign: float) -> HarLstm:
-        truth = np.array([errors[label] for label in measures.index[positions]])
-        return with_networks(
-            made.regression, (lambda windows, side=None: sign * _fitted(truth, len(windows)),), measures, split
-        )
+        def network(windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+            return np.array([sign * truth[window.tobytes()] for window in windows])
+
+        return with_networks(made.regression, (network,), measures, split)
 
     assert knowing(1.0).weight > 0.9
     assert knowing(-1.0).weight == 0.0
-
-
-def _fitted(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """`values` where there are as many as asked for, behind those of earlier buckets."""
-    return np.concatenate([np.zeros(max(count - len(values), 0)), values[-count:]])
 
 
 def test_the_same_after_saving(trained: TrainingResult, measures: pd.DataFrame) -> None:
