@@ -23,7 +23,6 @@ _ACTIVATIONS = {"linear": None, "relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigm
 _GATES = (0, 3, 1, 2)  # Keras orders input, forget, cell, output; ONNX input, output, forget, cell.
 _PROBES = 256
 _ROWS_AT_ONCE = 4096
-_MOST_TO_REMEMBER = 2000
 
 FloatArray = npt.NDArray[np.float64]
 Windows = npt.NDArray[np.float32]
@@ -63,7 +62,6 @@ class OnnxNetwork:
         refuse_unsafe_graph(content, name)
         self.content = content
         self._session = _session(content, name)
-        self._last: tuple[tuple[Windows, ...], FloatArray] | None = None
         self._inputs = tuple(value.name for value in self._session.get_inputs())
         if self._inputs not in (("window",), ("window", "side")):
             raise CorruptModelError(f"{name} has the inputs {', '.join(self._inputs)}; the rule is window, then side.")
@@ -74,27 +72,19 @@ class OnnxNetwork:
         return int(self._session.get_inputs()[0].shape[1])
 
     def __call__(self, windows: Windows, side: Windows | None = None) -> FloatArray:
-        """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K).
-
-        Windows that begin as those of the call before, as those of a history that grows do, cost the new ones alone.
-        """
-        given = tuple(
-            np.ascontiguousarray(array, dtype=np.float32) for array in ((windows,) if side is None else (windows, side))
-        )
+        """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
+        given = (windows,) if side is None else (windows, side)
         if len(given) != len(self._inputs):
             raise ValueError(f"the network takes {' and '.join(self._inputs)}, and {len(given)} arrays were given")
-        last = self._last
-        known = 0 if last is None else _rows_in_common(given, last[0])
-        outputs = np.empty(len(given[0]))
-        if last is not None and known:
-            outputs[:known] = last[1][:known]
-        for first in range(known, len(outputs), _ROWS_AT_ONCE):
+        outputs = np.empty(len(windows))
+        for first in range(0, len(windows), _ROWS_AT_ONCE):
             rows = slice(first, first + _ROWS_AT_ONCE)
-            feed = {name: array[rows] for name, array in zip(self._inputs, given, strict=True)}
+            feed = {
+                name: np.ascontiguousarray(array[rows], dtype=np.float32)
+                for name, array in zip(self._inputs, given, strict=True)
+            }
             outputs[rows] = self._session.run(None, feed)[0][:, 0]
-        # One reference, replaced at once: another thread sees the one call or the other.
-        self._last = (given, outputs) if len(outputs) <= _MOST_TO_REMEMBER else None
-        return outputs.copy()
+        return outputs
 
 
 def serving_network(model: "keras.Model", name: str = "the network") -> OnnxNetwork:
@@ -281,17 +271,6 @@ def _probes(model: "keras.Model") -> tuple[Windows, Windows | None]:
     shapes = [(_PROBES, *tensor.shape[1:]) for tensor in model.inputs]
     window, *side = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
     return window, side[0] if side else None
-
-
-def _rows_in_common(given: tuple[Windows, ...], earlier: tuple[Windows, ...]) -> int:
-    """How many of the first windows, and of what stands beside them, are those of an earlier call."""
-    count = min(len(given[0]), len(earlier[0]))
-    for array, before in zip(given, earlier, strict=True):
-        if array.shape[1:] != before.shape[1:]:
-            return 0
-        differ = (array[:count] != before[:count]).any(axis=tuple(range(1, array.ndim)))
-        count = int(differ.argmax()) if differ.any() else count
-    return count
 
 
 def _session(content: bytes, name: str) -> Any:
