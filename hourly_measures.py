@@ -92,8 +92,8 @@ class BucketBars:
         Position of each bar's bucket.
     opens_session
         Whether it is the first of its session.
-    minutes_to_end
-        From its end to its bucket's.
+    ends
+        Its end in microseconds since the epoch.
     length
         Of a bar, in minutes.
     gap
@@ -107,7 +107,7 @@ class BucketBars:
     bucket_session: npt.NDArray[np.int64]
     bucket: npt.NDArray[np.int64]
     opens_session: npt.NDArray[np.bool_]
-    minutes_to_end: FloatArray
+    ends: npt.NDArray[np.int64]
     length: float
     gap: FloatArray
     high: FloatArray
@@ -148,7 +148,7 @@ class BucketBars:
             bucket_session=buckets.session[first:stop],
             bucket=bucket - first,
             opens_session=opens,
-            minutes_to_end=(buckets.label[bucket] - ends) / _MINUTE,
+            ends=ends,
             length=length / _MINUTE,
             gap=np.where(opens, open_ - before, 0.0),
             high=np.maximum(np.maximum(high, close), previous),
@@ -179,12 +179,12 @@ class BucketBars:
         return measures | {f"recent_variance_{half}": recent[:, i] for i, half in enumerate(HALF_LIVES)}
 
     def _sum(self, values: FloatArray) -> FloatArray:
-        return np.bincount(self.bucket, weights=values, minlength=len(self.labels)).astype(float)
+        return np.bincount(self.bucket, weights=values, minlength=len(self.labels)).astype(float, copy=False)
 
     def _recent(self, variance: FloatArray) -> FloatArray:
         """Means of `variance`, per minute and bar, weights halving every so many minutes back to the open: (n, 3)."""
         half_lives = np.array(HALF_LIVES, dtype=float)
-        weights = 0.5 ** (self.minutes_to_end / half_lives[:, None])
+        weights = 0.5 ** ((self.labels[self.bucket] - self.ends) / _MINUTE / half_lives[:, None])
         sums = np.stack([self._sum(weight * variance) for weight in weights] + [self._sum(row) for row in weights])
         minutes = np.diff(self.labels, prepend=self.labels[:1]) / _MINUTE
         faded = np.tile(0.5 ** (minutes / half_lives[:, None]), (2, 1))

@@ -40,31 +40,40 @@ def quick_session_rv(min_bucket_coverage: float) -> QuickMeasure:
         opens = np.append(True, session[1:] != session[:-1])
         returns, counted = _log_returns(bars, rows, inside, opens)
         counted &= opens | (np.diff(ends, prepend=ends[:1]) <= _LONGEST_RETURN)
-        first = int(bucket_of[0])
-        count = int(bucket_of[-1]) - first + 1
-        squares = np.where(counted, returns, 0.0) ** 2
-        variance = np.bincount(bucket_of - first, weights=squares, minlength=count)
-        found = np.bincount(bucket_of - first, minlength=count)
-        moved = np.bincount(bucket_of - first, weights=counted, minlength=count)
-        expected = buckets.minutes[first : first + count] * _MINUTE / length
-        kept = (moved > 0) & (found >= min_bucket_coverage * expected)
-        return buckets.label[first : first + count][kept], np.sqrt(variance[kept])[:, None]
+        within = slice(int(bucket_of[0]), int(bucket_of[-1]) + 1)
+        expected = min_bucket_coverage * buckets.minutes[within] * _MINUTE / length
+        variance, kept = _variance(bucket_of - within.start, returns, counted, expected)
+        return buckets.label[within][kept], np.sqrt(variance[kept])[:, None]
 
     return measure
 
 
 def quick_session_measures(min_bucket_coverage: float) -> QuickMeasure:
     """`get_hourly_measures` under `session`, its RV from closing prices, on the arrays of one or two sessions."""
-    rv_alone = quick_session_rv(min_bucket_coverage)
 
     def measure(bars: BarArrays, rows: slice, length: int, buckets: BucketArrays) -> Rows:
-        labels, rv = rv_alone(bars, rows, length, buckets)
         columns = {name: values[rows] for name, values in bars.columns.items()}
-        sorted_bars = BucketBars.of_arrays(columns, bars.ends(rows, length), length, buckets)
-        measured = np.column_stack(list(sorted_bars.measures().values()))
-        return labels, np.column_stack([rv, measured[np.searchsorted(sorted_bars.labels, labels)]])
+        inside = BucketBars.of_arrays(columns, bars.ends(rows, length), length, buckets)
+        opens = inside.opens_session
+        counted = opens | (np.diff(inside.ends, prepend=inside.ends[:1]) <= _LONGEST_RETURN)
+        if "open" not in columns:
+            counted &= ~opens
+        expected = min_bucket_coverage * inside.bucket_minutes * _MINUTE / length
+        variance, kept = _variance(inside.bucket, inside.close - inside.previous, counted, expected)
+        measured = np.column_stack([np.sqrt(variance), *inside.measures().values()])
+        return inside.labels[kept], measured[kept]
 
     return measure
+
+
+def _variance(
+    bucket: IntArray, returns: FloatArray, counted: npt.NDArray[np.bool_], fewest: FloatArray
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Sum of the squared returns of each bucket, and which have a return and no fewer bars than `fewest`."""
+    count = len(fewest)
+    variance = np.bincount(bucket, weights=np.where(counted, returns, 0.0) ** 2, minlength=count)
+    found, moved = np.bincount(bucket, minlength=count), np.bincount(bucket, weights=counted, minlength=count)
+    return variance.astype(float, copy=False), (moved > 0) & (found >= fewest)
 
 
 def _log_returns(
