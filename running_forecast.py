@@ -16,7 +16,7 @@ import pandas as pd
 from bar_arrays import same_beginning
 from forecast_horizons import Horizon, IntervalForecast, outcomes_of_variance
 from growing_array import GrowingArray
-from intraday_features import MEASURES, STATES, IntradayFeatures
+from intraday_features import IntradayFeatures
 from intraday_har import RefittedRegression
 from onnx_networks import Network
 from trading_sessions import new_york_clock
@@ -166,7 +166,7 @@ class RunningForecast:
         first = begin = self._first + len(self._outcomes)
         if self._horizon == "session_end":
             begin = int(np.searchsorted(table.days.values, table.days.values[first]))
-        variance = table.columns.values[begin:, 0] ** 2
+        variance = table.variance.values[begin:]
         outcomes = outcomes_of_variance(variance, table.opens(begin), self._horizon)
         known = outcomes.known_with < len(variance)
         known[: first - begin] = False
@@ -217,9 +217,10 @@ class _Table:
         self._names: pd.Index | None = None
         self._places: list[int] = []
         self.labels, self.hours, self.days = (GrowingArray(np.int64) for _ in range(3))
-        self.columns, self.states = GrowingArray(np.float64, len(MEASURES)), GrowingArray(np.float64, len(STATES))
+        states = len(features.state_mean)
+        self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, states)
         # Of each row but the last: a step tells when the next bucket is.
-        self._steps = GrowingArray(np.float32, len(STATES) + 3)
+        self._steps = GrowingArray(np.float32, states + 3)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -247,18 +248,22 @@ class _Table:
 
     def _kept(self, values: FloatArray, labels: IntArray, names: pd.Index) -> int:
         if self._names is not names and (self._names is None or not names.equals(self._names)):
-            self._names, self._places = names, [names.get_loc(name) for name in MEASURES]
+            self._names = names
+            self._places = [names.get_loc(name) for name in self._features.columns_read(names)]
             return 0
         earlier, stamps = self._given
         both = min(len(labels), len(stamps))
         if same_beginning(values, earlier, both) and same_beginning(labels, stamps, both):
             return both
-        equal = (labels[:both] == stamps[:both]) & (values[:both] == earlier[:both]).all(axis=1)
+        alike = (values[:both] == earlier[:both]) | np.isnan(values[:both]) & np.isnan(earlier[:both])
+        equal = (labels[:both] == stamps[:both]) & alike.all(axis=1)
         return both if equal.all() else int(np.argmin(equal))
 
     def _cut(self, rows: int) -> None:
-        for column in (self.labels, self.hours, self.days, self.columns, self.states):
-            column.cut(rows)
+        for stamps in (self.labels, self.hours, self.days):
+            stamps.cut(rows)
+        self.variance.cut(rows)
+        self.states.cut(rows)
         self._steps.cut(max(rows - 1, 0))
 
     def _add(self, columns: FloatArray, labels: IntArray) -> None:
@@ -266,7 +271,7 @@ class _Table:
         self.labels.append(labels)
         self.hours.append(hours)
         self.days.append(days)
-        self.columns.append(columns)
+        self.variance.append(columns[:, 0] ** 2)
         self.states.append(self._features.states_of_columns(columns, hours))
         # The last row's step waits for the row behind it.
         done, stop = len(self._steps), max(len(self) - 1, 0)
