@@ -34,10 +34,11 @@ tr.model td { font-weight: 700; background: #fff7ed; }
 .better { color: #067647; } .worse { color: #b42318; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 18px 28px; }
 .groups { display: flex; flex-wrap: wrap; gap: 0 44px; }
+.groups section { max-width: 100%; min-width: 0; } .groups td:first-child { white-space: nowrap; }
 figure { margin: 0; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; display: block; }
 svg text { font-family: inherit !important; }
-@media (max-width: 480px) { th, td { padding: 4px 5px; } table { font-size: 0.82em; } }
+@media (max-width: 480px) { th, td { padding: 4px 4px; } table { font-size: 0.8em; } }
 """
 
 _GROUPINGS: tuple[tuple[Grouping, str], ...] = (

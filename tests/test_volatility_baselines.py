@@ -245,3 +245,27 @@ def test_where_a_har_is_true_it_wins(kind: str, loss: str) -> None:
     # Where there is no pattern, the one without a profile and the one with it estimate the same thing.
     alike = {kind, f"diurnal_{kind}"}
     assert all(metrics[kind][loss] < row[loss] for name, row in metrics.items() if name not in alike)
+
+
+def simulated_variance(kind: str, count: int = 4000) -> pd.DataFrame:
+    """Variance whose next value depends on falls alone, or less on a value that was measured badly."""
+    random, labels = np.random.default_rng(2), hourly_labels(count)
+    values, other = np.ones(count), np.ones(count)
+    for i in range(1, count):
+        week = values[max(i - 35, 0) : i].mean()
+        weight = other[i - 1] if kind == "diurnal_semivariance_har" else (0.9 - 0.35 * other[i - 1]) * values[i - 1]
+        values[i] = (0.1 + 0.9 * weight + 0.2 * week) * random.uniform(0.5, 1.5)
+        other[i] = values[i] * random.uniform() if kind == "diurnal_semivariance_har" else random.uniform(0.2, 2.4)
+    rv, scale = 0.003 * np.sqrt(values), 0.003**2
+    frame = pd.DataFrame({"rv_hourly": rv}, index=labels)
+    frame["negative_semivariance"] = other * scale if kind == "diurnal_semivariance_har" else rv**2 / 2
+    frame["quarticity"] = (scale * other) ** 2 if kind == "diurnal_harq" else rv**4
+    return frame
+
+
+@pytest.mark.parametrize("kind", ["diurnal_semivariance_har", "diurnal_harq"])
+def test_where_what_a_har_adds_is_true_it_wins(kind: str) -> None:
+    measures = simulated_variance(kind)
+    metrics = compare_with_baselines(measures, np.arange(1500, len(measures))).metrics
+    assert all(metrics[kind]["mse_variance"] < row["mse_variance"] for name, row in metrics.items() if name != kind)
+    assert metrics[kind]["p_value"] < 0.01
