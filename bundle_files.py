@@ -112,17 +112,29 @@ def read_bundle(directory: Path) -> ModelBundle:
     manifest, files = _verified(directory)
     config = _read_config(_parsed(files, _CONFIG, directory))
     networks: tuple[Network, ...]
-    recipe: ForecastRecipe
     if manifest["schema_version"] == 1:
         networks = (KerasNetwork(load_network(directory / _OLD_NETWORK)),)
-        recipe = _recipe_of_schema_1(_parsed(files, _OLD_SCALER, directory), config, manifest)
     else:
         graphs = sorted((int(match[1]), name) for name in files if (match := _NETWORK_FILE.fullmatch(name)))
         networks = tuple(OnnxNetwork(files[name], f"{name} in {directory}") for _, name in graphs)
-        recipe = recipe_from_dict(_parsed(files, _RECIPE, directory))
+    recipe = _read_recipe(manifest, files, config, directory)
     if not networks:
         raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     return ModelBundle(manifest["name"], networks, recipe, config, manifest, directory).for_serving()
+
+
+def _read_recipe(
+    manifest: Mapping[str, Any], files: Mapping[str, bytes], config: TrainingConfig, directory: Path
+) -> ForecastRecipe:
+    name = _OLD_SCALER if manifest["schema_version"] == 1 else _RECIPE
+    numbers = _parsed(files, name, directory)
+    try:
+        return _recipe_of_schema_1(numbers, config, manifest) if name == _OLD_SCALER else recipe_from_dict(numbers)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise CorruptModelError(
+            f"{name} in {directory} is not as this release writes it ({type(error).__name__}: {error}); update the "
+            "library or train anew."
+        ) from error
 
 
 def _recipe_of_schema_1(

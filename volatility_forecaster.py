@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -341,8 +341,7 @@ class VolatilityForecaster:
 
     @property
     def _timeline(self) -> ModelTimeline:
-        timeline: ModelTimeline = self._timelines.__dict__.setdefault("own", ModelTimeline(self._retraining))
-        return timeline
+        return cast(ModelTimeline, self._timelines.__dict__.setdefault("own", ModelTimeline(self._retraining)))
 
     def _forecast_as_of(
         self, bars: pd.DataFrame, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
@@ -382,13 +381,11 @@ class VolatilityForecaster:
             bundle = self._store.load(result)
             return self._take_over(*self._retraining.decide(bundle, bars, moment, champion, simulated_time=False))
 
-        window = self._retraining.policy.training_bars(bars, moment)
-        symbol = self._retraining.symbol_of(bars)
+        window, symbol = self._retraining.policy.training_bars(bars, moment), self._retraining.symbol_of(bars)
         name = self._retraining.name_of(window, moment, symbol)
         return RetrainingJob(self._config, window, symbol, name, settle, on_progress)
 
     def _take_over(self, served: ServedModel | None, outcome: RetrainingOutcome) -> RetrainingOutcome:
-        """Let the model that a retraining ended with serve here, if it is a new one."""
         if outcome.promoted and served is not None and served.bundle is not None:
             self.swap(served.bundle)
         return outcome

@@ -1,5 +1,6 @@
 """A store that is killed, filled up, tampered with and used by several at once."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,7 +215,7 @@ def test_a_link_or_a_directory_in_a_model_is_refused(store: ModelStore, tmp_path
         store.load("one")
 
 
-def rewrite_manifest(directory: Path, change: Callable[[dict[str, object]], object]) -> None:
+def rewrite_manifest(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """As an attacker would: with the hash of what was written."""
     from bundle_files import _hash_line
 
@@ -232,7 +234,7 @@ def rewrite_manifest(directory: Path, change: Callable[[dict[str, object]], obje
         lambda manifest: manifest["files"].update({"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}),
     ],
 )
-def test_a_manifest_that_leads_out_is_refused(store: ModelStore, change: Callable[[dict[str, object]], object]) -> None:
+def test_a_manifest_that_leads_out_is_refused(store: ModelStore, change: Callable[[dict[str, Any]], object]) -> None:
     rewrite_manifest(store.path / "one", change)
     with pytest.raises(UnsafeModelError, match=r"may not lead out"):
         store.load("one")
@@ -249,11 +251,21 @@ def test_a_manifest_that_leads_out_is_refused(store: ModelStore, change: Callabl
         lambda manifest: manifest["files"]["recipe.json"].update(bytes=10**12),
     ],
 )
-def test_a_manifest_of_another_shape_is_refused(
-    store: ModelStore, change: Callable[[dict[str, object]], object]
-) -> None:
+def test_a_manifest_of_another_shape_is_refused(store: ModelStore, change: Callable[[dict[str, Any]], object]) -> None:
     rewrite_manifest(store.path / "one", change)
     with pytest.raises(VolatilityError, match=r"manifest|recipe|\bx\b"):
+        store.load("one")
+
+
+def test_a_recipe_of_another_shape_is_refused(store: ModelStore) -> None:
+    """Its hash is right, so it is not damage but another release's work, or somebody's."""
+    recipe = json.loads((store.path / "one" / "recipe.json").read_text())
+    del recipe["scaler"]["profile"]
+    content = json.dumps(recipe).encode()
+    (store.path / "one" / "recipe.json").write_bytes(content)
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    rewrite_manifest(store.path / "one", lambda manifest: manifest["files"].update({"recipe.json": entry}))
+    with pytest.raises(CorruptModelError, match=r"recipe\.json .* train anew"):
         store.load("one")
 
 
