@@ -112,7 +112,9 @@ class PooledHarLstm:
         known = self.symbols.get(symbol or "")
         shared = self.shared
         if known is None:
-            return replace(shared, features=replace(shared.features, profile=self.profile_of(measures)))
+            profile = self.profile_of(measures)
+            state = replace(shared.horizons[1], profile=profile[:, 0])
+            return replace(shared, features=replace(shared.features, profile=profile), horizons={1: state})
         regression = replace(shared.horizons[1].regression, count=known.count, smearing_sum=known.smearing_sum)
         state = HorizonState(known.profile[:, 0], regression, known.tracker)
         return replace(shared, features=replace(shared.features, profile=known.profile), horizons={1: state})
