@@ -4,8 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# `make train` ends in time for a coffee; the full search is the same command without this limit.
-MINUTES ?= 3
 ARGS ?=
 
 .PHONY: help train test test-slow lint clean
@@ -27,8 +25,8 @@ $(INSTALLED): requirements.txt requirements_training.txt pyproject.toml
 train: $(INSTALLED)
 	@if $(BIN)/python -c 'import sys, data_handler; sys.exit(data_handler.alpaca_credentials() is None)'; \
 	then source=; else source=--simulate; echo "No Alpaca keys found: training on SIMULATED bars."; fi; \
-	echo "Searching for $(MINUTES) minutes; the full search is: $(BIN)/python local_training.py $$source $(ARGS)"; \
-	$(BIN)/python local_training.py $$source --max-search-minutes $(MINUTES) $(ARGS)
+	echo "The roadmap's search of 20 networks instead: $(BIN)/python local_training.py $$source --network roadmap"; \
+	$(BIN)/python local_training.py $$source $(ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
