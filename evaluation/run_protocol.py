@@ -85,7 +85,7 @@ def coverage(result: TrainingResult) -> dict[str, float]:
     realized = data.rv.to_numpy()
     inside = (realized[test] >= made.lower) & (realized[test] <= made.upper)
     fifth = pd.qcut(made.volatility, 5, labels=False)
-    errors = realized[validation] - data.recipe.forecast(  # type: ignore[union-attr]
+    errors = realized[validation] - data.recipe.forecast(
         result.bundle.networks, data.measures, data.rv.index[validation], validation
     )
     low, high = np.quantile(errors, [0.05, 0.95])
