@@ -151,11 +151,11 @@ def test_where_training_fails_the_old_model_serves_the_backtest(trained: Dialogu
     terminal.models.symlink_to(trained.models, target_is_directory=True)
     terminal.bars("2024-11-04", "2024-11-22")
     terminal.answer("Volatility forecasts", "4")
-    terminal.answer("Trials", *[_ENTER] * 6)
+    terminal.answer("Network", *[_ENTER] * 6)
     failed, version = terminal.end(), version_of(trained.models)
     assert failed.status == 0
     assert failed.screen.count("There is no new model: ") == 1
-    assert re.search(r"no new model: \d+ hourly values leave \d+ training windows .*; the rule is", failed.screen)
+    assert re.search(r"no new model: \d+ hourly values leave \d+ training windows.*; the rule is", failed.screen)
     after = failed.screen.split(f"{version} goes on serving.")[1]
     assert f"forecasts by {version}, after costs" in after
     assert f", by {version}." in after
@@ -166,7 +166,7 @@ def test_where_training_fails_and_there_is_no_old_model_the_fallback_serves(tmp_
     terminal = Terminal(tmp_path)
     terminal.bars("2024-11-04", "2024-11-15")
     terminal.answer("Volatility forecasts", "4")
-    terminal.answer("Trials", *[_ENTER] * 6)
+    terminal.answer("Network", *[_ENTER] * 6)
     failed = terminal.end()
     assert failed.status == 0
     assert "ewma goes on serving." in failed.screen
@@ -202,8 +202,8 @@ def test_ctrl_c_in_a_training_leaves_with_one_sentence_and_no_half_model(tmp_pat
     terminal = Terminal(tmp_path)
     terminal.bars("2024-06-03", "2024-10-31")
     terminal.answer("Volatility forecasts", "4")
-    terminal.answer("Trials", *[_ENTER] * 6)
-    terminal.process.expect("of 20 trials")
+    terminal.answer("Network", *[_ENTER] * 6)
+    terminal.process.expect("training network 1 of 5")
     terminal.process.expect(r"epoch \d+  loss")
     terminal.process.sendintr()
     left = terminal.end()
