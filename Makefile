@@ -29,7 +29,7 @@ train: $(INSTALLED)
 	$(BIN)/python local_training.py $$source $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

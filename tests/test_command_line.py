@@ -57,7 +57,7 @@ def test_a_training_ends_with_figures_and_the_next_command(bars_file: Path, smal
     assert said[1].startswith("Computing on the ")
     assert said[2] == "Searching: 1 trial of up to 2 epochs."
     assert re.fullmatch(r"Trial 1 of 1: validation loss \d\S* after 2 epochs; best \d\S*\.", said[3])
-    assert said[4:] == ["Training the best network of the search anew, up to 2 epochs."]
+    assert said[4:] == ["Training network 1 of 1, up to 2 epochs."]
 
 
 @pytest.mark.parametrize("option", ["--quiet", "--json"])

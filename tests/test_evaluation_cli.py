@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,6 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = TrainingConfig.from_mapping(
         {"symbol": "SPY", "memory": 10, "bars_source": "file", "bars_path": str(folder / "spy.parquet")}
     )
+    keras.utils.set_random_seed(0)
     network = build_lstm_from_values({"n_layers": 1, "units_0": 16, "dropout_0": 0.0, "lr": 0.005}, 10)
     recipe = ScaledWindows(DiurnalLogScaler().fit(get_hourly_rv(bars[:"2024-10-31"])), 10, (0.4, 2.0))
     manifest = {"symbol": "SPY", "trained_through": SEEN_THROUGH, "simulated": False}
