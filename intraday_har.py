@@ -25,7 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 RIDGE = 30.0
-"""Weight of the penalty, in rows; found by walk-forward on data before every test part (`tuning/walk_forward.py`)."""
+"""Weight of the penalty, in rows; found by `evaluation/development.py` on data before every test part."""
 
 _HOUR_RIDGE = 1e-6
 _SUMS_KEPT = 3

@@ -23,7 +23,7 @@ UNITS_STEP = 16
 DROPOUT_STEP = 0.1
 
 HAR_LSTM_NETWORK = {"n_layers": 1, "units_0": 16, "dropout_0": 0.3, "lr": 1e-3}
-"""The networks of a `har_lstm`: small, since one symbol's history is; found by `tuning/walk_forward.py`."""
+"""The networks of a `har_lstm`: small, since one symbol's history is; found by `evaluation/development.py`."""
 
 HAR_LSTM_BATCH_SIZE = 64
 

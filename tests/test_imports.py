@@ -10,14 +10,15 @@ from conftest import ROOT
 MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
 
 CODE = """
-import functools, logging, sys, threading, warnings
+import functools, logging, os, sys, threading, warnings
 sys.path.insert(0, {root!r})
 ours = []
 
 def watched(function):
     @functools.wraps(function)
     def call(*arguments, **settings):
-        if sys._getframe(1).f_code.co_filename.startswith({root!r}):
+        # The modules themselves: a virtual environment may lie below them.
+        if os.path.dirname(sys._getframe(1).f_code.co_filename) == {root!r}:
             ours.append(function.__name__)
         return function(*arguments, **settings)
     return call

@@ -1,0 +1,144 @@
+"""The search for the default forecast, on data that no published figure is judged on.
+
+``python evaluation/development.py terms|ridge|networks --data FOLDER`` prints QLIKE relative to the diurnal log-HAR
+refitted daily, on the last `test_share` of the development part of each file that `protocol.json` names:
+
+- ``terms``: the regression's terms, one group after the other
+- ``ridge``: the weight of its penalty
+- ``networks``: what the ensemble adds, by units and by the weight of its correction
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from forecast_losses import qlike_losses
+from har_lstm_training import har_lstm_targets, with_networks
+from hourly_measures import get_hourly_measures
+from intraday_features import HISTORY, IntradayFeatures, new_york_days, opens_session
+from intraday_har import RIDGE, fit_state
+from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values
+from network_training import Schedule, fit_network
+from onnx_networks import serving_network
+from quiet_tensorflow import load_tensorflow_quietly
+from volatility_baselines import diurnal_log_har
+from volatility_features import session_hours, split_in_time
+
+PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
+
+# Columns of `IntradayFeatures.design`: eleven terms, eight of them once more for a session's first bucket, hours.
+GROUPS = {
+    "log-HAR": [0, 1, 2, 3],
+    "+ first bucket apart": [11, 12],
+    "+ Parkinson": [4, 5, 6, 13, 14],
+    "+ how the bucket ended": [7, 8, 9, 15, 16, 17],
+    "+ range": [10, 18],
+}
+TERMS = 19
+
+
+def development_parts(data: Path) -> Iterator[tuple[str, pd.DataFrame, int]]:
+    """Name, measures and first test row of the development part of each file: nothing after it is read."""
+    plan, cut = PROTOCOL["development"], pd.Timestamp(PROTOCOL["pooled"]["cut"], tz="America/New_York")
+    for name in [*PROTOCOL["single_symbol"]["files"], *plan["other_files"]]:
+        measures = get_hourly_measures(pd.read_parquet(data / name))
+        if name not in plan["other_files"]:
+            measures = measures.iloc[: int(len(measures) * plan["share"])]
+        measures = measures[measures.index < cut]
+        first = int(len(measures) * (1 - plan["test_share"]))
+        if first >= 2 * HISTORY:
+            yield name, measures, first
+
+
+def regression_ratio(measures: pd.DataFrame, first: int, columns: list[int], ridge: float) -> float:
+    """QLIKE of the regression on some of its terms, refitted daily from scratch, relative to the diurnal log-HAR."""
+    features = IntradayFeatures.fit(measures.iloc[:first])
+    hours, rows = session_hours(measures.index), np.arange(HISTORY, len(measures))
+    whole = features.design(features.states(measures), rows - 1, hours[rows], opens_session(measures.index)[rows])
+    design = np.column_stack([whole[:, columns], whole[:, TERMS:]])
+    profile = features.profile[hours[rows], 0]
+    outcome = np.log(measures["rv_hourly"].to_numpy()[rows]) - profile
+    days, test = new_york_days(measures.index)[rows], np.arange(first - HISTORY, len(rows))
+    forecast = np.empty(len(test))
+    for day in np.unique(days[test]):
+        today = days[test] == day
+        state = fit_state(design[days < day], outcome[days < day], len(columns), ridge)
+        smearing = 0.5 * np.log(state.smearing_sum / state.count)
+        forecast[today] = design[test][today] @ state.coefficients + profile[test][today] + smearing
+    return ratio(measures, first, np.exp(forecast))
+
+
+def ratio(measures: pd.DataFrame, first: int, forecast: npt.NDArray[np.float64]) -> float:
+    """QLIKE relative to the diurnal log-HAR refitted daily."""
+    positions = np.arange(first, len(measures))
+    realized = measures["rv_hourly"].to_numpy()[positions]
+    reference = diurnal_log_har(measures, measures.index[positions], positions)
+    return float(qlike_losses(realized, forecast).mean() / qlike_losses(realized, reference).mean())
+
+
+def terms(measures: pd.DataFrame, first: int) -> dict[str, float]:
+    """The regression with one group of terms after the other."""
+    columns: list[int] = []
+    ratios = {}
+    for name, group in GROUPS.items():
+        columns = [*columns, *group]
+        ratios[name] = regression_ratio(measures, first, columns, RIDGE)
+    return ratios
+
+
+def ridge(measures: pd.DataFrame, first: int) -> dict[str, float]:
+    """The whole regression by the weight of its penalty."""
+    return {f"{weight:g}": regression_ratio(measures, first, list(range(TERMS)), weight) for weight in (1, 10, 30, 100)}
+
+
+def networks(measures: pd.DataFrame, first: int) -> dict[str, float]:
+    """The ensemble by units and by the weight of its correction; ``learnt`` is the weight that the product learns."""
+    import keras
+
+    split = split_in_time(len(measures), validation_split=0.2, test_split=0.0, test_start=first)
+    made = har_lstm_targets(measures, split, 60)
+    validation, fitted = slice(split.validation.start - HISTORY, first - HISTORY), slice(0, split.train.stop - HISTORY)
+    positions = np.arange(first, len(measures))
+    ratios = {}
+    for units in (8, 16, 32):
+        ensemble = []
+        for seed in range(5):
+            keras.utils.set_random_seed(seed)
+            model = build_lstm_from_values({**HAR_LSTM_NETWORK, "units_0": units}, 60, features=made.windows.shape[2])
+            train, judged = ((made.windows[part], made.targets[part]) for part in (fitted, validation))
+            schedule = Schedule(50, HAR_LSTM_BATCH_SIZE, 5, seed=seed)
+            fit_network(model, train, judged, schedule, lambda epoch, loss, val_loss: None)
+            ensemble.append(serving_network(model))
+        learnt = with_networks(made.regression, ensemble, measures, split)
+        for name, weight in (("0", 0.0), ("0.5", 0.5), ("1", 1.0), ("learnt", learnt.weight)):
+            recipe = replace(learnt, weight=weight)
+            found = recipe.forecast(ensemble, measures, measures.index[positions], positions)
+            ratios[f"{units} units, weight {name}"] = ratio(measures, first, found)
+    return ratios
+
+
+def main() -> None:
+    """Run one part and print its table and means."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = {"terms": terms, "ridge": ridge, "networks": networks}
+    parser.add_argument("part", choices=parts)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the files that protocol.json names")
+    options = parser.parse_args()
+    load_tensorflow_quietly()
+    rows = {name: parts[options.part](measures, first) for name, measures, first in development_parts(options.data)}
+    table = pd.DataFrame(rows).T
+    print(table.round(4).to_string())
+    print("mean", table.mean().round(4).to_dict())
+
+
+if __name__ == "__main__":
+    main()
