@@ -194,8 +194,10 @@ class CompiledNetwork:
 
     def __init__(self, plan: NetworkPlan, memory: int) -> None:
         import lstm_kernel
+        from kernel_cache import compile_elsewhere
         from lstm_arithmetic import adam_step
 
+        compile_elsewhere()
         self._kernel, self._adam_step = lstm_kernel, adam_step
         self._plan = plan
         self._units = [int(layer.units) for layer in plan.layers]

@@ -1,11 +1,16 @@
 """The compiled engine against Keras: losses, gradients, dropout, callbacks, and what it leaves to Keras."""
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from errors import ConfigError
 from network_training import Schedule, fit_network, log_qlike
@@ -258,3 +263,23 @@ def test_what_the_compiled_engine_does_not_know_is_said_and_left_to_keras() -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit_network(_sequential((8,)), train, train, schedule, _silent)
+
+
+def test_the_first_run_of_a_machine_gives_what_later_ones_give(tmp_path: Path) -> None:
+    """What a process compiles itself may differ in the last bits from what later ones load from the cache."""
+    code = (
+        "import numpy as np, keras\n"
+        "from lstm_models import build_lstm_from_values\n"
+        "from network_training import Schedule, fit_network\n"
+        "keras.utils.set_random_seed(1)\n"
+        "model = build_lstm_from_values({'n_layers': 1, 'units_0': 16, 'dropout_0': 0.1, 'lr': 0.01}, 20)\n"
+        "random = np.random.default_rng(0)\n"
+        "data = [random.standard_normal(shape).astype('f4') for shape in ((300, 20, 1), (300,))]\n"
+        "print(fit_network(model, data, data, Schedule(3, 16, 3, seed=1), lambda *epoch: None))\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1] != ""

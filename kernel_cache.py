@@ -1,0 +1,41 @@
+"""The compiled kernel, compiled by another process: one seed gives one model, on the first run of a machine too.
+
+A process that compiles a function runs code whose last bits may differ from those of the code that later processes load
+from Numba's cache. So none trains with what it compiled itself.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["compile_elsewhere"]
+
+_COMPILING = "LSTM_KERNEL_IS_BEING_COMPILED"
+_TINY_TRAINING = """
+import numpy as np
+from lstm_models import build_lstm_from_values
+from network_training import Schedule, fit_network
+model = build_lstm_from_values({"n_layers": 1, "units_0": 16, "dropout_0": 0.1, "lr": 1e-3}, 4)
+windows, targets = np.zeros((8, 4, 1), np.float32), np.zeros(8, np.float32)
+fit_network(model, (windows, targets), (windows, targets), Schedule(1, 4, 1, engine="fast"), lambda *epoch: None)
+"""
+
+
+def compile_elsewhere() -> None:
+    """Fill Numba's cache with the kernel, if it is not there yet: some twenty seconds, once a machine.
+
+    Where that fails (no place to write, say), the caller compiles for itself.
+    """
+    import lstm_kernel
+
+    # Numba has no public way to ask what is in a function's cache.
+    if os.environ.get(_COMPILING) or lstm_kernel.batch_gradient._cache._cache_file._load_index():
+        return
+    subprocess.run(
+        [sys.executable, "-c", _TINY_TRAINING],
+        env={**os.environ, _COMPILING: "1", "PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
