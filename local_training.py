@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from errors import ConfigError, TrainingError
 from forecast_evaluation import Evaluation
 from hyperparameter_search import SearchResult, discard_search, search_directory, search_hyperparameters
 from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values, build_lstm_model_fast
-from model_store import ModelBundle, ModelStore
+from model_bundle import ModelBundle, version_name
+from model_store import ModelStore
 from network_files import KerasNetwork
-from network_training import Schedule, compute_device, fit_network
+from network_training import Schedule, compute_device, fit_network, seed_of_network
 from onnx_networks import serving_network
 from training_config import TrainingConfig
 from training_data import TrainingData, finished_recipe, prepare_training_data
@@ -288,7 +289,7 @@ class LocalLSTMTrainer:
 
     def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
         """The networks of a `har_lstm`, which differ by their seeds alone."""
-        seeds = [_seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
+        seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
         self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
         self.histories = []
         for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
@@ -318,7 +319,8 @@ class LocalLSTMTrainer:
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        return ModelBundle(_version_name(data), networks, recipe, config, manifest)
+        name = version_name(data.provenance["symbol"], simulated=data.provenance["simulated"])
+        return ModelBundle(name, networks, recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:
         if self.data is None:
@@ -329,15 +331,6 @@ class LocalLSTMTrainer:
         if not self.models:
             raise TrainingError("there is no built network; it comes first; call build_model(hyperparams).")
         return self.models
-
-
-def _version_name(data: TrainingData) -> str:
-    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    return f"{'SIMULATED-' if data.provenance['simulated'] else ''}{data.provenance['symbol']}-{moment}"
-
-
-def _seed_of_network(base: int, number: int) -> int:
-    return (base + 7919 * number) % 2**31
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from realized_volatility import Preset
 from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TrainingConfig
 
-__all__ = ["ModelBundle"]
+__all__ = ["ModelBundle", "version_name"]
+
+
+def version_name(subject: str, *, simulated: bool) -> str:
+    """Name of a model of `subject` that is made now: with the moment in UTC, marked where its bars are simulated."""
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    return f"{'SIMULATED-' if simulated else ''}{subject}-{moment}"
 
 
 @dataclass(frozen=True)

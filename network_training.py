@@ -14,7 +14,7 @@ from errors import ConfigError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Engine", "Schedule", "compute_device", "fit_network", "log_qlike"]
+__all__ = ["Engine", "Schedule", "compute_device", "fit_network", "log_qlike", "seed_of_network"]
 
 Engine = Literal["auto", "fast", "keras"]
 
@@ -130,6 +130,11 @@ def _fit_by_keras(
         verbose=0,
     )
     return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def seed_of_network(base: int, number: int) -> int:
+    """Seed of network `number`, counted from 0, of an ensemble whose first has the seed `base`."""
+    return (base + 7919 * number) % 2**31
 
 
 def log_qlike(spread: float) -> Callable[[Any, Any], Any]:

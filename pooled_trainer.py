@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from forecast_verdict import MODEL
 from hourly_measures import get_hourly_measures
 from lstm_models import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
 from many_symbols import for_each_symbol
-from model_store import ModelBundle, ModelStore
+from model_bundle import ModelBundle, version_name
+from model_store import ModelStore
 from network_files import KerasNetwork
-from network_training import Schedule, compute_device, fit_network
+from network_training import Schedule, compute_device, fit_network, seed_of_network
 from onnx_networks import serving_network
 from pooled_har_lstm import PooledHarLstm
 from pooled_training import PooledParts, finished_pooled_recipe, pooled_targets
@@ -165,7 +165,7 @@ class PooledTrainer:
 
         config, models = self.config, []
         for number in range(1, config.networks + 1):
-            seed = (config.seed + 7919 * (number - 1)) % 2**31
+            seed = seed_of_network(config.seed, number - 1)
             keras.utils.set_random_seed(seed)
             model = build_lstm_from_values(POOLED_NETWORK, config.memory, features=train[0].shape[2], config=config)
             schedule = Schedule(
@@ -184,7 +184,6 @@ class PooledTrainer:
         failed: Mapping[str, str],
     ) -> ModelBundle:
         simulated = any(about["simulated"] for about in provenance.values())
-        moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
         manifest = {
             "symbol": None,
             "symbols": {name: {**about, "trained_on": name in recipe.symbols} for name, about in provenance.items()},
@@ -199,7 +198,7 @@ class PooledTrainer:
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
         networks = tuple(KerasNetwork(model) for model in models)
-        name = f"{'SIMULATED-' if simulated else ''}pooled-{len(recipe.symbols)}-{moment}"
+        name = version_name(f"pooled-{len(recipe.symbols)}", simulated=simulated)
         return ModelBundle(name, networks, recipe, config, manifest)
 
     def _save(self, bundle: ModelBundle, evaluations: Mapping[str, Evaluation]) -> ModelBundle:
