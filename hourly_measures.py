@@ -138,8 +138,7 @@ class BucketBars:
     ) -> "BucketBars":
         """Those of bars whose prices are in `columns`, by name; their ends and length in microseconds."""
         bucket = buckets.label.searchsorted(ends)
-        inside = bucket < len(buckets.label)
-        inside[inside] = ends[inside] > buckets.start[bucket[inside]]
+        inside = (bucket < len(buckets.label)) & (ends > buckets.start.take(bucket, mode="clip"))
         bucket, ends = bucket[inside], ends[inside]
         first, stop = (int(bucket[0]), int(bucket[-1]) + 1) if len(bucket) else (0, 0)
         session = buckets.session[bucket]
@@ -180,17 +179,15 @@ class BucketBars:
         weights = self._weights()
         plain = [ranges, squares * (returns < 0), squares * squares, neighbours, returns, self.gap]
         sums = self._of_buckets(np.add, np.concatenate([plain, weights * ranges, weights]), 0.0)
-        count = np.zeros(len(self.labels))
-        count[self.bucket[self.begins_bucket]] = np.diff(self.begins_bucket, append=len(self.bucket))
-        top = self._of_buckets(np.maximum, self.high[None], -np.inf)[0]
-        bottom = self._of_buckets(np.minimum, self.low[None], np.inf)[0]
+        bars = np.bincount(self.bucket, minlength=len(self.labels))
+        top, depth = self._of_buckets(np.maximum, np.array([self.high, -self.low]), -np.inf)
         measures = {
             "parkinson_variance": sums[0],
             "negative_semivariance": sums[1],
-            "quarticity": sums[2] * count / 3,
+            "quarticity": sums[2] * bars / 3,
             "bipower_variance": sums[3] * (np.pi / 2),
             "bucket_return": sums[4],
-            "range_log": np.maximum(top - bottom, 0.0),
+            "range_log": np.maximum(top + depth, 0.0),
             "minutes": self.bucket_minutes.astype(float),
             "overnight_return": sums[5],
         }
@@ -199,10 +196,12 @@ class BucketBars:
 
     def _of_buckets(self, reduce: np.ufunc, values: FloatArray, where_no_bar: float) -> FloatArray:
         """Rows of `values`, one value a bar, reduced to one value a bucket, in the order of the bars."""
-        reduced = np.full((len(values), len(self.labels)), where_no_bar)
-        if len(self.bucket):
-            reduced[:, self.bucket[self.begins_bucket]] = reduce.reduceat(values, self.begins_bucket, axis=1)
-        return reduced
+        reduced = reduce.reduceat(values, self.begins_bucket, axis=1)
+        if reduced.shape[1] == len(self.labels):
+            return np.asarray(reduced)
+        spread = np.full((len(values), len(self.labels)), where_no_bar)
+        spread[:, self.bucket[self.begins_bucket]] = reduced
+        return spread
 
     def _weights(self) -> FloatArray:
         """What each bar counts, shape (3, n): twice as much every so many minutes after the session's first bar."""

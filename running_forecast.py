@@ -182,8 +182,8 @@ class RunningForecast:
     def _log_forecasts(self, design: FloatArray, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
-        begins = np.minimum(np.searchsorted(self._table.days.values, days), known)
-        counts = np.searchsorted(self._known_with.values, begins, side="left")
+        begins = np.minimum(self._table.days.values.searchsorted(days), known)
+        counts = self._known_with.values.searchsorted(begins)
         for count in sorted(set(counts.tolist())):
             self._regression.refit(self._design.values, self._centred.values, count)
         forecast, smearing = self._regression.forecasts(design, counts)
@@ -191,7 +191,7 @@ class RunningForecast:
         if self._networks:
             opens = days != self._table.days.values[known - 1]
             windows = self._table.windows(known - 1, hours, opens)
-            correction = np.mean([network(windows) for network in self._networks], axis=0)
+            correction = sum(network(windows) for network in self._networks) / len(self._networks)
             log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
             log_forecast += self._recipe.smearing_shift
         return log_forecast
