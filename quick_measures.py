@@ -60,8 +60,8 @@ def quick_session_measures(min_bucket_coverage: float) -> QuickMeasure:
         counted[1:] |= ~inside.opens_session[1:] & (inside.ends[1:] - inside.ends[:-1] <= _LONGEST_RETURN)
         expected = min_bucket_coverage * inside.bucket_minutes * _MINUTE / length
         variance, kept = _variance(inside.bucket, inside.close - inside.previous, counted, expected)
-        measured = np.column_stack([np.sqrt(variance), *inside.measures().values()])
-        return inside.labels[kept], measured[kept]
+        measured = np.array([np.sqrt(variance), *inside.measures().values()])
+        return inside.labels[kept], measured.T[kept]
 
     return measure
 
