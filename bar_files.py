@@ -8,9 +8,10 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from bar_checks import bar_length
-from bar_formats import DateOrder, EpochUnit, StampedTable, StampFlags, StampSide, stamped_table
+from bar_formats import SYMBOL_COLUMNS, DateOrder, EpochUnit, StampedTable, StampFlags, StampSide, stamped_table
 from errors import BarsError, NotEnoughDataError
 from trading_sessions import session_schedule
 
@@ -63,7 +64,7 @@ def read_bars_file(
         timezone, cast(StampSide | None, stamps), cast(EpochUnit | None, epoch), cast(DateOrder | None, dates)
     )
     paths = _files(Path(path), symbol)
-    tables = [stamped_table(_read_table(file), str(file), flags) for file in paths]
+    tables = [stamped_table(_read_table(file, symbol), str(file), flags) for file in paths]
     frame = _one_symbol(_joined(tables, str(path)), symbol, str(path))
     first = tables[0]
     frame.index.name = "timestamp"
@@ -108,7 +109,7 @@ def _suffix(path: Path) -> str | None:
     return next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), None)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, symbol: str | None) -> pd.DataFrame:
     if _suffix(path) is None:
         raise BarsError(
             f"{path} is no file of bars; it must end in {', '.join(_SUFFIXES)}; convert it to one of these."
@@ -119,7 +120,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         elif path.suffix.lower() in (".feather", ".arrow"):
             frame = pd.read_feather(path)
         else:
-            frame = pd.read_parquet(path)
+            frame = _read_parquet(path, symbol)
+    except BarsError:
+        raise
     except FileNotFoundError:
         raise BarsError(f"there is no file {path}; give the path of a CSV, Parquet or Feather file of bars.") from None
     except pd.errors.EmptyDataError:
@@ -132,6 +135,35 @@ def _read_table(path: Path) -> pd.DataFrame:
     if frame.empty:
         raise NotEnoughDataError(f"{path} holds no bars; at least one is needed; check how it was written.")
     return frame
+
+
+def _read_parquet(path: Path, symbol: str | None) -> pd.DataFrame:
+    """A Parquet file, or of one that holds many symbols the rows of `symbol` alone, however large the file is."""
+    names = pq.read_schema(path).names
+    column = next((name for name in names if name.lower() in SYMBOL_COLUMNS), None)
+    if symbol is None or column is None:
+        return pd.read_parquet(path)
+    distinct: set[str] = set()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=[column]):
+            distinct.update(batch.column(0).unique().to_pylist())
+    distinct.discard(None)
+    spellings = [spelt for spelt in distinct if _ticker(spelt) == symbol.upper()]
+    if not spellings:
+        raise _symbol_missing(sorted({_ticker(spelt) for spelt in distinct}), symbol.upper(), str(path))
+    return pd.read_parquet(path, filters=[(column, "in", spellings)])
+
+
+def _ticker(spelt: str) -> str:
+    # Stooq writes SPY.US.
+    return spelt.upper().removesuffix(".US")
+
+
+def _symbol_missing(present: list[str], wanted: str, name: str) -> BarsError:
+    return BarsError(
+        f"{name} holds {', '.join(present[:10])} and {wanted or 'no symbol'} was asked for; it must be in the file; "
+        "name one that is there with --symbol."
+    )
 
 
 def _begins_with_a_bar(path: Path) -> bool:
@@ -157,15 +189,11 @@ def _joined(tables: list[StampedTable], name: str) -> pd.DataFrame:
 def _one_symbol(frame: pd.DataFrame, symbol: str | None, name: str) -> pd.DataFrame:
     if "symbol" not in frame.columns:
         return frame
-    # Stooq writes SPY.US.
-    names = frame["symbol"].str.upper().str.removesuffix(".US")
+    names = frame["symbol"].map(_ticker)
     present = list(names.unique())
     wanted = present[0] if symbol is None and len(present) == 1 else (symbol or "").upper()
     if wanted not in present:
-        raise BarsError(
-            f"{name} holds {', '.join(present[:10])} and {wanted or 'no symbol'} was asked for; it must be in the "
-            "file; name one that is there with --symbol."
-        )
+        raise _symbol_missing(present, wanted, name)
     return frame[(names == wanted).to_numpy()].drop(columns="symbol")
 
 

@@ -22,14 +22,16 @@ import pandas as pd
 
 from errors import BarsError
 
-__all__ = ["StampFlags", "StampedTable", "stamped_table"]
+__all__ = ["SYMBOL_COLUMNS", "StampFlags", "StampedTable", "stamped_table"]
 
 StampSide = Literal["start", "end"]
 EpochUnit = Literal["s", "ms", "us", "ns"]
 DateOrder = Literal["mdy", "dmy"]
 
 _STAMP_COLUMNS = ("timestamp", "datetime", "date", "time", "t", "ts_event", "window_start", "unnamed: 0")
-_SYMBOL_COLUMNS = ("symbol", "ticker", "<ticker>")
+SYMBOL_COLUMNS = ("symbol", "ticker", "<ticker>")
+"""What a column of symbols is called, in lower case."""
+
 _SHORT_NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
 _KEPT = ("open", "high", "low", "close", "volume")
 _KIBOT = ["date", "time", *_KEPT]
@@ -123,7 +125,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags) -> StampedT
     if vendor == "Databento":
         whole = [column for column in _KEPT[:4] if column in frame and pd.api.types.is_integer_dtype(frame[column])]
         frame[whole] = frame[whole] * _NANO_PRICE
-    symbols = next((column for column in _SYMBOL_COLUMNS if column in table.columns), None)
+    symbols = next((column for column in SYMBOL_COLUMNS if column in table.columns), None)
     if symbols is not None:
         frame["symbol"] = table[symbols].astype(str).to_numpy()
     return StampedTable(frame, vendor, known.side, clock)

@@ -16,6 +16,7 @@ import numpy as np
 
 from errors import TrainingError
 from lstm_models import build_lstm_model_fast
+from median_stopping import mean_losses, median_stopping_search
 from network_training import Schedule, fit_network
 from training_config import TrainingConfig
 from training_progress import SilentProgress
@@ -53,8 +54,6 @@ def make_tuner(
     import keras
     import keras_tuner
 
-    from median_stopping import MedianStoppingSearch, mean_losses
-
     config = todo.config
 
     class SeededNetwork(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -85,7 +84,7 @@ def make_tuner(
         "random": keras_tuner.RandomSearch,
         "bayesian": keras_tuner.BayesianOptimization,
         "hyperband": keras_tuner.Hyperband,
-        "median": MedianStoppingSearch,
+        "median": median_stopping_search(),
     }[config.tuner]
 
     class SteadyTuner(tuner_class):  # type: ignore[misc, valid-type]

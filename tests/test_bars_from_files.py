@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from conftest import make_bars
 
@@ -73,6 +74,22 @@ def test_out_of_several_symbols_the_one_asked_for_is_taken(week: pd.DataFrame, t
         assert_same_bars(read(tmp_path / name, "QQQ"), other)
         with pytest.raises(BarsError, match=r"(QQQ, SPY|TSLA).*(TSLA|QQQ, SPY)"):
             read(tmp_path / name, "TSLA")
+
+
+def test_of_a_file_of_many_symbols_only_the_one_asked_for_is_read(week: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "many.parquet"
+    stacked = pd.concat(dict.fromkeys(("AAPL", "SPY", "TSLA"), week), names=["symbol", "timestamp"]).reset_index()
+    stacked.to_parquet(path, row_group_size=len(week), index=False)
+    with pq.ParquetFile(path) as file:
+        others = [file.metadata.row_group(group).column(2) for group in (0, 2)]
+    content = bytearray(path.read_bytes())
+    for damaged in others:
+        first = damaged.dictionary_page_offset or damaged.data_page_offset
+        content[first : first + damaged.total_compressed_size] = bytes(damaged.total_compressed_size)
+    path.write_bytes(content)
+    assert_same_bars(read(path, "spy"), week)
+    with pytest.raises(BarsError, match="cannot be read"):
+        read(path, "TSLA")
 
 
 def test_a_file_of_closes_alone_is_enough(week: pd.DataFrame, tmp_path: Path) -> None:
