@@ -178,7 +178,7 @@ class RunningForecast:
 
     def _design_of(self, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         opens = days != self._table.days.values[known - 1]
-        return self._recipe.features.design(self._table.states.values, known - 1, hours, opens)
+        return self._recipe.features.design(self._table.states.values, known - 1, hours, days, opens)
 
     def _log_forecasts(self, design: FloatArray, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
