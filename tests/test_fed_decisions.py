@@ -87,7 +87,7 @@ def test_a_decision_is_foreseen(recipe: HarLstm, measures: pd.DataFrame) -> None
 
 
 def test_a_model_of_a_release_without_decisions_goes_on_as_it_did() -> None:
-    """``tests/data`` keeps one as that release wrote it; its forecasts on a day with a decision are those of its day."""
+    """``tests/data`` keeps one as that release wrote it; forecasts of a day with a decision are as then."""
     bundle = ModelStore(ROOT / "tests" / "data").load("schema-2-har-lstm")
     measures = get_hourly_measures(make_bars("2024-05-01", "2024-12-31", minutes=5))
     positions = np.flatnonzero(measures.index.strftime("%Y-%m-%d") == "2024-12-18")[-3:]
