@@ -81,7 +81,7 @@ def pooled_evaluation_page(
     """The same page of a model of many symbols: the verdict, a table of the symbols, pictures."""
     networks = _p_value(evaluation.p_value_to_pooled_har)
     added = f" Diebold-Mariano against the pooled HAR, all symbols of a day one observation: p {networks}."
-    body = f"""{_head(evaluation, title, about, simulated)}
+    body = f"""{_head(evaluation, title, [*about, *_pooled_span(evaluation)], simulated)}
 <h2>Symbol by symbol</h2>
 {_symbols(evaluation)}
 <p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the symbol's own diurnal
@@ -118,6 +118,13 @@ def _document(title: str, body: str) -> str:
 </body>
 </html>
 """
+
+
+def _pooled_span(evaluation: PooledEvaluation) -> list[str]:
+    labels = evaluation.losses().index
+    if labels.empty:
+        return []
+    return [f"{len(labels):,} hourly buckets of all symbols, from {labels.min():%Y-%m-%d} to {labels.max():%Y-%m-%d}."]
 
 
 def _symbols(evaluation: PooledEvaluation) -> str:
