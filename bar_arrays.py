@@ -24,18 +24,29 @@ class BarArrays:
     stamps: IntArray
     unit: str
     columns: dict[str, npt.NDArray[np.generic]]
+    block: npt.NDArray[np.generic] | None
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, names: Collection[str] | None = None) -> "BarArrays":
+    def of(
+        cls, frame: pd.DataFrame, names: Collection[str] | None = None, like: "BarArrays | None" = None
+    ) -> "BarArrays":
         """The arrays of one symbol's bars, of the columns among `names` alone where these are given.
+
+        Those of a further slice of the frame that `like` was made of, with the same `names`, are found faster.
 
         Raises what `validate_bars` raises where the bars have no usable index.
         """
-        index = frame.index
-        if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not frame.columns.is_unique:
+        index, columns = frame.index, frame.columns
+        if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not columns.is_unique:
             validate_bars(frame)
-        chosen = [name for name in frame.columns if names is None or name in names]
-        return cls(frame, index.asi8, index.unit, {str(name): frame[name].to_numpy() for name in chosen})
+        if like is not None and like.block is not None and columns.is_(like.frame.columns):
+            # All columns lie in one piece of memory, from which numpy takes them sooner than pandas does.
+            block = frame.to_numpy()
+            arrays = {name: block[:, columns.get_loc(name)] for name in like.columns}
+            return cls(frame, index.asi8, index.unit, arrays, block)
+        chosen = [name for name in columns if names is None or name in names]
+        arrays = {str(name): frame[name].to_numpy() for name in chosen}
+        return cls(frame, index.asi8, index.unit, arrays, frame.to_numpy() if _is_block(frame, arrays) else None)
 
     def ends(self, rows: slice, length: int) -> IntArray:
         """When bars of `length` microseconds end, in microseconds since the epoch."""
@@ -66,8 +77,13 @@ class BarArrays:
             len(self.stamps) >= count
             and self.begins_like(earlier)
             and same_beginning(self.stamps, earlier.stamps, count)
-            and all(same_beginning(values, earlier.columns[name], count) for name, values in self.columns.items())
+            and self._columns_carry_on(earlier, count)
         )
+
+    def _columns_carry_on(self, earlier: "BarArrays", count: int) -> bool:
+        if self.block is not None and earlier.block is not None and _begin_in_one_place(self.block, earlier.block):
+            return True
+        return all(same_beginning(values, earlier.columns[name], count) for name, values in self.columns.items())
 
     def _microseconds(self, stamps: IntArray) -> IntArray:
         return stamps // 1000 if self.unit == "ns" else stamps * _MICROSECONDS[self.unit]
@@ -77,7 +93,23 @@ def same_beginning(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.gene
     """Whether the first `count` values are equal, missing ones included; at no cost where they are the same memory."""
     if values.dtype != earlier.dtype:
         return False
-    place, before = values.__array_interface__["data"], earlier.__array_interface__["data"]
-    if place == before and values.strides == earlier.strides:
+    if _begin_in_one_place(values, earlier):
         return True
     return bool(np.array_equal(values[:count], earlier[:count], equal_nan=values.dtype.kind == "f"))
+
+
+def _begin_in_one_place(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic]) -> bool:
+    first = (slice(1),) * values.ndim
+    return (
+        values.strides == earlier.strides
+        and values.shape[1:] == earlier.shape[1:]
+        and np.may_share_memory(values[first], earlier[first])
+    )
+
+
+def _is_block(frame: pd.DataFrame, arrays: dict[str, npt.NDArray[np.generic]]) -> bool:
+    return (
+        len({array.dtype for array in arrays.values()}) == 1
+        and all(kind == frame.dtypes.iloc[0] for kind in frame.dtypes)
+        and all(np.shares_memory(frame.iloc[:1].to_numpy(), array[:1]) for array in arrays.values())
+    )

@@ -34,8 +34,17 @@ _MONTHS_AND_DAYS = {
 }
 _DATES = [f"{year}-{date}" for year, dates in _MONTHS_AND_DAYS.items() for date in dates.split()]
 _DECISIONS = np.array(_DATES, dtype="datetime64[D]").astype(np.int64)
-_MINUTES = _DECISIONS + 21
+_UNTIL_MINUTES = 21
 _BUCKET = 15
+
+# By day from the day before the first decision on to the day after the last minutes: 1 with a decision, 2 with minutes.
+_FIRST = int(_DECISIONS[0]) - 1
+_KIND_OF_DAY = np.zeros(int(_DECISIONS[-1]) + _UNTIL_MINUTES + 2 - _FIRST, dtype=np.int64)
+_KIND_OF_DAY[_DECISIONS - _FIRST] = 1
+_KIND_OF_DAY[_DECISIONS + _UNTIL_MINUTES - _FIRST] = 2
+# By kind of day and clock hour.
+_DUMMIES = np.zeros((3, 24, len(DECISION_KINDS)), dtype=bool)
+_DUMMIES[1, :_BUCKET, 0] = _DUMMIES[1, _BUCKET, 1] = _DUMMIES[1, _BUCKET + 1 :, 2] = _DUMMIES[2, _BUCKET, 3] = True
 
 
 def decision_dummies(days: IntArray, hours: IntArray) -> BoolArray:
@@ -48,13 +57,5 @@ def decision_dummies(days: IntArray, hours: IntArray) -> BoolArray:
     hours
         New York clock hours of their labels, shape (n,): bucket 15 ends an hour after the statement.
     """
-    decided, with_statement = _among(_DECISIONS, days), hours == _BUCKET
-    return np.column_stack(
-        [decided & (hours < _BUCKET), decided & with_statement, decided & (hours > _BUCKET),
-         _among(_MINUTES, days) & with_statement]
-    )  # fmt: skip
-
-
-def _among(listed: IntArray, days: IntArray) -> BoolArray:
-    place = np.searchsorted(listed, days)
-    return np.asarray(listed[np.minimum(place, len(listed) - 1)] == days)
+    place = np.minimum(np.maximum(days - _FIRST, 0), len(_KIND_OF_DAY) - 1)
+    return np.asarray(_DUMMIES[_KIND_OF_DAY[place], hours])

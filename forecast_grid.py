@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hourly_rows import HourlyRows
 from realized_volatility import Preset, bar_length
 from trading_sessions import EXCHANGE_TIMEZONE, next_bucket, session_buckets
 
-__all__ = ["ForecastGrid", "Measure", "forecast_grid"]
+__all__ = ["ForecastGrid", "Measure", "NextBucket", "forecast_grid"]
 
 Measure = Callable[[pd.DataFrame], pd.DataFrame]
 """Makes hourly measures of one symbol's bars: a row a bucket, indexed by label; see `hourly_measures`."""
@@ -50,6 +51,47 @@ class ForecastGrid:
         return ForecastGrid(
             self.measures, self.labels[rows], self.asof[rows], self.minutes[rows], self.known[rows], self.moment
         )
+
+
+@dataclass(frozen=True)
+class NextBucket:
+    """The last row of a grid: the first bucket that ends after a moment.
+
+    Attributes
+    ----------
+    history
+        Hourly measures of the buckets that had ended.
+    label
+        When the bucket ends, in microseconds since the epoch.
+    minutes
+        Its length.
+    known
+        How many leading rows of `history` its forecast may use.
+    moment
+        That moment, New York time.
+    """
+
+    history: HourlyRows
+    label: int
+    minutes: int
+    known: int
+    moment: pd.Timestamp
+
+    @classmethod
+    def of(cls, grid: ForecastGrid) -> "NextBucket":
+        """That of a `grid` with at least one row."""
+        label, minutes, known = grid.labels[-1], int(grid.minutes[-1]), int(grid.known[-1])
+        return cls(HourlyRows.of(grid.measures), label.value // 1000, minutes, known, grid.moment)
+
+    @property
+    def bucket(self) -> pd.Timestamp:
+        """When it ends, New York time."""
+        return pd.Timestamp(self.label, unit="us", tz=EXCHANGE_TIMEZONE)
+
+    @property
+    def labels(self) -> pd.DatetimeIndex:
+        """The same as an index of one."""
+        return pd.DatetimeIndex([self.bucket])
 
 
 def forecast_grid(

@@ -20,6 +20,7 @@ import pandas as pd
 from conformal_intervals import QuantileTracker
 from errors import ConfigError
 from forecast_horizons import HORIZONS, Horizon, IntervalForecast
+from hourly_rows import HourlyRows
 from intraday_features import HISTORY, IntradayFeatures
 from intraday_har import RegressionState
 from onnx_networks import Network
@@ -136,7 +137,8 @@ class HarLstm:
         """
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
-        return RunningForecast(self, networks, horizon).forecast(measures.iloc[: int(known[-1])], targets, known)
+        history = HourlyRows.of(measures.iloc[: int(known[-1])])
+        return RunningForecast(self, networks, horizon).forecast(history, targets.as_unit("us").asi8, known)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON."""

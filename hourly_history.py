@@ -12,7 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from bar_arrays import BarArrays
-from forecast_grid import ForecastGrid, Measure, forecast_grid
+from forecast_grid import Measure, NextBucket, forecast_grid
+from growing_array import GrowingArray
+from hourly_rows import HourlyRows
 from quick_measures import QuickMeasure, Rows
 from trading_sessions import EXCHANGE_TIMEZONE, BucketArrays, bucket_arrays
 
@@ -23,7 +25,6 @@ FloatArray = npt.NDArray[np.float64]
 
 _MINUTE = 60_000_000
 _MOST_HISTORIES = 32
-_FEWEST_EXPECTED = 256
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -44,18 +45,22 @@ class HourlyHistories:
         self._measure, self._calendar, self._quick = measure, calendar, quick
         self._own = threading.local()
 
-    def next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> ForecastGrid:
-        """The last row of `forecast_grid` under `session`: the first bucket that ends after `asof`, and what is known.
+    def next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
+        """The first bucket that ends after `asof`, and what is known: the last row of `forecast_grid` under `session`.
 
         Raises what `forecast_grid` raises.
         """
         histories: list[GrowingHistory] = self._own.__dict__.setdefault("histories", [])
-        given = BarArrays.of(bars, None if self._quick is None else _PRICES)
+        begun = (history.bars for history in histories if history.bars is not None)
+        like = next((earlier for earlier in begun if earlier.frame.columns.is_(bars.columns)), None)
+        given = BarArrays.of(bars, None if self._quick is None else _PRICES, like)
         own = next((history for history in histories if history.begins_like(given)), None)
         if own is None:
             own = GrowingHistory(self._measure, self._calendar, self._quick)
-            histories.append(own)
-            del histories[:-_MOST_HISTORIES]
+        else:
+            histories.remove(own)
+        histories.append(own)
+        del histories[:-_MOST_HISTORIES]
         return own.next_bucket(given, asof)
 
 
@@ -68,7 +73,7 @@ class GrowingHistory:
 
     def __init__(self, measure: Measure, calendar: str, quick: QuickMeasure | None = None) -> None:
         self._measure, self._calendar, self._quick = measure, calendar, quick
-        self._bars: BarArrays | None = None
+        self.bars: BarArrays | None = None
         self._settled: _Settled | None = None
         self._kept = 0
         self._steps: Counter[int] = Counter()
@@ -76,27 +81,27 @@ class GrowingHistory:
 
     def begins_like(self, bars: BarArrays) -> bool:
         """Whether `bars` seem to begin with the bar that this history began with."""
-        return self._bars is not None and bars.begins_like(self._bars)
+        return self.bars is not None and bars.begins_like(self.bars)
 
-    def next_bucket(self, bars: BarArrays, asof: pd.Timestamp | None) -> ForecastGrid:
+    def next_bucket(self, bars: BarArrays, asof: pd.Timestamp | None) -> NextBucket:
         """See `HourlyHistories.next_bucket`."""
         moment = None if asof is None else asof.value // 1000
         count, settled = self._usable(bars, moment), self._settled
         if count is None or settled is None:
             return self._computed_whole(bars, asof)
-        self._bars = bars
+        self.bars = bars
         last_end = int(bars.ends(slice(count - 1, count), self._length)[0])
         asof_us = last_end if moment is None else moment
         labels, values = self._tail(bars, settled, count, asof_us)
-        new = slice(*np.searchsorted(labels, [settled.last, asof_us], side="right"))
-        final = int(np.searchsorted(labels[new], last_end, side="right"))
-        history, known = settled.extended(labels[new], values[new], final)
+        begin, end = labels.searchsorted([settled.last, asof_us], side="right").tolist()
+        final = int(labels[begin:end].searchsorted(last_end, side="right"))
+        history = settled.extended(labels[begin:end], values[begin:end], final)
         self._keep(bars, settled.last)
-        return self._row(history, known, asof_us)
+        return self._ahead(history, asof_us)
 
     def _usable(self, bars: BarArrays, moment: int | None) -> int | None:
         """How many bars had ended by `moment`; None where they do not carry on what is kept, or are unusable."""
-        if self._bars is None or not bars.carries_on(self._bars, self._kept):
+        if self.bars is None or not bars.carries_on(self.bars, self._kept):
             return None
         count = len(bars.stamps) if moment is None else bars.count_until(moment - self._length)
         if count < max(self._kept, 1):
@@ -104,9 +109,8 @@ class GrowingHistory:
         steps = bars.steps(slice(max(self._kept - 1, 0), count))
         if (len(steps) and steps.min() <= 0) or self._another_length(steps):
             return None
-        new = slice(self._kept, count)
-        usable = all(_are_prices(values[new]) for name, values in bars.columns.items() if name in _PRICES)
-        return count if usable else None
+        new = [values[self._kept : count] for name, values in bars.columns.items() if name in _PRICES]
+        return count if _are_prices(new) else None
 
     def _another_length(self, steps: IntArray) -> bool:
         """Whether further distances between bars change what the commonest is."""
@@ -115,25 +119,24 @@ class GrowingHistory:
             return False
         return _most_frequent(self._steps + _counted(steps)) != self._length
 
-    def _computed_whole(self, bars: BarArrays, asof: pd.Timestamp | None) -> ForecastGrid:
-        self._bars = self._settled = None
+    def _computed_whole(self, bars: BarArrays, asof: pd.Timestamp | None) -> NextBucket:
+        self.bars = self._settled = None
         grid = forecast_grid(bars.frame, "session", asof, measure=self._measure, calendar=self._calendar)
         moment = grid.moment.value // 1000
         self._length = _most_frequent(_counted(bars.steps(slice(0, bars.count_until(moment)))))
         last = bars.count_until(moment - self._length) - 1
         last_end = int(bars.ends(slice(last, last + 1), self._length)[0])
-        labels = grid.measures.index.as_unit("us").asi8
-        count = int(np.searchsorted(labels, last_end, side="right"))
-        self._settled = _Settled(grid.measures.iloc[:count], labels[:count], bucket_arrays(self._calendar))
-        self._bars, self._kept, self._steps = bars, 0, Counter()
+        history = HourlyRows.of(grid.measures)
+        self._settled = _Settled(history, int(history.labels.searchsorted(last_end, side="right")))
+        self.bars, self._kept, self._steps = bars, 0, Counter()
         self._keep(bars, self._settled.last)
-        return self._row(grid.measures, labels, moment)
+        return NextBucket.of(grid)
 
     def _keep(self, bars: BarArrays, through: int) -> None:
         """Bars of finished buckets need not be read again."""
         kept = bars.count_until(through - self._length)
         if kept > self._kept:
-            self._steps += _counted(bars.steps(slice(max(self._kept - 1, 0), kept)))
+            self._steps.update(_counted(bars.steps(slice(max(self._kept - 1, 0), kept))))
             self._kept = kept
 
     def _tail(self, bars: BarArrays, settled: "_Settled", count: int, asof_us: int) -> Rows:
@@ -152,67 +155,57 @@ class GrowingHistory:
         measured = self._measure(bars.frame.iloc[rows])
         return measured.index.as_unit("us").asi8, measured.to_numpy(dtype=float)
 
-    def _row(self, history: pd.DataFrame, labels: IntArray, asof_us: int) -> ForecastGrid:
+    def _ahead(self, history: HourlyRows, asof_us: int) -> NextBucket:
         buckets = bucket_arrays(self._calendar)
-        ahead = int(np.searchsorted(buckets.label, asof_us, side="right"))
-        row = slice(ahead, ahead + 1)
-        known = np.searchsorted(labels, buckets.start[row], side="right").astype(np.int64)
+        row = int(buckets.label.searchsorted(asof_us, side="right"))
+        known = int(history.labels.searchsorted(buckets.start[row], side="right"))
         moment = pd.Timestamp(asof_us, unit="us", tz=EXCHANGE_TIMEZONE)
-        return ForecastGrid(history, buckets.index[row], buckets.starts[row], buckets.minutes[row], known, moment)
+        return NextBucket(history, int(buckets.label[row]), int(buckets.minutes[row]), known, moment)
 
 
 class _Settled:
-    """Rows of buckets that will not change, in arrays with room to grow: earlier views of them stay true."""
+    """Rows of buckets that will not change: those that are given out stay true."""
 
-    def __init__(self, history: pd.DataFrame, labels: IntArray, buckets: BucketArrays) -> None:
-        self._columns = history.columns
-        self._buckets = buckets
-        self._count = len(history)
-        self._values = history.to_numpy(dtype=float)
-        self._expect(labels)
+    def __init__(self, history: HourlyRows, count: int) -> None:
+        self._names = history.names
+        self._labels, self._values = GrowingArray(np.int64), GrowingArray(np.float64, history.values.shape[1])
+        self.extended(history.labels[:count], history.values[:count], count)
 
     @property
     def last(self) -> int:
         """Label of the last row, in microseconds; 0, before any market, where there is none."""
-        return int(self._labels[self._count - 1]) if self._count else 0
+        return int(self._labels.values[-1]) if len(self._labels) else 0
 
     @property
     def nothing(self) -> Rows:
         """No further rows."""
-        return self._labels[:0], self._values[:0]
+        return self._labels.values[:0], self._values.values[:0]
 
     def last_until(self, moment: int) -> int:
-        """Label of the last row at or before a moment in microseconds; the first row's where there is none."""
-        found = int(np.searchsorted(self._labels[: self._count], moment, side="right"))
-        return int(self._labels[max(found - 1, 0)])
+        """Label of the last row at or before a moment in microseconds; that moment itself where there is none."""
+        labels = self._labels.values
+        found = int(labels.searchsorted(moment, side="right"))
+        return int(labels[found - 1]) if found else moment
 
-    def extended(self, labels: IntArray, values: FloatArray, final: int) -> tuple[pd.DataFrame, IntArray]:
-        """The history with further rows, of which the first `final` are kept, and its labels in microseconds."""
-        stop = self._count + len(labels)
-        if stop > len(self._labels) or (self._labels[self._count : stop] != labels).any():
-            self._expect(np.concatenate([self._labels[: self._count], labels]))
-        self._values[self._count : stop] = values
-        self._count += final
+    def extended(self, labels: IntArray, values: FloatArray, final: int) -> HourlyRows:
+        """The history with further rows, of which the first `final` are kept."""
+        self._labels.append(labels)
+        self._values.append(values)
         if final == len(labels):
-            return self._frame.iloc[:stop], self._labels[:stop]
+            return HourlyRows(self._labels.values, self._values.values, self._names)
         # Rows that are not final will be written anew, in the same place.
-        return self._frame.iloc[:stop].copy(), self._labels[:stop]
-
-    def _expect(self, labels: IntArray) -> None:
-        """Set the labels, and behind them those that will come if no bucket is missing: a frame is slow to make."""
-        coming = int(np.searchsorted(self._buckets.label, labels[-1] if len(labels) else 0, side="right"))
-        expected = self._buckets.label[coming : coming + max(len(labels), _FEWEST_EXPECTED)]
-        self._labels = np.concatenate([labels, expected])
-        values = np.full((len(self._labels), self._values.shape[1]), np.nan)
-        values[: self._count] = self._values[: self._count]
-        index = pd.DatetimeIndex(self._labels.view("M8[us]")).tz_localize("UTC").tz_convert(EXCHANGE_TIMEZONE)
-        # The frame stands on the array, so what is written there is in it.
-        self._values, self._frame = values, pd.DataFrame(values, index=index, columns=self._columns, copy=False)
+        rows = HourlyRows(self._labels.values.copy(), self._values.values.copy(), self._names)
+        for grown in (self._labels, self._values):
+            grown.cut(len(grown) - len(labels) + final)
+        return rows
 
 
-def _are_prices(values: npt.NDArray[np.generic]) -> bool:
+def _are_prices(columns: list[npt.NDArray[np.generic]]) -> bool:
+    if any(values.dtype.kind not in "fiu" for values in columns):
+        return False
+    values = np.array(columns)
     # A missing price is neither above nothing nor below infinity.
-    return values.dtype.kind in "fiu" and (not len(values) or bool(values.min() > 0 and values.max() < np.inf))
+    return not values.size or bool(values.min() > 0 and values.max() < np.inf)
 
 
 def _opening(buckets: BucketArrays, row: int) -> int:
@@ -222,7 +215,7 @@ def _opening(buckets: BucketArrays, row: int) -> int:
 
 def _counted(steps: IntArray) -> Counter[int]:
     if (steps == steps[:1]).all():
-        return Counter(steps.tolist())
+        return Counter({step: len(steps) for step in steps[:1].tolist()})
     lengths, counts = np.unique(steps, return_counts=True)
     return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
 

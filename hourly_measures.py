@@ -15,6 +15,7 @@ the variance per minute at the end of the bucket: the mean of the bars' PV a min
 minutes back into the session: 11:59 says more of the hour to come than 11:01.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ HALF_LIVES = (3, 10, 30)
 """Minutes after which a bar counts half in each of the `recent_variance` columns."""
 
 _MINUTE = 60_000_000
+_HALF_LIVES = np.array(HALF_LIVES)[:, None] * float(_MINUTE)
+_SQUARED_RANGE = 4 * np.log(2)
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -90,6 +93,8 @@ class BucketBars:
         One value a bucket: its length, and a number for its session.
     bucket
         Position of each bar's bucket.
+    begins_bucket
+        One value a bucket that has bars: the position of its first bar.
     opens_session
         Whether it is the first of its session.
     ends
@@ -106,6 +111,7 @@ class BucketBars:
     bucket_minutes: npt.NDArray[np.int64]
     bucket_session: npt.NDArray[np.int64]
     bucket: npt.NDArray[np.int64]
+    begins_bucket: npt.NDArray[np.int64]
     opens_session: npt.NDArray[np.bool_]
     ends: npt.NDArray[np.int64]
     length: float
@@ -131,15 +137,19 @@ class BucketBars:
         buckets: BucketArrays,
     ) -> "BucketBars":
         """Those of bars whose prices are in `columns`, by name; their ends and length in microseconds."""
-        bucket = np.searchsorted(buckets.label, ends, side="left")
-        inside = bucket < len(buckets.label)
-        inside[inside] = ends[inside] > buckets.start[bucket[inside]]
+        bucket = buckets.label.searchsorted(ends)
+        inside = (bucket < len(buckets.label)) & (ends > buckets.start.take(bucket, mode="clip"))
         bucket, ends = bucket[inside], ends[inside]
         first, stop = (int(bucket[0]), int(bucket[-1]) + 1) if len(bucket) else (0, 0)
-        opens = np.append(True, np.diff(buckets.session[bucket]) != 0)[: len(bucket)]
-        logs = {name: np.log(columns[name][inside].astype(float)) for name in _PRICES if name in columns}
-        close = logs["close"]
-        open_, high, low = (logs.get(name, close) for name in ("open", "high", "low"))
+        session = buckets.session[bucket]
+        opens, begins = np.ones((2, len(bucket)), dtype=bool)
+        np.not_equal(session[1:], session[:-1], out=opens[1:])
+        np.not_equal(bucket[1:], bucket[:-1], out=begins[1:])
+        given = [columns[name] for name in _PRICES if name in columns]
+        logs = np.log(np.array([prices[inside] for prices in given], dtype=float))
+        named = dict(zip((name for name in _PRICES if name in columns), logs, strict=True))
+        close = named["close"]
+        open_, high, low = (named.get(name, close) for name in ("open", "high", "low"))
         before = np.concatenate([open_[:1], close[:-1]])
         previous = np.where(opens, open_, before)
         return cls(
@@ -147,6 +157,7 @@ class BucketBars:
             bucket_minutes=buckets.minutes[first:stop],
             bucket_session=buckets.session[first:stop],
             bucket=bucket - first,
+            begins_bucket=np.flatnonzero(begins),
             opens_session=opens,
             ends=ends,
             length=length / _MINUTE,
@@ -160,36 +171,50 @@ class BucketBars:
     def measures(self) -> dict[str, FloatArray]:
         """Every measure, one value a bucket."""
         returns = self.close - self.previous
-        ranges = (self.high - self.low) ** 2 / (4 * np.log(2))
-        neighbours = np.abs(returns) * np.abs(np.concatenate([[0.0], returns[:-1]]))
-        top, bottom = np.full(len(self.labels), -np.inf), np.full(len(self.labels), np.inf)
-        np.maximum.at(top, self.bucket, self.high)
-        np.minimum.at(bottom, self.bucket, self.low)
+        squares = returns * returns
+        ranges = (self.high - self.low) ** 2 / _SQUARED_RANGE
+        neighbours = np.abs(returns)
+        neighbours[1:] *= neighbours[:-1].copy()
+        neighbours[self.opens_session] = 0.0
+        weights = self._weights()
+        plain = [ranges, squares * (returns < 0), squares * squares, neighbours, returns, self.gap]
+        sums = self._of_buckets(np.add, np.concatenate([plain, weights * ranges, weights]), 0.0)
+        bars = np.bincount(self.bucket, minlength=len(self.labels))
+        top, depth = self._of_buckets(np.maximum, np.array([self.high, -self.low]), -np.inf)
         measures = {
-            "parkinson_variance": self._sum(ranges),
-            "negative_semivariance": self._sum(returns**2 * (returns < 0)),
-            "quarticity": self._sum(returns**4) * self._sum(np.ones_like(returns)) / 3,
-            "bipower_variance": self._sum(np.where(self.opens_session, 0.0, neighbours)) * np.pi / 2,
-            "bucket_return": self._sum(returns),
-            "range_log": np.maximum(top - bottom, 0.0),
+            "parkinson_variance": sums[0],
+            "negative_semivariance": sums[1],
+            "quarticity": sums[2] * bars / 3,
+            "bipower_variance": sums[3] * (np.pi / 2),
+            "bucket_return": sums[4],
+            "range_log": np.maximum(top + depth, 0.0),
             "minutes": self.bucket_minutes.astype(float),
-            "overnight_return": self._sum(self.gap),
+            "overnight_return": sums[5],
         }
-        recent = self._recent(ranges / self.length)
-        return measures | {f"recent_variance_{half}": recent[:, i] for i, half in enumerate(HALF_LIVES)}
+        recent = self._recent(sums[len(plain) :])
+        return measures | {f"recent_variance_{half}": recent[i] for i, half in enumerate(HALF_LIVES)}
 
-    def _sum(self, values: FloatArray) -> FloatArray:
-        return np.bincount(self.bucket, weights=values, minlength=len(self.labels)).astype(float, copy=False)
+    def _of_buckets(self, reduce: np.ufunc, values: FloatArray, where_no_bar: float) -> FloatArray:
+        """Rows of `values`, one value a bar, reduced to one value a bucket, in the order of the bars."""
+        reduced = reduce.reduceat(values, self.begins_bucket, axis=1)
+        if reduced.shape[1] == len(self.labels):
+            return np.asarray(reduced)
+        spread = np.full((len(values), len(self.labels)), where_no_bar)
+        spread[:, self.bucket[self.begins_bucket]] = reduced
+        return spread
 
-    def _recent(self, variance: FloatArray) -> FloatArray:
-        """Means of `variance`, per minute and bar, weights halving every so many minutes back to the open: (n, 3)."""
-        half_lives = np.array(HALF_LIVES, dtype=float)
-        weights = 0.5 ** ((self.labels[self.bucket] - self.ends) / _MINUTE / half_lives[:, None])
-        sums = np.stack([self._sum(weight * variance) for weight in weights] + [self._sum(row) for row in weights])
-        minutes = np.diff(self.labels, prepend=self.labels[:1]) / _MINUTE
-        faded = np.tile(0.5 ** (minutes / half_lives[:, None]), (2, 1))
-        # What a bucket says fades into the next of its session, not into the next session.
-        for column in np.flatnonzero(np.diff(self.bucket_session) == 0) + 1:
-            sums[:, column] += faded[:, column] * sums[:, column - 1]
-        means, counts = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
-        return np.asarray((means / np.where(counts > 0, counts, 1.0)).T)
+    def _weights(self) -> FloatArray:
+        """What each bar counts, shape (3, n): twice as much every so many minutes after the session's first bar."""
+        opened = self.ends[self.opens_session][np.cumsum(self.opens_session) - 1]
+        return np.asarray(np.exp2((self.ends - opened) / _HALF_LIVES))
+
+    def _recent(self, sums: FloatArray) -> FloatArray:
+        """Weighted means of the variance per minute, shape (3, buckets), from the sums of each bucket, (6, buckets).
+
+        A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.
+        """
+        changes = np.flatnonzero(self.bucket_session[1:] != self.bucket_session[:-1]) + 1
+        for begin, end in itertools.pairwise([0, *changes.tolist(), len(self.labels)]):
+            np.cumsum(sums[:, begin:end], axis=1, out=sums[:, begin:end])
+        variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
+        return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.length)

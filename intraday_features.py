@@ -18,6 +18,7 @@ A model of many symbols also sees the mean state of all of them in the same buck
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ HISTORY = max(HAR_LAGS)
 
 _PARKINSON_LAGS = (1, 7, 35)
 _MARKET_LAGS = (1, 7, 35)
+_SESSION_LAG = 7
 _LARGEST_STATE = 2.0
 _VARIANCE_FLOOR = RV_FLOOR**2
 _HOURS = 24
@@ -139,9 +141,12 @@ class IntradayFeatures:
         `next_hours` and `next_opens` are of the buckets that follow: the clock hour of their label, and whether they
         are of another session.
         """
-        angle = 2 * np.pi * (next_hours - self.hours[0]) / (np.ptp(self.hours) + 1)
-        standardized = (states - self.state_mean) / self.state_spread
-        return np.column_stack([standardized, np.sin(angle), np.cos(angle), next_opens]).astype(np.float32)
+        width = states.shape[1]
+        steps = np.empty((len(states), width + 3), dtype=np.float32)
+        steps[:, :width] = (states - self.state_mean) / self.state_spread
+        steps[:, width : width + 2] = self._hand_of_hour[next_hours]
+        steps[:, -1] = next_opens
+        return steps
 
     def design(
         self,
@@ -169,7 +174,13 @@ class IntradayFeatures:
         terms = (terms_of(states, last, opens) - self.term_mean) / self.term_spread
         hours = target_hours[:, None] == self.hours
         decisions = decision_dummies(target_days, target_hours) if self.with_decisions else hours[:, :0]
-        return np.column_stack([terms, hours, decisions])
+        return np.concatenate([terms, hours, decisions], axis=1)
+
+    @cached_property
+    def _hand_of_hour(self) -> FloatArray:
+        """Sine and cosine of each clock hour on a dial of the hours that training saw, shape (24, 2)."""
+        angle = 2 * np.pi * (np.arange(_HOURS) - self.hours[0]) / (np.ptp(self.hours) + 1)
+        return np.column_stack([np.sin(angle), np.cos(angle)])
 
     @property
     def term_count(self) -> int:
@@ -215,8 +226,10 @@ def new_york_days(labels: pd.DatetimeIndex) -> IntArray:
 
 def states_of(deviations: FloatArray) -> FloatArray:
     """The states of buckets whose logarithms deviate from their hours' means by `deviations`; same shape."""
-    relative = deviations[:, 2:] - deviations[:, 1:2]
-    return np.column_stack([deviations[:, :2], np.clip(relative, -_LARGEST_STATE, _LARGEST_STATE)])
+    states = deviations.copy()
+    states[:, 2:] -= deviations[:, 1:2]
+    np.clip(states[:, 2:], -_LARGEST_STATE, _LARGEST_STATE, out=states[:, 2:])
+    return states
 
 
 def market_columns() -> list[str]:
@@ -232,17 +245,35 @@ def with_market_states(own: FloatArray, measures: pd.DataFrame) -> FloatArray:
 
 def terms_of(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> FloatArray:
     """Terms of the regression, not yet standardized; arguments as in `IntradayFeatures.design`."""
-    lagged = [(0, HAR_LAGS), (1, _PARKINSON_LAGS)]
-    if states.shape[1] > len(STATES):
-        lagged.append((len(STATES), _MARKET_LAGS))
-    plain = [column for column in range(states.shape[1]) if column not in (0, 1, len(STATES))]
-    # Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
-    recent = {column: states[last[:, None] - np.arange(max(lags)), column] for column, lags in lagged}
-    means = [recent[column][:, :lag].sum(axis=1) / lag for column, lags in lagged for lag in lags]
-    terms = np.column_stack([*means, states[last[:, None], plain]])
-    # The means over a week and a month: a night does not change them.
-    slow = np.array([lag > 7 for _, lags in lagged for lag in lags] + [False] * len(plain))
-    return np.column_stack([terms, terms[:, ~slow] * opens[:, None]])
+    lags, plain, quick = _term_layout(states.shape[1])
+    terms = [_means(states[:, column], last, of) for column, of in lags]
+    terms.append(states[last[:, None], plain])
+    every = np.concatenate(terms, axis=1)
+    return np.concatenate([every, every[:, quick] * opens[:, None]], axis=1)
+
+
+@cache
+def _term_layout(width: int) -> tuple[list[tuple[int, IntArray]], IntArray, IntArray]:
+    """Of states of this width: columns with the lags of their means, columns taken as they are, and terms but the slow.
+
+    The slow are the means over a week and a month: a night does not change them.
+    """
+    lags = [(0, np.array(HAR_LAGS)), (1, np.array(_PARKINSON_LAGS))]
+    if width > len(STATES):
+        lags.append((len(STATES), np.array(_MARKET_LAGS)))
+    averaged = [column for column, _ in lags]
+    plain = np.setdiff1d(np.arange(width), averaged)
+    every = np.concatenate([of for _, of in lags] + [np.ones(len(plain), dtype=np.int64)])
+    return lags, plain, np.flatnonzero(every <= _SESSION_LAG)
+
+
+def _means(values: FloatArray, last: IntArray, lags: IntArray) -> FloatArray:
+    """Means of the last `lags` values, shape (n, len(lags)).
+
+    Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
+    """
+    sums = np.cumsum(values[last[:, None] - np.arange(lags[-1])], axis=1)
+    return np.asarray(sums[:, lags - 1] / lags)
 
 
 def _mean_and_spread(values: FloatArray) -> tuple[FloatArray, FloatArray]:

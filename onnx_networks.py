@@ -1,5 +1,6 @@
 """Networks without TensorFlow: a Keras network as an ONNX graph, run by ONNX Runtime on one thread."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -76,14 +77,18 @@ class OnnxNetwork:
         given = (windows,) if side is None else (windows, side)
         if len(given) != len(self._inputs):
             raise ValueError(f"the network takes {' and '.join(self._inputs)}, and {len(given)} arrays were given")
-        outputs = np.empty(len(windows))
-        for first in range(0, len(windows), _ROWS_AT_ONCE):
-            rows = slice(first, first + _ROWS_AT_ONCE)
-            feed = {
-                name: np.ascontiguousarray(array[rows], dtype=np.float32)
-                for name, array in zip(self._inputs, given, strict=True)
-            }
-            outputs[rows] = self._session.run(None, feed)[0][:, 0]
+        if 0 < len(windows) <= _ROWS_AT_ONCE:
+            return self._outputs(given)
+        parts = range(0, len(windows), _ROWS_AT_ONCE)
+        # None at all is not for ONNX Runtime, which does not survive it.
+        made = [self._outputs([array[row : row + _ROWS_AT_ONCE] for array in given]) for row in parts]
+        return np.concatenate([np.empty(0), *made])
+
+    def _outputs(self, given: Sequence[Windows]) -> FloatArray:
+        feed = {
+            name: np.ascontiguousarray(array, dtype=np.float32) for name, array in zip(self._inputs, given, strict=True)
+        }
+        outputs: FloatArray = self._session.run(None, feed)[0][:, 0].astype(float)
         return outputs
 
 

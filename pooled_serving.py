@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from errors import BarsError, NotEnoughDataError
-from forecast_grid import ForecastGrid, forecast_grid
+from forecast_grid import NextBucket, forecast_grid
 from intraday_features import market_columns
 from pooled_har_lstm import PooledHarLstm
 from realized_volatility import select_symbol
@@ -72,6 +71,7 @@ class _ServedSymbol(ServedModel):
         measures.attrs["symbol"] = self.symbol
         return measures
 
-    def _last_row(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> ForecastGrid:
-        grid = forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
-        return grid.where(np.arange(len(grid.labels)) == len(grid.labels) - 1)
+    def _next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
+        return NextBucket.of(
+            forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
+        )

@@ -54,14 +54,14 @@ def quick_session_measures(min_bucket_coverage: float) -> QuickMeasure:
     def measure(bars: BarArrays, rows: slice, length: int, buckets: BucketArrays) -> Rows:
         columns = {name: values[rows] for name, values in bars.columns.items()}
         inside = BucketBars.of_arrays(columns, bars.ends(rows, length), length, buckets)
-        opens = inside.opens_session
-        counted = opens | (np.diff(inside.ends, prepend=inside.ends[:1]) <= _LONGEST_RETURN)
-        if "open" not in columns:
-            counted &= ~opens
+        # A session's first bar has a return since its open, where the bars have one.
+        counted = np.full(len(inside.ends), "open" in columns)
+        counted[1:] &= inside.opens_session[1:]
+        counted[1:] |= ~inside.opens_session[1:] & (inside.ends[1:] - inside.ends[:-1] <= _LONGEST_RETURN)
         expected = min_bucket_coverage * inside.bucket_minutes * _MINUTE / length
         variance, kept = _variance(inside.bucket, inside.close - inside.previous, counted, expected)
-        measured = np.column_stack([np.sqrt(variance), *inside.measures().values()])
-        return inside.labels[kept], measured[kept]
+        measured = np.array([np.sqrt(variance), *inside.measures().values()])
+        return inside.labels[kept], measured.T[kept]
 
     return measure
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from bar_arrays import same_beginning
 from forecast_horizons import Horizon, IntervalForecast, outcomes_of_variance
 from growing_array import GrowingArray
+from hourly_rows import HourlyRows
 from intraday_features import IntradayFeatures
 from intraday_har import RefittedRegression
 from onnx_networks import Network
@@ -48,18 +48,16 @@ class RunningForecasts:
         self._recipe, self._networks = recipe, networks
         self._own = threading.local()
 
-    def forecast(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon
-    ) -> IntervalForecast:
-        """As `HarLstm.forecast_horizon`, whose result it is."""
+    def forecast(self, history: HourlyRows, label: int, known: int, horizon: Horizon) -> IntervalForecast:
+        """As `HarLstm.forecast_horizon` of one bucket, whose `label` is in microseconds since the epoch."""
         running: dict[tuple[Horizon, int, bytes], RunningForecast] = self._own.__dict__.setdefault("running", {})
         # Tables that begin with the same bucket are taken for one that grows; `RunningForecast` sees whether it did.
-        key = horizon, int(measures.index.asi8[0]), measures.to_numpy(dtype=float)[0].tobytes()
+        key = horizon, int(history.labels[0]), history.values[0].tobytes()
         own = running.pop(key, None) or RunningForecast(self._recipe, self._networks, horizon)
         running[key] = own
         if len(running) > _MOST_TABLES:
             del running[next(iter(running))]
-        return own.forecast(measures, targets, known)
+        return own.forecast(history, np.array([label]), np.array([known]))
 
 
 class RunningForecast:
@@ -94,26 +92,27 @@ class RunningForecast:
         self._uppers.append(np.array([self._state.tracker.upper]))
         self._asked: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
 
-    def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> IntervalForecast:
-        """As `HarLstm.forecast_horizon`, whose result it is; all rows of `measures` are taken in."""
+    def forecast(self, history: HourlyRows, labels: IntArray, known: IntArray) -> IntervalForecast:
+        """As `HarLstm.forecast_horizon`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
+
+        All rows of `history` are taken in.
+        """
         before = len(self._table)
-        kept = self._table.carry_on(measures)
+        kept = self._table.carry_on(history)
         if kept < before:
             self._forget(kept)
         self._take_in()
-        labels = _microseconds(targets)
-        log_forecast = np.empty(len(labels))
         hours, days = _hours_and_days(labels)
         own = self._own_row(labels, known)
         others = own < 0
-        log_forecast[~others] = self._forecasts.values[own[~others]]
+        log_forecast = self._forecasts.values[own] if len(self._forecasts) else np.empty(len(labels))
         if others.any():
             asked = known[others], hours[others], days[others]
             design = self._design_of(*asked)
-            log_forecast[others] = self._log_forecasts(design, *asked)
+            log_forecast[others] = made = self._log_forecasts(design, *asked)
             # The next bucket to end is the one that was asked last.
-            self._asked = {(int(labels[others][-1]), int(known[others][-1])): (design[-1:], log_forecast[others][-1:])}
-        scored = np.searchsorted(self._known_with.values, known, side="left")
+            self._asked = {(int(labels[others][-1]), int(known[others][-1])): (design[-1:], made[-1:])}
+        scored = self._known_with.values.searchsorted(known)
         low, high = self._state.tracker.bounds(hours, self._lowers.values[scored], self._uppers.values[scored])
         volatility = np.exp(log_forecast)
         return IntervalForecast(volatility, volatility * low, volatility * high)
@@ -183,8 +182,8 @@ class RunningForecast:
     def _log_forecasts(self, design: FloatArray, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
-        begins = np.minimum(np.searchsorted(self._table.days.values, days), known)
-        counts = np.searchsorted(self._known_with.values, begins, side="left")
+        begins = np.minimum(self._table.days.values.searchsorted(days), known)
+        counts = self._known_with.values.searchsorted(begins)
         for count in sorted(set(counts.tolist())):
             self._regression.refit(self._design.values, self._centred.values, count)
         forecast, smearing = self._regression.forecasts(design, counts)
@@ -192,7 +191,7 @@ class RunningForecast:
         if self._networks:
             opens = days != self._table.days.values[known - 1]
             windows = self._table.windows(known - 1, hours, opens)
-            correction = np.mean([network(windows) for network in self._networks], axis=0)
+            correction = sum(network(windows) for network in self._networks) / len(self._networks)
             log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
             log_forecast += self._recipe.smearing_shift
         return log_forecast
@@ -213,8 +212,7 @@ class _Table:
 
     def __init__(self, features: IntradayFeatures, window: int) -> None:
         self._features, self._window = features, window
-        self._given: tuple[FloatArray, IntArray] = np.empty((0, 0)), np.empty(0, dtype=np.int64)
-        self._names: pd.Index | None = None
+        self._given: HourlyRows | None = None
         self._places: list[int] = []
         self.labels, self.hours, self.days = (GrowingArray(np.int64) for _ in range(3))
         states = len(features.state_mean)
@@ -225,14 +223,13 @@ class _Table:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def carry_on(self, measures: pd.DataFrame) -> int:
-        """Take in the rows of `measures`; returns how many leading rows are what they were."""
-        values, labels = measures.to_numpy(dtype=float), _microseconds(measures.index)
-        kept = self._kept(values, labels, measures.columns)
-        if kept < len(labels) or kept < len(self):
+    def carry_on(self, history: HourlyRows) -> int:
+        """Take in the rows of `history`; returns how many leading rows are what they were."""
+        kept = self._kept(history)
+        if kept < len(history) or kept < len(self):
             self._cut(kept)
-            self._add(values[kept:][:, self._places], labels[kept:])
-        self._given = values, labels
+            self._add(history.values[kept:, self._places], history.labels[kept:])
+        self._given = history
         return kept
 
     def opens(self, begin: int) -> BoolArray:
@@ -246,17 +243,19 @@ class _Table:
         earlier = self._steps.values[(last - self._window + 1)[:, None] + np.arange(self._window - 1)]
         return np.concatenate([earlier, final[:, None]], axis=1)
 
-    def _kept(self, values: FloatArray, labels: IntArray, names: pd.Index) -> int:
-        if self._names is not names and (self._names is None or not names.equals(self._names)):
-            self._names = names
+    def _kept(self, history: HourlyRows) -> int:
+        earlier, names = self._given, history.names
+        if earlier is None or not (names is earlier.names or names.equals(earlier.names)):
             self._places = [names.get_loc(name) for name in self._features.columns_read(names)]
             return 0
-        earlier, stamps = self._given
-        both = min(len(labels), len(stamps))
-        if same_beginning(values, earlier, both) and same_beginning(labels, stamps, both):
+        both = min(len(history), len(earlier))
+        if same_beginning(history.values, earlier.values, both) and same_beginning(
+            history.labels, earlier.labels, both
+        ):
             return both
-        alike = (values[:both] == earlier[:both]) | np.isnan(values[:both]) & np.isnan(earlier[:both])
-        equal = (labels[:both] == stamps[:both]) & alike.all(axis=1)
+        values, before = history.values[:both], earlier.values[:both]
+        alike = (values == before) | np.isnan(values) & np.isnan(before)
+        equal = (history.labels[:both] == earlier.labels[:both]) & alike.all(axis=1)
         return both if equal.all() else int(np.argmin(equal))
 
     def _cut(self, rows: int) -> None:
@@ -277,12 +276,6 @@ class _Table:
         done, stop = len(self._steps), max(len(self) - 1, 0)
         hours, days = self.hours.values[done + 1 :], self.days.values[done:]
         self._steps.append(self._features.steps(self.states.values[done:stop], hours, days[1:] != days[:-1]))
-
-
-def _microseconds(labels: pd.DatetimeIndex) -> IntArray:
-    """Since the epoch. An index that counts so already is not copied, which would cost more than a network."""
-    stamps: IntArray = labels.asi8 if labels.unit == "us" else labels.as_unit("us").asi8
-    return stamps
 
 
 def _hours_and_days(labels: IntArray) -> tuple[IntArray, IntArray]:

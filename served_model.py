@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
-from forecast_grid import ForecastGrid, forecast_grid
+from forecast_grid import ForecastGrid, NextBucket, forecast_grid
 from forecast_horizons import Horizon, IntervalForecast, horizon_minutes
 from har_lstm import HarLstm
 from hourly_history import HourlyHistories
@@ -137,23 +137,24 @@ class ServedModel:
         """The forecast of what begins with the first bucket that ends after `asof`; see `VolatilityForecaster`."""
         bars = self._own_symbol(bars)
         self._warn_of_mismatch(bars)
-        grid = self._last_row(bars, asof)
-        if not len(grid.labels) or grid.known[-1] < self.memory:
-            known = int(grid.known[-1]) if len(grid.known) else 0
+        ahead = self._next_bucket(bars, asof)
+        if ahead.known < self.memory:
             raise NotEnoughDataError(
-                f"{known} hourly buckets had ended by {grid.moment}; {self.version} needs {self.memory}; "
+                f"{ahead.known} hourly buckets had ended by {ahead.moment}; {self.version} needs {self.memory}; "
                 "give bars that begin earlier."
             )
         if not allow_in_sample:
-            self._refuse_look_ahead(grid.moment)
-        # Not by way of `rows`: a frame of one row would take longer than the forecast.
-        made = self._forecasts(grid, horizon)
+            self._refuse_look_ahead(ahead.moment)
+        made = self._forecast_of(ahead, horizon)
         volatility = float(made.volatility[0])
+        minutes = ahead.minutes
+        if horizon != 1:
+            minutes = int(horizon_minutes(ahead.labels, horizon, self.config.calendar)[0])
         return Forecast(
-            asof=grid.moment,
-            bucket=grid.labels[0],
+            asof=ahead.moment,
+            bucket=ahead.bucket,
             volatility=volatility,
-            annualized_volatility=float(annualize(volatility, int(self._minutes(grid, horizon)[0]), self.preset)),
+            annualized_volatility=float(annualize(volatility, minutes, self.preset)),
             lower=float(made.lower[0]),
             upper=float(made.upper[0]),
             model_version=self.version,
@@ -169,8 +170,8 @@ class ServedModel:
 
     def rows(self, grid: ForecastGrid, horizon: Horizon = 1) -> pd.DataFrame:
         """Forecasts of every row of a grid; columns as in `VolatilityForecaster.forecast_series`."""
-        made = self._forecasts(grid, horizon)
-        minutes = self._minutes(grid, horizon)
+        made = self._forecasts(grid.measures, grid.labels, grid.known, horizon)
+        minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, self.config.calendar)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
@@ -202,28 +203,31 @@ class ServedModel:
     def _needs_rv_alone(self) -> bool:
         return self.bundle is None or self.bundle.recipe.needs_rv_alone
 
-    def _minutes(self, grid: ForecastGrid, horizon: Horizon) -> npt.NDArray[np.int64]:
-        return grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, self.config.calendar)
+    def _forecast_of(self, ahead: NextBucket, horizon: Horizon) -> IntervalForecast:
+        if self.running is not None:
+            return self.running.forecast(ahead.history, ahead.label, ahead.known, horizon)
+        return self._forecasts(ahead.history.frame, ahead.labels, np.array([ahead.known]), horizon)
 
-    def _forecasts(self, grid: ForecastGrid, horizon: Horizon) -> IntervalForecast:
-        if self.running is not None and len(grid.labels) == 1:
-            return self.running.forecast(grid.measures, grid.labels, grid.known, horizon)
+    def _forecasts(
+        self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
+    ) -> IntervalForecast:
         if self.bundle is not None:
-            return self.bundle.forecast_horizon(grid.measures, grid.labels, grid.known, horizon)
+            return self.bundle.forecast_horizon(measures, labels, known, horizon)
         if horizon != 1:
             raise ConfigError(
                 f"horizon is {horizon!r}; the rule for the EWMA that serves without a model is 1, the next bucket; "
                 "train a model for longer ones."
             )
-        volatility = diurnal_ewma(grid.measures, grid.labels, grid.known) if len(grid.labels) else np.empty(0)
+        volatility = diurnal_ewma(measures, labels, known) if len(labels) else np.empty(0)
         unknown = np.full(len(volatility), np.nan)
         return IntervalForecast(volatility, unknown, unknown)
 
-    def _last_row(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> ForecastGrid:
+    def _next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
         if self.preset == "session":
             return self.histories.next_bucket(bars, asof)
-        grid = forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
-        return grid.where(np.arange(len(grid.labels)) == len(grid.labels) - 1)
+        return NextBucket.of(
+            forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
+        )
 
     def _own_symbol(self, bars: pd.DataFrame) -> pd.DataFrame:
         """Out of a frame of several symbols, the one that the model was trained on; else the only one."""

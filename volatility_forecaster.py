@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FALLBACK", "Forecast", "VolatilityForecaster"]
 
 _Moment: TypeAlias = str | date | pd.Timestamp
+_NEW_YORK = ZoneInfo(EXCHANGE_TIMEZONE)
 _Models: TypeAlias = Literal["serving", "as-of"]
 _MOST_TO_ROLL_BACK = 4
 
@@ -397,4 +399,6 @@ def _say_nothing(outcome: RetrainingOutcome) -> None:
 
 def _new_york(moment: _Moment) -> pd.Timestamp:
     stamp = pd.Timestamp(moment)
-    return stamp.tz_localize(EXCHANGE_TIMEZONE) if stamp.tzinfo is None else stamp.tz_convert(EXCHANGE_TIMEZONE)
+    if stamp.tzinfo is None:
+        return stamp.tz_localize(EXCHANGE_TIMEZONE)
+    return stamp if stamp.tzinfo is _NEW_YORK else stamp.tz_convert(EXCHANGE_TIMEZONE)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import BarsError
-from forecast_grid import ForecastGrid, forecast_grid
+from forecast_grid import NextBucket, forecast_grid
 from hourly_history import HourlyHistories
 from hourly_measures import get_hourly_measures
 from quick_measures import QuickMeasure, quick_session_measures, quick_session_rv
@@ -36,15 +36,15 @@ def histories(kind: str) -> HourlyHistories:
     return HourlyHistories(MEASURES[kind], "XNYS", QUICK.get(kind))
 
 
-def assert_same(found: ForecastGrid, bars: pd.DataFrame, asof: pd.Timestamp | None, kind: str) -> None:
+def assert_same(found: NextBucket, bars: pd.DataFrame, asof: pd.Timestamp | None, kind: str) -> None:
     """Against the whole grid, made of all bars."""
     whole = forecast_grid(bars, "session", asof, measure=MEASURES[kind])
-    assert found.labels[0] == whole.labels[-1]
-    assert found.asof[0] == whole.asof[-1]
-    assert (found.minutes[0], found.known[0], found.moment) == (whole.minutes[-1], whole.known[-1], whole.moment)
-    np.testing.assert_allclose(found.measures.to_numpy(), whole.measures.to_numpy(), rtol=1e-12, atol=1e-18)
-    assert (found.measures.index == whole.measures.index).all()
-    assert list(found.measures.columns) == list(whole.measures.columns)
+    assert (found.bucket, found.moment) == (whole.labels[-1], whole.moment)
+    assert (found.minutes, found.known) == (whole.minutes[-1], whole.known[-1])
+    history = found.history.frame
+    np.testing.assert_allclose(history.to_numpy(), whole.measures.to_numpy(), rtol=1e-12, atol=1e-18)
+    assert (history.index == whole.measures.index).all()
+    assert list(history.columns) == list(whole.measures.columns)
 
 
 @pytest.mark.parametrize("kind", MEASURES)

@@ -11,10 +11,11 @@ from conftest import make_bars, with_noise_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_horizons import HORIZONS, Horizon
+from forecast_horizons import HORIZONS, Horizon, IntervalForecast
 from har_lstm import HarLstm
 from har_lstm_training import har_lstm_targets, with_networks
 from hourly_measures import get_hourly_measures
+from hourly_rows import HourlyRows
 from model_bundle import ModelBundle
 from running_forecast import RunningForecast
 from served_model import Forecast, ServedModel
@@ -76,6 +77,12 @@ def asked_at_once(
     return np.column_stack([made.volatility, made.lower, made.upper])
 
 
+def ask(
+    running: RunningForecast, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: np.ndarray
+) -> IntervalForecast:
+    return running.forecast(HourlyRows.of(measures), labels.as_unit("us").asi8, known)
+
+
 @pytest.mark.parametrize("horizon", HORIZONS)
 @settings(max_examples=6, deadline=None)
 @given(data=st.data())
@@ -91,7 +98,7 @@ def test_any_steps_give_what_one_step_gives(
         count = data.draw(st.sampled_from([1, 1, 1, 2, 5, 30]))
         asked = positions[begin : begin + count]
         known = measures.iloc[: asked[-1]]
-        made = running.forecast(known if count > 1 else known.copy(), measures.index[asked], asked)
+        made = ask(running, known if count > 1 else known.copy(), measures.index[asked], asked)
         found = np.column_stack([made.volatility, made.lower, made.upper])
         np.testing.assert_array_equal(found, expected[begin : begin + count])
         begin += count
@@ -110,7 +117,7 @@ def test_rows_that_are_revised_or_taken_back_are_forgotten(
         revised.iloc[position - changed : position] *= 1.2
         for table in (measures, revised, measures):
             asked = np.array([position])
-            made = running.forecast(table.iloc[:position], table.index[asked], asked)
+            made = ask(running, table.iloc[:position], table.index[asked], asked)
             expected = asked_at_once(recipe, table, asked, horizon)
             np.testing.assert_array_equal([[made.volatility[0], made.lower[0], made.upper[0]]], expected)
 
@@ -121,9 +128,9 @@ def test_a_row_in_between_that_comes_late_is_taken_in(recipe: HarLstm, measures:
     for missing in (position - 3, position - 1):
         table = measures.drop(measures.index[missing])
         asked = np.array([position - 1])
-        running.forecast(table.iloc[: position - 1], table.index[asked], asked)
+        ask(running, table.iloc[: position - 1], table.index[asked], asked)
         asked = np.array([position])
-        made = running.forecast(measures.iloc[:position], measures.index[asked], asked)
+        made = ask(running, measures.iloc[:position], measures.index[asked], asked)
         np.testing.assert_array_equal(made.volatility, asked_at_once(recipe, measures, asked, 1)[:, 0])
 
 
