@@ -158,4 +158,5 @@ def _tracker(
     labels, realized = measures.index[positions], outcomes.volatility[positions]
     forecast = recipe.forecast_horizon(networks, measures, labels, positions, horizon).volatility
     moved = realized > RV_FLOOR
-    return QuantileTracker.fit(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved])
+    overlap = float(np.mean(outcomes.known_with[positions] - positions + 1))
+    return QuantileTracker.fit(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved], overlap)

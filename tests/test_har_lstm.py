@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from conftest import make_bars, with_noise_after
 
-from conformal_intervals import QuantileTracker
 from errors import ConfigError, NotEnoughDataError
 from forecast_horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
 from forecast_recipe import recipe_from_dict
@@ -260,19 +259,3 @@ def test_minutes_of_horizons_follow_the_calendar() -> None:
     # Thanksgiving is closed, the day after ends at 13:00.
     assert list(horizon_minutes(labels, "session_end")) == [60, 210]
     assert list(horizon_minutes(labels, 7)) == [60 + 210 + 90, 210 + 150]
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_bounds_learn_from_their_misses(shift: float) -> None:
-    """Scores that move away after training are covered again after a while, on either side."""
-    random = np.random.default_rng(3)
-    hours = np.tile(np.arange(10, 17), 1000)
-    past, future = random.standard_normal((2, 7000)) * 0.3
-    tracker = QuantileTracker.fit(past, hours)
-    future = future + shift
-    lowers, uppers = tracker.carried_on(future, hours)
-    scores = future / tracker.hour_spread[hours]
-    assert np.mean(scores > uppers[:-1]) == pytest.approx(0.05, abs=0.01)
-    assert np.mean(scores < lowers[:-1]) == pytest.approx(0.05, abs=0.01)
-    again = tracker.carried_on(future[:100], hours[:100])
-    assert (again[0] == lowers[:101]).all()
