@@ -32,7 +32,15 @@ from quiet_tensorflow import load_tensorflow_quietly
 from training_config import TrainingConfig
 from training_ways import WAYS, Network, keras_network, random_samples
 
-__all__ = ["Comparison", "compare_epochs", "compare_losses", "compare_searches", "compare_validation", "main"]
+__all__ = [
+    "Comparison",
+    "compare_epochs",
+    "compare_losses",
+    "compare_searches",
+    "compare_tuners",
+    "compare_validation",
+    "main",
+]
 
 _PACKAGES = ("tensorflow", "keras", "keras-tuner", "numba", "torch", "numpy")
 _EPOCHS = {
@@ -41,7 +49,9 @@ _EPOCHS = {
     "2 x LSTM(64), 4,000 windows": (Network((64, 64)), 4_000),
     "LSTM(32) with side inputs, batch 256, 20,000 windows": (Network((32,), 256, 4, 8), 20_000),
 }
-_PARTS = ("epoch", "losses", "search", "validation")
+_PARTS = ("epoch", "losses", "search", "tuners", "validation")
+_TUNERS = ("random", "median", "hyperband")
+_MINUTES = (0.5, 1.0, 2.0)
 _COLOURS = {"local_training": "tab:blue", "PyTorch": "tab:orange"}
 _ARCHITECTURES = ((16,), (32,), (64,), (16, 16), (32, 32), (64, 32))
 
@@ -192,6 +202,24 @@ def compare_validation(seeds: int, architectures: Sequence[tuple[int, ...]], epo
     return found
 
 
+def compare_tuners(config: TrainingConfig, rounds: int, minutes: Sequence[float]) -> list[Comparison]:
+    """Best validation loss that random search and its rivals have found after so many minutes, a seed each round."""
+    from local_training import LocalLSTMTrainer
+    from tuner_race import best_losses_by
+
+    data = LocalLSTMTrainer(config).prepare_data()
+    train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
+    found: dict[str, list[list[float]]] = {tuner: [] for tuner in _TUNERS}
+    for seed in range(1, rounds + 1):
+        for tuner in _TUNERS:
+            found[tuner].append(best_losses_by(minutes, config, tuner, seed, train, validation))
+    compared = []
+    for at, minute in enumerate(minutes):
+        losses = {tuner: [best[at] for best in rows] for tuner, rows in found.items()}
+        compared += _compared(f"best after {minute:g} min", "validation loss", losses)
+    return compared
+
+
 def _compared(case: str, unit: str, values: dict[str, list[float]]) -> list[Comparison]:
     """Each way beside the first; a ratio over 1 is better than it."""
     first = statistics.median(next(iter(values.values())))
@@ -284,12 +312,16 @@ def _compare(options: argparse.Namespace, err: Console) -> list[Comparison]:
     if "losses" in parts:
         err.print("losses from the same start ...")
         found += compare_losses(1 if quick else 3)[: 1 if quick else None]
-    if "search" in parts:
-        err.print("whole searches ...")
+    if "search" in parts or ("tuners" in parts and not quick):
         with tempfile.TemporaryDirectory() as place:
             config = _search_config(options, Path(place))
-            searched = [way for way in ("Keras", "PyTorch", "local_training") if has_torch or way != "PyTorch"]
-            found += compare_searches(config, 1 if quick else rounds, searched)
+            if "search" in parts:
+                err.print("whole searches ...")
+                searched = [way for way in ("Keras", "PyTorch", "local_training") if has_torch or way != "PyTorch"]
+                found += compare_searches(config, 1 if quick else rounds, searched)
+            if "tuners" in parts and not quick:
+                err.print("what each tuner finds in time ...")
+                found += compare_tuners(config, rounds, _MINUTES)
     if "validation" in parts and not quick:
         err.print("validation losses over seeds ...")
         found += compare_validation(5, _ARCHITECTURES, 6)

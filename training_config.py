@@ -176,7 +176,7 @@ class TrainingConfig(BaseModel):
     """Networks of a `har_lstm`, alike but for their seeds."""
     scaling: Literal["diurnal_log", "minmax"] | None = TRAINING_CONFIG["scaling"]
     """What the network is fed; None takes what belongs to the preset."""
-    tuner: Literal["random", "bayesian", "hyperband"] = TRAINING_CONFIG["tuner"]
+    tuner: Literal["random", "bayesian", "hyperband", "median"] = TRAINING_CONFIG["tuner"]
     """Keras Tuner's search."""
     workers: Annotated[int, Field(ge=1, le=256)] | None = TRAINING_CONFIG["workers"]
     """Processes of this machine that train trials; None takes its cores, where there is enough to do."""

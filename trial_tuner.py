@@ -53,6 +53,8 @@ def make_tuner(
     import keras
     import keras_tuner
 
+    from median_stopping import MedianStoppingSearch, mean_losses
+
     config = todo.config
 
     class SeededNetwork(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -76,12 +78,14 @@ def make_tuner(
                 model, todo.train, todo.validation, schedule, progress.epoch_ended, kwargs["callbacks"]
             )
             losses = history["val_loss"]
-            return {"val_loss": min(losses), "best_epoch": first + int(np.argmin(losses)) + 1, "epochs": len(losses)}
+            best = {"val_loss": min(losses), "best_epoch": first + int(np.argmin(losses)) + 1, "epochs": len(losses)}
+            return best | (mean_losses(losses, config.epochs) if config.tuner == "median" else {})
 
     tuner_class = {
         "random": keras_tuner.RandomSearch,
         "bayesian": keras_tuner.BayesianOptimization,
         "hyperband": keras_tuner.Hyperband,
+        "median": MedianStoppingSearch,
     }[config.tuner]
 
     class SteadyTuner(tuner_class):  # type: ignore[misc, valid-type]

@@ -16,6 +16,14 @@ SPACE = {
     "dropout_range": (0.1, 0.2),
     "learning_rate_range": (2e-3, 5e-3),
 }
+WIDE: dict[str, Any] = {
+    "tuner": "median",
+    "learning_rate_range": (1e-5, 1e-1),
+    "epochs": 6,
+    "max_trials": 14,
+    "early_stopping_patience": 9,
+}
+FEW: dict[str, Any] = {"n_layers_range": (1, 1), "learning_rate_range": (3e-3, 3e-3)}
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -116,3 +124,46 @@ def test_the_same_seed_gives_the_same_search_and_a_second_execution_another_seed
     assert first == pytest.approx(found.trials["val_loss"].iloc[0], rel=1e-6)
     assert second != first
     assert twice.best_val_loss == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+def losses_by_trial(told: Told) -> dict[int, list[float]]:
+    losses: dict[int, list[float]] = {}
+    for event in told.events:
+        if event[0] == "trial":
+            losses[event[1]] = []
+        elif event[0] == "epoch":
+            losses[max(losses)].append(event[2])
+    return losses
+
+
+@pytest.fixture(scope="module")
+def stopped(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Told]:
+    told = Told()
+    return search(arrays, tmp_path_factory.mktemp("stopped"), told, **WIDE, workers=1), told
+
+
+def test_a_trial_ends_where_it_is_worse_than_the_median_of_the_first(stopped: tuple[SearchResult, Told]) -> None:
+    losses = losses_by_trial(stopped[1])
+    first = [losses[number] for number in range(1, 6)]
+    assert [len(curve) for curve in first] == [6] * 5
+    ended = []
+    for number in range(6, 15):
+        expected = 6
+        for epoch in range(6, 0, -1):
+            if min(losses[number][:epoch]) > np.median([np.mean(curve[:epoch]) for curve in first]):
+                expected = epoch
+        assert len(losses[number]) == expected, number
+        ended.append(expected)
+    assert min(ended) < 6 == max(ended)
+    assert stopped[0].best_val_loss == pytest.approx(min(min(curve) for curve in losses.values()), rel=1e-6)
+
+
+def test_two_processes_stop_the_same_trials(stopped: tuple[SearchResult, Told], arrays: Arrays, tmp_path: Path) -> None:
+    pd.testing.assert_frame_equal(search(arrays, tmp_path, **WIDE, workers=2).trials, stopped[0].trials)
+
+
+def test_equal_hyperparameters_are_trained_once(arrays: Arrays, tmp_path: Path) -> None:
+    told = Told()
+    found = search(arrays, tmp_path, told, **FEW, max_trials=9, epochs=1, workers=1)
+    tried = found.trials[["units_0", "dropout_0"]].round(9)
+    assert len(tried) == len(tried.drop_duplicates()) == len(losses_by_trial(told)) == 4
