@@ -9,7 +9,7 @@ ARGS ?=
 .PHONY: help train test test-slow lint clean
 
 help:
-	@echo "make train      train on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
+	@echo "make train      train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make lint       check style and types"
@@ -25,7 +25,9 @@ $(INSTALLED): requirements.txt requirements_training.txt pyproject.toml
 train: $(INSTALLED)
 	@if $(BIN)/python -c 'import sys, data_handler; sys.exit(data_handler.alpaca_credentials() is None)'; \
 	then source=; else source=--simulate; echo "No Alpaca keys found: training on SIMULATED bars."; fi; \
-	echo "The roadmap's search of 20 networks instead: $(BIN)/python local_training.py $$source --network roadmap"; \
+	echo "1 of 2: the roadmap's search of 20 networks." && \
+	$(BIN)/python local_training.py $$source --network roadmap $(ARGS) && \
+	echo && echo "2 of 2: the default forecast, which serves from now on." && \
 	$(BIN)/python local_training.py $$source $(ARGS)
 
 test: $(INSTALLED)

@@ -45,6 +45,8 @@ _SEARCH_SETTINGS = (
 
 # Loading TensorFlow once more costs a worker what training so many windows costs.
 _WINDOWS_WORTH_A_WORKER = 300_000
+# A full disk in the middle of a checkpoint ends the process without a word of ours.
+_ROOM_FOR_A_TRIAL = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def search_hyperparameters(
     todo = TrialsToDo(config, train, validation, search_directory(config, train, validation))
     restore_state(todo.directory, resume=config.resume)
     todo.directory.mkdir(parents=True, exist_ok=True)
-    before_trial = _until(config.max_search_minutes)
+    before_trial = _until(config.max_search_minutes, todo.directory)
     with _without_tuner_prints(), quick_collections():
         tuner = make_tuner(todo, progress, before_trial)
         resumed = len(tuner.oracle.end_order)
@@ -150,16 +152,26 @@ def _best_model(tuner: "keras_tuner.Tuner", trial: Any) -> "keras.Model":
         return tuner.load_model(trial)
 
 
-def _until(minutes: float | None) -> Callable[["keras_tuner.Oracle"], None]:
-    """What is asked before each trial: whether too many have failed, and whether the time is up."""
+def _until(minutes: float | None, directory: Path) -> Callable[["keras_tuner.Oracle"], None]:
+    """What is asked before each trial: whether too many have failed, whether there is room, and time."""
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
 
     def before_trial(oracle: "keras_tuner.Oracle") -> None:
         stop_after_failures(oracle)
+        _require_room(directory)
         if deadline is not None and time.monotonic() > deadline and oracle.end_order:
             oracle.max_trials = len(oracle.trials)
 
     return before_trial
+
+
+def _require_room(directory: Path) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < _ROOM_FOR_A_TRIAL:
+        raise TrainingError(
+            f"{free / 2**20:.0f} MiB are free on the disk of {directory.parent.parent}; the rule is "
+            f"{_ROOM_FOR_A_TRIAL / 2**20:.0f} before each trial; make room: the same command goes on where this ends."
+        )
 
 
 def _worker_count(todo: TrialsToDo, resumed: int) -> int:

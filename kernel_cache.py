@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["compile_elsewhere"]
+__all__ = ["compile_elsewhere", "is_compiled"]
 
 _COMPILING = "LSTM_KERNEL_IS_BEING_COMPILED"
 _TINY_TRAINING = """
@@ -27,10 +27,7 @@ def compile_elsewhere() -> None:
 
     Where that fails (no place to write, say), the caller compiles for itself.
     """
-    import lstm_kernel
-
-    # Numba has no public way to ask what is in a function's cache.
-    if os.environ.get(_COMPILING) or lstm_kernel.batch_gradient._cache._cache_file._load_index():
+    if os.environ.get(_COMPILING) or is_compiled():
         return
     subprocess.run(
         [sys.executable, "-c", _TINY_TRAINING],
@@ -39,3 +36,11 @@ def compile_elsewhere() -> None:
         stderr=subprocess.DEVNULL,
         check=False,
     )
+
+
+def is_compiled() -> bool:
+    """Whether the kernel is in Numba's cache."""
+    import lstm_kernel
+
+    # Numba has no public way to ask what is in a function's cache.
+    return bool(lstm_kernel.batch_gradient._cache._cache_file._load_index())

@@ -153,13 +153,13 @@ class ModelStore:
     def serving(self) -> str | None:
         """Name of the model that serves: the one promoted last, or else the newest; None in an empty store.
 
-        A newest model that a gate kept out does not serve.
+        Models that a gate kept out, or that a backtest trained for its simulated time, do not serve as the newest.
         """
         saved = [manifest["name"] for manifest in self.list()]
         history = self.history()
         stack = serving_stack(history, saved)
-        kept_out = {entry.name for entry in history if entry.event == "kept out"}
-        free = [name for name in saved if name not in kept_out]
+        not_free = {entry.name for entry in history if entry.event == "kept out" or entry.asof is not None}
+        free = [name for name in saved if name not in not_free]
         return stack[-1] if stack else (free[0] if free else None)
 
     def history(self) -> History:

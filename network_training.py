@@ -157,8 +157,14 @@ def compute_device(engine: Engine = "auto") -> str:
     """What computes, in words: the first GPU by Keras, or the CPU by the compiled engine or Keras."""
     gpu = _first_gpu()
     if gpu is None:
-        return "CPU by the compiled engine" if engine != "keras" else "CPU by Keras"
+        return "CPU by Keras" if engine == "keras" else f"CPU by the compiled engine{_compilation_ahead()}"
     return "CPU by the compiled engine, as asked" if engine == "fast" else f"GPU ({gpu}) by Keras"
+
+
+def _compilation_ahead() -> str:
+    from kernel_cache import is_compiled
+
+    return "" if is_compiled() else ", which is compiled first: about 20 s, once on this machine"
 
 
 def _engine_of(schedule: Schedule) -> str:

@@ -4,7 +4,10 @@ import argparse
 import contextlib
 import json
 import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,13 +26,15 @@ __all__ = ["__version__", "main"]
 
 __version__ = "0.1.0"
 
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
 _EPILOG = """\
 bars come from the first of these that is there:
   --bars PATH     your own one-minute bars: CSV, Parquet or Feather; a file, a directory or a glob
   --simulate      simulated bars; whatever is made of them says SIMULATED
   Alpaca          keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file
 
-exit status: 0 trained, 1 failed, 2 wrong use, 130 interrupted (the same command goes on where it was)
+exit status: 0 trained, 1 failed, 2 wrong use, 130 or 143 interrupted (the same command goes on)
 
 examples:
   python local_training.py --simulate --max-trials 3 --epochs 5
@@ -53,14 +58,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.show_config:
             out.print(resolved.render(), highlight=False)
             return 0
-        return _job(options)(resolved, options, out, err)
+        with _termination_as_interrupt():
+            return _job(options)(resolved, options, out, err)
     except VolatilityError as error:
         return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
     except OSError as error:
         return _failed(describe_os_error(error), 1, options, err)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         again = "Interrupted; trials that had finished are kept: the same command goes on after them."
-        return _failed(again, 130, options, err)
+        return _failed(again, _TERMINATED if isinstance(interrupt, _Terminated) else _INTERRUPTED, options, err)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: workers are ended and the user is told how to go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _job(options: argparse.Namespace) -> "_Job":
@@ -188,7 +215,7 @@ def _is_loopback(address: str) -> bool:
 def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
     if options.json:
         print(json.dumps({"error": sentence, "exit_status": status}))
-    prefix = "" if status == 130 else "error: "
+    prefix = "" if status in (_INTERRUPTED, _TERMINATED) else "error: "
     err.print(prefix + sentence, highlight=False, markup=False)
     return status
 

@@ -140,7 +140,10 @@ def test_a_killed_search_goes_on_where_it_was(bars_file: Path, small_config: Pat
     assert [path.name for path in models.iterdir() if path.is_dir()] == [result["model"]]
 
 
-def test_an_interrupted_run_says_how_to_go_on(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_to_go_on(
+    number: signal.Signals, status: int, bars_file: Path, small_config: Path, tmp_path: Path
+) -> None:
     running = subprocess.Popen(
         [sys.executable, str(ROOT / "local_training.py"), "--config", str(small_config), "--bars", str(bars_file)],
         cwd=tmp_path,
@@ -151,9 +154,9 @@ def test_an_interrupted_run_says_how_to_go_on(bars_file: Path, small_config: Pat
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("volatility_models/.searches/*/trial_*")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == status
     *progress, last = err.splitlines()
     assert last == "Interrupted; trials that had finished are kept: the same command goes on after them."
     assert progress[-1] == "Searching: 4 trials of up to 2 epochs."

@@ -99,6 +99,23 @@ def test_several_symbols_take_turns() -> None:
             assert_same(growing.next_bucket(bars.iloc[:count], None), bars.iloc[:count], None, "quick")
 
 
+@pytest.mark.parametrize("laid_out", ["in one piece", "column by column", "of two types"])
+def test_columns_may_lie_anywhere_in_memory(laid_out: str) -> None:
+    bars = BARS[["open", "high", "low", "close"]].copy()
+    if laid_out == "column by column":
+        bars = pd.DataFrame({name: bars[name].to_numpy().copy() for name in bars}, index=bars.index, copy=False)
+    elif laid_out == "of two types":
+        bars["volume"] = 100
+    growing = histories("quick_all")
+    for count in (1900, 1930, 2100):
+        assert_same(growing.next_bucket(bars.iloc[:count], None), bars.iloc[:count], None, "quick_all")
+    # Earlier highs in other memory, and the same slices with a high of the past changed.
+    assert_same(growing.next_bucket(bars.iloc[:2160].copy(), None), bars.iloc[:2160], None, "quick_all")
+    changed = bars.copy()
+    changed.iloc[1000, changed.columns.get_loc("high")] *= 1.01
+    assert_same(growing.next_bucket(changed.iloc[:2200], None), changed.iloc[:2200], None, "quick_all")
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "ns"])
 def test_every_unit_of_time_stamps_is_read(unit: str) -> None:
     bars = BARS.copy()

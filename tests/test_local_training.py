@@ -331,3 +331,26 @@ def test_arrays_that_do_not_fit_are_refused(small_bars: pd.DataFrame) -> None:
 def test_memory_longer_than_the_data_is_refused(small_bars: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughDataError, match="looks back 2000 buckets"):
         trainer(tmp_path, memory=2000).prepare_data(bars=small_bars)
+
+
+def searched_with(bars: pd.DataFrame, place: Path, **settings: Any) -> float:
+    ours = trainer(place, **settings)
+    data = ours.prepare_data(bars=bars)
+    return train_with_hyperparameter_tuning(
+        data.X_train, data.y_train, data.X_val, data.y_val, ours.config
+    ).best_val_loss
+
+
+def test_validation_losses_over_seeds_are_those_of_plain_keras(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    """Dropout draws other masks than Keras does, so no seed gives the same loss; the distribution must be the same."""
+    fixed = {"n_layers_range": (1, 1), "units_range": (16, 16), "dropout_range": (0.2, 0.2), "max_trials": 1}
+    losses = {}
+    for engine in ("keras", "fast"):
+        losses[engine] = [
+            searched_with(small_bars, tmp_path / f"{engine}{seed}", engine=engine, seed=seed, epochs=4, **fixed)
+            for seed in range(1, 7)
+        ]
+    ours, theirs = np.array(losses["fast"]), np.array(losses["keras"])
+    error = math.hypot(ours.std(ddof=1), theirs.std(ddof=1)) / math.sqrt(len(ours))
+    assert ours.mean() <= theirs.mean() + 2 * error
+    assert 0.3 < ours.std() / theirs.std() < 3

@@ -16,6 +16,7 @@ from lstm_models import build_lstm_from_values
 from model_store import ModelBundle, ModelStore
 from network_files import KerasNetwork, load_network
 from realized_volatility import get_hourly_rv
+from serving_history import Event, HistoryEntry
 from training_config import TrainingConfig
 from volatility_features import DiurnalLogScaler, RangeScaler
 
@@ -120,6 +121,18 @@ def test_the_newest_serves_until_another_is_promoted(tmp_path: Path, rv: pd.Seri
     assert store.serving() == "one"
     with pytest.raises(ModelNotFoundError, match="roll back"):
         store.rollback()
+
+
+@pytest.mark.parametrize(("event", "asof"), [("promoted", "2025-06-02T09:30:00-04:00"), ("kept out", None)])
+def test_what_a_backtest_or_a_gate_decided_does_not_make_a_model_serve(
+    event: Event, asof: str | None, tmp_path: Path, rv: pd.Series
+) -> None:
+    store = ModelStore(tmp_path)
+    store.save(bundle_named("free", rv))
+    store.save(bundle_named("newer", rv))
+    assert store.serving() == "newer"
+    store.record(HistoryEntry.now("newer", event, "decided", asof))
+    assert store.serving() == "free"
 
 
 def test_an_unknown_model_is_refused_with_those_that_exist(tmp_path: Path, rv: pd.Series) -> None:

@@ -164,6 +164,44 @@ def test_a_full_disk_is_one_sentence_and_the_champion_stays(tmp_path: Path) -> N
     assert serving == "champion"
 
 
+def test_a_search_that_the_disk_has_no_room_for_is_one_sentence_and_goes_on_later(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    script = """
+    import numpy as np
+    from quiet_tensorflow import load_tensorflow_quietly
+    load_tensorflow_quietly()
+    from hyperparameter_search import search_hyperparameters
+    from training_config import TrainingConfig
+    from training_progress import SilentProgress
+
+    class Filling(SilentProgress):
+        full = True
+
+        def trial_began(self, number):
+            if self.full and number == 2:
+                (store.path / "filler").write_bytes(bytes(6 * 2**20))
+
+    random = np.random.default_rng(0)
+    windows, targets = random.standard_normal((60, 8, 1)).astype("float32"), random.standard_normal(60)
+    config = TrainingConfig.from_mapping(
+        dict(memory=8, max_trials=4, epochs=1, units_range=(16, 16), workers=1, model_save_path=str(store.path))
+    )
+    try:
+        search_hyperparameters(config, (windows, targets), (windows, targets), Filling())
+    except VolatilityError as error:
+        print(type(error).__name__, error)
+    (store.path / "filler").unlink()
+    Filling.full = False
+    found = search_hyperparameters(config, (windows, targets), (windows, targets), Filling())
+    print(found.resumed_trials, len(found.trials))
+    """
+    sentence, numbers = in_namespace(script, "-t tmpfs -o size=20m tmpfs", folder).splitlines()
+    assert sentence.startswith("TrainingError")
+    assert "the rule is 16 before each trial; make room: the same command goes on" in sentence
+    assert numbers == "2 4"
+
+
 def test_a_read_only_store_serves_and_says_why_nothing_changes(tmp_path: Path, store: ModelStore) -> None:
     script = """
     three = replace(sample, name="three")
