@@ -11,10 +11,14 @@ import pandas as pd
 from forecast_evaluation import Evaluation, compare_with_baselines
 from har_lstm import HarLstm
 from model_bundle import ModelBundle
+from pooled_har_lstm import PooledHarLstm
 from volatility_baselines import BASELINES
 from walk_forward import Forecaster
 
-__all__ = ["evaluate_bundle"]
+__all__ = ["ALONE", "evaluate_bundle"]
+
+ALONE = "its HAR alone"
+"""The regression of a model whose networks correct it."""
 
 
 def evaluate_bundle(
@@ -27,8 +31,17 @@ def evaluate_bundle(
 
     Where networks correct a regression, the regression alone stands beside the model: what do the networks add?
     """
-    parts: dict[str, Forecaster] = {}
-    if isinstance(bundle.recipe, HarLstm) and bundle.recipe.weight:
-        parts["its HAR alone"] = replace(bundle, recipe=replace(bundle.recipe, weight=0.0)).forecast
+    regression = _without_networks(bundle)
+    parts = {} if regression is None else {ALONE: regression.forecast}
     model = partial(bundle.forecast_horizon, horizon=1)
     return compare_with_baselines(measures, positions, model, parts=parts, baselines=baselines)
+
+
+def _without_networks(bundle: ModelBundle) -> ModelBundle | None:
+    """The same model without its networks; None where they have no part in it, or it is nothing without them."""
+    recipe = bundle.recipe
+    if isinstance(recipe, HarLstm) and recipe.weight:
+        return replace(bundle, recipe=replace(recipe, weight=0.0))
+    if isinstance(recipe, PooledHarLstm) and recipe.shared.weight:
+        return replace(bundle, recipe=replace(recipe, shared=replace(recipe.shared, weight=0.0)))
+    return None

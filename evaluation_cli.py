@@ -5,6 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,30 @@ from rich.console import Console
 from errors import ConfigError, LookAheadError, ModelNotFoundError, NotEnoughDataError, StoreError, VolatilityError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+    from rich.console import RenderableType
 
     from forecast_evaluation import Evaluation
     from model_bundle import ModelBundle
+    from pooled_evaluation import PooledEvaluation
+    from pooled_har_lstm import PooledHarLstm
 
 __all__ = ["main"]
 
 _FEWEST_JUDGED = 70
 
 _EPILOG = """\
-a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included.
+a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included; one of
+many symbols on each of them, beside the symbol's own baselines and its own regression alone.
 
 exit status: 0 judged (whatever the verdict), 1 failed, 2 wrong use, 130 interrupted
 
 examples:
   python forecast_evaluation.py --bars spy_since.parquet
   python forecast_evaluation.py --model SPY-20260319-120000-000 --bars spy_since.parquet --html verdict.html
+  python forecast_evaluation.py --model pooled-24-20260319-120000-000 --bars folder_since --symbols SPY,QQQ,AAPL
 """
 
 
@@ -46,27 +54,97 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """An evaluation, and what there is to say of it: `subject` is whose bars, `about` sentences."""
+
+    evaluation: "Evaluation | PooledEvaluation"
+    subject: str
+    about: list[str]
+    simulated: bool
+
+
 def _judge(options: argparse.Namespace, out: Console) -> None:
-    from evaluation_report import evaluation_tables
+    from pooled_har_lstm import PooledHarLstm
 
     bundle = _load(options)
-    bars = _bars(bundle, options)
-    evaluation = _evaluate(bundle, bars, options.allow_in_sample)
-    about = _about(bundle, bars, options.allow_in_sample)
-    simulated = bundle.simulated or bool(bars.attrs.get("simulated"))
+    if isinstance(bundle.recipe, PooledHarLstm):
+        judged = _judge_pooled(bundle, bundle.recipe, options)
+    elif options.symbols is not None:
+        raise ConfigError(f"{bundle.name} forecasts one symbol; --symbols is for a model of many; give --symbol.")
+    else:
+        judged = _judge_one(bundle, options)
     if options.html is not None:
-        _write_page(Path(options.html), evaluation, f"{bundle.name} on bars of {_symbol(bars)}", about, simulated)
+        _write_page(Path(options.html), judged, f"{bundle.name} on bars of {judged.subject}")
     if options.json:
-        head = {"model": bundle.name, "symbol": _symbol(bars), "simulated": simulated, "about": about}
-        print(json.dumps({**head, **evaluation.to_dict()}, indent=2))
+        head = {
+            "model": bundle.name, "symbol": judged.subject, "simulated": judged.simulated, "about": judged.about,
+        }  # fmt: skip
+        print(json.dumps({**head, **judged.evaluation.to_dict()}, indent=2))
         return
-    if simulated:
+    if judged.simulated:
         out.print("SIMULATED bars: this shows how things work and says nothing of any market.", style="bold")
-    for sentence in about:
+    for sentence in judged.about:
         out.print(sentence, highlight=False, markup=False)
-    out.print(evaluation_tables(evaluation), highlight=False)
+    out.print(_tables(judged.evaluation), highlight=False)
     if options.html is not None:
         out.print(f"\nThe page with pictures lies in {options.html}", highlight=False, markup=False)
+
+
+def _judge_one(bundle: "ModelBundle", options: argparse.Namespace) -> _Judged:
+    from bundle_evaluation import evaluate_bundle
+    from volatility_baselines import ALL_BASELINES
+
+    bars = _bars(bundle, options.symbol or bundle.manifest.get("symbol") or bundle.config.symbol, options)
+    measures = _measures(bundle, bars)
+    positions = _unseen(bundle, measures, options.allow_in_sample)
+    if not len(positions):
+        raise _nothing_to_judge(bundle, f"the bars end at {bars.index[-1]}")
+    evaluation = evaluate_bundle(bundle, measures, positions, ALL_BASELINES)
+    symbol = str(bars.attrs.get("symbol", "an unnamed symbol"))
+    trained_on = bundle.manifest.get("symbol", "a symbol that nobody wrote down")
+    judged_on = f"{len(bars):,} bars of {symbol} ({bars.attrs.get('detail') or bars.attrs.get('source')})"
+    about = _about(bundle, trained_on, judged_on, options.allow_in_sample)
+    return _Judged(evaluation, symbol, about, bundle.simulated or bool(bars.attrs.get("simulated")))
+
+
+def _judge_pooled(bundle: "ModelBundle", recipe: "PooledHarLstm", options: argparse.Namespace) -> _Judged:
+    from many_symbols import for_each_symbol
+    from pooled_evaluation import FEWEST_JUDGED, evaluate_pooled
+    from symbol_jobs import symbols_in
+
+    if options.symbol is not None:
+        raise ConfigError(f"{bundle.name} forecasts many symbols; --symbol is for a model of one; give --symbols.")
+    trained_on = list(recipe.symbols)
+    symbols = trained_on if options.symbols is None else symbols_in(options.symbols, "--symbols")
+    simulated, counts = {}, {}
+
+    def measured(symbol: str) -> "pd.DataFrame":
+        bars = _bars(bundle, symbol, options)
+        simulated[symbol], counts[symbol] = bool(bars.attrs.get("simulated")), len(bars)
+        return _measures(bundle, bars)
+
+    measures, failed = for_each_symbol(measured, symbols)
+    frames = recipe.with_market(measures)
+    positions = {name: _unseen(bundle, frame, options.allow_in_sample) for name, frame in frames.items()}
+    evaluation = evaluate_pooled(bundle, frames, positions)
+    if not evaluation.symbols:
+        raise _nothing_to_judge(bundle, f"of {len(measures)} symbols none has {FEWEST_JUDGED} buckets to judge")
+    subject = f"{len(evaluation.symbols)} symbols"
+    judged_on = f"{sum(counts[name] for name in measures):,} bars of {', '.join(sorted(measures))}"
+    about = _about(bundle, f"{len(trained_on)} symbols", judged_on, options.allow_in_sample)
+    few = [name for name in measures if name not in evaluation.symbols]
+    if few:
+        about.append(f"Not judged, for under {FEWEST_JUDGED} buckets or too little history: {', '.join(few)}.")
+    about += [f"Not judged: {name}: {reason}" for name, reason in failed.items()]
+    return _Judged(evaluation, subject, about, bundle.simulated or any(simulated.values()))
+
+
+def _tables(evaluation: "Evaluation | PooledEvaluation") -> "RenderableType":
+    from evaluation_report import evaluation_tables, pooled_tables
+    from pooled_evaluation import PooledEvaluation
+
+    return pooled_tables(evaluation) if isinstance(evaluation, PooledEvaluation) else evaluation_tables(evaluation)
 
 
 def _load(options: argparse.Namespace) -> "ModelBundle":
@@ -86,11 +164,10 @@ def _load(options: argparse.Namespace) -> "ModelBundle":
     return store.load(name)
 
 
-def _bars(bundle: "ModelBundle", options: argparse.Namespace) -> "pd.DataFrame":
+def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "pd.DataFrame":
     """One symbol's bars: the file's, or else those that the model's own configuration asks for."""
     from data_handler import DataHandler
 
-    symbol = options.symbol or bundle.manifest.get("symbol") or bundle.config.symbol
     config = bundle.config
     if options.bars is not None:
         zone = options.bars_timezone or config.bars_timezone
@@ -99,33 +176,37 @@ def _bars(bundle: "ModelBundle", options: argparse.Namespace) -> "pd.DataFrame":
     return DataHandler.from_config(config).get_stock_bars(symbol, *span, timeframe=config.data_frequency)
 
 
-def _evaluate(bundle: "ModelBundle", bars: "pd.DataFrame", allow_in_sample: bool) -> "Evaluation":
-    import numpy as np
-    import pandas as pd
-
-    from bundle_evaluation import evaluate_bundle
+def _measures(bundle: "ModelBundle", bars: "pd.DataFrame") -> "pd.DataFrame":
     from hourly_measures import get_hourly_measures
-    from volatility_baselines import ALL_BASELINES
 
     config = bundle.config
-    measures = get_hourly_measures(
+    return get_hourly_measures(
         bars,
         bundle.preset,
         min_bucket_coverage=config.min_bucket_coverage,
         calendar=config.calendar,
         estimator=config.rv_estimator,
     )
+
+
+def _unseen(bundle: "ModelBundle", measures: "pd.DataFrame", allow_in_sample: bool) -> "npt.NDArray[np.int64]":
+    """Rows to judge: with history, and after the last bucket that the model has seen."""
+    import numpy as np
+    import pandas as pd
+
     positions = np.arange(_first_with_history(bundle, measures), len(measures))
     if not allow_in_sample:
         # A bucket is an hour long at the most.
         positions = positions[measures.index[positions] - pd.Timedelta(hours=1) >= _seen_through(bundle)]
-    if not len(positions):
-        raise NotEnoughDataError(
-            f"the bars end at {bars.index[-1]}; {bundle.name} has seen data through {bundle.trained_through} and needs "
-            f"{bundle.memory} hourly buckets before its first forecast, so there is nothing to judge; give bars that "
-            "go on for longer, or judge what it has seen with --allow-in-sample."
-        )
-    return evaluate_bundle(bundle, measures, positions, ALL_BASELINES)
+    return positions
+
+
+def _nothing_to_judge(bundle: "ModelBundle", found: str) -> NotEnoughDataError:
+    return NotEnoughDataError(
+        f"{found}; {bundle.name} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly "
+        "buckets before its first forecast, so there is nothing to judge; give bars that go on for longer, or judge "
+        "what it has seen with --allow-in-sample."
+    )
 
 
 def _first_with_history(bundle: "ModelBundle", measures: "pd.DataFrame") -> int:
@@ -147,26 +228,24 @@ def _seen_through(bundle: "ModelBundle") -> "pd.Timestamp":
     return bundle.trained_through
 
 
-def _about(bundle: "ModelBundle", bars: "pd.DataFrame", allow_in_sample: bool) -> list[str]:
-    trained_on, seen = bundle.manifest.get("symbol", "a symbol that nobody wrote down"), bundle.trained_through
+def _about(bundle: "ModelBundle", trained_on: str, judged_on: str, allow_in_sample: bool) -> list[str]:
+    seen = bundle.trained_through
     through = "" if seen is None else f", through {seen:%Y-%m-%d %H:%M} New York time"
-    judged_on = (
-        f"judged on {len(bars):,} bars of {_symbol(bars)} ({bars.attrs.get('detail') or bars.attrs.get('source')})"
-    )
-    said = [f"{bundle.name}, trained on {trained_on}{through}; {judged_on}."]
+    said = [f"{bundle.name}, trained on {trained_on}{through}; judged on {judged_on}."]
     if allow_in_sample:
         said.append("IN SAMPLE: the model may have seen buckets that it is judged on, so it looks better than it is.")
     return said
 
 
-def _symbol(bars: "pd.DataFrame") -> str:
-    return str(bars.attrs.get("symbol", "an unnamed symbol"))
+def _write_page(path: Path, judged: _Judged, title: str) -> None:
+    from evaluation_page import evaluation_page, pooled_evaluation_page
+    from pooled_evaluation import PooledEvaluation
 
-
-def _write_page(path: Path, evaluation: "Evaluation", title: str, about: list[str], simulated: bool) -> None:
-    from evaluation_page import evaluation_page
-
-    page = evaluation_page(evaluation, title=title, about=about, simulated=simulated)
+    evaluation = judged.evaluation
+    if isinstance(evaluation, PooledEvaluation):
+        page = pooled_evaluation_page(evaluation, title=title, about=judged.about, simulated=judged.simulated)
+    else:
+        page = evaluation_page(evaluation, title=title, about=judged.about, simulated=judged.simulated)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         aside.write_text(page, encoding="utf-8")
@@ -199,9 +278,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a saved model's name or directory, or the .h5 of a Colab pair (default: who serves)",
     )
     parser.add_argument("--models", metavar="DIR", default="volatility_models", help="where models are")
-    parser.add_argument("--bars", metavar="FILE", help="CSV or Parquet of bars (default: the model's own source)")
+    parser.add_argument("--bars", metavar="PATH", help="file or folder of bars (default: the model's own source)")
     parser.add_argument("--bars-timezone", metavar="ZONE", help="time zone of FILE's stamps where they carry none")
     parser.add_argument("--symbol", metavar="S", help="which symbol of the bars (default: the model's)")
+    parser.add_argument("--symbols", metavar="A,B,C", help="which, for a model of many (default: those it learnt from)")
     parser.add_argument("--allow-in-sample", action="store_true", help="judge what the model has already seen, too")
     parser.add_argument("--json", action="store_true", help="the evaluation as JSON on standard output")
     parser.add_argument("--html", metavar="FILE", help="write a page with pictures")

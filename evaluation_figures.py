@@ -10,13 +10,14 @@ import pandas as pd
 
 from forecast_evaluation import Evaluation
 from forecast_verdict import MODEL, REFERENCE, title_of
+from pooled_evaluation import PooledEvaluation
 from trading_sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["evaluation_figures"]
+__all__ = ["evaluation_figures", "pooled_figures"]
 
 _REALIZED, _MODEL, _REFERENCE = "#6b7280", "#c2410c", "#1d4ed8"
 _SIZE = (4.6, 3.1)
@@ -38,6 +39,15 @@ def evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         yield "QLIKE by hour of day (label of the bucket, New York time)", _svg(_by_hour(evaluation), "hours")
         said = "QLIKE saved against the diurnal log-HAR, summed up; rising is better"
         yield said, _svg(_cumulative(evaluation), "cumulative")
+
+
+def pooled_figures(evaluation: PooledEvaluation) -> Iterator[tuple[str, str]]:
+    """The same of a model of many symbols; none where no symbol was judged."""
+    if not evaluation.symbols:
+        return
+    yield "QLIKE relative to each symbol's own log-HAR; left of the line is better", _svg(_ratios(evaluation), "ratios")
+    said = "QLIKE saved against the symbols' own log-HARs, the mean of a day's buckets, summed up; rising is better"
+    yield said, _svg(_daily_saved(evaluation), "saved")
 
 
 def _newest(evaluation: Evaluation) -> "Figure":
@@ -112,11 +122,33 @@ def _cumulative(evaluation: Evaluation) -> "Figure":
     return figure
 
 
-def _axes() -> "tuple[Figure, Axes]":
+def _ratios(evaluation: PooledEvaluation) -> "Figure":
+    ratios = evaluation.ratios[::-1]
+    figure, axes = _axes(max(_SIZE[1], 0.16 * len(ratios) + 0.6))
+    axes.plot(ratios.to_numpy(), np.arange(len(ratios)), color=_MODEL, marker="o", markersize=4, linestyle="")
+    axes.axvline(1, color=_REFERENCE, linewidth=1.0)
+    axes.set_yticks(np.arange(len(ratios)), [str(name) for name in ratios.index])
+    axes.set_xlabel("QLIKE to log-HAR")
+    return figure
+
+
+def _daily_saved(evaluation: PooledEvaluation) -> "Figure":
+    figure, axes = _axes()
+    losses = evaluation.losses()
+    saved = losses[REFERENCE] - losses[MODEL]
+    daily = saved.groupby(saved.index.normalize()).mean().cumsum()
+    axes.axhline(0, color=_REALIZED, linewidth=0.8)
+    axes.plot(daily.to_numpy(), color=_MODEL, linewidth=1.3)
+    _dates(axes, daily.index)
+    axes.set_ylabel("QLIKE saved so far")
+    return figure
+
+
+def _axes(height: float = _SIZE[1]) -> "tuple[Figure, Axes]":
     # Not pyplot: it would choose a window system and keep every figure for the life of the process.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = Figure(figsize=(_SIZE[0], height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)

@@ -6,11 +6,12 @@ from html import escape
 
 import pandas as pd
 
-from evaluation_figures import evaluation_figures
+from evaluation_figures import evaluation_figures, pooled_figures
 from forecast_evaluation import Evaluation, Grouping
 from forecast_verdict import MODEL, SET_LEVEL, title_of
+from pooled_evaluation import PooledEvaluation
 
-__all__ = ["evaluation_page"]
+__all__ = ["evaluation_page", "pooled_evaluation_page"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -60,6 +61,37 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
     simulated
         Whether model or bars are simulated; the page then says so at its top.
     """
+    body = f"""{_head(evaluation, title, [*about, _span(evaluation)], simulated)}
+<h2>Beside the baselines</h2>
+{_comparison(evaluation)}
+<p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
+Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
+it.</p>
+{_pictures(evaluation_figures(evaluation))}{_groups(evaluation)}<h2>Other measures</h2>
+{_measures(evaluation)}
+<p class="note">Errors in percent of hourly volatility; log error: root of the mean squared error of log volatility.
+R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
+is unbiased.</p>"""
+    return _document(title, body)
+
+
+def pooled_evaluation_page(
+    evaluation: PooledEvaluation, *, title: str, about: Sequence[str] = (), simulated: bool = False
+) -> str:
+    """The same page of a model of many symbols: the verdict, a table of the symbols, pictures."""
+    networks = _p_value(evaluation.p_value_to_pooled_har)
+    added = f" Diebold-Mariano against the pooled HAR, all symbols of a day one observation: p {networks}."
+    body = f"""{_head(evaluation, title, [*about, *_pooled_span(evaluation)], simulated)}
+<h2>Symbol by symbol</h2>
+{_symbols(evaluation)}
+<p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the symbol's own diurnal
+log-HAR. p: of the Diebold-Mariano test against it, clustered by day. Pooled HAR: the model's regression without its
+networks, to the same log-HAR.{added if networks else ""}</p>
+{_pictures(pooled_figures(evaluation))}"""
+    return _document(title, body)
+
+
+def _head(evaluation: Evaluation | PooledEvaluation, title: str, about: Sequence[str], simulated: bool) -> str:
     said = "".join(f"<p>{escape(sentence)}</p>" for sentence in about)
     warning = (
         '<p class="simulated">SIMULATED bars: this shows how things work and says nothing of any market.</p>'
@@ -67,19 +99,11 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
         else ""
     )
     judgment = evaluation.judgment.replace(" ", "-")
-    body = f"""<h1>{escape(title)}</h1>
-{warning}<p class="verdict {judgment}">{escape(evaluation.verdict)}</p>
-{said}<p>{escape(_span(evaluation))}</p>
-<h2>Beside the baselines</h2>
-{_comparison(evaluation)}
-<p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
-Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
-it.</p>
-{_pictures(evaluation)}{_groups(evaluation)}<h2>Other measures</h2>
-{_measures(evaluation)}
-<p class="note">Errors in percent of hourly volatility; log error: root of the mean squared error of log volatility.
-R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
-is unbiased.</p>"""
+    verdict = f'<p class="verdict {judgment}">{escape(evaluation.verdict)}</p>'
+    return f"<h1>{escape(title)}</h1>\n{warning}{verdict}\n{said}"
+
+
+def _document(title: str, body: str) -> str:
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -94,6 +118,36 @@ is unbiased.</p>"""
 </body>
 </html>
 """
+
+
+def _pooled_span(evaluation: PooledEvaluation) -> list[str]:
+    labels = evaluation.losses().index
+    if labels.empty:
+        return []
+    return [f"{len(labels):,} hourly buckets of all symbols, from {labels.min():%Y-%m-%d} to {labels.max():%Y-%m-%d}."]
+
+
+def _symbols(evaluation: PooledEvaluation) -> str:
+    rows = evaluation.table()
+    lines = [
+        _line(
+            [
+                escape(str(name)),
+                f"{row['buckets']:.0f}",
+                _number(row["qlike"], 4),
+                _ratio(row["ratio"]),
+                _p_value(row["p_value"]),
+                _ratio(row["pooled_har"]),
+                f"{100 * row['coverage']:.0f} %",
+            ]
+        )
+        for name, row in rows.iterrows()
+    ]
+    if len(rows):
+        mean = rows.mean()
+        ratios, covered = [_ratio(mean[name]) for name in ("ratio", "pooled_har")], f"{100 * mean['coverage']:.0f} %"
+        lines.append(_line(["mean", "", "", ratios[0], _p_value(evaluation.p_value), ratios[1], covered], "model"))
+    return _whole_table(["symbol", "n", "QLIKE", "to log-HAR", "p", "pooled HAR", "covered"], lines)
 
 
 def _span(evaluation: Evaluation) -> str:
@@ -181,10 +235,10 @@ def _group_table(groups: pd.DataFrame, by: Grouping) -> str:
     return _whole_table(headings + (["covered"] if "coverage" in groups else []), lines)
 
 
-def _pictures(evaluation: Evaluation) -> str:
+def _pictures(figures: Iterable[tuple[str, str]]) -> str:
     shown = "".join(
         f'<figure role="img" aria-label="{escape(caption)}"><figcaption>{escape(caption)}</figcaption>{svg}</figure>\n'
-        for caption, svg in evaluation_figures(evaluation)
+        for caption, svg in figures
     )
     return f'<h2>Pictures</h2>\n<div class="pictures">\n{shown}</div>\n' if shown else ""
 

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from forecast_evaluation import Evaluation, Grouping
 from forecast_verdict import MODEL, SET_LEVEL, title_of
+from pooled_evaluation import PooledEvaluation
 
-__all__ = ["evaluation_tables"]
+__all__ = ["evaluation_tables", "pooled_table", "pooled_tables"]
 
 _GROUPINGS: tuple[tuple[Grouping, str], ...] = (
     ("hour", "by hour of day"),
@@ -26,6 +27,34 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
         if not evaluation.breakdown(by).empty:
             parts += [f"The model {title}:", _group_table(evaluation, by)]
     return Group(*parts, Text(evaluation.verdict, style="bold"))
+
+
+def pooled_tables(evaluation: PooledEvaluation) -> RenderableType:
+    """The model symbol by symbol, best first; what its networks add; the verdict."""
+    networks = evaluation.p_value_to_pooled_har
+    added = [f"Against the pooled HAR alone: p = {networks:.3f}."] if math.isfinite(networks) else []
+    return Group(pooled_table(evaluation), *added, Text(evaluation.verdict, style="bold"))
+
+
+def pooled_table(evaluation: PooledEvaluation) -> Table:
+    """One row a symbol, and one for their mean."""
+    table, rows = _table("symbol", "buckets", "QLIKE", "to log-HAR", "p", "pooled HAR", "covered"), evaluation.table()
+    for name, row in rows.iterrows():
+        table.add_row(
+            str(name),
+            f"{row['buckets']:,.0f}",
+            f"{row['qlike']:.4f}",
+            _number(row["ratio"], 3),
+            _number(row["p_value"], 3),
+            _number(row["pooled_har"], 3),
+            _percent(row["coverage"]),
+        )
+    if len(rows):
+        mean = rows.mean()
+        ratio, p_value = _number(mean["ratio"], 3), _number(evaluation.p_value, 3)
+        covered = _percent(mean["coverage"])
+        table.add_row("mean", "", "", ratio, p_value, _number(mean["pooled_har"], 3), covered, style="bold")
+    return table
 
 
 def _comparison(evaluation: Evaluation) -> Table:

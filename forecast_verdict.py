@@ -16,6 +16,8 @@ __all__ = [
     "UNINFORMED",
     "Judgment",
     "judgment_of",
+    "pooled_judgment_of",
+    "pooled_verdict_on",
     "title_of",
     "verdict_on",
 ]
@@ -106,6 +108,52 @@ def verdict_on(metrics: Metrics, losses: pd.DataFrame, level: float) -> str:
             "a search with more trials, more data or another seed may do better"
         )
     return f"{said}{_better_still(own, losses)}{_broken_interval(own, level)}."
+
+
+def pooled_judgment_of(ratios: pd.Series, losses: pd.DataFrame) -> Judgment:
+    """``"use"`` what is no worse than most symbols' own log-HARs, in the mean too, and knows more than the hour of day.
+
+    Parameters
+    ----------
+    ratios
+        QLIKE of each symbol relative to its own diurnal log-HAR's.
+    losses
+        QLIKE of each bucket of all symbols (rows, by label) and forecast (columns).
+    """
+    if ratios.empty:
+        return "unknown"
+    mean = float(ratios.mean())
+    if _unbeaten(losses) is not None or mean > _AS_GOOD:
+        return "do not use"
+    return "use" if mean <= 1 and 2 * int((ratios < 1).sum()) > len(ratios) else "either"
+
+
+def pooled_verdict_on(ratios: pd.Series, losses: pd.DataFrame, covered: float, level: float = 0.9) -> str:
+    """One sentence: whether a model of many symbols is worth using.
+
+    Parameters
+    ----------
+    ratios, losses
+        As in `pooled_judgment_of`.
+    covered
+        What share of the buckets its interval covers, in the mean of the symbols.
+    level
+        What share it is meant to cover.
+    """
+    judgment = pooled_judgment_of(ratios, losses)
+    if judgment == "unknown":
+        return "No symbol has enough history to judge the model beside a log-HAR."
+    if (uninformed := _unbeaten(losses)) is not None:
+        return _learnt_nothing(losses, uninformed)
+    mean, better = float(ratios.mean()), int((ratios < 1).sum())
+    sure = diebold_mariano_by_day(losses[MODEL], losses[REFERENCE]) < _SURE
+    said = (
+        f"In the mean of {len(ratios)} symbols the QLIKE is {100 * abs(1 - mean):.1f} % "
+        f"{'lower' if mean < 1 else 'higher'} than each symbol's own log-HAR's, and lower on {better} of them, "
+        f"{'beyond what chance explains' if sure else 'which may be chance'}"
+    )
+    advice = {"use": "use it", "either": "either will do"}.get(judgment, "do not use this model")
+    return f"{said}: {advice}{_broken_interval({'coverage': covered}, level)}."
 
 
 def _unbeaten(losses: pd.DataFrame) -> str | None:

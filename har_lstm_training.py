@@ -10,7 +10,7 @@ import pandas as pd
 from conformal_intervals import QuantileTracker
 from forecast_horizons import HORIZONS, Horizon, horizon_outcomes
 from har_lstm import HarLstm, HorizonState
-from intraday_features import HISTORY, IntradayFeatures, hour_means, opens_session
+from intraday_features import HISTORY, IntradayFeatures, hour_means, new_york_days, opens_session
 from intraday_har import fit_state
 from onnx_networks import Network
 from volatility_features import RV_FLOOR, TimeSplit, session_hours
@@ -72,7 +72,7 @@ def windows_and_errors(recipe: HarLstm, measures: pd.DataFrame) -> tuple[Float32
     steps = features.steps(states[:-1], hours[1:], opens[1:])
     windows = np.lib.stride_tricks.sliding_window_view(steps, recipe.window, axis=0).transpose(0, 2, 1)
     rows = np.arange(HISTORY, len(measures))
-    design = features.design(states, rows - 1, hours[rows], opens[rows])
+    design = features.design(states, rows - 1, hours[rows], new_york_days(labels)[rows], opens[rows])
     logs = np.log(np.maximum(measures["rv_hourly"].to_numpy()[rows], RV_FLOOR))
     errors = logs - state.profile[hours[rows]] - design @ state.regression.coefficients
     return windows[HISTORY - recipe.window :], np.asarray(errors)
@@ -114,7 +114,8 @@ def _horizon_state(measures: pd.DataFrame, features: IntradayFeatures, stop: int
     profile = hour_means(logs[ended][:, None], hours[ended])[:, 0]
     rows = np.flatnonzero(ended)
     rows = rows[rows >= HISTORY]
-    design = features.design(features.states(known), rows - 1, hours[rows], opens_session(known.index)[rows])
+    days, opens = new_york_days(known.index), opens_session(known.index)
+    design = features.design(features.states(known), rows - 1, hours[rows], days[rows], opens[rows])
     regression = fit_state(design, logs[rows] - profile[hours[rows]], features.term_count)
     return HorizonState(profile, regression, QuantileTracker(np.ones(24), 1.0, 0.0, 0.0))
 
@@ -157,4 +158,5 @@ def _tracker(
     labels, realized = measures.index[positions], outcomes.volatility[positions]
     forecast = recipe.forecast_horizon(networks, measures, labels, positions, horizon).volatility
     moved = realized > RV_FLOOR
-    return QuantileTracker.fit(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved])
+    overlap = float(np.mean(outcomes.known_with[positions] - positions + 1))
+    return QuantileTracker.fit(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved], overlap)

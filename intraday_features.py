@@ -10,7 +10,7 @@ Six logarithms of each bucket, without their hour-of-day means, are its *state*:
 A network sees the states of the last buckets one after the other, each with the hour of the bucket that follows it. The
 regression sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month
 (Corsi 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a
-session, before which a night has passed.
+session, before which a night has passed. It also knows the days on which the Federal Reserve decides (`fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
 ``market_<state>`` of the measures. Where they are missing, the symbol's own state stands in.
@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fed_decisions import decision_dummies
 from hourly_measures import HALF_LIVES
 from trading_sessions import new_york_clock
 from volatility_baselines import HAR_LAGS
@@ -86,6 +87,8 @@ class IntradayFeatures:
         Clock hours that training saw; the regression has a dummy for each.
     with_market
         Whether the market's states are among the states.
+    with_decisions
+        Whether the regression knows the days of `fed_decisions`; models of earlier releases do not.
     state_mean, state_spread
         Of the states: what a network takes is standardized by them.
     term_mean, term_spread
@@ -95,6 +98,7 @@ class IntradayFeatures:
     profile: FloatArray
     hours: IntArray
     with_market: bool
+    with_decisions: bool
     state_mean: FloatArray
     state_spread: FloatArray
     term_mean: FloatArray
@@ -107,12 +111,12 @@ class IntradayFeatures:
         profile = hour_means(logs, hours)
         states = states_of(logs - profile[hours])
         terms = terms_of(states, np.arange(HISTORY - 1, len(states) - 1), opens_session(measures.index)[HISTORY:])
-        return cls(profile, np.unique(hours), False, *_mean_and_spread(states), *_mean_and_spread(terms))
+        return cls(profile, np.unique(hours), False, True, *_mean_and_spread(states), *_mean_and_spread(terms))
 
     @classmethod
     def pooled(cls, profile: FloatArray, hours: IntArray, states: FloatArray, terms: FloatArray) -> "IntradayFeatures":
         """Scales of the `states` and `terms` of many symbols, the market's among them, with one symbol's profile."""
-        return cls(profile, hours, True, *_mean_and_spread(states), *_mean_and_spread(terms))
+        return cls(profile, hours, True, True, *_mean_and_spread(states), *_mean_and_spread(terms))
 
     def states(self, measures: pd.DataFrame) -> FloatArray:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
@@ -145,9 +149,14 @@ class IntradayFeatures:
         return steps
 
     def design(
-        self, states: FloatArray, last: IntArray, target_hours: IntArray, opens: npt.NDArray[np.bool_]
+        self,
+        states: FloatArray,
+        last: IntArray,
+        target_hours: IntArray,
+        target_days: IntArray,
+        opens: npt.NDArray[np.bool_],
     ) -> FloatArray:
-        """Rows of the regression: standardized terms, then a dummy for each hour of the day.
+        """Rows of the regression: standardized terms, then dummies for hours of the day and decisions of the Fed.
 
         Parameters
         ----------
@@ -157,11 +166,15 @@ class IntradayFeatures:
             Position of the last bucket that each row may know, at least ``HISTORY - 1``.
         target_hours
             New York clock hour of the label of the bucket that each row forecasts.
+        target_days
+            New York day of that bucket, as `new_york_days` counts them.
         opens
             Whether that bucket is of another session than the last known one.
         """
         terms = (terms_of(states, last, opens) - self.term_mean) / self.term_spread
-        return np.concatenate([terms, target_hours[:, None] == self.hours], axis=1)
+        hours = target_hours[:, None] == self.hours
+        decisions = decision_dummies(target_days, target_hours) if self.with_decisions else hours[:, :0]
+        return np.concatenate([terms, hours, decisions], axis=1)
 
     @cached_property
     def _hand_of_hour(self) -> FloatArray:
@@ -176,8 +189,7 @@ class IntradayFeatures:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        arrays = {name: getattr(self, name).tolist() for name in self.__dataclass_fields__ if name != "with_market"}
-        return {**arrays, "with_market": self.with_market}
+        return {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
@@ -185,7 +197,8 @@ class IntradayFeatures:
         names = ("profile", "state_mean", "state_spread", "term_mean", "term_spread")
         arrays = {name: np.asarray(numbers[name], dtype=float) for name in names}
         hours = np.asarray(numbers["hours"], dtype=np.int64)
-        return cls(hours=hours, with_market=bool(numbers["with_market"]), **arrays)
+        with_decisions = bool(numbers.get("with_decisions", False))
+        return cls(hours=hours, with_market=bool(numbers["with_market"]), with_decisions=with_decisions, **arrays)
 
 
 def log_measures(measures: pd.DataFrame) -> FloatArray:

@@ -72,6 +72,9 @@ class _ServedSymbol(ServedModel):
         return measures
 
     def _next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
-        return NextBucket.of(
+        ahead = NextBucket.of(
             forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
         )
+        # Plain rows forget whose they are, and the model would take the symbol for one that it has never seen.
+        ahead.history.frame.attrs["symbol"] = self.symbol
+        return ahead

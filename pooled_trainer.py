@@ -11,8 +11,6 @@ import pandas as pd
 from data_handler import DataHandler
 from data_quality import assess_quality, require_acceptable
 from errors import ConfigError, NotEnoughDataError
-from forecast_evaluation import Evaluation, compare_with_baselines
-from forecast_verdict import MODEL
 from hourly_measures import get_hourly_measures
 from lstm_models import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
 from many_symbols import for_each_symbol
@@ -21,6 +19,7 @@ from model_store import ModelStore
 from network_files import KerasNetwork
 from network_training import Schedule, compute_device, fit_network, seed_of_network
 from onnx_networks import serving_network
+from pooled_evaluation import PooledEvaluation, evaluate_pooled
 from pooled_har_lstm import PooledHarLstm
 from pooled_training import PooledParts, finished_pooled_recipe, pooled_targets
 from realized_volatility import select_symbol
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PooledResult", "PooledTrainer"]
 
-_FEWEST_TEST_BUCKETS = 35
-
 
 @dataclass(frozen=True)
 class PooledResult:
@@ -46,9 +43,9 @@ class PooledResult:
     ----------
     bundle
         The saved model.
-    evaluations
-        By symbol, on its test part, beside the baselines of the symbol alone; symbols with under a week of test
-        buckets, or too little history for the log-HAR, are not judged.
+    evaluation
+        On the test part; symbols with under a week of test buckets, or too little history for the log-HAR, are not in
+        it.
     failed
         Why symbols are not in the model, by symbol.
     seconds
@@ -56,28 +53,9 @@ class PooledResult:
     """
 
     bundle: ModelBundle
-    evaluations: Mapping[str, Evaluation]
+    evaluation: PooledEvaluation
     failed: Mapping[str, str]
     seconds: float
-
-    @property
-    def ratios(self) -> pd.Series:
-        """QLIKE of each judged symbol relative to its own log-HAR's, best first."""
-        ratios = {name: judged.metrics[MODEL]["qlike_ratio"] for name, judged in self.evaluations.items()}
-        return pd.Series(ratios, dtype=float).sort_values()
-
-    @property
-    def verdict(self) -> str:
-        """One sentence: whether the model is worth using."""
-        ratios = self.ratios
-        if ratios.empty:
-            return "No symbol has enough history to judge the model beside a log-HAR."
-        better, mean = int((ratios < 1).sum()), float(ratios.mean())
-        said = (
-            f"QLIKE is {100 * abs(1 - mean):.1f} % {'lower' if mean < 1 else 'higher'} than each symbol's own log-HAR's"
-        )
-        advice = "use it" if mean < 1 and better > len(ratios) / 2 else "do not use this model"
-        return f"In the mean of {len(ratios)} symbols the {said}, and lower on {better} of them: {advice}."
 
 
 class PooledTrainer:
@@ -136,9 +114,9 @@ class PooledTrainer:
             served = [serving_network(model) for model in models]
             recipe = finished_pooled_recipe(targets.recipe, served, measures, parts)
             bundle = self._bundle(models, recipe, {name: provenance[name] for name in measures}, failed)
-            evaluations = _judged(bundle, recipe, measures, parts)
-            saved = self._save(bundle, evaluations)
-        return PooledResult(saved, evaluations, failed, time.monotonic() - began)
+            evaluation = _judged(bundle, recipe, measures, parts)
+            saved = self._save(bundle, evaluation)
+        return PooledResult(saved, evaluation, failed, time.monotonic() - began)
 
     def _measures(self, symbol: str, bars: pd.DataFrame | None, provenance: dict[str, dict[str, Any]]) -> pd.DataFrame:
         config = self.config
@@ -201,9 +179,9 @@ class PooledTrainer:
         name = version_name(f"pooled-{len(recipe.symbols)}", simulated=simulated)
         return ModelBundle(name, networks, recipe, config, manifest)
 
-    def _save(self, bundle: ModelBundle, evaluations: Mapping[str, Evaluation]) -> ModelBundle:
+    def _save(self, bundle: ModelBundle, evaluation: PooledEvaluation) -> ModelBundle:
         store = ModelStore(self.config.model_save_path)
-        saved = store.save(bundle, pooled_artifacts(evaluations))
+        saved = store.save(bundle, pooled_artifacts(bundle, evaluation))
         store.promote(saved.name, "newest training")
         return saved
 
@@ -230,14 +208,10 @@ def _midnight(microseconds: int) -> pd.Timestamp:
 
 def _judged(
     bundle: ModelBundle, recipe: PooledHarLstm, measures: Mapping[str, pd.DataFrame], parts: PooledParts
-) -> dict[str, Evaluation]:
-    """Evaluations of the symbols that have a test part and a log-HAR to be compared with."""
-    evaluations = {}
-    for name, frame in recipe.with_market(measures).items():
-        begin = int(frame.index.searchsorted(parts.test))
-        if len(frame) - begin < _FEWEST_TEST_BUCKETS or begin < recipe.memory:
-            continue
-        judged = compare_with_baselines(frame, np.arange(begin, len(frame)), bundle.forecast)
-        if "qlike_ratio" in judged.metrics[MODEL]:
-            evaluations[name] = judged
-    return evaluations
+) -> PooledEvaluation:
+    """On the test part of each symbol."""
+    frames = recipe.with_market(measures)
+    begins = {name: int(frame.index.searchsorted(parts.test)) for name, frame in frames.items()}
+    known = {name: begin for name, begin in begins.items() if begin >= recipe.memory}
+    positions = {name: np.arange(begin, len(frames[name])) for name, begin in known.items()}
+    return evaluate_pooled(bundle, frames, positions)

@@ -16,6 +16,7 @@ from intraday_features import (
     IntradayFeatures,
     hour_means,
     log_measures,
+    new_york_days,
     opens_session,
     states_of,
     terms_of,
@@ -164,7 +165,8 @@ def _regressed(
     designs, outcomes = {}, {}
     for name, frame in known.items():
         rows, hours = np.arange(HISTORY, len(frame)), session_hours(frame.index)
-        designs[name] = features.design(states[name], rows - 1, hours[rows], opens_session(frame.index)[rows])
+        days, opens = new_york_days(frame.index), opens_session(frame.index)
+        designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows])
         outcomes[name] = log_measures(frame)[rows, 0] - profiles[name][hours[rows], 0]
     regression = fit_state(
         np.concatenate(list(designs.values())), np.concatenate(list(outcomes.values())), features.term_count

@@ -6,7 +6,6 @@ live loop. What a bucket adds is the same to the last bit however many come at a
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -177,7 +176,7 @@ class RunningForecast:
 
     def _design_of(self, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         opens = days != self._table.days.values[known - 1]
-        return self._recipe.features.design(self._table.states.values, known - 1, hours, opens)
+        return self._recipe.features.design(self._table.states.values, known - 1, hours, days, opens)
 
     def _log_forecasts(self, design: FloatArray, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
@@ -201,10 +200,11 @@ class RunningForecast:
         tracked = slice(len(self._lowers) - 1, len(self._outcomes))
         errors = self._outcomes.values[tracked] - self._forecasts.values[tracked]
         hours = self._table.hours.values[self._first :][tracked]
-        lower, upper = float(self._lowers.values[-1]), float(self._uppers.values[-1])
-        lowers, uppers = replace(self._state.tracker, lower=lower, upper=upper).carried_on(errors, hours)
-        self._lowers.append(lowers[1:])
-        self._uppers.append(uppers[1:])
+        given = self._known_with.values.searchsorted(np.arange(tracked.start, tracked.stop) + self._first)
+        lowers, uppers = self._lowers.values, self._uppers.values
+        lowers, uppers = self._state.tracker.carried_on(errors, hours, lowers, uppers, given)
+        self._lowers.append(lowers)
+        self._uppers.append(uppers)
 
 
 class _Table:

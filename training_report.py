@@ -3,7 +3,6 @@
 import io
 import json
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evaluation_page import evaluation_page
+from evaluation_page import evaluation_page, pooled_evaluation_page
+from evaluation_report import pooled_table
 from forecast_evaluation import Evaluation
-from forecast_verdict import MODEL
 from har_lstm import HarLstm
 from model_store import ModelBundle
+from pooled_evaluation import PooledEvaluation
 from pooled_har_lstm import PooledHarLstm
 from trading_sessions import EXCHANGE_TIMEZONE
 from training_config import TRAINING_CONFIG, TrainingConfig
@@ -73,31 +73,27 @@ def training_artifacts(
     return files
 
 
-def pooled_artifacts(evaluations: Mapping[str, Evaluation]) -> dict[str, bytes]:
-    """Files that explain a pooled model, by name: the metrics of each symbol."""
-    return {"metrics.json": _json_bytes({name: judged.to_dict() for name, judged in evaluations.items()})}
+def pooled_artifacts(bundle: ModelBundle, evaluation: PooledEvaluation) -> dict[str, bytes]:
+    """Files that explain a pooled model, by name: its metrics, and a page to look at."""
+    page = pooled_evaluation_page(
+        evaluation,
+        title=f"{bundle.name}: the test part, which training never saw",
+        simulated=bundle.simulated,
+    )
+    return {"metrics.json": _json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
 
 
 def pooled_summary(result: "PooledResult") -> RenderableType:
     """What a pooled training says at its end: each symbol's QLIKE beside its log-HAR's, and what to type next."""
     recipe = result.bundle.recipe
-    table = Table()
-    table.add_column("symbol")
-    for heading in ("buckets", "QLIKE", "to log-HAR", "p"):
-        table.add_column(heading, justify="right")
-    for name in result.ratios.index:
-        judged = result.evaluations[name]
-        row = judged.metrics[MODEL]
-        ratio, p_value = f"{row['qlike_ratio']:.3f}", f"{row['p_value']:.3f}"
-        table.add_row(name, f"{judged.buckets:,}", f"{row['qlike']:.4f}", ratio, p_value)
     symbols = len(recipe.symbols) if isinstance(recipe, PooledHarLstm) else 0
     lines: list[RenderableType] = [
         f"One model over {symbols} symbols, trained in {_duration(result.seconds)}.",
         *[f"Not in it: {name}: {reason}" for name, reason in result.failed.items()],
         "",
         "Figures on the test part, which training never saw (QLIKE: lower is better):",
-        table,
-        Text(result.verdict, style="bold"),
+        pooled_table(result.evaluation),
+        Text(result.evaluation.verdict, style="bold"),
         "",
         Text(f"Saved in   {result.bundle.path}", no_wrap=True, overflow="ignore"),
         Text(f"Use it     {_how_to_use(result.bundle)}", no_wrap=True, overflow="ignore"),
@@ -113,9 +109,8 @@ def pooled_result_as_dict(result: "PooledResult") -> dict[str, Any]:
         "model": result.bundle.name,
         "path": str(result.bundle.path),
         "simulated": result.bundle.simulated,
-        "verdict": result.verdict,
         "failed": dict(result.failed),
-        "evaluations": {name: judged.to_dict() for name, judged in result.evaluations.items()},
+        "evaluation": result.evaluation.to_dict(),
         "seconds": round(result.seconds, 1),
     }
 

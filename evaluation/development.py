@@ -35,7 +35,8 @@ from volatility_features import session_hours, split_in_time
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 
-# Columns of `IntradayFeatures.design`: eleven terms, eight of them once more for a session's first bucket, hours.
+# Columns of `IntradayFeatures.design`: eleven terms, eight of them once more for a session's first bucket, hours, and
+# what is known of the Fed's decisions.
 GROUPS = {
     "log-HAR": [0, 1, 2, 3],
     "+ first bucket apart": [11, 12],
@@ -59,15 +60,18 @@ def development_parts(data: Path) -> Iterator[tuple[str, pd.DataFrame, int]]:
             yield name, measures, first
 
 
-def regression_ratio(measures: pd.DataFrame, first: int, columns: list[int], ridge: float) -> float:
+def regression_ratio(
+    measures: pd.DataFrame, first: int, columns: list[int], ridge: float, *, with_decisions: bool
+) -> float:
     """QLIKE of the regression on some of its terms, refitted daily from scratch, relative to the diurnal log-HAR."""
-    features = IntradayFeatures.fit(measures.iloc[:first])
+    features = replace(IntradayFeatures.fit(measures.iloc[:first]), with_decisions=with_decisions)
     hours, rows = session_hours(measures.index), np.arange(HISTORY, len(measures))
-    whole = features.design(features.states(measures), rows - 1, hours[rows], opens_session(measures.index)[rows])
+    days, opens = new_york_days(measures.index)[rows], opens_session(measures.index)[rows]
+    whole = features.design(features.states(measures), rows - 1, hours[rows], days, opens)
     design = np.column_stack([whole[:, columns], whole[:, TERMS:]])
     profile = features.profile[hours[rows], 0]
     outcome = np.log(measures["rv_hourly"].to_numpy()[rows]) - profile
-    days, test = new_york_days(measures.index)[rows], np.arange(first - HISTORY, len(rows))
+    test = np.arange(first - HISTORY, len(rows))
     forecast = np.empty(len(test))
     for day in np.unique(days[test]):
         today = days[test] == day
@@ -91,13 +95,18 @@ def terms(measures: pd.DataFrame, first: int) -> dict[str, float]:
     ratios = {}
     for name, group in GROUPS.items():
         columns = [*columns, *group]
-        ratios[name] = regression_ratio(measures, first, columns, RIDGE)
+        ratios[name] = regression_ratio(measures, first, columns, RIDGE, with_decisions=False)
+    ratios["+ the Fed's decisions"] = regression_ratio(measures, first, columns, RIDGE, with_decisions=True)
     return ratios
 
 
 def ridge(measures: pd.DataFrame, first: int) -> dict[str, float]:
     """The whole regression by the weight of its penalty."""
-    return {f"{weight:g}": regression_ratio(measures, first, list(range(TERMS)), weight) for weight in (1, 10, 30, 100)}
+    every = list(range(TERMS))
+    return {
+        f"{weight:g}": regression_ratio(measures, first, every, weight, with_decisions=True)
+        for weight in (1, 10, 30, 100)
+    }
 
 
 def networks(measures: pd.DataFrame, first: int) -> dict[str, float]:

@@ -13,7 +13,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from forecast_horizons import HORIZONS, Horizon, horizon_outcomes
 from forecast_losses import qlike_losses
-from forecast_tests import diebold_mariano_by_day
+from har_baselines import FEWEST_BUCKETS
 from har_lstm import HarLstm
 from intraday_features import hour_means, new_york_days
 from local_training import LocalLSTMTrainer, TrainingResult
 from model_bundle import ModelBundle
+from pooled_evaluation import evaluate_pooled
 from pooled_har_lstm import PooledHarLstm
 from pooled_trainer import PooledResult, PooledTrainer
 from quiet_tensorflow import load_tensorflow_quietly
-from volatility_baselines import HAR_LAGS, diurnal_log_har
+from volatility_baselines import HAR_LAGS
 from volatility_features import RV_FLOOR, har_terms, session_hours
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
@@ -177,34 +177,21 @@ def judged(bundle: ModelBundle, measures: Mapping[str, pd.DataFrame], symbols: l
     """QLIKE after the cut relative to each symbol's own log-HAR, the pooled regression alone, and the test of both."""
     recipe = bundle.recipe
     assert isinstance(recipe, PooledHarLstm)
-    alone = replace(recipe, shared=replace(recipe.shared, weight=0.0, smearing_shift=0.0))
     cut = pd.Timestamp(PROTOCOL["pooled"]["cut"], tz="America/New_York")
-    rows, own_losses, har_losses = {}, [], []
-    for name, frame in recipe.with_market(measures).items():
-        begin = int(frame.index.searchsorted(cut))
-        if name not in symbols or len(frame) - begin < 35 or begin < 2 * max(HAR_LAGS):
-            continue
-        positions = np.arange(begin, len(frame))
-        labels, realized = frame.index[positions], frame["rv_hourly"].to_numpy()[positions]
-        made = bundle.forecast_horizon(frame, labels, positions, 1)
-        own = pd.Series(qlike_losses(realized, made.volatility), labels)
-        har = pd.Series(qlike_losses(realized, alone.forecast((), frame, labels, positions)), labels)
-        reference = qlike_losses(realized, diurnal_log_har(frame, labels, positions)).mean()
-        inside = (realized >= made.lower) & (realized <= made.upper)
-        rows[name] = {"ratio": own.mean() / reference, "pooled_har": har.mean() / reference, "coverage": inside.mean()}
-        own_losses.append(own)
-        har_losses.append(har)
-    table = pd.DataFrame(rows).T
-    p_value = diebold_mariano_by_day(pd.concat(own_losses), pd.concat(har_losses))
-    better = (table["ratio"] < 1).mean()
-    print(f"better on {better:.1%}; Diebold-Mariano against the pooled HAR, by day: p = {p_value:.4f}")
-    return table
+    frames = recipe.with_market(measures)
+    begins = {name: int(frames[name].index.searchsorted(cut)) for name in symbols}
+    known = {name: begin for name, begin in begins.items() if begin >= FEWEST_BUCKETS}
+    positions = {name: np.arange(begin, len(frames[name])) for name, begin in known.items()}
+    evaluation = evaluate_pooled(bundle, frames, positions)
+    print(evaluation.verdict)
+    print(f"Diebold-Mariano against the pooled HAR, by day: p = {evaluation.p_value_to_pooled_har:.4f}")
+    return evaluation.table()
 
 
 def pooled(data: Path) -> pd.DataFrame:
     """One model over all symbols."""
     result = pooled_model(data, panel_symbols(data))
-    print(f"trained in {result.seconds:.0f} s; {result.verdict}")
+    print(f"trained in {result.seconds:.0f} s")
     return judged(result.bundle, panel_measures(data), panel_symbols(data))
 
 

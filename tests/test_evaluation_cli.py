@@ -76,6 +76,7 @@ def test_what_a_person_reads(place: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--model", "unknown"], 1, "unknown"),
         (["--bars", "{place}/old.parquet"], 1, "nothing to judge"),
         (["--html", "{place}/nowhere/page.html"], 1, "cannot be written"),
+        (["--symbols", "SPY,QQQ"], 2, "give --symbol."),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from conftest import make_bars, with_noise_after
 
-from conformal_intervals import QuantileTracker
 from errors import ConfigError, NotEnoughDataError
 from forecast_horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
 from forecast_recipe import recipe_from_dict
@@ -55,9 +54,14 @@ def recipe_of(trained: TrainingResult) -> HarLstm:
     return trained.bundle.recipe
 
 
-def plain_design_row(features: IntradayFeatures, states: npt.NDArray[np.float64], last: int, hour: int,
+DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07", "2024-12-18")
+MINUTES = ("2024-05-22", "2024-07-03", "2024-08-21", "2024-10-09", "2024-11-28")
+
+
+def plain_design_row(features: IntradayFeatures, states: npt.NDArray[np.float64], last: int, label: pd.Timestamp,
                      opens: bool) -> list[float]:  # fmt: skip
     """Terms of one row by their definitions."""
+    hour, date = label.hour, f"{label:%Y-%m-%d}"
 
     def mean(column: int, lag: int) -> float:
         return float(np.mean([states[i, column] for i in range(last - lag + 1, last + 1)]))
@@ -67,7 +71,9 @@ def plain_design_row(features: IntradayFeatures, states: npt.NDArray[np.float64]
     terms = [quick[0], quick[1], slow[0], slow[1], quick[2], quick[3], slow[2], *quick[4:]]
     terms += [value * opens for value in quick]
     standardized = (np.array(terms) - features.term_mean) / features.term_spread
-    return [*standardized, *[float(hour == known) for known in features.hours]]
+    decided = date in DECIDED
+    decisions = [decided and hour < 15, decided and hour == 15, decided and hour > 15, date in MINUTES and hour == 15]
+    return [*standardized, *[float(hour == known) for known in features.hours], *map(float, decisions)]
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
@@ -82,11 +88,11 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     today = int(np.flatnonzero(measures.index.date == measures.index[position].date())[0])
     profile = recipe.horizons[horizon].profile
     rows = [i for i in range(HISTORY, today) if outcomes.known_with[i] < today]
-    design = np.array([plain_design_row(recipe.features, states, i - 1, hours[i], opens[i]) for i in rows])
+    design = np.array([plain_design_row(recipe.features, states, i - 1, measures.index[i], opens[i]) for i in rows])
     outcome = np.array([np.log(outcomes.volatility[i]) - profile[hours[i]] for i in rows])
-    penalty = np.diag([30.0] * len(recipe.features.term_mean) + [1e-6] * len(recipe.features.hours))
+    penalty = np.diag([30.0] * len(recipe.features.term_mean) + [1e-6] * (len(recipe.features.hours) + 4))
     coefficients = np.linalg.solve(design.T @ design + penalty, design.T @ outcome)
-    row = plain_design_row(recipe.features, states, position - 1, hours[position], opens[position])
+    row = plain_design_row(recipe.features, states, position - 1, measures.index[position], opens[position])
     log_forecast = float(np.dot(row, coefficients)) + profile[hours[position]]
 
     alone = replace(recipe, weight=0.0)
@@ -253,19 +259,3 @@ def test_minutes_of_horizons_follow_the_calendar() -> None:
     # Thanksgiving is closed, the day after ends at 13:00.
     assert list(horizon_minutes(labels, "session_end")) == [60, 210]
     assert list(horizon_minutes(labels, 7)) == [60 + 210 + 90, 210 + 150]
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_bounds_learn_from_their_misses(shift: float) -> None:
-    """Scores that move away after training are covered again after a while, on either side."""
-    random = np.random.default_rng(3)
-    hours = np.tile(np.arange(10, 17), 1000)
-    past, future = random.standard_normal((2, 7000)) * 0.3
-    tracker = QuantileTracker.fit(past, hours)
-    future = future + shift
-    lowers, uppers = tracker.carried_on(future, hours)
-    scores = future / tracker.hour_spread[hours]
-    assert np.mean(scores > uppers[:-1]) == pytest.approx(0.05, abs=0.01)
-    assert np.mean(scores < lowers[:-1]) == pytest.approx(0.05, abs=0.01)
-    again = tracker.carried_on(future[:100], hours[:100])
-    assert (again[0] == lowers[:101]).all()

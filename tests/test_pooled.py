@@ -1,6 +1,7 @@
 """One model over many symbols: late listings and holes, symbols it has never seen, the market, and the future."""
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,19 @@ def test_a_late_symbol_is_served_and_a_missing_one_reported(trained: PooledResul
     assert set(recipe_of(trained).symbols) == {"AAA", "BBB", "CCC", "HOLE"}
     assert set(trained.failed) == {"GONE"}
     assert "GONE" in trained.failed["GONE"]
-    assert set(trained.evaluations) == {"AAA", "BBB", "CCC", "HOLE"}
-    assert len(trained.ratios) == 4
-    assert trained.verdict.startswith("In the mean of 4 symbols")
+    assert set(trained.evaluation.symbols) == {"AAA", "BBB", "CCC", "HOLE"}
+    assert len(trained.evaluation.ratios) == 4
+    assert trained.evaluation.verdict.endswith(".")
     assert trained.bundle.path is not None
     manifest = json.loads((trained.bundle.path / "manifest.json").read_text())
     assert manifest["symbols"]["LATE"]["trained_on"] is False
     assert manifest["symbols"]["AAA"]["trained_on"] is True
     assert set(manifest["failed"]) == {"GONE"}
     assert pd.Timestamp(manifest["trained_through"]) < pd.Timestamp("2024-12-02", tz="America/New_York")
-    assert set(json.loads((trained.bundle.path / "metrics.json").read_text())) == set(trained.evaluations)
+    metrics = json.loads((trained.bundle.path / "metrics.json").read_text())
+    assert set(metrics["symbols"]) == set(trained.evaluation.symbols)
+    assert metrics["verdict"] == trained.evaluation.verdict
+    assert escape(trained.evaluation.verdict) in (trained.bundle.path / "evaluation.html").read_text()
 
 
 def test_each_symbol_is_forecast_with_the_market(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
@@ -125,7 +129,7 @@ def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.Dat
     noise.loc[later] *= np.exp(0.02 * np.random.default_rng(2).standard_normal((int(later.sum()), 1)))
     again = PooledTrainer(NAMES, {**SMALL, "model_save_path": str(tmp_path)}).run_training_pipeline(noise)
     assert json.dumps(recipe_of(again).to_dict()) == json.dumps(recipe_of(trained).to_dict())
-    assert again.ratios["AAA"] != trained.ratios["AAA"]
+    assert again.evaluation.ratios["AAA"] != trained.evaluation.ratios["AAA"]
 
 
 def test_the_same_after_saving(trained: PooledResult) -> None:

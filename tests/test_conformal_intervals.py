@@ -1,0 +1,103 @@
+"""Bounds that learn from their misses: whatever the errors do, however late they are known, as a plain loop does it."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from conftest import make_bars
+
+from conformal_intervals import MISS, QuantileTracker
+from forecast_horizons import HORIZONS, Horizon, horizon_outcomes
+from har_lstm import HarLstm
+from har_lstm_training import har_lstm_targets, with_networks
+from hourly_measures import get_hourly_measures
+from volatility_features import session_hours, split_in_time
+
+HOURS = np.tile(np.arange(10, 17), 1000)
+
+
+def tracked(
+    tracker: QuantileTracker, errors: npt.NDArray[np.float64], given: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The quantiles before each bucket and after the last."""
+    hours = HOURS[: len(errors)]
+    begun = np.array([tracker.lower]), np.array([tracker.upper])
+    lowers, uppers = tracker.carried_on(errors, hours, *begun, given)
+    return np.append(begun[0], lowers), np.append(begun[1], uppers)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_bounds_learn_from_their_misses(shift: float) -> None:
+    """Scores that move away after training are covered again after a while, on either side."""
+    past, future = np.random.default_rng(3).standard_normal((2, 7000)) * 0.3
+    tracker = QuantileTracker.fit(past, HOURS)
+    lowers, uppers = tracked(tracker, future + shift, np.arange(7000))
+    scores = (future + shift) / tracker.hour_spread[HOURS]
+    assert np.mean(scores > uppers[:-1]) == pytest.approx(MISS, abs=0.01)
+    assert np.mean(scores < lowers[:-1]) == pytest.approx(MISS, abs=0.01)
+
+
+@pytest.mark.parametrize("late", [7, 35])
+def test_outcomes_that_overlap_and_come_late_are_covered_too(late: int) -> None:
+    """Each is the mean of as many surprises as it is late; the validation part holds few that share none."""
+    covered = []
+    for seed in range(20):
+        surprises = np.random.default_rng(seed).standard_normal(500 + 2000 + 2 * late)
+        outcomes = np.convolve(surprises, np.ones(late) / np.sqrt(late), mode="valid")
+        past, future = outcomes[:500], outcomes[500:2500]
+        tracker = QuantileTracker.fit(past, HOURS[:500], late)
+        given = np.maximum(np.arange(2000) - late + 1, 0)
+        lowers, uppers = tracked(tracker, future, given)
+        scores = future / tracker.hour_spread[HOURS[:2000]]
+        covered.append(np.mean((scores >= lowers[given]) & (scores <= uppers[given])))
+    assert np.mean(covered) == pytest.approx(1 - 2 * MISS, abs=0.015)
+    assert min(covered) > 0.83
+
+
+def test_few_outcomes_begin_with_wide_bounds() -> None:
+    errors = np.random.default_rng(1).standard_normal(700)
+    alone, together = (QuantileTracker.fit(errors, HOURS[:700], overlap) for overlap in (1, 35))
+    assert together.upper > alone.upper
+    assert together.lower < alone.lower
+    assert together.rate < alone.rate
+    # Twenty that share nothing: beyond the largest of nineteen, one in twenty.
+    assert QuantileTracker.fit(errors[:19], HOURS[:19]).upper == pytest.approx(errors[:19].max() / np.std(errors[:19]))
+
+
+@pytest.fixture(scope="module")
+def measures() -> pd.DataFrame:
+    return get_hourly_measures(make_bars("2024-05-01", "2024-12-31", seed=5, minutes=5))
+
+
+@pytest.fixture(scope="module")
+def recipe(measures: pd.DataFrame) -> HarLstm:
+    """The regression alone."""
+    split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
+
+    def network(windows: npt.NDArray[np.float32], side: object = None) -> npt.NDArray[np.float64]:
+        return np.zeros(len(windows))
+
+    return with_networks(har_lstm_targets(measures, split, 20).regression, (network,), measures, split)
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_a_miss_is_one_of_the_bounds_that_were_given(recipe: HarLstm, measures: pd.DataFrame, horizon: Horizon) -> None:
+    tracker, outcomes = recipe.horizons[horizon].tracker, horizon_outcomes(measures, horizon)
+    first = int(measures.index.searchsorted(recipe.trained_through, side="right"))
+    positions, hours = np.arange(first, len(measures)), session_hours(measures.index)
+    made = recipe.forecast_horizon((), measures, measures.index[positions], positions, horizon)
+    lower, upper, step, noted = tracker.lower, tracker.upper, tracker.rate * tracker.spread, 0
+    given: list[tuple[float, float]] = []
+    for row, position in enumerate(positions):
+        while noted < row and outcomes.known_with[positions[noted]] < position:
+            error = np.log(outcomes.volatility[positions[noted]] / made.volatility[noted])
+            score = error / tracker.hour_spread[hours[positions[noted]]]
+            lower -= step * ((score < given[noted][0]) - MISS)
+            upper += step * ((score > given[noted][1]) - MISS)
+            noted += 1
+        given.append((lower, upper))
+        spread = tracker.hour_spread[hours[position]]
+        assert made.lower[row] == pytest.approx(made.volatility[row] * np.exp(lower * spread), rel=1e-9)
+        assert made.upper[row] == pytest.approx(made.volatility[row] * np.exp(upper * spread), rel=1e-9)
+    assert noted > 100
+    assert QuantileTracker.from_dict(tracker.to_dict()).rate == tracker.rate
