@@ -2,8 +2,9 @@
 
 The Federal Open Market Committee meets eight times a year, on days that it publishes more than a year ahead. Its
 statement comes at 14:00 New York time on a meeting's last day, a press conference half an hour later, the minutes at
-the same hour three weeks after. What is announced on schedule moves volatility on schedule (Andersen and Bollerslev
-1998, *Journal of Finance* 53). The list begins with 2016 and ends with 2027; later buckets are taken for ordinary ones.
+the same hour three weeks after, or a few days earlier or later where a holiday is in the way. What is announced on
+schedule moves volatility on schedule (Andersen and Bollerslev 1998, *Journal of Finance* 53). The list begins with 2016
+and ends with 2027; later buckets are taken for ordinary ones.
 """
 
 import numpy as np
@@ -35,13 +36,25 @@ _MONTHS_AND_DAYS = {
 _DATES = [f"{year}-{date}" for year, dates in _MONTHS_AND_DAYS.items() for date in dates.split()]
 _DECISIONS = np.array(_DATES, dtype="datetime64[D]").astype(np.int64)
 _UNTIL_MINUTES = 21
+# Minutes that holidays moved, by the decision that they are of.
+_MOVED_MINUTES = {
+    "2019-12-11": "2020-01-03",
+    "2020-11-05": "2020-11-25",
+    "2024-11-07": "2024-11-26",
+    "2025-12-10": "2025-12-30",
+}
+_IN_TIME = np.isin(_DATES, list(_MOVED_MINUTES), invert=True)
+_MINUTES = np.append(
+    _DECISIONS[_IN_TIME] + _UNTIL_MINUTES,
+    np.array(list(_MOVED_MINUTES.values()), dtype="datetime64[D]").astype(np.int64),
+)
 _BUCKET = 15
 
 # By day from the day before the first decision on to the day after the last minutes: 1 with a decision, 2 with minutes.
 _FIRST = int(_DECISIONS[0]) - 1
 _KIND_OF_DAY = np.zeros(int(_DECISIONS[-1]) + _UNTIL_MINUTES + 2 - _FIRST, dtype=np.int64)
 _KIND_OF_DAY[_DECISIONS - _FIRST] = 1
-_KIND_OF_DAY[_DECISIONS + _UNTIL_MINUTES - _FIRST] = 2
+_KIND_OF_DAY[_MINUTES - _FIRST] = 2
 # By kind of day and clock hour.
 _DUMMIES = np.zeros((3, 24, len(DECISION_KINDS)), dtype=bool)
 _DUMMIES[1, :_BUCKET, 0] = _DUMMIES[1, _BUCKET, 1] = _DUMMIES[1, _BUCKET + 1 :, 2] = _DUMMIES[2, _BUCKET, 3] = True

@@ -12,7 +12,7 @@ from retraining import Retraining, bars_until
 from retraining_schedule import candidate_moments
 from served_model import ServedModel
 from serving_history import serving_stack
-from trading_sessions import EXCHANGE_TIMEZONE
+from trading_sessions import EXCHANGE_TIMEZONE, in_new_york
 
 __all__ = ["ModelTimeline"]
 
@@ -114,10 +114,10 @@ def _store_timeline(store: ModelStore, symbol: str) -> list[tuple[pd.Timestamp, 
         for manifest in store.list()
         if manifest.get("trained_through") and manifest.get("symbol") in (None, symbol)
     ]
-    through = {manifest["name"]: _new_york(manifest["trained_through"]) for manifest in manifests}
+    through = {manifest["name"]: in_new_york(manifest["trained_through"]) for manifest in manifests}
     history = [entry for entry in store.history() if entry.asof is None]
     kept_out = {entry.name for entry in store.history() if entry.event == "kept out"}
-    decided = [_new_york(entry.since) for entry in history]
+    decided = [in_new_york(entry.since) for entry in history]
     timeline: list[tuple[pd.Timestamp, str]] = []
     for moment in sorted({*through.values(), *decided}):
         stack = serving_stack(history[: bisect_right(decided, moment)], through)
@@ -127,7 +127,3 @@ def _store_timeline(store: ModelStore, symbol: str) -> list[tuple[pd.Timestamp, 
         if serving is not None and serving in able and (not timeline or timeline[-1][1] != serving):
             timeline.append((moment, serving))
     return timeline
-
-
-def _new_york(moment: str) -> pd.Timestamp:
-    return pd.Timestamp(moment).tz_convert(EXCHANGE_TIMEZONE)

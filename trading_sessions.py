@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ __all__ = [
     "EXCHANGE_TIMEZONE",
     "BucketArrays",
     "bucket_arrays",
+    "in_new_york",
     "new_york_clock",
     "new_york_midnight",
     "next_bucket",
@@ -30,6 +32,7 @@ __all__ = [
 IntArray = npt.NDArray[np.int64]
 
 EXCHANGE_TIMEZONE = "America/New_York"
+_NEW_YORK = ZoneInfo(EXCHANGE_TIMEZONE)
 _FIRST_SESSION = "1995-01-03"
 _LONGEST_CLOSURE_DAYS = 12
 _HOUR = 3_600_000_000
@@ -38,6 +41,14 @@ _HOUR = 3_600_000_000
 def new_york_midnight(day: str | date) -> pd.Timestamp:
     """When a New York day begins; of a moment, the day that it is there."""
     return pd.Timestamp(day).tz_localize(None).normalize().tz_localize(EXCHANGE_TIMEZONE)
+
+
+def in_new_york(moment: str | date | pd.Timestamp) -> pd.Timestamp:
+    """A moment in New York time, which one without a time zone is taken to be."""
+    stamp = pd.Timestamp(moment)
+    if stamp.tzinfo is None:
+        return stamp.tz_localize(EXCHANGE_TIMEZONE)
+    return stamp if stamp.tzinfo is _NEW_YORK else stamp.tz_convert(EXCHANGE_TIMEZONE)
 
 
 @lru_cache(maxsize=4)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ from retraining import Retraining, RetrainingOutcome, bars_until
 from retraining_job import Progress, RetrainingJob
 from retraining_schedule import RetrainingPolicy
 from served_model import FALLBACK, Forecast, ServedModel
-from trading_sessions import EXCHANGE_TIMEZONE
+from trading_sessions import EXCHANGE_TIMEZONE, in_new_york
 from training_config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["FALLBACK", "Forecast", "VolatilityForecaster"]
 
 _Moment: TypeAlias = str | date | pd.Timestamp
-_NEW_YORK = ZoneInfo(EXCHANGE_TIMEZONE)
 _Models: TypeAlias = Literal["serving", "as-of"]
 _MOST_TO_ROLL_BACK = 4
 
@@ -119,7 +117,7 @@ class VolatilityForecaster:
             The bars are unusable.
         """
         horizon_named(horizon)
-        moment = None if asof is None else _new_york(asof)
+        moment = None if asof is None else in_new_york(asof)
         if models == "as-of":
             return self._forecast_as_of(bars, moment, horizon, allow_in_sample)
         served, own = served_for_symbol(self._serving, bars, symbol)
@@ -267,7 +265,7 @@ class VolatilityForecaster:
         -------
         The job or the outcome; None where nothing is due.
         """
-        now = bars.index[-1] + bar_length(bars.index) if asof is None else _new_york(asof)
+        now = bars.index[-1] + bar_length(bars.index) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
             return None
@@ -395,10 +393,3 @@ class VolatilityForecaster:
 
 def _say_nothing(outcome: RetrainingOutcome) -> None:
     """Where nobody wants to be told."""
-
-
-def _new_york(moment: _Moment) -> pd.Timestamp:
-    stamp = pd.Timestamp(moment)
-    if stamp.tzinfo is None:
-        return stamp.tz_localize(EXCHANGE_TIMEZONE)
-    return stamp if stamp.tzinfo is _NEW_YORK else stamp.tz_convert(EXCHANGE_TIMEZONE)

@@ -33,6 +33,8 @@ def test_decisions_and_minutes_by_their_dates() -> None:
     # The week of an election: a Thursday.
     assert kinds_of(["2024-11-06 15:00", "2024-11-07 15:00"]) == ["", "with a decision"]
     assert kinds_of(["2025-01-08 14:00", "2025-01-08 15:00", "2025-01-08 16:00"]) == ["", "with minutes", ""]
+    # Thanksgiving moved the minutes of November.
+    assert kinds_of(["2024-11-26 15:00", "2024-11-27 15:00", "2024-11-29 13:00"]) == ["with minutes", "", ""]
     # Planned for this day, and held three days before.
     assert kinds_of(["2020-03-18 15:00"]) == [""]
     # Before the list begins, and after it ends.

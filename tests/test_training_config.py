@@ -121,7 +121,7 @@ def test_a_key_like_no_other_is_answered_without_a_guess() -> None:
         ("seed", 0, "greater than or equal to 1"),
         ("preset", "collab", "'session' or 'colab'"),
         ("scaling", "robust", "'diurnal_log' or 'minmax'"),
-        ("tuner", "grid", "'random', 'bayesian' or 'hyperband'"),
+        ("tuner", "grid", "'random', 'bayesian', 'hyperband' or 'median'"),
         ("max_search_minutes", 0, "greater than 0"),
         ("bars_source", "yahoo!", "'alpaca'"),
         ("calendar", "XNYSE", "must be an exchange of exchange_calendars such as XNYS"),
