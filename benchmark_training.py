@@ -114,7 +114,7 @@ def compare_searches(config: TrainingConfig, rounds: int, ways: Sequence[str]) -
 
 
 def _our_search(config: TrainingConfig, way: str, place: str) -> tuple[float, float, list[dict[str, Any]]]:
-    command = ["local_training.py", "--network", "roadmap", "--symbol", config.symbol]
+    command = ["local_training.py", "--network", "roadmap", "--tuner", "random", "--symbol", config.symbol]
     command += ["--bars", str(config.bars_path), "--accept-quality"]
     command += ["--max-trials", str(config.max_trials), "--epochs", str(config.epochs), "--output", place, "--json"]
     spent, peak, output = _run(command + (["--engine", "keras", "--workers", "1"] if way == "Keras" else []))
@@ -332,6 +332,8 @@ def _search_config(options: argparse.Namespace, place: Path) -> TrainingConfig:
     """The search that is timed; without bars of one's own, simulated ones are written to `place`."""
     settings: dict[str, Any] = {
         "network": "roadmap",
+        # The notebook's, which trains every trial to its end.
+        "tuner": "random",
         "symbol": options.symbol,
         "bars_source": "file",
         "bars_path": options.bars,

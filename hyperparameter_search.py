@@ -40,7 +40,7 @@ __all__ = ["SearchResult", "discard_search", "search_directory", "search_hyperpa
 _SEARCHES = ".searches"
 _SEARCH_SETTINGS = (
     "memory", "n_layers_range", "units_range", "dropout_range", "learning_rate_range", "batch_size", "epochs",
-    "early_stopping_patience", "max_trials", "executions_per_trial", "tuner", "seed", "engine",
+    "early_stopping_patience", "max_trials", "executions_per_trial", "effective_tuner", "seed", "engine",
 )  # fmt: skip
 
 # Loading TensorFlow once more costs a worker what training so many windows costs.

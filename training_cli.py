@@ -283,7 +283,9 @@ def _add_search_options(group: "argparse._ArgumentGroup") -> None:
         metavar="N",
         help="har_lstm (default): a HAR refitted daily, corrected by LSTMs; roadmap: one LSTM, searched for",
     )
-    group.add_argument("--tuner", metavar="T", help="random (default), median (of trials), bayesian, hyperband")
+    group.add_argument(
+        "--tuner", metavar="T", help="median (default: random, the worse are stopped), random, bayesian, hyperband"
+    )
     group.add_argument("--max-trials", type=int, metavar="N", help="networks to try (default: 20; roadmap)")
     group.add_argument("--max-search-minutes", type=float, metavar="M", help="begin no further trial after M minutes")
     group.add_argument("--epochs", type=int, metavar="N", help="epochs of a network at the most (default: 50)")

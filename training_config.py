@@ -40,7 +40,7 @@ TRAINING_CONFIG: dict[str, Any] = {
     "network": None,
     "networks": 5,
     "scaling": None,
-    "tuner": "random",
+    "tuner": None,
     "workers": None,
     "chief": None,
     "test_split": 0.15,
@@ -176,8 +176,8 @@ class TrainingConfig(BaseModel):
     """Networks of a `har_lstm`, alike but for their seeds."""
     scaling: Literal["diurnal_log", "minmax"] | None = TRAINING_CONFIG["scaling"]
     """What the network is fed; None takes what belongs to the preset."""
-    tuner: Literal["random", "bayesian", "hyperband", "median"] = TRAINING_CONFIG["tuner"]
-    """Keras Tuner's search."""
+    tuner: Literal["random", "bayesian", "hyperband", "median"] | None = TRAINING_CONFIG["tuner"]
+    """The search; ``median`` is random and stops what does worse; None takes what belongs to the preset."""
     workers: Annotated[int, Field(ge=1, le=256)] | None = TRAINING_CONFIG["workers"]
     """Processes of this machine that train trials; None takes its cores, where there is enough to do."""
     chief: Annotated[str, Field(pattern=r"^[^:\s]+:\d+$")] | None = TRAINING_CONFIG["chief"]
@@ -267,6 +267,11 @@ class TrainingConfig(BaseModel):
         return self.network or ("roadmap" if self.preset == "colab" else "har_lstm")
 
     @property
+    def effective_tuner(self) -> str:
+        """The search that is made: `tuner`, or the preset's own."""
+        return self.tuner or ("random" if self.preset == "colab" else "median")
+
+    @property
     def effective_scaling(self) -> str:
         """The scaler that is used: `scaling`, or the preset's own."""
         return self.scaling or ("minmax" if self.preset == "colab" else "diurnal_log")
@@ -283,11 +288,8 @@ class TrainingConfig(BaseModel):
         """First and last day to ask for; None where the user's own file is not to be cut."""
         if self.effective_source != "file":
             return self.start_date, self.end_date
-        default = (date.fromisoformat(TRAINING_CONFIG["start_date"]), date.fromisoformat(TRAINING_CONFIG["end_date"]))
-        return (
-            None if self.start_date == default[0] else self.start_date,
-            None if self.end_date == default[1] else self.end_date,
-        )
+        first, last = (date.fromisoformat(TRAINING_CONFIG[name]) for name in ("start_date", "end_date"))
+        return None if self.start_date == first else self.start_date, None if self.end_date == last else self.end_date
 
     @field_validator("symbol")
     @classmethod

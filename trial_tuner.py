@@ -54,7 +54,7 @@ def make_tuner(
     import keras
     import keras_tuner
 
-    config = todo.config
+    config, tuner = todo.config, todo.config.effective_tuner
 
     class SeededNetwork(keras_tuner.HyperModel):  # type: ignore[misc]
         """Builds and fits the network of a trial, the random state set by the trial's number."""
@@ -78,14 +78,14 @@ def make_tuner(
             )
             losses = history["val_loss"]
             best = {"val_loss": min(losses), "best_epoch": first + int(np.argmin(losses)) + 1, "epochs": len(losses)}
-            return best | (mean_losses(losses, config.epochs) if config.tuner == "median" else {})
+            return best | (mean_losses(losses, config.epochs) if tuner == "median" else {})
 
     tuner_class = {
         "random": keras_tuner.RandomSearch,
         "bayesian": keras_tuner.BayesianOptimization,
         "hyperband": keras_tuner.Hyperband,
         "median": median_stopping_search(),
-    }[config.tuner]
+    }[tuner]
 
     class SteadyTuner(tuner_class):  # type: ignore[misc, valid-type]
         """Seeds each trial, reports it, and keeps the search's state after it."""
@@ -130,7 +130,7 @@ def make_tuner(
         tune_new_entries=False,
         # Counted by `stop_after_failures`: Keras Tuner's own count raises wherever a trial ends, and keeps its lock.
         max_consecutive_failed_trials=10**6,
-        **({"max_epochs": config.epochs} if config.tuner == "hyperband" else {"max_trials": config.max_trials}),
+        **({"max_epochs": config.epochs} if tuner == "hyperband" else {"max_trials": config.max_trials}),
     )
 
 
