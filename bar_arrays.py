@@ -54,12 +54,13 @@ class BarArrays:
 
     def steps(self, rows: slice) -> IntArray:
         """Microseconds from each bar to the next."""
-        return np.diff(self._microseconds(self.stamps[rows]))
+        stamps = self._microseconds(self.stamps[rows])
+        return stamps[1:] - stamps[:-1]
 
     def count_until(self, moment: int) -> int:
         """How many bars are stamped at or before a moment in microseconds."""
         latest = moment * 1000 if self.unit == "ns" else moment // _MICROSECONDS[self.unit]
-        return int(np.searchsorted(self.stamps, latest, side="right"))
+        return int(self.stamps.searchsorted(latest, side="right"))
 
     def begins_like(self, other: "BarArrays") -> bool:
         """Whether the first bar seems to be the same."""
@@ -68,22 +69,28 @@ class BarArrays:
             and self.stamps[0] == other.stamps[0]
             and self.unit == other.unit
             and self.columns.keys() == other.columns.keys()
-            and all(self.columns[name][0] == other.columns[name][0] for name in self.columns.keys() & {"close"})
+            and ("close" not in self.columns or self.columns["close"][0] == other.columns["close"][0])
         )
 
     def carries_on(self, earlier: "BarArrays", count: int) -> bool:
         """Whether the first `count` bars are those of `earlier`, which begins like these."""
-        return (
-            len(self.stamps) >= count
-            and self.begins_like(earlier)
+        if len(self.stamps) < count:
+            return False
+        return self._is_of_one_frame_with(earlier) or (
+            self.begins_like(earlier)
             and same_beginning(self.stamps, earlier.stamps, count)
-            and self._columns_carry_on(earlier, count)
+            and all(same_beginning(values, earlier.columns[name], count) for name, values in self.columns.items())
         )
 
-    def _columns_carry_on(self, earlier: "BarArrays", count: int) -> bool:
-        if self.block is not None and earlier.block is not None and _begin_in_one_place(self.block, earlier.block):
-            return True
-        return all(same_beginning(values, earlier.columns[name], count) for name, values in self.columns.items())
+    def _is_of_one_frame_with(self, other: "BarArrays") -> bool:
+        return (
+            self.block is not None
+            and other.block is not None
+            and self.unit == other.unit
+            and self.columns.keys() == other.columns.keys()
+            and _begin_in_one_place(self.block, other.block)
+            and _begin_in_one_place(self.stamps, other.stamps)
+        )
 
     def _microseconds(self, stamps: IntArray) -> IntArray:
         return stamps // 1000 if self.unit == "ns" else stamps * _MICROSECONDS[self.unit]

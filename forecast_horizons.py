@@ -96,6 +96,8 @@ def outcomes_of_variance(variance: FloatArray, opens: npt.NDArray[np.bool_], hor
         for first, end in itertools.pairwise(np.flatnonzero(opens)):
             volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
             known_with[first:end] = end
+    elif horizon == 1:
+        return HorizonOutcomes(np.sqrt(variance), np.arange(count))
     elif count >= int(horizon):
         windows = variance[np.arange(count - int(horizon) + 1)[:, None] + np.arange(int(horizon))]
         volatility[: len(windows)] = np.sqrt(windows.sum(axis=1))

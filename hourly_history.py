@@ -16,7 +16,7 @@ from forecast_grid import Measure, NextBucket, forecast_grid
 from growing_array import GrowingArray
 from hourly_rows import HourlyRows
 from quick_measures import QuickMeasure, Rows
-from trading_sessions import EXCHANGE_TIMEZONE, BucketArrays, bucket_arrays
+from trading_sessions import BucketArrays, bucket_arrays, in_new_york
 
 __all__ = ["GrowingHistory", "HourlyHistories"]
 
@@ -97,7 +97,8 @@ class GrowingHistory:
         final = int(labels[begin:end].searchsorted(last_end, side="right"))
         history = settled.extended(labels[begin:end], values[begin:end], final)
         self._keep(bars, settled.last)
-        return self._ahead(history, asof_us)
+        now = pd.Timestamp(asof_us, unit="us", tz="UTC") if asof is None else asof
+        return self._ahead(history, asof_us, in_new_york(now))
 
     def _usable(self, bars: BarArrays, moment: int | None) -> int | None:
         """How many bars had ended by `moment`; None where they do not carry on what is kept, or are unusable."""
@@ -142,12 +143,12 @@ class GrowingHistory:
     def _tail(self, bars: BarArrays, settled: "_Settled", count: int, asof_us: int) -> Rows:
         """Rows of the running session and after it; finished buckets may be among them."""
         buckets = bucket_arrays(self._calendar)
-        ahead = int(np.searchsorted(buckets.label, settled.last, side="right"))
+        ahead = int(buckets.label.searchsorted(settled.last, side="right"))
         if buckets.label[ahead] > asof_us:
             return settled.nothing
         opened = _opening(buckets, max(ahead - 1, 0))
         # A measure may look at the session before: at the return overnight, say.
-        before = int(np.searchsorted(buckets.label, settled.last_until(opened)))
+        before = int(buckets.label.searchsorted(settled.last_until(opened)))
         if self._quick is not None:
             rows = slice(bars.count_until(min(opened, int(buckets.start[before])) - self._length), count)
             return self._quick(bars, rows, self._length, buckets)
@@ -155,11 +156,10 @@ class GrowingHistory:
         measured = self._measure(bars.frame.iloc[rows])
         return measured.index.as_unit("us").asi8, measured.to_numpy(dtype=float)
 
-    def _ahead(self, history: HourlyRows, asof_us: int) -> NextBucket:
+    def _ahead(self, history: HourlyRows, asof_us: int, moment: pd.Timestamp) -> NextBucket:
         buckets = bucket_arrays(self._calendar)
         row = int(buckets.label.searchsorted(asof_us, side="right"))
         known = int(history.labels.searchsorted(buckets.start[row], side="right"))
-        moment = pd.Timestamp(asof_us, unit="us", tz=EXCHANGE_TIMEZONE)
         return NextBucket(history, int(buckets.label[row]), int(buckets.minutes[row]), known, moment)
 
 
@@ -210,7 +210,7 @@ def _are_prices(columns: list[npt.NDArray[np.generic]]) -> bool:
 
 def _opening(buckets: BucketArrays, row: int) -> int:
     """When the session of a bucket opened, in microseconds."""
-    return int(buckets.start[np.searchsorted(buckets.session, buckets.session[row], side="left")])
+    return int(buckets.start[buckets.session.searchsorted(buckets.session[row])])
 
 
 def _counted(steps: IntArray) -> Counter[int]:

@@ -145,9 +145,9 @@ class BucketBars:
         opens, begins = np.ones((2, len(bucket)), dtype=bool)
         np.not_equal(session[1:], session[:-1], out=opens[1:])
         np.not_equal(bucket[1:], bucket[:-1], out=begins[1:])
-        given = [columns[name] for name in _PRICES if name in columns]
-        logs = np.log(np.array([prices[inside] for prices in given], dtype=float))
-        named = dict(zip((name for name in _PRICES if name in columns), logs, strict=True))
+        given = [name for name in _PRICES if name in columns]
+        logs = np.log(np.array([columns[name][inside] for name in given], dtype=float))
+        named = dict(zip(given, logs, strict=True))
         close = named["close"]
         open_, high, low = (named.get(name, close) for name in ("open", "high", "low"))
         before = np.concatenate([open_[:1], close[:-1]])
