@@ -7,10 +7,12 @@ schedule moves volatility on schedule (Andersen and Bollerslev 1998, *Journal of
 and ends with 2027; later buckets are taken for ordinary ones.
 """
 
+from datetime import date
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DECISION_KINDS", "decision_dummies"]
+__all__ = ["DECISION_KINDS", "beyond_the_list", "decision_dummies"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -72,3 +74,13 @@ def decision_dummies(days: IntArray, hours: IntArray) -> BoolArray:
     """
     place = np.minimum(np.maximum(days - _FIRST, 0), len(_KIND_OF_DAY) - 1)
     return np.asarray(_DUMMIES[_KIND_OF_DAY[place], hours])
+
+
+def beyond_the_list(day: date) -> str:
+    """A sentence for bars of a `day` after the last decision that is listed; empty before."""
+    if day <= date.fromisoformat(_DATES[-1]):
+        return ""
+    return (
+        f"The bars reach {day}, and the Fed's decisions are listed until {_DATES[-1]}: later ones are taken for "
+        "ordinary hours; update the library."
+    )

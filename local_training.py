@@ -17,6 +17,7 @@ import pandas as pd
 from bundle_evaluation import evaluate_bundle
 from data_handler import DataHandler
 from errors import ConfigError, TrainingError
+from fed_decisions import beyond_the_list
 from forecast_evaluation import Evaluation
 from hyperparameter_search import SearchResult, discard_search, search_directory, search_hyperparameters
 from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values, build_lstm_model_fast
@@ -279,6 +280,8 @@ class LocalLSTMTrainer:
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
             if self.config.effective_network == "har_lstm":
+                if sentence := beyond_the_list(data.measures.index[-1].date()):
+                    self.progress.say(sentence)
                 self._train_ensemble(train, validation)
             else:
                 self._search_and_train(train, validation)

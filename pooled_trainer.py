@@ -11,6 +11,7 @@ import pandas as pd
 from data_handler import DataHandler
 from data_quality import assess_quality, require_acceptable
 from errors import ConfigError, NotEnoughDataError
+from fed_decisions import beyond_the_list
 from hourly_measures import get_hourly_measures
 from lstm_models import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
 from many_symbols import for_each_symbol
@@ -110,6 +111,8 @@ class PooledTrainer:
                 f"to validate; the test part begins on {parts.test:%Y-%m-%d}."
             )
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
+            if sentence := beyond_the_list(max(frame.index[-1] for frame in measures.values()).date()):
+                self.progress.say(sentence)
             models = self._train(targets.train, targets.validation)
             served = [serving_network(model) for model in models]
             recipe = finished_pooled_recipe(targets.recipe, served, measures, parts)

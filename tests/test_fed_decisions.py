@@ -1,5 +1,6 @@
 """Days on which the Federal Reserve decides: dated facts, and what the default forecast makes of them."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, make_bars
 
-from fed_decisions import DECISION_KINDS, decision_dummies
+from fed_decisions import DECISION_KINDS, beyond_the_list, decision_dummies
 from forecast_horizons import horizon_outcomes
 from forecast_recipe import recipe_from_dict
 from har_lstm import HarLstm
@@ -47,6 +48,11 @@ def test_eight_decisions_a_year_on_trading_days() -> None:
     counts = pd.Series(decided, days).groupby(days.year).sum()
     assert (counts.drop(2020) == 8).all()
     assert counts[2020] == 7
+
+
+def test_bars_after_the_last_listed_decision_are_said() -> None:
+    assert beyond_the_list(date(2027, 12, 8)) == ""
+    assert "listed until 2027-12-08" in beyond_the_list(date(2027, 12, 9))
 
 
 @pytest.fixture(scope="module")
