@@ -55,7 +55,7 @@ def recipe_of(trained: TrainingResult) -> HarLstm:
 
 
 DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07", "2024-12-18")
-MINUTES = ("2024-05-22", "2024-07-03", "2024-08-21", "2024-10-09", "2024-11-28")
+MINUTES = ("2024-05-22", "2024-07-03", "2024-08-21", "2024-10-09", "2024-11-26")
 
 
 def plain_design_row(features: IntradayFeatures, states: npt.NDArray[np.float64], last: int, label: pd.Timestamp,
