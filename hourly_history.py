@@ -127,11 +127,11 @@ class GrowingHistory:
         self._length = _most_frequent(_counted(bars.steps(slice(0, bars.count_until(moment)))))
         last = bars.count_until(moment - self._length) - 1
         last_end = int(bars.ends(slice(last, last + 1), self._length)[0])
-        history = HourlyRows.of(grid.measures)
-        self._settled = _Settled(history, int(history.labels.searchsorted(last_end, side="right")))
+        ahead = NextBucket.of(grid)
+        self._settled = _Settled(ahead.history, int(ahead.history.labels.searchsorted(last_end, side="right")))
         self.bars, self._kept, self._steps = bars, 0, Counter()
         self._keep(bars, self._settled.last)
-        return NextBucket.of(grid)
+        return ahead
 
     def _keep(self, bars: BarArrays, through: int) -> None:
         """Bars of finished buckets need not be read again."""

@@ -35,8 +35,10 @@ class HourlyRows:
 
     @classmethod
     def of(cls, measures: pd.DataFrame) -> "HourlyRows":
-        """Those of a frame, indexed by label."""
-        return cls(_microseconds(measures.index), measures.to_numpy(dtype=float), measures.columns)
+        """Those of a frame, indexed by label, which stays `frame`, its ``attrs`` with it."""
+        rows = cls(_microseconds(measures.index), measures.to_numpy(dtype=float), measures.columns)
+        vars(rows)["frame"] = measures
+        return rows
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from errors import BarsError, NotEnoughDataError
-from forecast_grid import NextBucket, forecast_grid
+from forecast_grid import NextBucket
 from intraday_features import market_columns
 from pooled_har_lstm import PooledHarLstm
 from realized_volatility import select_symbol
@@ -72,9 +72,5 @@ class _ServedSymbol(ServedModel):
         return measures
 
     def _next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
-        ahead = NextBucket.of(
-            forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
-        )
-        # Plain rows forget whose they are, and the model would take the symbol for one that it has never seen.
-        ahead.history.frame.attrs["symbol"] = self.symbol
-        return ahead
+        # Not from the histories that grow: they know nothing of the market.
+        return self._last_of_grid(bars, asof)

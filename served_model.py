@@ -139,10 +139,7 @@ class ServedModel:
         self._warn_of_mismatch(bars)
         ahead = self._next_bucket(bars, asof)
         if ahead.known < self.memory:
-            raise NotEnoughDataError(
-                f"{ahead.known} hourly buckets had ended by {ahead.moment}; {self.version} needs {self.memory}; "
-                "give bars that begin earlier."
-            )
+            raise self._too_few(ahead.known, ahead.moment)
         if not allow_in_sample:
             self._refuse_look_ahead(ahead.moment)
         made = self._forecast_of(ahead, horizon)
@@ -225,8 +222,18 @@ class ServedModel:
     def _next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
         if self.preset == "session":
             return self.histories.next_bucket(bars, asof)
-        return NextBucket.of(
-            forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
+        return self._last_of_grid(bars, asof)
+
+    def _last_of_grid(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
+        grid = forecast_grid(bars, self.preset, asof, measure=self.measure, calendar=self.config.calendar)
+        if not len(grid.labels):
+            raise self._too_few(0, grid.moment)
+        return NextBucket.of(grid)
+
+    def _too_few(self, known: int, moment: pd.Timestamp) -> NotEnoughDataError:
+        return NotEnoughDataError(
+            f"{known} hourly buckets had ended by {moment}; {self.version} needs {self.memory}; "
+            "give bars that begin earlier."
         )
 
     def _own_symbol(self, bars: pd.DataFrame) -> pd.DataFrame:

@@ -116,6 +116,15 @@ def test_the_series_equals_asking_bar_by_bar(month: pd.DataFrame, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["session", "colab", "ewma"])
+def test_bars_of_ten_minutes_are_too_few_in_one_sentence(month: pd.DataFrame, kind: str) -> None:
+    forecaster = VolatilityForecaster("ewma")
+    if kind != "ewma":
+        forecaster.swap(untrained("one", month, preset="colab" if kind == "colab" else "session"))
+    with pytest.raises(NotEnoughDataError, match="hourly buckets had ended by"):
+        forecaster.forecast(month.iloc[:10])
+
+
+@pytest.mark.parametrize("kind", ["session", "colab", "ewma"])
 def test_the_future_changes_no_forecast(month: pd.DataFrame, kind: str) -> None:
     forecaster = VolatilityForecaster("ewma")
     if kind != "ewma":
