@@ -39,14 +39,15 @@ class BarArrays:
         index, columns = frame.index, frame.columns
         if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not columns.is_unique:
             validate_bars(frame)
-        if like is not None and like.block is not None and columns.is_(like.frame.columns):
+        kin = like if like is not None and columns.is_(like.frame.columns) else None
+        if kin is not None and kin.block is not None:
             # All columns lie in one piece of memory, from which numpy takes them sooner than pandas does.
             block = frame.to_numpy()
-            arrays = {name: block[:, columns.get_loc(name)] for name in like.columns}
+            arrays = {name: block[:, columns.get_loc(name)] for name in kin.columns}
             return cls(frame, index.asi8, index.unit, arrays, block)
         chosen = [name for name in columns if names is None or name in names]
         arrays = {str(name): frame[name].to_numpy() for name in chosen}
-        return cls(frame, index.asi8, index.unit, arrays, frame.to_numpy() if _is_block(frame, arrays) else None)
+        return cls(frame, index.asi8, index.unit, arrays, _block(frame, arrays) if kin is None else None)
 
     def ends(self, rows: slice, length: int) -> IntArray:
         """When bars of `length` microseconds end, in microseconds since the epoch."""
@@ -114,9 +115,8 @@ def _begin_in_one_place(values: npt.NDArray[np.generic], earlier: npt.NDArray[np
     )
 
 
-def _is_block(frame: pd.DataFrame, arrays: dict[str, npt.NDArray[np.generic]]) -> bool:
-    return (
-        len({array.dtype for array in arrays.values()}) == 1
-        and all(kind == frame.dtypes.iloc[0] for kind in frame.dtypes)
-        and all(np.shares_memory(frame.iloc[:1].to_numpy(), array[:1]) for array in arrays.values())
-    )
+def _block(frame: pd.DataFrame, arrays: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.generic] | None:
+    """The memory that all columns lie in, shape (n, k); None where they lie apart, and a table of them is a copy."""
+    first = frame.iloc[:1].to_numpy()
+    together = arrays and all(np.shares_memory(first, array[:1]) for array in arrays.values())
+    return frame.to_numpy() if together else None

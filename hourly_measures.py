@@ -174,7 +174,7 @@ class BucketBars:
         squares = returns * returns
         ranges = (self.high - self.low) ** 2 / _SQUARED_RANGE
         neighbours = np.abs(returns)
-        neighbours[1:] *= neighbours[:-1].copy()
+        neighbours[1:] *= neighbours[:-1]
         neighbours[self.opens_session] = 0.0
         weights = self._weights()
         plain = [ranges, squares * (returns < 0), squares * squares, neighbours, returns, self.gap]
