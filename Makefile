@@ -12,7 +12,7 @@ help:
 	@echo "make train      train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take minutes"
-	@echo "make lint       check style and types"
+	@echo "make lint       check style, types and which room imports which"
 
 $(INSTALLED): requirements.txt requirements_training.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -40,6 +40,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) build *.egg-info

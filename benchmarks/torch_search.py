@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training_ways import Network, torch_network, torch_training
+from benchmarks.ways import Network, torch_network, torch_training
 
 __all__ = ["main", "train_trial"]
 
@@ -51,9 +51,9 @@ def train_trial(
 
 def main() -> int:
     """Train the trials in as many processes as there are cores, then the best one anew, and save it."""
-    from bar_files import read_bars_file
-    from training_config import TrainingConfig
-    from training_data import prepare_training_data
+    from volcast.bars.sources.files import read_bars_file
+    from volcast.config import TrainingConfig
+    from volcast.training.data import prepare_training_data
 
     trials_path, bars_path, place = sys.argv[1:]
     given = json.loads(Path(trials_path).read_text())

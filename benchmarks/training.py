@@ -26,11 +26,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data_handler import DataHandler
-from errors import TrainingError, VolatilityError
-from quiet_tensorflow import load_tensorflow_quietly
-from training_config import TrainingConfig
-from training_ways import WAYS, Network, keras_network, random_samples
+from benchmarks.ways import WAYS, Network, keras_network, random_samples
+from volcast.bars.handler import DataHandler
+from volcast.config import TrainingConfig
+from volcast.errors import TrainingError, VolatilityError
+from volcast.networks.tensorflow import load_tensorflow_quietly
 
 __all__ = [
     "Comparison",
@@ -162,7 +162,8 @@ def _run(command: list[str]) -> tuple[float, float, str]:
 
 def compare_losses(epochs: int = 3) -> list[Comparison]:
     """Relative difference to Keras of the loss of each epoch: same weights, batch order, nothing dropped."""
-    from network_training import Schedule, fit_network
+    from volcast.networks.fitting import fit_network
+    from volcast.networks.schedule import Schedule
 
     found = []
     for network, count in _EPOCHS.values():
@@ -185,7 +186,8 @@ def compare_validation(seeds: int, architectures: Sequence[tuple[int, ...]], epo
     """Best validation loss over seeds of Keras and of the compiled engine, dropout as in the search."""
     import keras
 
-    from network_training import Schedule, fit_network
+    from volcast.networks.fitting import fit_network
+    from volcast.networks.schedule import Schedule
 
     found = []
     for units in architectures:
@@ -204,8 +206,8 @@ def compare_validation(seeds: int, architectures: Sequence[tuple[int, ...]], epo
 
 def compare_tuners(config: TrainingConfig, rounds: int, minutes: Sequence[float]) -> list[Comparison]:
     """Best validation loss that random search and its rivals have found after so many minutes, a seed each round."""
-    from local_training import LocalLSTMTrainer
-    from tuner_race import best_losses_by
+    from benchmarks.tuner_race import best_losses_by
+    from volcast.training.trainer import LocalLSTMTrainer
 
     data = LocalLSTMTrainer(config).prepare_data()
     train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
@@ -363,7 +365,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="DIR", help="write benchmark.json and benchmark.png there")
     parser.add_argument("--json", action="store_true", help="the figures as JSON on standard output")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,10 +4,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from hyperparameter_search import search_hyperparameters
-from training_config import TrainingConfig
-from training_progress import SilentProgress
-from trial_tuner import Arrays
+from volcast.config import TrainingConfig
+from volcast.progress import SilentProgress
+from volcast.search.search import search_hyperparameters
+from volcast.search.tuner import Arrays
 
 __all__ = ["best_losses_by"]
 

@@ -82,7 +82,8 @@ def _by_keras_with_switches(network: Network, samples: tuple[Any, np.ndarray]) -
 
 
 def _by_us(network: Network, samples: tuple[Any, np.ndarray]) -> Epoch:
-    from network_training import Schedule, fit_network
+    from volcast.networks.fitting import fit_network
+    from volcast.networks.schedule import Schedule
 
     model = keras_network(network)
     inputs, targets = samples

@@ -21,17 +21,19 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from forecast_losses import qlike_losses
-from har_lstm_training import har_lstm_targets, with_networks
-from hourly_measures import get_hourly_measures
-from intraday_features import HISTORY, IntradayFeatures, new_york_days, opens_session
-from intraday_har import RIDGE, fit_state
-from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values
-from network_training import Schedule, fit_network
-from onnx_networks import serving_network
-from quiet_tensorflow import load_tensorflow_quietly
-from volatility_baselines import diurnal_log_har
-from volatility_features import session_hours, split_in_time
+from volcast.evaluation.losses import qlike_losses
+from volcast.features.intraday import HISTORY, IntradayFeatures, new_york_days, opens_session
+from volcast.features.windows import split_in_time
+from volcast.forecasters.baselines.simple import diurnal_log_har
+from volcast.forecasters.har_lstm.regression import RIDGE, fit_state
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.networks.architectures import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values
+from volcast.networks.fitting import fit_network
+from volcast.networks.onnx import serving_network
+from volcast.networks.schedule import Schedule
+from volcast.networks.tensorflow import load_tensorflow_quietly
+from volcast.sessions import session_hours
+from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 

@@ -22,19 +22,22 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from forecast_horizons import HORIZONS, Horizon, horizon_outcomes
-from forecast_losses import qlike_losses
-from har_baselines import FEWEST_BUCKETS
-from har_lstm import HarLstm
-from intraday_features import hour_means, new_york_days
-from local_training import LocalLSTMTrainer, TrainingResult
-from model_bundle import ModelBundle
-from pooled_evaluation import evaluate_pooled
-from pooled_har_lstm import PooledHarLstm
-from pooled_trainer import PooledResult, PooledTrainer
-from quiet_tensorflow import load_tensorflow_quietly
-from volatility_baselines import HAR_LAGS
-from volatility_features import RV_FLOOR, har_terms, session_hours
+from volcast.evaluation.losses import qlike_losses
+from volcast.evaluation.pooled import evaluate_pooled
+from volcast.features.intraday import hour_means, new_york_days
+from volcast.features.windows import har_terms
+from volcast.forecasters.baselines.har import FEWEST_BUCKETS
+from volcast.forecasters.baselines.simple import HAR_LAGS
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
+from volcast.measures.hourly import RV_FLOOR
+from volcast.networks.tensorflow import load_tensorflow_quietly
+from volcast.sessions import session_hours
+from volcast.store.bundle import ModelBundle
+from volcast.training.pooled_trainer import PooledTrainer
+from volcast.training.result import PooledResult, TrainingResult
+from volcast.training.trainer import LocalLSTMTrainer
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 NOTEBOOK = {
@@ -165,7 +168,7 @@ def panel_symbols(data: Path) -> list[str]:
 
 def panel_measures(data: Path) -> dict[str, pd.DataFrame]:
     """Hourly measures of all of them."""
-    from hourly_measures import get_hourly_measures
+    from volcast.measures.bucketed import get_hourly_measures
 
     folder = data / PROTOCOL["pooled"]["folder"]
     return {

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from errors import ConfigError
-from training_config import TRAINING_CONFIG, TrainingConfig, minutes_of
+from volcast.config import TRAINING_CONFIG, TrainingConfig, minutes_of
+from volcast.errors import ConfigError
 
 ROADMAP: dict[str, Any] = {
     "symbol": "TSLA",

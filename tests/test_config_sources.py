@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from config_sources import load_config_file, resolve_config
-from errors import ConfigError
+from volcast.config_sources import load_config_file, resolve_config
+from volcast.errors import ConfigError
 
 EXPECTED = {
     "symbol": "SPY",

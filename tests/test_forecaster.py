@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 
-from errors import (
+from tests.support.bars import make_bars, with_noise_after
+from volcast.config import TrainingConfig
+from volcast.errors import (
     BarsError,
     ConfigError,
     LookAheadError,
@@ -19,14 +20,13 @@ from errors import (
     NotEnoughDataError,
     VolatilityError,
 )
-from forecast_recipe import ScaledWindows
-from lstm_models import build_lstm_from_values
-from model_store import ModelBundle, ModelStore
-from network_files import KerasNetwork
-from realized_volatility import Preset, annualize, get_hourly_rv
-from training_config import TrainingConfig
-from volatility_features import make_scaler
-from volatility_forecaster import VolatilityForecaster
+from volcast.features.scaling import make_scaler
+from volcast.forecaster import VolatilityForecaster
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.measures.hourly import Preset, annualize, get_hourly_rv
+from volcast.networks.architectures import build_lstm_from_values
+from volcast.networks.keras_files import KerasNetwork
+from volcast.store.store import ModelBundle, ModelStore
 
 NEW_YORK = "America/New_York"
 SMALL = {

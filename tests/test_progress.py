@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from training_progress import LineProgress, SilentProgress, TerminalProgress, progress_for
+from volcast.progress import LineProgress, SilentProgress, TerminalProgress, progress_for
 
 
 class Clock:

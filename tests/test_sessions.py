@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from trading_sessions import next_bucket, session_buckets
+from volcast.sessions import next_bucket, session_buckets
 
 NEW_YORK = "America/New_York"
 

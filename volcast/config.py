@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from errors import ConfigError
+from volcast.errors import ConfigError
 
 __all__ = ["BAR_SOURCES", "BAR_SOURCES_GROUP", "TRAINING_CONFIG", "TrainingConfig", "minutes_of"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from errors import ConfigError
-from training_config import TRAINING_CONFIG, TrainingConfig
+from volcast.config import TRAINING_CONFIG, TrainingConfig
+from volcast.errors import ConfigError
 
 __all__ = ["ENVIRONMENT_PREFIX", "ResolvedConfig", "load_config_file", "resolve_config"]
 

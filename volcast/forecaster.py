@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from errors import ModelNotFoundError, VolatilityError
-from forecast_horizons import Horizon, horizon_named
-from model_store import ModelBundle, ModelStore, colab_bundle
-from model_timeline import ModelTimeline
-from pooled_serving import served_for_symbol
-from realized_volatility import bar_length, select_symbol
-from retraining import Retraining, RetrainingOutcome, bars_until
-from retraining_job import Progress, RetrainingJob
-from retraining_schedule import RetrainingPolicy
-from served_model import FALLBACK, Forecast, ServedModel
-from trading_sessions import EXCHANGE_TIMEZONE, in_new_york
-from training_config import TrainingConfig
+from volcast.bars.checks import select_symbol
+from volcast.config import TrainingConfig
+from volcast.errors import ModelNotFoundError, VolatilityError
+from volcast.forecasters.horizons import Horizon, horizon_named
+from volcast.measures.hourly import bar_length
+from volcast.retraining.background import Progress, RetrainingJob
+from volcast.retraining.policy import RetrainingPolicy
+from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until
+from volcast.retraining.timeline import ModelTimeline
+from volcast.serving.pooled import served_for_symbol
+from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
+from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
+from volcast.store.colab import colab_bundle
+from volcast.store.store import ModelBundle, ModelStore
 
 if TYPE_CHECKING:
-    from local_training import TrainingResult
-    from training_progress import SilentProgress
+    from volcast.progress import SilentProgress
+    from volcast.training.result import TrainingResult
 
 __all__ = ["FALLBACK", "Forecast", "VolatilityForecaster"]
 
@@ -200,7 +202,7 @@ class VolatilityForecaster:
         VolatilityError
             Why there is no new model; the old one goes on serving.
         """
-        from local_training import LocalLSTMTrainer
+        from volcast.training.trainer import LocalLSTMTrainer
 
         trainer = LocalLSTMTrainer(self._config, progress=progress)
         result = trainer.run_training_pipeline(symbol=symbol, start_date=start_date, end_date=end_date, bars=bars)
@@ -233,7 +235,7 @@ class VolatilityForecaster:
         The job: ``job.progress``, ``job.wait()``, ``job.cancel()``.
         """
         if bars is None:
-            from data_handler import DataHandler
+            from volcast.bars.handler import DataHandler
 
             config = self._config if symbol is None else self._config.with_overrides(symbol=symbol)
             handler = DataHandler.from_config(config)
@@ -367,7 +369,7 @@ class VolatilityForecaster:
         return series
 
     def _train_for_schedule(self, bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:
-        from local_training import LocalLSTMTrainer
+        from volcast.training.trainer import LocalLSTMTrainer
 
         return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
 

@@ -26,6 +26,7 @@ __all__ = [
     "new_york_midnight",
     "next_bucket",
     "session_buckets",
+    "session_hours",
     "session_schedule",
 ]
 
@@ -192,3 +193,15 @@ def _new_york_date(moment: pd.Timestamp) -> pd.Timestamp:
     if moment.tzinfo is not None:
         moment = moment.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
     return moment.normalize()
+
+
+_TICKS_AN_HOUR = {"s": 3600, "ms": 3_600_000, "us": 3_600_000_000, "ns": 3_600_000_000_000}
+
+
+def session_hours(labels: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
+    """New York clock hour of each bucket label: 10 for the first bucket of a session, 16 for the last."""
+    # Most labels are in New York time already, and a forecast of one bucket feels a conversion.
+    if getattr(labels.tz, "key", None) != EXCHANGE_TIMEZONE:
+        labels = labels.tz_convert(EXCHANGE_TIMEZONE)
+    local = labels.tz_localize(None)
+    return np.asarray(local.asi8 // _TICKS_AN_HOUR[local.unit] % 24, dtype=np.int64)

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import ConfigError, LookAheadError, NotEnoughDataError
-from strategies import BENCHMARK, STRATEGY, target_positions, volatility_target_backtest
-from volatility_forecaster import VolatilityForecaster
+from tests.support.bars import make_bars, with_noise_after
+from volcast.backtest.strategies import BENCHMARK, STRATEGY, target_positions, volatility_target_backtest
+from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
+from volcast.forecaster import VolatilityForecaster
 
 forecast_lists = st.lists(st.floats(0.0, 3.0), min_size=1, max_size=40)
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from alpaca_stand_in import KEY, SECRET, AlpacaStandIn
-from conftest import ROOT, make_bars
 
-import alpaca_bars
-import data_cli
-from bar_cache import BarCache, cached_symbols, months_of
-from data_handler import DataHandler
-from errors import CredentialsError, DataSourceError
-from patient_session import Patience, RequestLimiter
+from tests.support.alpaca_stand_in import KEY, SECRET, AlpacaStandIn
+from tests.support.bars import ROOT, make_bars
+from volcast.bars.cache import BarCache, cached_symbols, months_of
+from volcast.bars.handler import DataHandler
+from volcast.bars.sources import alpaca as alpaca_bars
+from volcast.bars.sources.http import Patience, RequestLimiter
+from volcast.cli import bars as data_cli
+from volcast.errors import CredentialsError, DataSourceError
 
 HASTY = Patience(connect_seconds=2, read_seconds=2, attempts=4, first_wait_seconds=0.01, longest_wait_seconds=0.05)
 NOW = datetime(2025, 1, 15, 16, 0, tzinfo=UTC)
@@ -221,8 +221,8 @@ import sys
 sys.path.insert(0, {root!r})
 from datetime import UTC, datetime
 from pathlib import Path
-from data_handler import DataHandler
-from patient_session import Patience, RequestLimiter
+from volcast.bars.handler import DataHandler
+from volcast.bars.sources.http import Patience, RequestLimiter
 bars = DataHandler(
     "alpaca", cache_dir={cache!r}, url_override={url!r}, clock=lambda: datetime(2025, 1, 15, 16, tzinfo=UTC)
 ).get_stock_bars("SPY", "2023-01-03", "2025-01-15", "30Min")

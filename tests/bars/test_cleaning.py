@@ -5,15 +5,15 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bar_cleaning import CLEANING_RULES, clean_bars, split_steps
-from data_handler import DataHandler
-from errors import BarsError, ConfigError
-from market_simulator import simulate_bars
-from realized_volatility import get_hourly_rv
+from tests.support.bars import make_bars, with_noise_after
+from volcast.bars.cleaning import CLEANING_RULES, clean_bars, split_steps
+from volcast.bars.handler import DataHandler
+from volcast.bars.sources.simulator import simulate_bars
+from volcast.errors import BarsError, ConfigError
+from volcast.measures.hourly import get_hourly_rv
 
 WEEK = make_bars("2024-06-03", "2024-06-07")
 PRICES = ["open", "high", "low", "close"]

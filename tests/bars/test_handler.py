@@ -14,12 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-import training_cli
-from data_handler import DataHandler, alpaca_credentials
-from errors import CredentialsError, DataSourceError, NotEnoughDataError
-from realized_volatility import get_hourly_rv
+from tests.support.bars import make_bars
+from volcast.bars.handler import DataHandler, alpaca_credentials
+from volcast.cli import train as training_cli
+from volcast.errors import CredentialsError, DataSourceError, NotEnoughDataError
+from volcast.measures.hourly import get_hourly_rv
 
 KEY, SECRET = "PKSTANDIN0123456789", "s3cretStandInThatNobodyMaySee"
 NEW_YORK = "America/New_York"

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-import data_cli
-from data_quality import DataQuality, assess_quality, require_acceptable
-from errors import BarsError
-from market_simulator import simulate_bars
-from training_config import TrainingConfig
-from training_data import prepare_training_data
+from tests.support.bars import make_bars
+from volcast.bars.quality import DataQuality, assess_quality, require_acceptable
+from volcast.bars.sources.simulator import simulate_bars
+from volcast.cli import bars as data_cli
+from volcast.config import TrainingConfig
+from volcast.errors import BarsError
+from volcast.training.data import prepare_training_data
 
 
 @pytest.fixture(scope="module")

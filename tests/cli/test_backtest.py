@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from conftest import ROOT, make_bars
 
-from main import main
-from model_store import ModelStore
+from tests.support.bars import ROOT, make_bars
+from volcast.cli.backtest import main
+from volcast.store.store import ModelStore
 
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ENTER = ""

@@ -1,4 +1,4 @@
-"""What a person in a shell sees: `python forecast_evaluation.py`, right and wrong."""
+"""What a person in a shell sees: `volcast evaluate`, right and wrong."""
 
 import json
 import subprocess
@@ -9,17 +9,17 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_bars
 
-from evaluation_cli import main
-from forecast_recipe import ScaledWindows
-from local_training import LocalLSTMTrainer
-from lstm_models import build_lstm_from_values
-from model_store import ModelBundle, ModelStore
-from network_files import KerasNetwork
-from realized_volatility import get_hourly_rv
-from training_config import TrainingConfig
-from volatility_features import DiurnalLogScaler
+from tests.support.bars import ROOT, make_bars
+from volcast.cli.evaluate import main
+from volcast.config import TrainingConfig
+from volcast.features.scaling import DiurnalLogScaler
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.measures.hourly import get_hourly_rv
+from volcast.networks.architectures import build_lstm_from_values
+from volcast.networks.keras_files import KerasNetwork
+from volcast.store.store import ModelBundle, ModelStore
+from volcast.training.trainer import LocalLSTMTrainer
 
 SEEN_THROUGH = "2024-10-31T16:00:00-04:00"
 
@@ -111,10 +111,10 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "forecast_evaluation.py"), "--bogus"]
+    command = [sys.executable, "-m", "volcast", "evaluate", "--bogus"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "forecast_evaluation.py: error" in done.stderr
+    assert "volcast evaluate: error" in done.stderr
 
 
 def test_a_training_on_noise_ends_with_a_refusal(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_bars
+
+from tests.support.bars import ROOT, make_bars
 
 FAST = ["--epochs", "1"]
 

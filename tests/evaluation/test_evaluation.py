@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from errors import NotEnoughDataError
-from forecast_evaluation import Evaluation, compare_with_baselines, evaluate_forecasts
-from forecast_horizons import IntervalForecast
-from hourly_measures import get_hourly_measures
-from volatility_baselines import BASELINES
+from volcast.errors import NotEnoughDataError
+from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts
+from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.horizons import IntervalForecast
+from volcast.measures.bucketed import get_hourly_measures
 
 FloatArray = npt.NDArray[np.float64]
 FIRST = 600

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_losses import (
+from volcast.evaluation.losses import (
     coverage,
     interval_scores,
     mae,

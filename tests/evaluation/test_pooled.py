@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-from bundle_evaluation import ALONE
-from evaluation_cli import main
-from evaluation_page import pooled_evaluation_page
-from forecast_evaluation import evaluate_forecasts
-from forecast_losses import qlike_losses
-from forecast_tests import diebold_mariano_by_day
-from pooled_evaluation import PooledEvaluation
-from pooled_trainer import PooledResult, PooledTrainer
+from tests.support.bars import make_bars
+from volcast.cli.evaluate import main
+from volcast.evaluation.bundles import ALONE
+from volcast.evaluation.evaluation import evaluate_forecasts
+from volcast.evaluation.losses import qlike_losses
+from volcast.evaluation.pooled import PooledEvaluation
+from volcast.evaluation.report.page import pooled_evaluation_page
+from volcast.evaluation.significance import diebold_mariano_by_day
+from volcast.training.pooled_trainer import PooledTrainer
+from volcast.training.result import PooledResult
 
 NAMES = ("AAA", "BBB", "CCC")
 

@@ -9,8 +9,8 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from forecast_losses import qlike_losses
-from forecast_tests import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
+from volcast.evaluation.losses import qlike_losses
+from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_bars
 
-from fed_decisions import DECISION_KINDS, beyond_the_list, decision_dummies
-from forecast_horizons import horizon_outcomes
-from forecast_recipe import recipe_from_dict
-from har_lstm import HarLstm
-from har_lstm_training import har_lstm_targets, with_networks
-from hourly_measures import get_hourly_measures
-from intraday_features import new_york_days
-from model_store import ModelStore
-from volatility_features import session_hours, split_in_time
+from tests.support.bars import ROOT, make_bars
+from volcast.features.fed_decisions import DECISION_KINDS, beyond_the_list, decision_dummies
+from volcast.features.intraday import new_york_days
+from volcast.features.windows import split_in_time
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.horizons import horizon_outcomes
+from volcast.forecasters.recipe import recipe_from_dict
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.sessions import session_hours
+from volcast.store.store import ModelStore
+from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07", "2024-12-18")
 

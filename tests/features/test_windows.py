@@ -9,19 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler
 
-from errors import ConfigError, NotEnoughDataError
-from realized_volatility import get_hourly_rv
-from volatility_features import (
+from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.features.scaling import (
     DiurnalLogScaler,
     RangeScaler,
     Scaler,
-    har_terms,
     hour_of_day_profile,
     make_scaler,
-    prepare_lstm_sequences,
     scaler_from_dict,
-    split_in_time,
 )
+from volcast.features.windows import har_terms, prepare_lstm_sequences, split_in_time
+from volcast.measures.hourly import get_hourly_rv
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-from conformal_intervals import MISS, QuantileTracker
-from forecast_horizons import HORIZONS, Horizon, horizon_outcomes
-from har_lstm import HarLstm
-from har_lstm_training import har_lstm_targets, with_networks
-from hourly_measures import get_hourly_measures
-from volatility_features import session_hours, split_in_time
+from tests.support.bars import make_bars
+from volcast.features.windows import split_in_time
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
+from volcast.forecasters.intervals import MISS, QuantileTracker
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.sessions import session_hours
+from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 HOURS = np.tile(np.arange(10, 17), 1000)
 

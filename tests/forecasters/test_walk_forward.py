@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import ConfigError, NotEnoughDataError
-from volatility_baselines import BASELINES
-from walk_forward import Refit, forecast_by_fold, walk_forward
+from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.walk_forward import Refit, forecast_by_fold, walk_forward
 
 
 def labels(count: int) -> pd.DatetimeIndex:

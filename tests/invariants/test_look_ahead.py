@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 
-from hourly_measures import get_hourly_measures
-from local_training import LocalLSTMTrainer
-from realized_volatility import Preset, get_hourly_rv
-from volatility_baselines import ALL_BASELINES, BASELINES, HAR_LAGS
-from volatility_features import har_terms, hour_of_day_profile, make_scaler, prepare_lstm_sequences
-from volatility_forecaster import VolatilityForecaster
+from tests.support.bars import make_bars, with_noise_after
+from volcast.features.scaling import hour_of_day_profile, make_scaler
+from volcast.features.windows import har_terms, prepare_lstm_sequences
+from volcast.forecaster import VolatilityForecaster
+from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES, HAR_LAGS
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import Preset, get_hourly_rv
+from volcast.training.trainer import LocalLSTMTrainer
 
 MOMENTS = 50
 MEMORY = 20

@@ -1,9 +1,12 @@
 """The project installs what it says: modules that exist, extras that setuptools accepts, requirements that agree."""
 
+import subprocess
 import tomllib
 from pathlib import Path
 
-from conftest import ROOT
+import pytest
+
+from tests.support.bars import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TOOL = PROJECT["tool"]["setuptools"]
@@ -14,9 +17,18 @@ def requirements(name: str) -> set[str]:
     return {line for line in lines if line}
 
 
-def test_every_module_is_packaged() -> None:
-    assert {path.stem for path in ROOT.glob("*.py")} <= set(TOOL["py-modules"])
-    assert TOOL["py-modules"] == sorted(TOOL["py-modules"])
+def test_a_wheel_brings_the_package_and_four_doors() -> None:
+    at_the_top = {path.stem for path in ROOT.glob("*.py")}
+    assert at_the_top - set(TOOL["py-modules"]) == {"main", "benchmark_training"}
+    assert set(TOOL["py-modules"]) == {"data_handler", "local_training", "training_config", "volatility_forecaster"}
+    assert TOOL["packages"]["find"]["include"] == ["volcast*"]
+
+
+def test_the_top_of_the_repository_fits_one_screen() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    assert len({line.split("/")[0] for line in listed.stdout.splitlines()}) < 25
 
 
 def test_nothing_is_given_twice_and_every_file_is_there() -> None:

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
-from errors import CorruptModelError, ModelNotFoundError, StoreError, UnsafeModelError, VolatilityError
-from model_bundle import ModelBundle
-from model_store import ModelStore
-from network_files import load_network
-from serving_history import HistoryEntry
-from store_commands import main
+from tests.support.bars import ROOT
+from volcast.cli.models import main
+from volcast.errors import CorruptModelError, ModelNotFoundError, StoreError, UnsafeModelError, VolatilityError
+from volcast.networks.keras_files import load_network
+from volcast.store.bundle import ModelBundle
+from volcast.store.serving_log import HistoryEntry
+from volcast.store.store import ModelStore
 
 SAMPLE = ROOT / "tests" / "data" / "schema-2"
 
@@ -74,7 +74,7 @@ def kill_at_random_moments(path: Path, journal: Path, times: int) -> None:
     """After each kill the store verifies, the champion is one of the two that it may be, and nothing saved is lost."""
     random = np.random.default_rng(0)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["model_store", "test_store_under_fire"])
+    context.set_forkserver_preload(["volcast.store.store", __name__])
     for _ in range(times):
         length = len(journal.read_text().splitlines()) if journal.exists() else 0
         worker = context.Process(target=work_until_killed, args=(path, journal))
@@ -117,8 +117,8 @@ def in_namespace(script: str, mount: str, folder: Path) -> str:
 import sys
 from dataclasses import replace
 from pathlib import Path
-from model_store import ModelStore
-from errors import VolatilityError
+from volcast.store.store import ModelStore
+from volcast.errors import VolatilityError
 store, sample = ModelStore({str(folder)!r}), ModelStore("tests/data").load("schema-2")
 {textwrap.dedent(script)}
 """
@@ -169,11 +169,11 @@ def test_a_search_that_the_disk_has_no_room_for_is_one_sentence_and_goes_on_late
     folder.mkdir()
     script = """
     import numpy as np
-    from quiet_tensorflow import load_tensorflow_quietly
+    from volcast.networks.tensorflow import load_tensorflow_quietly
     load_tensorflow_quietly()
-    from hyperparameter_search import search_hyperparameters
-    from training_config import TrainingConfig
-    from training_progress import SilentProgress
+    from volcast.search.search import search_hyperparameters
+    from volcast.config import TrainingConfig
+    from volcast.progress import SilentProgress
 
     class Filling(SilentProgress):
         full = True
@@ -255,7 +255,7 @@ def test_a_link_or_a_directory_in_a_model_is_refused(store: ModelStore, tmp_path
 
 def rewrite_manifest(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """As an attacker would: with the hash of what was written."""
-    from bundle_files import _hash_line
+    from volcast.store.bundle_files import _hash_line
 
     manifest = json.loads((directory / "manifest.json").read_text())
     change(manifest)
@@ -341,7 +341,7 @@ def test_a_zip_bomb_is_refused_unread(tmp_path: Path) -> None:
 def test_eight_threads_and_two_processes_on_one_store(store: ModelStore, sample: ModelBundle) -> None:
     code = f"""
 from dataclasses import replace
-from model_store import ModelStore
+from volcast.store.store import ModelStore
 store, sample = ModelStore({str(store.path)!r}), ModelStore("tests/data").load("schema-2")
 for number in range(10):
     store.save(replace(sample, name=f"{{__import__('os').getpid()}}-{{number}}"))
@@ -453,6 +453,6 @@ def test_the_commands_fail_with_one_sentence(store: ModelStore, capsys: pytest.C
 def test_a_lock_that_is_held_is_said(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     import filelock
 
-    monkeypatch.setattr("model_store._LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("volcast.store.store._LOCK_SECONDS", 0.05)
     with filelock.FileLock(store.path / ".lock"), pytest.raises(StoreError, match="in use by another process"):
         store.promote("two", "x")

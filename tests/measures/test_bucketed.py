@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import with_noise_after
 
-from hourly_measures import HALF_LIVES, get_hourly_measures
-from realized_volatility import get_hourly_rv
+from tests.support.bars import with_noise_after
+from volcast.measures.bucketed import HALF_LIVES, get_hourly_measures
+from volcast.measures.hourly import get_hourly_rv
 
 
 @pytest.fixture(scope="module")

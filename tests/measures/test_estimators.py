@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-from bar_cleaning import CLEANING_RULES
-from errors import BarsError, ConfigError
-from realized_volatility import get_hourly_rv
-from rv_estimators import ESTIMATORS, RANGE_ESTIMATORS, BucketedBars, estimator_named
-from training_config import CleaningRule, RvEstimator
+from tests.support.bars import make_bars
+from volcast.bars.cleaning import CLEANING_RULES
+from volcast.config import CleaningRule, RvEstimator
+from volcast.errors import BarsError, ConfigError
+from volcast.measures.estimators import ESTIMATORS, RANGE_ESTIMATORS, BucketedBars, estimator_named
+from volcast.measures.hourly import get_hourly_rv
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import BarsError, ConfigError
-from realized_volatility import MINUTES_PER_YEAR, Preset, annualize, get_hourly_rv
-from trading_sessions import session_buckets, session_schedule
+from tests.support.bars import make_bars, with_noise_after
+from volcast.errors import BarsError, ConfigError
+from volcast.measures.hourly import MINUTES_PER_YEAR, Preset, annualize, get_hourly_rv
+from volcast.sessions import session_buckets, session_schedule
 
 NEW_YORK = "America/New_York"
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-from realized_volatility import get_hourly_rv
-from volatility_forecaster import VolatilityForecaster
+from tests.support.bars import make_bars
+from volcast.forecaster import VolatilityForecaster
+from volcast.measures.hourly import get_hourly_rv
 
 NEW_YORK = "America/New_York"
 FULL = ["10:00", "11:00", "12:00", "13:00", "14:00", "15:00", "16:00"]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
-from errors import ConfigError
-from network_training import Schedule, fit_network, log_qlike
+from tests.support.bars import ROOT
+from volcast.errors import ConfigError
+from volcast.networks.fitting import fit_network, log_qlike
+from volcast.networks.schedule import Schedule
 
 MEMORY = 12
 
@@ -105,7 +106,7 @@ def test_gradients_are_those_of_keras_and_of_finite_differences(case: str) -> No
     import keras
     import tensorflow as tf
 
-    from lstm_engine import CompiledNetwork, Samples, plan_of
+    from volcast.networks.compiled.engine import CompiledNetwork, Samples, plan_of
 
     build, kind = PARITY[case]
     model, data = build(), _samples(21, **kind)
@@ -162,7 +163,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def test_gradient_of_a_large_batch_is_the_mean_of_its_parts() -> None:
-    from lstm_engine import CompiledNetwork, Samples, plan_of
+    from volcast.networks.compiled.engine import CompiledNetwork, Samples, plan_of
 
     plan = plan_of(_sequential((16,)))
     assert not isinstance(plan, str)
@@ -177,7 +178,7 @@ def test_gradient_of_a_large_batch_is_the_mean_of_its_parts() -> None:
 
 @pytest.mark.parametrize("rate", [0.1, 0.3])
 def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate: float) -> None:
-    from lstm_kernel import dropout_scales
+    from volcast.networks.compiled.kernel import dropout_scales
 
     scales = np.stack([dropout_scales(960, 64, rate, key) for key in range(8)])
     kept = scales > 0
@@ -273,7 +274,7 @@ def _unknown_networks() -> dict[str, Callable[[], Any]]:
 
 
 def test_what_the_compiled_engine_does_not_know_is_said_and_left_to_keras() -> None:
-    from lstm_engine import plan_of
+    from volcast.networks.compiled.engine import plan_of
 
     networks = _unknown_networks()
     for reason, build in networks.items():

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
-from errors import CorruptModelError, TrainingError, UnsafeModelError
-from onnx_networks import TOLERANCE, OnnxNetwork, largest_difference, onnx_graph, serving_network
+from tests.support.bars import ROOT
+from volcast.errors import CorruptModelError, TrainingError, UnsafeModelError
+from volcast.networks.onnx import TOLERANCE, OnnxNetwork, largest_difference, onnx_graph, serving_network
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +96,7 @@ def test_a_network_without_a_counterpart_is_refused_by_layer() -> None:
 def test_twins_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = sequential(3)
     graph = onnx_graph(model)
-    monkeypatch.setattr("onnx_networks.onnx_graph", lambda model: graph)
+    monkeypatch.setattr("volcast.networks.onnx.onnx_graph", lambda model: graph)
     model.layers[-1].set_weights([1.001 * weight for weight in model.layers[-1].get_weights()])
     with pytest.raises(TrainingError, match="otherwise in ONNX Runtime"):
         serving_network(model)
@@ -146,9 +146,8 @@ def test_forecasting_needs_no_tensorflow() -> None:
 import sys
 for absent in ("tensorflow", "keras", "keras_tuner", "onnx", "sklearn", "matplotlib", "bt", "h5py"):
     sys.modules[absent] = None
-sys.path.insert(0, "tests")
-from conftest import make_bars
-from volatility_forecaster import VolatilityForecaster
+from tests.support.bars import make_bars
+from volcast.forecaster import VolatilityForecaster
 forecast = VolatilityForecaster("tests/data/schema-2").forecast(make_bars("2024-11-01", "2024-11-29"))
 print(forecast.model_version, forecast.volatility > 0, sys.modules["tensorflow"])
 """

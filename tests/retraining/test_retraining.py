@@ -11,21 +11,21 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from conftest import ROOT, make_bars, with_noise_after
 
-from errors import ConfigError, LookAheadError, TrainingError, VolatilityError
-from forecast_recipe import ScaledWindows
-from model_bundle import ModelBundle
-from model_gate import has_decayed, judge
-from model_store import ModelStore
-from realized_volatility import get_hourly_rv
-from retraining import Retraining, RetrainingOutcome
-from retraining_schedule import RetrainingPolicy, candidate_moments
-from served_model import ServedModel
-from serving_history import HistoryEntry
-from training_config import TrainingConfig
-from volatility_features import DiurnalLogScaler
-from volatility_forecaster import VolatilityForecaster
+from tests.support.bars import ROOT, make_bars, with_noise_after
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, LookAheadError, TrainingError, VolatilityError
+from volcast.features.scaling import DiurnalLogScaler
+from volcast.forecaster import VolatilityForecaster
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.measures.hourly import get_hourly_rv
+from volcast.retraining.gate import has_decayed, judge
+from volcast.retraining.policy import RetrainingPolicy, candidate_moments
+from volcast.retraining.retraining import Retraining, RetrainingOutcome
+from volcast.serving.served_model import ServedModel
+from volcast.store.bundle import ModelBundle
+from volcast.store.serving_log import HistoryEntry
+from volcast.store.store import ModelStore
 
 NEW_YORK = "America/New_York"
 CONFIG = TrainingConfig.from_mapping({"memory": 5, "symbol": "SPY"})
@@ -63,7 +63,7 @@ class StandInTrainer:
 
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch) -> type[StandInTrainer]:
-    monkeypatch.setattr("local_training.LocalLSTMTrainer", StandInTrainer)
+    monkeypatch.setattr("volcast.training.trainer.LocalLSTMTrainer", StandInTrainer)
     monkeypatch.setattr(StandInTrainer, "failing", ())
     return StandInTrainer
 

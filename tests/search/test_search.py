@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from local_training import SearchResult, train_with_hyperparameter_tuning
-from training_progress import SilentProgress
+from volcast.progress import SilentProgress
+from volcast.training.trainer import SearchResult, train_with_hyperparameter_tuning
 
 SPACE = {
     "n_layers_range": (1, 2),

@@ -15,22 +15,22 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from conftest import ROOT
 
-from errors import TrainingError
-from hyperparameter_search import SearchResult, search_directory, search_hyperparameters
-from training_config import TrainingConfig
-from training_progress import SilentProgress
+from tests.support.bars import ROOT
+from volcast.config import TrainingConfig
+from volcast.errors import TrainingError
+from volcast.progress import SilentProgress
+from volcast.search.search import SearchResult, search_directory, search_hyperparameters
 
 MEMORY = 30
 SCRIPT = """
 import sys, time
-sys.path[:0] = [{root!r}, {tests!r}]
+sys.path.insert(0, {root!r})
 from pathlib import Path
-from hyperparameter_search import search_directory, search_hyperparameters
-from test_trial_workers import Watcher, config_in, samples
-from trial_tuner import TrialsToDo
-from trial_worker import work
+from volcast.search.search import search_directory, search_hyperparameters
+from tests.search.test_workers import Watcher, config_in, samples
+from volcast.search.tuner import TrialsToDo
+from volcast.search.trial_worker import work
 task, place, address = sys.argv[1:]
 config = config_in(Path(place), workers=2)
 if task == "search":
@@ -84,13 +84,13 @@ def _workers_of(directory: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if str(directory) in command and any(part.endswith("trial_worker.py") for part in command):
+        if str(directory) in command and "volcast.search.trial_worker" in command:
             found.append(process)
     return found
 
 
 def _run(task: str, place: Path, address: str = "") -> "subprocess.Popen[str]":
-    script = SCRIPT.format(root=str(ROOT), tests=str(ROOT / "tests"))
+    script = SCRIPT.format(root=str(ROOT))
     command = [sys.executable, "-c", script, task, str(place), address]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -154,9 +154,9 @@ def test_a_worker_of_another_machine_comes_late_and_does_its_part(alone: SearchR
 
 
 def test_a_worker_without_a_chief_or_with_other_data_is_told_so(tmp_path: Path) -> None:
-    from trial_server import TrialServer
-    from trial_tuner import TrialsToDo, make_tuner
-    from trial_worker import work
+    from volcast.search.trial_worker import work
+    from volcast.search.tuner import TrialsToDo, make_tuner
+    from volcast.search.workers import TrialServer
 
     config = config_in(tmp_path)
     todo = TrialsToDo(config, *samples(), search_directory(config, *samples()))

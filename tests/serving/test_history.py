@@ -5,16 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import BarsError
-from forecast_grid import NextBucket, forecast_grid
-from hourly_history import HourlyHistories
-from hourly_measures import get_hourly_measures
-from quick_measures import QuickMeasure, quick_session_measures, quick_session_rv
-from realized_volatility import get_hourly_rv
+from tests.support.bars import make_bars
+from volcast.errors import BarsError
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.quick import QuickMeasure, quick_session_measures, quick_session_rv
+from volcast.serving.grid import NextBucket, forecast_grid
+from volcast.serving.history import HourlyHistories
 
 BARS = make_bars("2024-11-25", "2024-12-06")
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, make_bars
 
-from errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
-from forecast_recipe import ScaledWindows
-from lstm_models import build_lstm_from_values
-from model_store import ModelBundle, ModelStore
-from network_files import KerasNetwork, load_network
-from realized_volatility import get_hourly_rv
-from serving_history import Event, HistoryEntry
-from training_config import TrainingConfig
-from volatility_features import DiurnalLogScaler, RangeScaler
+from tests.support.bars import ROOT, make_bars
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
+from volcast.features.scaling import DiurnalLogScaler, RangeScaler
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.measures.hourly import get_hourly_rv
+from volcast.networks.architectures import build_lstm_from_values
+from volcast.networks.keras_files import KerasNetwork, load_network
+from volcast.store.serving_log import Event, HistoryEntry
+from volcast.store.store import ModelBundle, ModelStore
 
 FILES = (
     "network_0.keras", "network_0.onnx", "recipe.json", "config.json", "metrics.json", "manifest.json",

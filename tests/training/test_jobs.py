@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import make_bars
 
-from errors import ConfigError
-from symbol_jobs import SymbolOutcome, jobs_as_dict, read_symbols, train_symbols
-from training_config import TrainingConfig
+from tests.support.bars import make_bars
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError
+from volcast.training.jobs import SymbolOutcome, jobs_as_dict, read_symbols, train_symbols
 
 SYMBOLS = ["AAA", "BBB", "NONE"]
 

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 
-from errors import ConfigError, DataSourceError, NotEnoughDataError
-from forecast_recipe import recipe_from_dict
-from intraday_features import STATES, market_columns
-from pooled_har_lstm import PooledHarLstm, market_states
-from pooled_trainer import PooledResult, PooledTrainer
-from realized_volatility import get_hourly_rv
-from training_cli import main
-from volatility_forecaster import VolatilityForecaster
+from tests.support.bars import make_bars, with_noise_after
+from volcast.cli.train import main
+from volcast.errors import ConfigError, DataSourceError, NotEnoughDataError
+from volcast.features.intraday import STATES, market_columns
+from volcast.forecaster import VolatilityForecaster
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm, market_states
+from volcast.forecasters.recipe import recipe_from_dict
+from volcast.measures.hourly import get_hourly_rv
+from volcast.training.pooled_trainer import PooledTrainer
+from volcast.training.result import PooledResult
 
 SMALL: dict[str, Any] = {"memory": 20, "networks": 2, "epochs": 2, "accept_quality": True, "test_from": "2024-12-02"}
 NAMES = ("AAA", "BBB", "CCC", "LATE", "HOLE")

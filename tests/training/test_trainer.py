@@ -11,24 +11,24 @@ import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 from sklearn.preprocessing import MinMaxScaler
 
-import trial_tuner
-from errors import ConfigError, NotEnoughDataError, TrainingError
-from local_training import (
+from tests.support.bars import make_bars
+from volcast.errors import ConfigError, NotEnoughDataError, TrainingError
+from volcast.forecasters.baselines.simple import BASELINES
+from volcast.measures.hourly import get_hourly_rv
+from volcast.networks.keras_files import load_network
+from volcast.progress import SilentProgress
+from volcast.search import tuner as trial_tuner
+from volcast.store.store import ModelStore
+from volcast.training.result import TrainingResult
+from volcast.training.trainer import (
     LocalLSTMTrainer,
     SearchResult,
-    TrainingResult,
     build_lstm_model_fast,
     prepare_lstm_sequences,
     train_with_hyperparameter_tuning,
 )
-from model_store import ModelStore
-from network_files import load_network
-from realized_volatility import get_hourly_rv
-from training_progress import SilentProgress
-from volatility_baselines import BASELINES
 
 SMALL = {"network": "roadmap", "symbol": "SPY", "memory": 20, "max_trials": 2, "epochs": 2, "units_range": (16, 32)}
 

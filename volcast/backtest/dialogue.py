@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from backtest_report import describe_backtest, describe_forecast, figures_table, save_picture, statistics_table
-from data_handler import DataHandler, alpaca_credentials
-from errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError, describe_os_error
-from model_store import ModelStore
-from quiet_tensorflow import load_tensorflow_quietly
-from strategies import volatility_target_backtest
-from trading_sessions import EXCHANGE_TIMEZONE
-from training_config import TrainingConfig
-from training_progress import progress_for
-from volatility_forecaster import FALLBACK, VolatilityForecaster
+from volcast.backtest.report import describe_backtest, describe_forecast, figures_table, save_picture, statistics_table
+from volcast.backtest.strategies import volatility_target_backtest
+from volcast.bars.handler import DataHandler, alpaca_credentials
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError, describe_os_error
+from volcast.forecaster import FALLBACK, VolatilityForecaster
+from volcast.networks.tensorflow import load_tensorflow_quietly
+from volcast.progress import progress_for
+from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.store.store import ModelStore
 
 __all__ = ["run_dialogue"]
 

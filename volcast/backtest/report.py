@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from strategies import BENCHMARK, STRATEGY, VolatilityBacktest
-from volatility_forecaster import FALLBACK, Forecast
+from volcast.backtest.strategies import BENCHMARK, STRATEGY, VolatilityBacktest
+from volcast.forecaster import FALLBACK, Forecast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bar_checks import validate_bars
+from volcast.bars.checks import validate_bars
 
 __all__ = ["BarArrays", "same_beginning"]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from errors import DataSourceError
-from trading_sessions import EXCHANGE_TIMEZONE
+from volcast.errors import DataSourceError
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = [
     "BarCache",

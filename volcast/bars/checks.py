@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from errors import BarsError, NotEnoughDataError
+from volcast.errors import BarsError, NotEnoughDataError
 
-__all__ = ["bar_length", "validate_bars"]
+__all__ = ["bar_length", "select_symbol", "validate_bars"]
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -99,3 +99,26 @@ def _check_prices(prices: pd.Series, name: str) -> None:
                 f"{name} have {what} in '{prices.name}' at {int(wrong.sum())} stamps (the first is "
                 f"{prices.index[int(wrong.argmax())]}); each bar needs a positive one; {mend}."
             )
+
+
+def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame:
+    """One symbol's bars out of a single-symbol frame or alpaca-py's (symbol, timestamp) layout.
+
+    Raises
+    ------
+    BarsError
+        The frame holds several symbols and none was named, or not the one that was.
+    """
+    if not isinstance(bars.index, pd.MultiIndex):
+        return bars
+    present = list(bars.index.get_level_values(0).unique())
+    if symbol is None and len(present) == 1:
+        symbol = present[0]
+    if symbol not in present:
+        raise BarsError(
+            f"the bars hold {', '.join(map(str, present)) or 'no symbol'} and {symbol or 'no symbol'} was asked for; "
+            "one symbol that is present is needed; name it with symbol=..."
+        )
+    selected = bars.xs(symbol, level=0)
+    selected.attrs = dict(bars.attrs)
+    return selected

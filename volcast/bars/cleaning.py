@@ -31,9 +31,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bar_checks import bar_length
-from errors import BarsError, ConfigError
-from trading_sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.bars.checks import bar_length
+from volcast.errors import BarsError, ConfigError
+from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = ["CLEANING_RULES", "Cleaning", "clean_bars", "split_steps", "wrong_ticks"]
 

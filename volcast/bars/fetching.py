@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from bar_cache import BarCache, CachedMonth, DamagedBarsError, month_end, month_start, months_of
-from errors import DataSourceError
-from trading_sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.bars.cache import BarCache, CachedMonth, DamagedBarsError, month_end, month_start, months_of
+from volcast.errors import DataSourceError
+from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = ["FetchProgress", "SettledBars", "bars_through_cache", "cached_bars"]
 

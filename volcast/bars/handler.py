@@ -4,7 +4,6 @@ Shell: ``python data_handler.py --help``.
 """
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -13,20 +12,20 @@ from typing import Self, cast
 
 import pandas as pd
 
-from alpaca_bars import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
-from bar_cache import BarCache, default_cache_directory
-from bar_checks import validate_bars
-from bar_cleaning import clean_bars
-from bar_fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
-from bar_files import read_bars_file
-from bar_sources import load_source
-from errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
-from many_symbols import for_each_symbol, stacked_bars
-from market_simulator import simulate_bars
-from patient_session import Patience
-from trading_sessions import new_york_midnight
-from training_config import BAR_SOURCES, TrainingConfig, minutes_of
-from yahoo_bars import YahooBars
+from volcast.bars.cache import BarCache, default_cache_directory
+from volcast.bars.checks import validate_bars
+from volcast.bars.cleaning import clean_bars
+from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
+from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
+from volcast.bars.sources.files import read_bars_file
+from volcast.bars.sources.http import Patience
+from volcast.bars.sources.registry import load_source
+from volcast.bars.sources.simulator import simulate_bars
+from volcast.bars.sources.yahoo import YahooBars
+from volcast.bars.symbols import for_each_symbol, stacked_bars
+from volcast.config import BAR_SOURCES, TrainingConfig, minutes_of
+from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
+from volcast.sessions import new_york_midnight
 
 __all__ = ["DataHandler", "alpaca_credentials"]
 
@@ -45,7 +44,7 @@ class DataHandler:
     bars_path
         The user's own file, directory or glob, for ``"file"``.
     bars_timezone, bars_stamps, bars_epoch, bars_dates
-        What that file's stamps mean where it does not say so itself; see `bar_files.read_bars_file`.
+        What that file's stamps mean where it does not say so itself; see `bars.sources.files.read_bars_file`.
     feed, adjustment
         Alpaca's feed (``"sip"``, ``"iex"``, or ``"auto"``: the consolidated one where the keys' plan has it, else IEX,
         which is said) and adjustment (``"raw"``, ``"split"``, ``"dividend"`` or ``"all"``).
@@ -309,9 +308,3 @@ def _cut(bars: pd.DataFrame, start_date: str | date | None, end_date: str | date
             f"{end_date or 'their end'}; the dates must overlap; change or leave out --start-date and --end-date."
         )
     return bars
-
-
-if __name__ == "__main__":
-    from data_cli import main
-
-    sys.exit(main())

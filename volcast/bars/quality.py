@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bar_cleaning import clean_bars, split_steps
-from errors import BarsError, NotEnoughDataError
-from session_sheet import SessionSheet
-from trading_sessions import EXCHANGE_TIMEZONE
+from volcast.bars.cleaning import clean_bars, split_steps
+from volcast.bars.session_sheet import SessionSheet
+from volcast.errors import BarsError, NotEnoughDataError
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from bar_checks import bar_length
-from trading_sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.bars.checks import bar_length
+from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = ["SessionSheet"]
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from errors import DataSourceError, VolatilityError
+from volcast.errors import DataSourceError, VolatilityError
 
 __all__ = ["for_each_symbol", "stacked_bars"]
 

@@ -22,9 +22,9 @@ exit status: 0 done, 1 input ended early or failed, 2 wrong use, 130 interrupted
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast backtest") -> int:
     """Hold the dialogue as the `arguments` say (None: those of the process); returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     # Only now: pandas and pydantic would make --help slow.
     from rich.console import Console
 
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _hold_dialogue(console: "Console", options: argparse.Namespace) -> int:
-    from backtest_menu import run_dialogue
-    from config_sources import resolve_config
-    from errors import ConfigError, VolatilityError, describe_os_error
+    from volcast.backtest.dialogue import run_dialogue
+    from volcast.config_sources import resolve_config
+    from volcast.errors import ConfigError, VolatilityError, describe_os_error
 
     overrides = {} if options.models is None else {"model_save_path": options.models}
     try:
@@ -61,9 +61,9 @@ def _leave(console: "Console", sentence: str, status: int) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="main.py",
+        prog=prog,
         description="Backtest a volatility target, interactively.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -72,7 +72,3 @@ def _parser() -> argparse.ArgumentParser:
     where = "where pictures go (default: backtests/)"
     parser.add_argument("--pictures", metavar="DIR", default="backtests", help=where)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,14 +12,21 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from bar_cache import BarCache, CachedMonth, CachedSymbol, DamagedBarsError, cached_symbols, default_cache_directory
-from bars_options import add_bars_options, bars_settings
-from config_sources import resolve_config
-from data_handler import DataHandler
-from data_quality import DataQuality, assess_quality
-from errors import ConfigError, DataSourceError, VolatilityError
-from training_config import TrainingConfig
-from training_progress import progress_for
+from volcast.bars.cache import (
+    BarCache,
+    CachedMonth,
+    CachedSymbol,
+    DamagedBarsError,
+    cached_symbols,
+    default_cache_directory,
+)
+from volcast.bars.handler import DataHandler
+from volcast.bars.quality import DataQuality, assess_quality
+from volcast.cli.options import add_bars_options, bars_settings
+from volcast.config import TrainingConfig
+from volcast.config_sources import resolve_config
+from volcast.errors import ConfigError, DataSourceError, VolatilityError
+from volcast.progress import progress_for
 
 __all__ = ["main"]
 
@@ -34,9 +41,9 @@ examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast bars") -> int:
     """Do what the `arguments` say (None: those of the process); returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     # A pipe or a file has no width that a table must fit.
     out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
     err = Console(stderr=True, soft_wrap=True)
@@ -222,9 +229,9 @@ def _show(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console,
         out.print(table, highlight=False)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="data_handler.py",
+        prog=prog,
         description="Fetch bars, look after those that are kept, and judge their quality.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,4 @@
-"""The command line of `forecast_evaluation.py`: a saved model judged on bars that it has not seen."""
+"""The command ``volcast evaluate``: a saved model judged on bars that it has not seen."""
 
 import argparse
 import json
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from errors import ConfigError, LookAheadError, ModelNotFoundError, NotEnoughDataError, StoreError, VolatilityError
+from volcast.errors import (
+    ConfigError,
+    LookAheadError,
+    ModelNotFoundError,
+    NotEnoughDataError,
+    StoreError,
+    VolatilityError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from forecast_evaluation import Evaluation
-    from model_bundle import ModelBundle
-    from pooled_evaluation import PooledEvaluation
-    from pooled_har_lstm import PooledHarLstm
+    from volcast.evaluation.evaluation import Evaluation
+    from volcast.evaluation.pooled import PooledEvaluation
+    from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+    from volcast.store.bundle import ModelBundle
 
 __all__ = ["main"]
 
@@ -35,15 +42,15 @@ many symbols on each of them, beside the symbol's own baselines and its own regr
 exit status: 0 judged (whatever the verdict), 1 failed, 2 wrong use, 130 interrupted
 
 examples:
-  python forecast_evaluation.py --bars spy_since.parquet
-  python forecast_evaluation.py --model SPY-20260319-120000-000 --bars spy_since.parquet --html verdict.html
-  python forecast_evaluation.py --model pooled-24-20260319-120000-000 --bars folder_since --symbols SPY,QQQ,AAPL
+  volcast evaluate --bars spy_since.parquet
+  volcast evaluate --model SPY-20260319-120000-000 --bars spy_since.parquet --html verdict.html
+  volcast evaluate --model pooled-24-20260319-120000-000 --bars folder_since --symbols SPY,QQQ,AAPL
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast evaluate") -> int:
     """Judge as the `arguments` say (None: those of the process); returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
     try:
         _judge(options, out)
@@ -65,7 +72,7 @@ class _Judged:
 
 
 def _judge(options: argparse.Namespace, out: Console) -> None:
-    from pooled_har_lstm import PooledHarLstm
+    from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 
     bundle = _load(options)
     if isinstance(bundle.recipe, PooledHarLstm):
@@ -92,8 +99,8 @@ def _judge(options: argparse.Namespace, out: Console) -> None:
 
 
 def _judge_one(bundle: "ModelBundle", options: argparse.Namespace) -> _Judged:
-    from bundle_evaluation import evaluate_bundle
-    from volatility_baselines import ALL_BASELINES
+    from volcast.evaluation.bundles import evaluate_bundle
+    from volcast.forecasters.baselines.simple import ALL_BASELINES
 
     bars = _bars(bundle, options.symbol or bundle.manifest.get("symbol") or bundle.config.symbol, options)
     measures = _measures(bundle, bars)
@@ -109,9 +116,9 @@ def _judge_one(bundle: "ModelBundle", options: argparse.Namespace) -> _Judged:
 
 
 def _judge_pooled(bundle: "ModelBundle", recipe: "PooledHarLstm", options: argparse.Namespace) -> _Judged:
-    from many_symbols import for_each_symbol
-    from pooled_evaluation import FEWEST_JUDGED, evaluate_pooled
-    from symbol_jobs import symbols_in
+    from volcast.bars.symbols import for_each_symbol
+    from volcast.evaluation.pooled import FEWEST_JUDGED, evaluate_pooled
+    from volcast.training.jobs import symbols_in
 
     if options.symbol is not None:
         raise ConfigError(f"{bundle.name} forecasts many symbols; --symbol is for a model of one; give --symbols.")
@@ -141,17 +148,18 @@ def _judge_pooled(bundle: "ModelBundle", recipe: "PooledHarLstm", options: argpa
 
 
 def _tables(evaluation: "Evaluation | PooledEvaluation") -> "RenderableType":
-    from evaluation_report import evaluation_tables, pooled_tables
-    from pooled_evaluation import PooledEvaluation
+    from volcast.evaluation.pooled import PooledEvaluation
+    from volcast.evaluation.report.terminal import evaluation_tables, pooled_tables
 
     return pooled_tables(evaluation) if isinstance(evaluation, PooledEvaluation) else evaluation_tables(evaluation)
 
 
 def _load(options: argparse.Namespace) -> "ModelBundle":
-    from model_store import ModelStore, colab_bundle
+    from volcast.store.colab import colab_bundle
+    from volcast.store.store import ModelStore
 
     if options.model is not None and options.model.endswith(".h5"):
-        from quiet_tensorflow import load_tensorflow_quietly
+        from volcast.networks.tensorflow import load_tensorflow_quietly
 
         load_tensorflow_quietly()
         return colab_bundle(Path(options.model)).for_serving()
@@ -166,7 +174,7 @@ def _load(options: argparse.Namespace) -> "ModelBundle":
 
 def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "pd.DataFrame":
     """One symbol's bars: the file's, or else those that the model's own configuration asks for."""
-    from data_handler import DataHandler
+    from volcast.bars.handler import DataHandler
 
     config = bundle.config
     if options.bars is not None:
@@ -177,7 +185,7 @@ def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "p
 
 
 def _measures(bundle: "ModelBundle", bars: "pd.DataFrame") -> "pd.DataFrame":
-    from hourly_measures import get_hourly_measures
+    from volcast.measures.bucketed import get_hourly_measures
 
     config = bundle.config
     return get_hourly_measures(
@@ -211,8 +219,8 @@ def _nothing_to_judge(bundle: "ModelBundle", found: str) -> NotEnoughDataError:
 
 def _first_with_history(bundle: "ModelBundle", measures: "pd.DataFrame") -> int:
     """The first row that the log-HAR can forecast, too; where that leaves next to nothing, that the model can."""
-    from har_baselines import FEWEST_BUCKETS
-    from volatility_features import RV_FLOOR
+    from volcast.forecasters.baselines.har import FEWEST_BUCKETS
+    from volcast.measures.hourly import RV_FLOOR
 
     moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
     fit = max(int(moved.searchsorted(FEWEST_BUCKETS)) + 1, bundle.memory)
@@ -238,8 +246,8 @@ def _about(bundle: "ModelBundle", trained_on: str, judged_on: str, allow_in_samp
 
 
 def _write_page(path: Path, judged: _Judged, title: str) -> None:
-    from evaluation_page import evaluation_page, pooled_evaluation_page
-    from pooled_evaluation import PooledEvaluation
+    from volcast.evaluation.pooled import PooledEvaluation
+    from volcast.evaluation.report.page import evaluation_page, pooled_evaluation_page
 
     evaluation = judged.evaluation
     if isinstance(evaluation, PooledEvaluation):
@@ -265,9 +273,9 @@ def _failed(sentence: str, status: int, options: argparse.Namespace, err: Consol
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="forecast_evaluation.py",
+        prog=prog,
         description="Judge a saved model on bars that it has not seen.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

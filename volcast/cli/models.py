@@ -1,4 +1,4 @@
-"""The command line of `model_store.py`."""
+"""The command ``volcast models``: look at, check and choose among trained models."""
 
 import argparse
 import json
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from errors import ConfigError, VolatilityError
+from volcast.errors import ConfigError, VolatilityError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from model_store import ModelStore
+    from volcast.store.store import ModelStore
 
 __all__ = ["main"]
 
@@ -22,19 +22,19 @@ _EPILOG = """\
 exit status: 0 done, 1 failed (verify: something is wrong), 2 wrong use
 
 examples:
-  python model_store.py ls
-  python model_store.py show SPY-20241201-101500-123
-  python model_store.py promote SPY-20241201-101500-123 --reason "better in March"
-  python model_store.py rollback
-  python model_store.py prune --keep 5
-  python model_store.py verify --json
-  python model_store.py import-colab volatility_lstm_model.h5
+  volcast models ls
+  volcast models show SPY-20241201-101500-123
+  volcast models promote SPY-20241201-101500-123 --reason "better in March"
+  volcast models rollback
+  volcast models prune --keep 5
+  volcast models verify --json
+  volcast models import-colab volatility_lstm_model.h5
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast models") -> int:
     """Do to the store as the `arguments` say (None: those of the process); returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     # Only now: pandas and pydantic would make --help slow.
     from rich.console import Console
 
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _store(options: argparse.Namespace) -> "ModelStore":
-    from config_sources import resolve_config
-    from model_store import ModelStore
+    from volcast.config_sources import resolve_config
+    from volcast.store.store import ModelStore
 
     overrides = {} if options.store is None else {"model_save_path": options.store}
     return ModelStore(resolve_config(None, os.environ, overrides).config.model_save_path)
@@ -134,7 +134,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def _import_colab(options: argparse.Namespace) -> int:
     bundle = _store(options).import_colab(options.network, options.scaler, options.name)
-    said = f"Saved as {bundle.name}; let it serve with: python model_store.py promote {bundle.name}"
+    said = f"Saved as {bundle.name}; let it serve with: volcast models promote {bundle.name}"
     return _say(options, {"name": bundle.name, "path": str(bundle.path)}, said)
 
 
@@ -196,9 +196,9 @@ def _say(options: argparse.Namespace, content: Any, for_people: "Table | str") -
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="model_store.py",
+        prog=prog,
         description="Look at, check and choose among trained models.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bars_options import add_bars_options, bars_settings
-from config_sources import ResolvedConfig, resolve_config
-from errors import ConfigError, VolatilityError, describe_os_error
-from training_config import TrainingConfig
+from volcast import __version__
+from volcast.cli.options import add_bars_options, bars_settings
+from volcast.config import TrainingConfig
+from volcast.config_sources import ResolvedConfig, resolve_config
+from volcast.errors import ConfigError, VolatilityError, describe_os_error
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from training_progress import SilentProgress
+    from volcast.progress import SilentProgress
 
-__all__ = ["__version__", "main"]
-
-__version__ = "0.1.0"
+__all__ = ["main"]
 
 _INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -46,9 +45,9 @@ examples:
 _Job = Callable[[ResolvedConfig, argparse.Namespace, Console, Console], int]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast train") -> int:
     """Train as the `arguments` say (None: those of the process); returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     out, err = Console(), Console(stderr=True)
     for console in (out, err):
         # A terminal's lines break between words; a pipe's or a file's are left to whoever reads them.
@@ -100,7 +99,7 @@ def _job(options: argparse.Namespace) -> "_Job":
 
 
 def _symbols(options: argparse.Namespace) -> list[str]:
-    from symbol_jobs import read_symbols, symbols_in
+    from volcast.training.jobs import read_symbols, symbols_in
 
     if options.symbols_file is not None:
         return read_symbols(options.symbols_file)
@@ -109,13 +108,13 @@ def _symbols(options: argparse.Namespace) -> list[str]:
 
 def _train_pooled(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
     """One model over several symbols."""
-    from quiet_tensorflow import load_tensorflow_quietly
+    from volcast.networks.tensorflow import load_tensorflow_quietly
 
     symbols = _symbols(options)
     load_tensorflow_quietly()
-    from pooled_trainer import PooledTrainer
-    from training_progress import progress_for
-    from training_report import pooled_result_as_dict, pooled_summary
+    from volcast.progress import progress_for
+    from volcast.training.artifacts import pooled_result_as_dict, pooled_summary
+    from volcast.training.pooled_trainer import PooledTrainer
 
     progress = progress_for(err, quiet=options.quiet or options.json, minutes=None)
     result = PooledTrainer(symbols, resolved.config, progress=progress).run_training_pipeline()
@@ -129,9 +128,9 @@ def _train_pooled(resolved: ResolvedConfig, options: argparse.Namespace, out: Co
 
 
 def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
-    from local_training import LocalLSTMTrainer
-    from training_progress import progress_for
-    from training_report import result_as_dict, summary
+    from volcast.progress import progress_for
+    from volcast.training.artifacts import result_as_dict, summary
+    from volcast.training.trainer import LocalLSTMTrainer
 
     config, silent = resolved.config, options.quiet or options.json
     if config.chief is not None and not _is_loopback(config.chief):
@@ -150,7 +149,7 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, 
 
 def _train_many(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
     """One model for each of several symbols; 1 where one of them failed."""
-    from symbol_jobs import SymbolOutcome, jobs_as_dict, outcome_table, train_symbols
+    from volcast.training.jobs import SymbolOutcome, jobs_as_dict, outcome_table, train_symbols
 
     symbols = _symbols(options)
 
@@ -168,11 +167,11 @@ def _train_many(resolved: ResolvedConfig, options: argparse.Namespace, out: Cons
 
 def _work(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, err: Console) -> int:
     """Train trials of a search whose chief is another process, on the same bars, which this one gets for itself."""
-    from hyperparameter_search import search_directory
-    from local_training import LocalLSTMTrainer
-    from training_progress import progress_for
-    from trial_tuner import TrialsToDo
-    from trial_worker import work
+    from volcast.progress import progress_for
+    from volcast.search.search import search_directory
+    from volcast.search.trial_worker import work
+    from volcast.search.tuner import TrialsToDo
+    from volcast.training.trainer import LocalLSTMTrainer
 
     config, silent = resolved.config, options.quiet or options.json
     if config.effective_network != "roadmap":
@@ -192,8 +191,8 @@ def _work(resolved: ResolvedConfig, options: argparse.Namespace, out: Console, e
 
 
 def _bars(config: TrainingConfig, progress: "SilentProgress", err: Console, *, silent: bool) -> "pd.DataFrame":
-    from data_handler import DataHandler
-    from quiet_tensorflow import load_tensorflow_quietly
+    from volcast.bars.handler import DataHandler
+    from volcast.networks.tensorflow import load_tensorflow_quietly
 
     # A fetch shows its own progress, and two live displays would not nest.
     fetches = config.effective_source == "alpaca"
@@ -245,9 +244,9 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="local_training.py",
+        prog=prog,
         description="Train the volatility forecaster of one symbol on this machine.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forecast_evaluation import Evaluation, compare_with_baselines
-from har_lstm import HarLstm
-from model_bundle import ModelBundle
-from pooled_har_lstm import PooledHarLstm
-from volatility_baselines import BASELINES
-from walk_forward import Forecaster
+from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
+from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.walk_forward import Forecaster
+from volcast.store.bundle import ModelBundle
 
 __all__ = ["ALONE", "evaluate_bundle"]
 

@@ -1,11 +1,10 @@
 """How good a forecast is: beside the baselines, by hour, regime and month, and a verdict in words.
 
-Shell: ``python forecast_evaluation.py --help``.
+Shell: ``volcast evaluate --help``.
 """
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errors import NotEnoughDataError
-from forecast_horizons import IntervalForecast
-from forecast_losses import (
+from volcast.errors import NotEnoughDataError
+from volcast.evaluation.losses import (
     coverage,
     interval_scores,
     mae,
@@ -29,12 +27,13 @@ from forecast_losses import (
     r2,
     r2_against,
 )
-from forecast_tests import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
-from forecast_verdict import MODEL, REFERENCE, UNINFORMED, Judgment, judgment_of, title_of, verdict_on
-from trading_sessions import EXCHANGE_TIMEZONE
-from volatility_baselines import BASELINES
-from volatility_features import RV_FLOOR, session_hours
-from walk_forward import Forecaster
+from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
+from volcast.evaluation.verdict import MODEL, REFERENCE, UNINFORMED, Judgment, judgment_of, title_of, verdict_on
+from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.horizons import IntervalForecast
+from volcast.forecasters.walk_forward import Forecaster
+from volcast.measures.hourly import RV_FLOOR
+from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = [
     "Evaluation",
@@ -315,9 +314,3 @@ def _ratio(losses: pd.Series, reference: pd.Series) -> float:
 
 def _finite(row: Mapping[Any, float]) -> dict[str, float | None]:
     return {str(key): value if math.isfinite(value) else None for key, value in row.items()}
-
-
-if __name__ == "__main__":
-    from evaluation_cli import main
-
-    sys.exit(main())

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from volatility_features import RV_FLOOR
+from volcast.measures.hourly import RV_FLOOR
 
 __all__ = [
     "coverage",

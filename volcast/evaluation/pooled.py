@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bundle_evaluation import ALONE, evaluate_bundle
-from errors import NotEnoughDataError
-from forecast_evaluation import Evaluation
-from forecast_tests import diebold_mariano_by_day
-from forecast_verdict import MODEL, REFERENCE, Judgment, pooled_judgment_of, pooled_verdict_on
-from model_bundle import ModelBundle
-from volatility_baselines import BASELINES
-from walk_forward import Forecaster
+from volcast.errors import NotEnoughDataError
+from volcast.evaluation.bundles import ALONE, evaluate_bundle
+from volcast.evaluation.evaluation import Evaluation
+from volcast.evaluation.significance import diebold_mariano_by_day
+from volcast.evaluation.verdict import MODEL, REFERENCE, Judgment, pooled_judgment_of, pooled_verdict_on
+from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.walk_forward import Forecaster
+from volcast.store.bundle import ModelBundle
 
 __all__ = ["FEWEST_JUDGED", "PooledEvaluation", "evaluate_pooled"]
 

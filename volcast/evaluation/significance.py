@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trading_sessions import EXCHANGE_TIMEZONE
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["MincerZarnowitz", "diebold_mariano_by_day", "mincer_zarnowitz", "model_confidence_set"]
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from forecast_tests import diebold_mariano_by_day
+from volcast.evaluation.significance import diebold_mariano_by_day
 
 __all__ = [
     "MODEL",

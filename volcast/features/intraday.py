@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fed_decisions import decision_dummies
-from hourly_measures import HALF_LIVES
-from trading_sessions import new_york_clock
-from volatility_baselines import HAR_LAGS
-from volatility_features import RV_FLOOR, session_hours
+from volcast.features.fed_decisions import decision_dummies
+from volcast.features.windows import HAR_LAGS
+from volcast.measures.bucketed import HALF_LIVES
+from volcast.measures.hourly import RV_FLOOR
+from volcast.sessions import new_york_clock, session_hours
 
 __all__ = [
     "HISTORY",

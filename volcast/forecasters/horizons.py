@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errors import ConfigError
-from intraday_features import opens_session
-from trading_sessions import session_buckets
+from volcast.errors import ConfigError
+from volcast.features.intraday import opens_session
+from volcast.sessions import session_buckets
 
 __all__ = [
     "HORIZONS",

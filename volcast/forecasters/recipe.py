@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errors import ConfigError
-from forecast_horizons import Horizon, IntervalForecast
-from har_lstm import HarLstm
-from onnx_networks import Network
-from pooled_har_lstm import PooledHarLstm
-from volatility_features import Scaler, scaler_from_dict
+from volcast.errors import ConfigError
+from volcast.features.scaling import Scaler, scaler_from_dict
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.horizons import Horizon, IntervalForecast
+from volcast.networks.onnx import Network
 
 __all__ = ["ForecastRecipe", "ScaledWindows", "recipe_from_dict"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trading_sessions import EXCHANGE_TIMEZONE
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["HourlyRows"]
 

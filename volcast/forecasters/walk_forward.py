@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errors import ConfigError, NotEnoughDataError
-from trading_sessions import EXCHANGE_TIMEZONE
+from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["Forecaster", "Refit", "WalkForwardFold", "forecast_by_fold", "walk_forward"]
 

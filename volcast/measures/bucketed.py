@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from realized_volatility import Preset, bar_length, get_hourly_rv
-from trading_sessions import EXCHANGE_TIMEZONE, BucketArrays, bucket_arrays
+from volcast.measures.hourly import Preset, bar_length, get_hourly_rv
+from volcast.sessions import EXCHANGE_TIMEZONE, BucketArrays, bucket_arrays
 
 __all__ = ["HALF_LIVES", "BucketBars", "get_hourly_measures"]
 

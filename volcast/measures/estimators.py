@@ -34,7 +34,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from errors import BarsError, ConfigError
+from volcast.errors import BarsError, ConfigError
 
 __all__ = ["ESTIMATORS", "RANGE_ESTIMATORS", "BucketedBars", "estimator_named"]
 

@@ -15,12 +15,12 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from bar_checks import bar_length, validate_bars
-from errors import BarsError, ConfigError, NotEnoughDataError
-from rv_estimators import RANGE_ESTIMATORS, BucketedBars, estimator_named
-from trading_sessions import EXCHANGE_TIMEZONE, session_buckets
+from volcast.bars.checks import bar_length, select_symbol, validate_bars
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
+from volcast.measures.estimators import RANGE_ESTIMATORS, BucketedBars, estimator_named
+from volcast.sessions import EXCHANGE_TIMEZONE, session_buckets
 
-__all__ = ["MINUTES_PER_YEAR", "Preset", "annualize", "bar_length", "get_hourly_rv", "select_symbol"]
+__all__ = ["MINUTES_PER_YEAR", "RV_FLOOR", "Preset", "annualize", "bar_length", "get_hourly_rv"]
 
 Preset = Literal["session", "colab"]
 
@@ -65,7 +65,7 @@ def get_hourly_rv(
     calendar
         Name of the exchange in `exchange_calendars` (`session` only).
     estimator
-        Name out of `rv_estimators.ESTIMATORS` (`session` only): how variance is made of the bars of a bucket.
+        Name out of `measures.estimators.ESTIMATORS` (`session` only): how variance is made of the bars of a bucket.
 
     Returns
     -------
@@ -103,29 +103,6 @@ def annualize(
     Variance per minute times the minutes of a year in which variance accrues, `MINUTES_PER_YEAR`.
     """
     return volatility * (MINUTES_PER_YEAR[preset] / minutes) ** 0.5
-
-
-def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame:
-    """One symbol's bars out of a single-symbol frame or alpaca-py's (symbol, timestamp) layout.
-
-    Raises
-    ------
-    BarsError
-        The frame holds several symbols and none was named, or not the one that was.
-    """
-    if not isinstance(bars.index, pd.MultiIndex):
-        return bars
-    present = list(bars.index.get_level_values(0).unique())
-    if symbol is None and len(present) == 1:
-        symbol = present[0]
-    if symbol not in present:
-        raise BarsError(
-            f"the bars hold {', '.join(map(str, present)) or 'no symbol'} and {symbol or 'no symbol'} was asked for; "
-            "one symbol that is present is needed; name it with symbol=..."
-        )
-    selected = bars.xs(symbol, level=0)
-    selected.attrs = dict(bars.attrs)
-    return selected
 
 
 def _colab_hourly_rv(bars: pd.DataFrame, price_col: str, tz: str) -> pd.Series:
@@ -210,3 +187,7 @@ def _log_prices(bars: pd.DataFrame) -> np.ndarray | None:
 def _microseconds(index: pd.DatetimeIndex) -> np.ndarray:
     stamps: np.ndarray = index.as_unit("us").asi8
     return stamps
+
+
+RV_FLOOR = 1e-5
+"""Hourly volatilities below this (a tenth of a basis point) count as this much before a logarithm is taken."""

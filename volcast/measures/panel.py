@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from many_symbols import for_each_symbol
-from realized_volatility import get_hourly_rv
+from volcast.bars.symbols import for_each_symbol
+from volcast.measures.hourly import get_hourly_rv
 
 if TYPE_CHECKING:
-    from data_handler import DataHandler
+    from volcast.bars.handler import DataHandler
 
 __all__ = ["panel"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bar_arrays import BarArrays
-from hourly_measures import BucketBars
-from realized_volatility import LONGEST_RETURN
-from trading_sessions import BucketArrays
+from volcast.bars.arrays import BarArrays
+from volcast.measures.bucketed import BucketBars
+from volcast.measures.hourly import LONGEST_RETURN
+from volcast.sessions import BucketArrays
 
 __all__ = ["QuickMeasure", "Rows", "quick_session_measures", "quick_session_rv"]
 

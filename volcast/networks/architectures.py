@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from training_config import TrainingConfig
+from volcast.config import TrainingConfig
 
 if TYPE_CHECKING:
     import keras

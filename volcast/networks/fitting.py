@@ -6,51 +6,16 @@ on a CPU; Keras trains everything else, whatever there is on a GPU, and is the r
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from errors import ConfigError
+from volcast.errors import ConfigError
+from volcast.networks.schedule import Schedule
+from volcast.networks.tensorflow import first_gpu
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Engine", "Schedule", "compute_device", "fit_network", "log_qlike", "seed_of_network"]
-
-Engine = Literal["auto", "fast", "keras"]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """When to stop and how to go through the data.
-
-    Attributes
-    ----------
-    epochs
-        Passes over the training windows at the most.
-    batch_size
-        Windows in a gradient step.
-    patience
-        Epochs without a better validation loss after which training stops.
-    restore_best
-        Whether the weights of the best epoch are put back at the end.
-    first_epoch
-        Epochs that the weights have already had (Hyperband continues a network).
-    seed
-        Seed of the order of windows and of dropout.
-    engine
-        ``"fast"`` is the compiled one, ``"auto"`` takes it where it knows the network and there is no GPU.
-    shuffle
-        Whether the windows of each epoch come in a new order.
-    """
-
-    epochs: int
-    batch_size: int
-    patience: int
-    restore_best: bool = True
-    first_epoch: int = 0
-    seed: int = 0
-    engine: Engine = "auto"
-    shuffle: bool = True
+__all__ = ["fit_network", "log_qlike"]
 
 
 def fit_network(
@@ -96,7 +61,7 @@ def fit_network(
     )
     everyone = [early_stopping, report, *callbacks]
     if _engine_of(schedule) == "fast":
-        from lstm_engine import fit_compiled, plan_of
+        from volcast.networks.compiled.engine import fit_compiled, plan_of
 
         plan = plan_of(model)
         if not isinstance(plan, str):
@@ -132,11 +97,6 @@ def _fit_by_keras(
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
-def seed_of_network(base: int, number: int) -> int:
-    """Seed of network `number`, counted from 0, of an ensemble whose first has the seed `base`."""
-    return (base + 7919 * number) % 2**31
-
-
 def log_qlike(spread: float) -> Callable[[Any, Any], Any]:
     """The loss QLIKE (Patton 2011) for a network that forecasts ``ln(volatility) / spread``.
 
@@ -153,28 +113,7 @@ def log_qlike(spread: float) -> Callable[[Any, Any], Any]:
     return loss
 
 
-def compute_device(engine: Engine = "auto") -> str:
-    """What computes, in words: the first GPU by Keras, or the CPU by the compiled engine or Keras."""
-    gpu = _first_gpu()
-    if gpu is None:
-        return "CPU by Keras" if engine == "keras" else f"CPU by the compiled engine{_compilation_ahead()}"
-    return "CPU by the compiled engine, as asked" if engine == "fast" else f"GPU ({gpu}) by Keras"
-
-
-def _compilation_ahead() -> str:
-    from kernel_cache import is_compiled
-
-    return "" if is_compiled() else ", which is compiled first: about 20 s, once on this machine"
-
-
 def _engine_of(schedule: Schedule) -> str:
     if schedule.engine != "auto":
         return schedule.engine
-    return "fast" if _first_gpu() is None else "keras"
-
-
-def _first_gpu() -> str | None:
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return str(gpus[0].name) if gpus else None
+    return "fast" if first_gpu() is None else "keras"

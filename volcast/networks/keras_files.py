@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from errors import CorruptModelError, UnsafeModelError
-from onnx_networks import OnnxNetwork, serving_network
+from volcast.errors import CorruptModelError, UnsafeModelError
+from volcast.networks.onnx import OnnxNetwork, serving_network
 
 if TYPE_CHECKING:
     import keras

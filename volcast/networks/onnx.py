@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from errors import CorruptModelError, TrainingError
-from onnx_checks import refuse_unsafe_graph
+from volcast.errors import CorruptModelError, TrainingError
+from volcast.networks.onnx_checks import refuse_unsafe_graph
 
 if TYPE_CHECKING:
     import keras

@@ -6,7 +6,7 @@ format (https://protobuf.dev/programming-guides/encoding/), field numbers as in 
 
 from collections.abc import Iterator
 
-from errors import CorruptModelError, UnsafeModelError
+from volcast.errors import CorruptModelError, UnsafeModelError
 
 __all__ = ["refuse_unsafe_graph"]
 

@@ -1,11 +1,13 @@
-"""TensorFlow, loaded without its talk about instruction sets and missing graphics cards: for command lines."""
+"""TensorFlow, loaded without its talk about instruction sets and graphics cards, and the device it computes on."""
 
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["load_tensorflow_quietly"]
+from volcast.networks.schedule import Engine
+
+__all__ = ["compute_device", "first_gpu", "load_tensorflow_quietly"]
 
 
 def load_tensorflow_quietly() -> None:
@@ -35,3 +37,25 @@ def _standard_error_put_aside() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def compute_device(engine: Engine = "auto") -> str:
+    """What computes, in words: the first GPU by Keras, or the CPU by the compiled engine or Keras."""
+    gpu = first_gpu()
+    if gpu is None:
+        return "CPU by Keras" if engine == "keras" else f"CPU by the compiled engine{_compilation_ahead()}"
+    return "CPU by the compiled engine, as asked" if engine == "fast" else f"GPU ({gpu}) by Keras"
+
+
+def _compilation_ahead() -> str:
+    from volcast.networks.compiled.kernel_cache import is_compiled
+
+    return "" if is_compiled() else ", which is compiled first: about 20 s, once on this machine"
+
+
+def first_gpu() -> str | None:
+    """Name of the first graphics card that TensorFlow sees; None without one."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return str(gpus[0].name) if gpus else None

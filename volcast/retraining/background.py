@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -16,14 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-import errors
-from errors import TrainingError, VolatilityError
-from retraining import RetrainingOutcome
-from training_config import TrainingConfig
+from volcast import errors
+from volcast.config import TrainingConfig
+from volcast.errors import TrainingError, VolatilityError
+from volcast.processes import environment_of_children, module_command
+from volcast.retraining.retraining import RetrainingOutcome
 
 __all__ = ["RetrainingJob"]
 
-_PROCESS = Path(__file__).with_name("retraining_process.py")
+_PROCESS = "volcast.retraining.process"
 _SECONDS_TO_END = 5.0
 _TALK = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING: |To enable the following")
 
@@ -64,7 +64,8 @@ class RetrainingJob:
         (self._directory / "job.json").write_text(json.dumps(job))
         with (self._directory / "errors.txt").open("wb") as errors_file:
             self._process = subprocess.Popen(
-                [sys.executable, str(_PROCESS), str(self._directory)],
+                module_command(_PROCESS, str(self._directory)),
+                env=environment_of_children(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors_file,

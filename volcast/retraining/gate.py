@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecast_evaluation import diebold_mariano_by_day, qlike_losses
-from forecast_grid import ForecastGrid
-from retraining_schedule import RetrainingPolicy
-from served_model import ServedModel
-from volatility_baselines import diurnal_log_har
-from volatility_features import RV_FLOOR
+from volcast.evaluation.evaluation import diebold_mariano_by_day, qlike_losses
+from volcast.forecasters.baselines.simple import diurnal_log_har
+from volcast.measures.hourly import RV_FLOOR
+from volcast.retraining.policy import RetrainingPolicy
+from volcast.serving.grid import ForecastGrid
+from volcast.serving.served_model import ServedModel
 
 __all__ = ["GateDecision", "has_decayed", "judge"]
 

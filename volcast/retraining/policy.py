@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from errors import ConfigError
-from trading_sessions import session_schedule
+from volcast.errors import ConfigError
+from volcast.sessions import session_schedule
 
 __all__ = ["RetrainingPolicy", "candidate_moments"]
 

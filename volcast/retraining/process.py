@@ -15,9 +15,9 @@ from typing import IO, Any
 
 import pandas as pd
 
-from errors import ModelNotFoundError, VolatilityError
-from model_store import ModelStore
-from training_progress import SilentProgress
+from volcast.errors import ModelNotFoundError, VolatilityError
+from volcast.progress import SilentProgress
+from volcast.store.store import ModelStore
 
 __all__ = ["main"]
 
@@ -68,7 +68,7 @@ def main(directory: Path) -> int:
     job = json.loads((directory / "job.json").read_text())
     bars = pd.read_parquet(directory / "bars.parquet")
     bars.attrs = job["attrs"]
-    from local_training import LocalLSTMTrainer
+    from volcast.training.trainer import LocalLSTMTrainer
 
     try:
         if _is_saved(job):

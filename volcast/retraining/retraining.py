@@ -8,17 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from errors import LookAheadError, ModelNotFoundError, VolatilityError
-from model_bundle import ModelBundle
-from model_gate import has_decayed, judge
-from model_store import ModelStore
-from realized_volatility import bar_length
-from retraining_schedule import RetrainingPolicy, candidate_moments
-from served_model import ServedModel
-from serving_history import Event, HistoryEntry
-from trading_sessions import EXCHANGE_TIMEZONE
-from training_config import TrainingConfig
-from training_data import data_provenance
+from volcast.config import TrainingConfig
+from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
+from volcast.measures.hourly import bar_length
+from volcast.retraining.gate import has_decayed, judge
+from volcast.retraining.policy import RetrainingPolicy, candidate_moments
+from volcast.serving.served_model import ServedModel
+from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.store.bundle import ModelBundle
+from volcast.store.serving_log import Event, HistoryEntry
+from volcast.store.store import ModelStore
+from volcast.training.data import data_provenance
 
 __all__ = ["Retraining", "RetrainingOutcome", "bars_until"]
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bar_arrays import BarArrays
-from errors import VolatilityError
-from model_store import ModelStore
-from retraining import Retraining, bars_until
-from retraining_schedule import candidate_moments
-from served_model import ServedModel
-from serving_history import serving_stack
-from trading_sessions import EXCHANGE_TIMEZONE, in_new_york
+from volcast.bars.arrays import BarArrays
+from volcast.errors import VolatilityError
+from volcast.retraining.policy import candidate_moments
+from volcast.retraining.retraining import Retraining, bars_until
+from volcast.serving.served_model import ServedModel
+from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
+from volcast.store.serving_log import serving_stack
+from volcast.store.store import ModelStore
 
 __all__ = ["ModelTimeline"]
 

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from errors import TrainingError
-from lstm_models import active_hyperparameters
-from training_config import TrainingConfig
-from training_progress import SilentProgress
-from trial_server import TrialServer, local_workers
-from trial_tuner import (
+from volcast.config import TrainingConfig
+from volcast.errors import TrainingError
+from volcast.networks.architectures import active_hyperparameters
+from volcast.progress import SilentProgress
+from volcast.search.tuner import (
     Arrays,
     TrialsToDo,
     make_tuner,
@@ -30,6 +29,7 @@ from trial_tuner import (
     stop_after_failures,
     why_trials_failed,
 )
+from volcast.search.workers import TrialServer, local_workers
 
 if TYPE_CHECKING:
     import keras

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from errors import TrainingError
-from quiet_tensorflow import load_tensorflow_quietly
-from training_progress import SilentProgress
-from trial_tuner import TrialsToDo, make_tuner, quick_collections
+from volcast.errors import TrainingError
+from volcast.networks.tensorflow import load_tensorflow_quietly
+from volcast.progress import SilentProgress
+from volcast.search.tuner import TrialsToDo, make_tuner, quick_collections
 
 __all__ = ["work"]
 
@@ -71,7 +71,7 @@ def _presence(tuner_id: str, address: str, search: str) -> Iterator[None]:
     """Hold the call open by which the chief knows that this worker lives; its end ends the process."""
     import grpc
 
-    from trial_server import KEEP_ALIVE, PRESENCE
+    from volcast.search.workers import KEEP_ALIVE, PRESENCE
 
     channel = grpc.insecure_channel(address, options=KEEP_ALIVE)
     messages: queue.Queue[bytes | None] = queue.Queue()
@@ -111,7 +111,7 @@ def _end_with(answers: Iterator[bytes], address: str, done: threading.Event) -> 
 
 def main() -> int:
     """A worker process of this machine."""
-    from trial_server import load_job
+    from volcast.search.workers import load_job
 
     # One thread each: the others belong to the other workers.
     os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errors import TrainingError
-from lstm_models import build_lstm_model_fast
-from median_stopping import mean_losses, median_stopping_search
-from network_training import Schedule, fit_network
-from training_config import TrainingConfig
-from training_progress import SilentProgress
+from volcast.config import TrainingConfig
+from volcast.errors import TrainingError
+from volcast.networks.architectures import build_lstm_model_fast
+from volcast.networks.fitting import fit_network
+from volcast.networks.schedule import Schedule
+from volcast.progress import SilentProgress
+from volcast.search.median_stopping import mean_losses, median_stopping_search
 
 if TYPE_CHECKING:
     import keras

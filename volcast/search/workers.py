@@ -7,7 +7,6 @@ holds one more call open for as long as it lives (`PRESENCE`), and its trial is 
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errors import TrainingError
-from trial_tuner import Arrays, TrialsToDo, give_back, keep_state
+from volcast.errors import TrainingError
+from volcast.processes import environment_of_children, module_command
+from volcast.search.tuner import Arrays, TrialsToDo, give_back, keep_state
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -127,14 +127,19 @@ def _servicer(
 def local_workers(todo: TrialsToDo, address: str, count: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """`count` worker processes of this machine for the search at `address`; none outlives the context."""
     _write_job(todo)
-    command = [sys.executable, str(Path(__file__).with_name("trial_worker.py")), address, str(todo.directory)]
+    command = module_command("volcast.search.trial_worker", address, str(todo.directory))
     workers = []
     try:
         for number in range(count):
             with (todo.directory / f"worker_{number}.log").open("wb") as log:
                 # A session of its own: Ctrl-C is for the chief, which ends its workers.
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                    command,
+                    env=environment_of_children(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
                 )
             workers.append(process)
         yield workers
@@ -162,7 +167,7 @@ def _write_job(todo: TrialsToDo) -> None:
 
 def load_job(directory: Path) -> TrialsToDo:
     """What `local_workers` left in `directory`; arrays are mapped, not read."""
-    from training_config import TrainingConfig
+    from volcast.config import TrainingConfig
 
     job = json.loads((directory / _JOB).read_text())
     config = TrainingConfig.from_mapping(job["config"])

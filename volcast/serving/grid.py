@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hourly_rows import HourlyRows
-from realized_volatility import Preset, bar_length
-from trading_sessions import EXCHANGE_TIMEZONE, next_bucket, session_buckets
+from volcast.forecasters.tables import HourlyRows
+from volcast.measures.hourly import Preset, bar_length
+from volcast.sessions import EXCHANGE_TIMEZONE, next_bucket, session_buckets
 
 __all__ = ["ForecastGrid", "Measure", "NextBucket", "forecast_grid"]
 

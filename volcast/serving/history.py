@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bar_arrays import BarArrays
-from forecast_grid import Measure, NextBucket, forecast_grid
-from growing_array import GrowingArray
-from hourly_rows import HourlyRows
-from quick_measures import QuickMeasure, Rows
-from trading_sessions import BucketArrays, bucket_arrays, in_new_york
+from volcast.arrays import GrowingArray
+from volcast.bars.arrays import BarArrays
+from volcast.forecasters.tables import HourlyRows
+from volcast.measures.quick import QuickMeasure, Rows
+from volcast.serving.grid import Measure, NextBucket, forecast_grid
+from volcast.sessions import BucketArrays, bucket_arrays, in_new_york
 
 __all__ = ["GrowingHistory", "HourlyHistories"]
 
@@ -221,5 +221,5 @@ def _counted(steps: IntArray) -> Counter[int]:
 
 
 def _most_frequent(steps: Counter[int]) -> int:
-    """The commonest length of a bar, the shortest of several; as `realized_volatility.bar_length` has it."""
+    """The commonest length of a bar, the shortest of several; as `measures.hourly.bar_length` has it."""
     return min(steps, key=lambda step: (-steps[step], step), default=_MINUTE)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from errors import BarsError, NotEnoughDataError
-from forecast_grid import NextBucket
-from intraday_features import market_columns
-from pooled_har_lstm import PooledHarLstm
-from realized_volatility import select_symbol
-from served_model import ServedModel
+from volcast.bars.checks import select_symbol
+from volcast.errors import BarsError, NotEnoughDataError
+from volcast.features.intraday import market_columns
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.serving.grid import NextBucket
+from volcast.serving.served_model import ServedModel
 
 __all__ = ["served_for_symbol"]
 
@@ -18,7 +18,7 @@ def served_for_symbol(served: ServedModel, bars: pd.DataFrame, symbol: str | Non
     """What serves `symbol`, and the symbol's own bars.
 
     A model of one symbol serves as it is. A pooled one takes the market's states from all symbols in `bars`; where
-    these are fewer than `pooled_har_lstm.FEWEST_IN_MARKET`, the symbol's own state stands in for the market's.
+    these are fewer than `FEWEST_IN_MARKET` of its recipe, the symbol's own state stands in for the market's.
 
     Parameters
     ----------

@@ -8,18 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
-from forecast_grid import ForecastGrid, NextBucket, forecast_grid
-from forecast_horizons import Horizon, IntervalForecast, horizon_minutes
-from har_lstm import HarLstm
-from hourly_history import HourlyHistories
-from hourly_measures import get_hourly_measures
-from model_bundle import ModelBundle
-from quick_measures import quick_session_measures, quick_session_rv
-from realized_volatility import Preset, annualize, get_hourly_rv, select_symbol
-from running_forecast import RunningForecasts
-from training_config import TrainingConfig
-from volatility_baselines import diurnal_ewma
+from volcast.bars.checks import select_symbol
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
+from volcast.forecasters.baselines.simple import diurnal_ewma
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.running import RunningForecasts
+from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import Preset, annualize, get_hourly_rv
+from volcast.measures.quick import quick_session_measures, quick_session_rv
+from volcast.serving.grid import ForecastGrid, NextBucket, forecast_grid
+from volcast.serving.history import HourlyHistories
+from volcast.store.bundle import ModelBundle
 
 __all__ = ["FALLBACK", "Forecast", "ServedModel"]
 

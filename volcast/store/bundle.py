@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forecast_horizons import Horizon, IntervalForecast
-from forecast_recipe import ForecastRecipe
-from network_files import KerasNetwork
-from onnx_networks import Network
-from realized_volatility import Preset
-from trading_sessions import EXCHANGE_TIMEZONE
-from training_config import TrainingConfig
+from volcast.config import TrainingConfig
+from volcast.forecasters.horizons import Horizon, IntervalForecast
+from volcast.forecasters.recipe import ForecastRecipe
+from volcast.measures.hourly import Preset
+from volcast.networks.keras_files import KerasNetwork
+from volcast.networks.onnx import Network
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ModelBundle", "version_name"]
 

@@ -16,13 +16,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
-from forecast_recipe import ForecastRecipe, ScaledWindows, recipe_from_dict
-from model_bundle import ModelBundle
-from network_files import KerasNetwork, load_network, save_network
-from onnx_networks import Network, OnnxNetwork
-from training_config import TrainingConfig
-from volatility_features import scaler_from_dict
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
+from volcast.features.scaling import scaler_from_dict
+from volcast.forecasters.recipe import ForecastRecipe, ScaledWindows, recipe_from_dict
+from volcast.networks.keras_files import KerasNetwork, load_network, save_network
+from volcast.networks.onnx import Network, OnnxNetwork
+from volcast.store.bundle import ModelBundle
 
 if TYPE_CHECKING:
     import keras

@@ -1,5 +1,6 @@
 """The pair of files that the Colab notebook leaves: a network as ``.h5`` and a scaler as ``.pkl``."""
 
+import hashlib
 import importlib
 import pickle
 from pathlib import Path
@@ -7,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from errors import CorruptModelError, ModelNotFoundError, UnsafeModelError
-from network_files import load_network, save_network
-from volatility_features import RangeScaler
+from volcast.config import TrainingConfig
+from volcast.errors import CorruptModelError, ModelNotFoundError, UnsafeModelError
+from volcast.features.scaling import RangeScaler
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.networks.keras_files import KerasNetwork, load_network, save_network
+from volcast.store.bundle import ModelBundle
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["NETWORK_FILE", "SCALER_FILE", "read_colab_pair", "write_colab_pair"]
+__all__ = ["NETWORK_FILE", "SCALER_FILE", "colab_bundle", "read_colab_pair", "write_colab_pair"]
 
 NETWORK_FILE = "volatility_lstm_model.h5"
 SCALER_FILE = "volatility_scaler.pkl"
@@ -131,3 +135,14 @@ def _as_sklearn(scaler: RangeScaler) -> Any:
     fitted = MinMaxScaler((0, 1)).fit(np.array([[scaler.data_min_], [scaler.data_max_]]))
     fitted.n_samples_seen_ = scaler.n_samples_seen_
     return fitted
+
+
+def colab_bundle(network_path: Path, scaler_path: Path | None = None) -> ModelBundle:
+    """A Colab pair as a bundle that was never saved: preset `colab`, hourly, seen through nobody knows when."""
+    network, scaler = read_colab_pair(network_path, scaler_path)
+    memory = int(network.input_shape[1])
+    config = TrainingConfig.from_mapping({"preset": "colab", "memory": memory})
+    digest = hashlib.sha256(network_path.read_bytes()).hexdigest()[:8]
+    manifest = {"symbol": None, "simulated": False, "trained_through": None, "source": {"name": "Colab pair"}}
+    recipe = ScaledWindows(scaler, memory)
+    return ModelBundle(f"colab-{digest}", (KerasNetwork(network),), recipe, config, manifest)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from bundle_files import flush, json_bytes
-from errors import CorruptModelError
+from volcast.errors import CorruptModelError
+from volcast.store.bundle_files import flush, json_bytes
 
 __all__ = ["Event", "HistoryEntry", "ServingHistory", "serving_stack"]
 
@@ -85,7 +85,7 @@ class ServingHistory:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptModelError(
                 f"{self._file} cannot be read ({type(error).__name__}); it must be as it was written; move it away "
-                "and promote a model anew with: python model_store.py promote NAME."
+                "and promote a model anew with: volcast models promote NAME."
             ) from error
 
     def append(self, entry: HistoryEntry, partial: str) -> None:

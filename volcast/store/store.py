@@ -1,14 +1,12 @@
 """Trained models on disk: one directory each, written whole or not at all, verified before anything is read.
 
-Shell: ``python model_store.py --help``.
+Shell: ``volcast models --help``.
 """
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +15,20 @@ from typing import Any
 
 import filelock
 
-from bundle_files import (
+from volcast.errors import (
+    ConfigError,
+    CorruptModelError,
+    ModelNotFoundError,
+    StoreError,
+    UnsafeModelError,
+    VolatilityError,
+)
+from volcast.features.scaling import RangeScaler
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.networks.keras_files import KerasNetwork
+from volcast.networks.onnx import Network, OnnxNetwork
+from volcast.store.bundle import ModelBundle
+from volcast.store.bundle_files import (
     MANIFEST,
     check_name,
     flush,
@@ -27,17 +38,10 @@ from bundle_files import (
     verify_bundle,
     write_bundle,
 )
-from colab_pair import read_colab_pair, write_colab_pair
-from errors import ConfigError, CorruptModelError, ModelNotFoundError, StoreError, UnsafeModelError, VolatilityError
-from forecast_recipe import ScaledWindows
-from model_bundle import ModelBundle
-from network_files import KerasNetwork
-from onnx_networks import Network, OnnxNetwork
-from serving_history import HistoryEntry, ServingHistory, serving_stack
-from training_config import TrainingConfig
-from volatility_features import RangeScaler
+from volcast.store.colab import colab_bundle, write_colab_pair
+from volcast.store.serving_log import HistoryEntry, ServingHistory, serving_stack
 
-__all__ = ["ModelBundle", "ModelStore", "colab_bundle"]
+__all__ = ["ModelBundle", "ModelStore"]
 
 _PARTIAL = ".partial-"
 _LOCK = ".lock"
@@ -218,7 +222,7 @@ class ModelStore:
         scaler_path: str | os.PathLike[str] | None = None,
         name: str | None = None,
     ) -> ModelBundle:
-        """Save a Colab pair (see `colab_pair.read_colab_pair`) as a model of this store."""
+        """Save a Colab pair (see `store.colab.read_colab_pair`) as a model of this store."""
         bundle = colab_bundle(Path(network_path), None if scaler_path is None else Path(scaler_path))
         return self.save(bundle if name is None else replace(bundle, name=name))
 
@@ -298,17 +302,6 @@ _DISK_TROUBLES = {
 }
 
 
-def colab_bundle(network_path: Path, scaler_path: Path | None = None) -> ModelBundle:
-    """A Colab pair as a bundle that was never saved: preset `colab`, hourly, seen through nobody knows when."""
-    network, scaler = read_colab_pair(network_path, scaler_path)
-    memory = int(network.input_shape[1])
-    config = TrainingConfig.from_mapping({"preset": "colab", "memory": memory})
-    digest = hashlib.sha256(network_path.read_bytes()).hexdigest()[:8]
-    manifest = {"symbol": None, "simulated": False, "trained_through": None, "source": {"name": "Colab pair"}}
-    recipe = ScaledWindows(scaler, memory)
-    return ModelBundle(f"colab-{digest}", (KerasNetwork(network),), recipe, config, manifest)
-
-
 def _twin(network: Network, name: str) -> OnnxNetwork:
     if isinstance(network, OnnxNetwork):
         return network
@@ -318,9 +311,3 @@ def _twin(network: Network, name: str) -> OnnxNetwork:
         f"{name} has a network of the kind {type(network).__name__}; the rule is Keras' or an ONNX graph; wrap it in "
         "KerasNetwork."
     )
-
-
-if __name__ == "__main__":
-    from store_commands import main
-
-    sys.exit(main())

@@ -12,23 +12,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evaluation_page import evaluation_page, pooled_evaluation_page
-from evaluation_report import pooled_table
-from forecast_evaluation import Evaluation
-from har_lstm import HarLstm
-from model_store import ModelBundle
-from pooled_evaluation import PooledEvaluation
-from pooled_har_lstm import PooledHarLstm
-from trading_sessions import EXCHANGE_TIMEZONE
-from training_config import TRAINING_CONFIG, TrainingConfig
-from training_data import TrainingData
+from volcast.config import TRAINING_CONFIG, TrainingConfig
+from volcast.evaluation.evaluation import Evaluation
+from volcast.evaluation.pooled import PooledEvaluation
+from volcast.evaluation.report.page import evaluation_page, pooled_evaluation_page
+from volcast.evaluation.report.terminal import pooled_table
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.store.store import ModelBundle
+from volcast.training.data import TrainingData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hyperparameter_search import SearchResult
-    from local_training import TrainingResult
-    from pooled_trainer import PooledResult
+    from volcast.search.search import SearchResult
+    from volcast.training.result import PooledResult, TrainingResult
 
 __all__ = [
     "describe_data",

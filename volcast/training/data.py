@@ -9,28 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bar_checks import validate_bars
-from conformal_intervals import MISS
-from data_quality import assess_quality, require_acceptable
-from errors import BarsError, ConfigError, NotEnoughDataError
-from forecast_recipe import ScaledWindows
-from har_lstm import HarLstm
-from har_lstm_training import har_lstm_targets, with_networks
-from hourly_measures import get_hourly_measures
-from intraday_features import HISTORY
-from onnx_networks import Network
-from realized_volatility import bar_length, select_symbol
-from trading_sessions import new_york_midnight
-from training_config import TrainingConfig
-from volatility_features import (
-    RV_FLOOR,
-    DiurnalLogScaler,
-    Scaler,
-    TimeSplit,
-    make_scaler,
-    prepare_lstm_sequences,
-    split_in_time,
-)
+from volcast.bars.checks import select_symbol, validate_bars
+from volcast.bars.quality import assess_quality, require_acceptable
+from volcast.config import TrainingConfig
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
+from volcast.features.intraday import HISTORY
+from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
+from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.intervals import MISS
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import RV_FLOOR, bar_length
+from volcast.networks.onnx import Network
+from volcast.sessions import new_york_midnight
+from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 __all__ = ["TrainingData", "data_provenance", "finished_recipe", "prepare_training_data"]
 
@@ -55,7 +48,7 @@ class TrainingData:
     X, y
         All windows, shape (n, memory, F), and their targets, shape (n,), as the networks take them; views.
         ``y[i]`` belongs to bucket ``first + i``. For the roadmap's network F is 1 and both are scaled RV; for a
-        `har_lstm` see `har_lstm_training.HarLstmTargets`.
+        `har_lstm` see `training.har_lstm.HarLstmTargets`.
     first
         Position of the first bucket that has a window.
     provenance

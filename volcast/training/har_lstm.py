@@ -7,13 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from conformal_intervals import QuantileTracker
-from forecast_horizons import HORIZONS, Horizon, horizon_outcomes
-from har_lstm import HarLstm, HorizonState
-from intraday_features import HISTORY, IntradayFeatures, hour_means, new_york_days, opens_session
-from intraday_har import fit_state
-from onnx_networks import Network
-from volatility_features import RV_FLOOR, TimeSplit, session_hours
+from volcast.features.intraday import HISTORY, IntradayFeatures, hour_means, new_york_days, opens_session
+from volcast.features.windows import TimeSplit
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.regression import fit_state
+from volcast.forecasters.har_lstm.state import HorizonState
+from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
+from volcast.forecasters.intervals import QuantileTracker
+from volcast.measures.hourly import RV_FLOOR
+from volcast.networks.onnx import Network
+from volcast.sessions import session_hours
 
 __all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "windows_and_errors", "with_networks"]
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from rich.table import Table
 
-from errors import ConfigError, TrainingError, VolatilityError, describe_os_error
-from training_config import TrainingConfig
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, TrainingError, VolatilityError, describe_os_error
+from volcast.processes import environment_of_children
 
 __all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "read_symbols", "symbols_in", "train_symbols"]
 
@@ -39,7 +40,7 @@ class SymbolOutcome:
     status
         ``"trained"`` now, ``"kept"`` from an earlier run on the same bars and settings, or ``"failed"``.
     result
-        What `training_report.result_as_dict` says of the training; empty where it failed.
+        What `training.artifacts.result_as_dict` says of the training; empty where it failed.
     error
         Why it failed, in a sentence; empty where it did not.
     """
@@ -184,11 +185,11 @@ class _Ledger:
 
 def _train(settings: dict[str, Any]) -> Trained:
     """One training, in whatever process; what goes wrong comes back as ``{"error": sentence}``."""
-    from quiet_tensorflow import load_tensorflow_quietly
+    from volcast.networks.tensorflow import load_tensorflow_quietly
 
     load_tensorflow_quietly()
-    from local_training import LocalLSTMTrainer
-    from training_report import result_as_dict
+    from volcast.training.artifacts import result_as_dict
+    from volcast.training.trainer import LocalLSTMTrainer
 
     try:
         return result_as_dict(LocalLSTMTrainer(TrainingConfig.from_mapping(settings)).run_training_pipeline())
@@ -239,7 +240,7 @@ def _on_ray(configs: dict[str, TrainingConfig], address: str) -> Iterator[tuple[
     except ImportError as error:
         raise TrainingError("Ray is not installed; a cluster needs it; install the extra 'ray'.") from error
     try:
-        environment = {"env_vars": {**_ONE_THREAD, "PYTHONPATH": str(Path(__file__).parent)}}
+        environment = {"env_vars": {**_ONE_THREAD, "PYTHONPATH": environment_of_children()["PYTHONPATH"]}}
         ray.init(address=address, log_to_driver=False, runtime_env=environment)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise TrainingError(f"no Ray cluster answers at {address}: {error}; start one, or leave --ray out.") from error

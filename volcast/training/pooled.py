@@ -7,11 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from conformal_intervals import QuantileTracker
-from errors import NotEnoughDataError
-from har_lstm import HarLstm, HorizonState
-from har_lstm_training import learnt_weight, windows_and_errors
-from intraday_features import (
+from volcast.errors import NotEnoughDataError
+from volcast.features.intraday import (
     HISTORY,
     IntradayFeatures,
     hour_means,
@@ -22,10 +19,15 @@ from intraday_features import (
     terms_of,
     with_market_states,
 )
-from intraday_har import RegressionState, fit_state
-from onnx_networks import Network
-from pooled_har_lstm import PooledHarLstm, SymbolState, market_states
-from volatility_features import RV_FLOOR, session_hours
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm, SymbolState, market_states
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
+from volcast.forecasters.har_lstm.state import HorizonState
+from volcast.forecasters.intervals import QuantileTracker
+from volcast.measures.hourly import RV_FLOOR
+from volcast.networks.onnx import Network
+from volcast.sessions import session_hours
+from volcast.training.har_lstm import learnt_weight, windows_and_errors
 
 __all__ = ["PooledParts", "PooledTargets", "finished_pooled_recipe", "pooled_targets"]
 

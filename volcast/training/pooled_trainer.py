@@ -2,61 +2,40 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from data_handler import DataHandler
-from data_quality import assess_quality, require_acceptable
-from errors import ConfigError, NotEnoughDataError
-from fed_decisions import beyond_the_list
-from hourly_measures import get_hourly_measures
-from lstm_models import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
-from many_symbols import for_each_symbol
-from model_bundle import ModelBundle, version_name
-from model_store import ModelStore
-from network_files import KerasNetwork
-from network_training import Schedule, compute_device, fit_network, seed_of_network
-from onnx_networks import serving_network
-from pooled_evaluation import PooledEvaluation, evaluate_pooled
-from pooled_har_lstm import PooledHarLstm
-from pooled_training import PooledParts, finished_pooled_recipe, pooled_targets
-from realized_volatility import select_symbol
-from trading_sessions import EXCHANGE_TIMEZONE, new_york_midnight
-from training_config import TrainingConfig
-from training_data import data_provenance
-from training_progress import SilentProgress
-from training_report import pooled_artifacts
+from volcast.bars.checks import select_symbol
+from volcast.bars.handler import DataHandler
+from volcast.bars.quality import assess_quality, require_acceptable
+from volcast.bars.symbols import for_each_symbol
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.evaluation.pooled import PooledEvaluation, evaluate_pooled
+from volcast.features.fed_decisions import beyond_the_list
+from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.networks.architectures import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
+from volcast.networks.fitting import fit_network
+from volcast.networks.keras_files import KerasNetwork
+from volcast.networks.onnx import serving_network
+from volcast.networks.schedule import Schedule, seed_of_network
+from volcast.networks.tensorflow import compute_device
+from volcast.progress import SilentProgress
+from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight
+from volcast.store.bundle import ModelBundle, version_name
+from volcast.store.store import ModelStore
+from volcast.training.artifacts import pooled_artifacts
+from volcast.training.data import data_provenance
+from volcast.training.pooled import PooledParts, finished_pooled_recipe, pooled_targets
+from volcast.training.result import PooledResult
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["PooledResult", "PooledTrainer"]
-
-
-@dataclass(frozen=True)
-class PooledResult:
-    """What a pooled training leaves.
-
-    Attributes
-    ----------
-    bundle
-        The saved model.
-    evaluation
-        On the test part; symbols with under a week of test buckets, or too little history for the log-HAR, are not in
-        it.
-    failed
-        Why symbols are not in the model, by symbol.
-    seconds
-        How long it took.
-    """
-
-    bundle: ModelBundle
-    evaluation: PooledEvaluation
-    failed: Mapping[str, str]
-    seconds: float
+__all__ = ["PooledTrainer"]
 
 
 class PooledTrainer:

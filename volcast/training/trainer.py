@@ -3,10 +3,9 @@
 Shell: ``python local_training.py --help``.
 """
 
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,31 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bundle_evaluation import evaluate_bundle
-from data_handler import DataHandler
-from errors import ConfigError, TrainingError
-from fed_decisions import beyond_the_list
-from forecast_evaluation import Evaluation
-from hyperparameter_search import SearchResult, discard_search, search_directory, search_hyperparameters
-from lstm_models import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values, build_lstm_model_fast
-from model_bundle import ModelBundle, version_name
-from model_store import ModelStore
-from network_files import KerasNetwork
-from network_training import Schedule, compute_device, fit_network, seed_of_network
-from onnx_networks import serving_network
-from training_config import TrainingConfig
-from training_data import TrainingData, finished_recipe, prepare_training_data
-from training_progress import SilentProgress
-from training_report import describe_data, training_artifacts
-from volatility_features import prepare_lstm_sequences
+from volcast.bars.handler import DataHandler
+from volcast.config import TrainingConfig
+from volcast.errors import ConfigError, TrainingError
+from volcast.evaluation.bundles import evaluate_bundle
+from volcast.evaluation.evaluation import Evaluation
+from volcast.features.fed_decisions import beyond_the_list
+from volcast.features.windows import prepare_lstm_sequences
+from volcast.networks.architectures import (
+    HAR_LSTM_BATCH_SIZE,
+    HAR_LSTM_NETWORK,
+    build_lstm_from_values,
+    build_lstm_model_fast,
+)
+from volcast.networks.fitting import fit_network
+from volcast.networks.keras_files import KerasNetwork
+from volcast.networks.onnx import serving_network
+from volcast.networks.schedule import Schedule, seed_of_network
+from volcast.networks.tensorflow import compute_device
+from volcast.progress import SilentProgress
+from volcast.search.search import SearchResult, discard_search, search_directory, search_hyperparameters
+from volcast.store.bundle import ModelBundle, version_name
+from volcast.store.store import ModelStore
+from volcast.training.artifacts import describe_data, training_artifacts
+from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
+from volcast.training.result import TrainingResult
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LocalLSTMTrainer",
     "SearchResult",
-    "TrainingResult",
     "build_lstm_model_fast",
     "prepare_lstm_sequences",
     "train_with_hyperparameter_tuning",
@@ -89,35 +95,6 @@ def train_with_hyperparameter_tuning(
         X_train, X_val, y_train, y_val = X_train[:first], X_train[first:], y_train[:first], y_train[first:]
     settings = settings.with_overrides(memory=X_train.shape[1])
     return search_hyperparameters(settings, (X_train, y_train), (X_val, y_val), progress)
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training leaves.
-
-    Attributes
-    ----------
-    bundle
-        The saved model: ``bundle.name`` is its version, ``bundle.path`` its directory.
-    evaluation
-        Its figures, beside the baselines', on the test part that neither search nor training saw.
-    search
-        The trials and the best hyperparameters; None for a `har_lstm`, whose networks are not searched for.
-    data
-        What it was trained on.
-    histories
-        ``loss`` and ``val_loss`` of each epoch of each network that was trained after the search; none under `colab`,
-        which keeps the best network of the search as it is.
-    seconds
-        How long it took.
-    """
-
-    bundle: ModelBundle
-    evaluation: Evaluation
-    search: SearchResult | None
-    data: TrainingData
-    histories: list[dict[str, list[float]]]
-    seconds: float
 
 
 class LocalLSTMTrainer:
@@ -334,9 +311,3 @@ class LocalLSTMTrainer:
         if not self.models:
             raise TrainingError("there is no built network; it comes first; call build_model(hyperparams).")
         return self.models
-
-
-if __name__ == "__main__":
-    from training_cli import main
-
-    sys.exit(main())

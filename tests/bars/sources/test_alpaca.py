@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from alpaca_stand_in import KEY, SECRET, AlpacaStandIn, Script
-from conftest import make_bars
 
-import alpaca_bars
-from alpaca_bars import AlpacaBars, AlpacaCredentials
-from data_handler import DataHandler
-from errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError, VolatilityError
-from patient_session import Patience, RequestLimiter
+from tests.support.alpaca_stand_in import KEY, SECRET, AlpacaStandIn, Script
+from tests.support.bars import make_bars
+from volcast.bars.handler import DataHandler
+from volcast.bars.sources import alpaca as alpaca_bars
+from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials
+from volcast.bars.sources.http import Patience, RequestLimiter
+from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError, VolatilityError
 
 HASTY = Patience(
     connect_seconds=2,

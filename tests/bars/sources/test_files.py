@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_bars
 
-from data_handler import DataHandler
-from errors import BarsError, DataSourceError, NotEnoughDataError
+from tests.support.bars import make_bars
+from volcast.bars.handler import DataHandler
+from volcast.errors import BarsError, DataSourceError, NotEnoughDataError
 
 NEW_YORK = "America/New_York"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-from bar_files import read_bars_file
-from errors import BarsError
+from tests.support.bars import make_bars
+from volcast.bars.sources.files import read_bars_file
+from volcast.errors import BarsError
 
 NEW_YORK = "America/New_York"
 BARS = make_bars("2024-10-30", "2024-11-06", minutes=5).round(2)  # over the end of summer time

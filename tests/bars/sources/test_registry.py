@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_bars
 
-import bar_sources
-import yahoo_bars
-from bar_panel import panel
-from bar_sources import BarSource
-from data_handler import DataHandler
-from errors import DataSourceError, NotEnoughDataError
-from realized_volatility import get_hourly_rv
-from training_config import TrainingConfig
+from tests.support.bars import make_bars
+from volcast.bars.handler import DataHandler
+from volcast.bars.sources import registry as bar_sources
+from volcast.bars.sources import yahoo as yahoo_bars
+from volcast.bars.sources.registry import BarSource
+from volcast.config import TrainingConfig
+from volcast.errors import DataSourceError, NotEnoughDataError
+from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.panel import panel
 
 NOW = datetime(2024, 7, 1, 20, tzinfo=UTC)
 

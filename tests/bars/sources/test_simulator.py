@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bar_checks import validate_bars
-from data_handler import DataHandler
-from errors import DataSourceError, NotEnoughDataError
-from market_simulator import simulate_bars
-from realized_volatility import annualize, get_hourly_rv
+from volcast.bars.checks import validate_bars
+from volcast.bars.handler import DataHandler
+from volcast.bars.sources.simulator import simulate_bars
+from volcast.errors import DataSourceError, NotEnoughDataError
+from volcast.measures.hourly import annualize, get_hourly_rv
 
 NEW_YORK = "America/New_York"
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation_page import evaluation_page
-from forecast_evaluation import Evaluation, compare_with_baselines
-from forecast_horizons import IntervalForecast
-from hourly_measures import get_hourly_measures
-from volatility_baselines import BASELINES
+from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
+from volcast.evaluation.report.page import evaluation_page
+from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.horizons import IntervalForecast
+from volcast.measures.bucketed import get_hourly_measures
 
 VOID = {"meta", "link", "br", "img"}
 

@@ -9,11 +9,17 @@ import pytest
 from arch import arch_model
 from arch.univariate import EGARCH, GARCH, ZeroMean
 
-from garch_baselines import diurnal_egarch, diurnal_garch, diurnal_gjr_garch, egarch_variance, gjr_garch_variance
-from har_baselines import hourly_variance_profile
-from hourly_measures import get_hourly_measures
-from volatility_baselines import ALL_BASELINES
-from walk_forward import walk_forward
+from volcast.forecasters.baselines.garch import (
+    diurnal_egarch,
+    diurnal_garch,
+    diurnal_gjr_garch,
+    egarch_variance,
+    gjr_garch_variance,
+)
+from volcast.forecasters.baselines.har import hourly_variance_profile
+from volcast.forecasters.baselines.simple import ALL_BASELINES
+from volcast.forecasters.walk_forward import walk_forward
+from volcast.measures.bucketed import get_hourly_measures
 
 FloatArray = npt.NDArray[np.float64]
 FAMILY: dict[str, dict[str, Any]] = {

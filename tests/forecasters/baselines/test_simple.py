@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from errors import NotEnoughDataError
-from forecast_evaluation import compare_with_baselines
-from hourly_measures import get_hourly_measures
-from volatility_baselines import ALL_BASELINES, BASELINES, HAR_LAGS
+from volcast.errors import NotEnoughDataError
+from volcast.evaluation.evaluation import compare_with_baselines
+from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES, HAR_LAGS
+from volcast.measures.bucketed import get_hourly_measures
 
 FIRST = 700
 LONGEST = max(HAR_LAGS)

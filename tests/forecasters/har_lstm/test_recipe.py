@@ -9,18 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 
-from errors import ConfigError, NotEnoughDataError
-from forecast_horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
-from forecast_recipe import recipe_from_dict
-from har_lstm import HarLstm
-from har_lstm_training import har_lstm_targets, with_networks
-from hourly_measures import get_hourly_measures
-from intraday_features import HISTORY, IntradayFeatures, opens_session
-from local_training import LocalLSTMTrainer, TrainingResult
-from volatility_features import split_in_time
-from volatility_forecaster import VolatilityForecaster
+from tests.support.bars import make_bars, with_noise_after
+from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
+from volcast.features.windows import split_in_time
+from volcast.forecaster import VolatilityForecaster
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
+from volcast.forecasters.recipe import recipe_from_dict
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.training.har_lstm import har_lstm_targets, with_networks
+from volcast.training.result import TrainingResult
+from volcast.training.trainer import LocalLSTMTrainer
 
 WINDOW = 20
 SMALL: dict[str, Any] = {"symbol": "SPY", "memory": WINDOW, "networks": 2, "epochs": 2, "accept_quality": True}

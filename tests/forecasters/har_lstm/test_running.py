@@ -7,21 +7,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from conftest import make_bars, with_noise_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast_horizons import HORIZONS, Horizon, IntervalForecast
-from har_lstm import HarLstm
-from har_lstm_training import har_lstm_targets, with_networks
-from hourly_measures import get_hourly_measures
-from hourly_rows import HourlyRows
-from model_bundle import ModelBundle
-from running_forecast import RunningForecast
-from served_model import Forecast, ServedModel
-from trading_sessions import new_york_clock
-from training_config import TrainingConfig
-from volatility_features import split_in_time
+from tests.support.bars import make_bars, with_noise_after
+from volcast.config import TrainingConfig
+from volcast.features.windows import split_in_time
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.running import RunningForecast
+from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
+from volcast.forecasters.tables import HourlyRows
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.serving.served_model import Forecast, ServedModel
+from volcast.sessions import new_york_clock
+from volcast.store.bundle import ModelBundle
+from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 WINDOW = 12
 

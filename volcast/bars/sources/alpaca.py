@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from errors import CredentialsError, DataSourceError
-from patient_session import Patience, PatientSession, RequestLimiter, UnavailableError
-from training_config import minutes_of
+from volcast.bars.sources.http import Patience, PatientSession, RequestLimiter, UnavailableError
+from volcast.config import minutes_of
+from volcast.errors import CredentialsError, DataSourceError
 
 if TYPE_CHECKING:
     from alpaca.data.historical import StockHistoricalDataClient

@@ -10,10 +10,18 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from bar_checks import bar_length
-from bar_formats import SYMBOL_COLUMNS, DateOrder, EpochUnit, StampedTable, StampFlags, StampSide, stamped_table
-from errors import BarsError, NotEnoughDataError
-from trading_sessions import session_schedule
+from volcast.bars.checks import bar_length
+from volcast.bars.sources.formats import (
+    SYMBOL_COLUMNS,
+    DateOrder,
+    EpochUnit,
+    StampedTable,
+    StampFlags,
+    StampSide,
+    stamped_table,
+)
+from volcast.errors import BarsError, NotEnoughDataError
+from volcast.sessions import session_schedule
 
 __all__ = ["read_bars_file"]
 

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from errors import BarsError
+from volcast.errors import BarsError
 
 __all__ = ["SYMBOL_COLUMNS", "StampFlags", "StampedTable", "stamped_table"]
 

@@ -25,7 +25,7 @@ from tenacity import (
     wait_random,
 )
 
-from errors import DataSourceError
+from volcast.errors import DataSourceError
 
 __all__ = ["Patience", "PatientSession", "RequestLimiter", "UnavailableError"]
 

@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
-from errors import DataSourceError
-from training_config import BAR_SOURCES, BAR_SOURCES_GROUP
+from volcast.config import BAR_SOURCES, BAR_SOURCES_GROUP
+from volcast.errors import DataSourceError
 
 __all__ = ["BarSource", "load_source"]
 

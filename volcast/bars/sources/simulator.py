@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from errors import NotEnoughDataError
-from trading_sessions import session_schedule
+from volcast.errors import NotEnoughDataError
+from volcast.sessions import session_schedule
 
 __all__ = ["simulate_bars"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from errors import DataSourceError, NotEnoughDataError
-from training_config import minutes_of
+from volcast.config import minutes_of
+from volcast.errors import DataSourceError, NotEnoughDataError
 
 __all__ = ["YAHOO_REACH_DAYS", "YahooBars"]
 

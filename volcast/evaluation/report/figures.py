@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from forecast_evaluation import Evaluation
-from forecast_verdict import MODEL, REFERENCE, title_of
-from pooled_evaluation import PooledEvaluation
-from trading_sessions import EXCHANGE_TIMEZONE
+from volcast.evaluation.evaluation import Evaluation
+from volcast.evaluation.pooled import PooledEvaluation
+from volcast.evaluation.verdict import MODEL, REFERENCE, title_of
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,10 @@ from html import escape
 
 import pandas as pd
 
-from evaluation_figures import evaluation_figures, pooled_figures
-from forecast_evaluation import Evaluation, Grouping
-from forecast_verdict import MODEL, SET_LEVEL, title_of
-from pooled_evaluation import PooledEvaluation
+from volcast.evaluation.evaluation import Evaluation, Grouping
+from volcast.evaluation.pooled import PooledEvaluation
+from volcast.evaluation.report.figures import evaluation_figures, pooled_figures
+from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
 
 __all__ = ["evaluation_page", "pooled_evaluation_page"]
 

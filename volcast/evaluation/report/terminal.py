@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forecast_evaluation import Evaluation, Grouping
-from forecast_verdict import MODEL, SET_LEVEL, title_of
-from pooled_evaluation import PooledEvaluation
+from volcast.evaluation.evaluation import Evaluation, Grouping
+from volcast.evaluation.pooled import PooledEvaluation
+from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
 
 __all__ = ["evaluation_tables", "pooled_table", "pooled_tables"]
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from har_baselines import hourly_variance_profile, require_history
-from volatility_features import session_hours
-from walk_forward import walk_forward
+from volcast.forecasters.baselines.har import hourly_variance_profile, require_history
+from volcast.forecasters.walk_forward import walk_forward
+from volcast.sessions import session_hours
 
 __all__ = ["diurnal_egarch", "diurnal_garch", "diurnal_gjr_garch", "egarch_variance", "gjr_garch_variance"]
 

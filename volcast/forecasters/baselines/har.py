@@ -13,13 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from errors import NotEnoughDataError
-from volatility_features import RV_FLOOR, har_terms, hour_of_day_profile, session_hours
-from walk_forward import walk_forward
+from volcast.errors import NotEnoughDataError
+from volcast.features.scaling import hour_of_day_profile
+from volcast.features.windows import HAR_LAGS, har_terms
+from volcast.forecasters.walk_forward import walk_forward
+from volcast.measures.hourly import RV_FLOOR
+from volcast.sessions import session_hours
 
 __all__ = [
     "FEWEST_BUCKETS",
-    "HAR_LAGS",
     "diurnal_har",
     "diurnal_harq",
     "diurnal_log_har",
@@ -33,8 +35,6 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-HAR_LAGS = (1, 7, 35, 154)
-"""Buckets in an hour, a session, a week and a month of sessions."""
 
 FEWEST_BUCKETS = 2 * max(HAR_LAGS)
 """Buckets that must be known before a first forecast."""

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from garch_baselines import diurnal_egarch, diurnal_garch, diurnal_gjr_garch
-from har_baselines import (
-    HAR_LAGS,
+from volcast.features.windows import HAR_LAGS
+from volcast.forecasters.baselines.garch import diurnal_egarch, diurnal_garch, diurnal_gjr_garch
+from volcast.forecasters.baselines.har import (
     diurnal_har,
     diurnal_harq,
     diurnal_log_har,
@@ -21,8 +21,9 @@ from har_baselines import (
     har,
     log_har,
 )
-from volatility_features import RV_FLOOR, session_hours
-from walk_forward import Forecaster
+from volcast.forecasters.walk_forward import Forecaster
+from volcast.measures.hourly import RV_FLOOR
+from volcast.sessions import session_hours
 
 __all__ = [
     "ALL_BASELINES",

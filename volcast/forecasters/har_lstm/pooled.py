@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from conformal_intervals import QuantileTracker
-from errors import ConfigError, NotEnoughDataError
-from forecast_horizons import Horizon, IntervalForecast
-from har_lstm import HarLstm, HorizonState
-from intraday_features import HISTORY, STATES, hour_means, log_measures, market_columns, states_of
-from onnx_networks import Network
-from trading_sessions import EXCHANGE_TIMEZONE
-from volatility_features import session_hours
+from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.features.intraday import HISTORY, STATES, hour_means, log_measures, market_columns, states_of
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.state import HorizonState
+from volcast.forecasters.horizons import Horizon, IntervalForecast
+from volcast.forecasters.intervals import QuantileTracker
+from volcast.networks.onnx import Network
+from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = ["FEWEST_IN_MARKET", "PooledHarLstm", "SymbolState", "market_states"]
 
@@ -42,7 +42,7 @@ class SymbolState:
     Attributes
     ----------
     profile
-        Hour-of-day means of `intraday_features.log_measures`, shape (24, len(STATES)).
+        Hour-of-day means of `features.intraday.log_measures`, shape (24, len(STATES)).
     count, smearing_sum
         Its training buckets, and the sum of ``exp(2 e)`` over their errors.
     tracker
@@ -201,7 +201,7 @@ class PooledHarLstm:
 
 
 def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Mean state of all symbols in each bucket, columns `intraday_features.market_columns`.
+    """Mean state of all symbols in each bucket, columns `features.intraday.market_columns`.
 
     Only the buckets that at least `FEWEST_IN_MARKET` symbols have; a mean over the same bucket looks at no later one.
     """

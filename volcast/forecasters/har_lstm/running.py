@@ -6,23 +6,20 @@ live loop. What a bucket adds is the same to the last bit however many come at a
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from bar_arrays import same_beginning
-from forecast_horizons import Horizon, IntervalForecast, outcomes_of_variance
-from growing_array import GrowingArray
-from hourly_rows import HourlyRows
-from intraday_features import IntradayFeatures
-from intraday_har import RefittedRegression
-from onnx_networks import Network
-from trading_sessions import new_york_clock
-from volatility_features import RV_FLOOR
-
-if TYPE_CHECKING:
-    from har_lstm import HarLstm
+from volcast.arrays import GrowingArray
+from volcast.bars.arrays import same_beginning
+from volcast.features.intraday import IntradayFeatures
+from volcast.forecasters.har_lstm.regression import RefittedRegression
+from volcast.forecasters.har_lstm.state import HarLstmState
+from volcast.forecasters.horizons import Horizon, IntervalForecast, outcomes_of_variance
+from volcast.forecasters.tables import HourlyRows
+from volcast.measures.hourly import RV_FLOOR
+from volcast.networks.onnx import Network
+from volcast.sessions import new_york_clock
 
 __all__ = ["RunningForecast", "RunningForecasts"]
 
@@ -43,7 +40,7 @@ class RunningForecasts:
         Those of a bundle.
     """
 
-    def __init__(self, recipe: "HarLstm", networks: Sequence[Network]) -> None:
+    def __init__(self, recipe: HarLstmState, networks: Sequence[Network]) -> None:
         self._recipe, self._networks = recipe, networks
         self._own = threading.local()
 
@@ -69,10 +66,10 @@ class RunningForecast:
     recipe, networks
         Those of a bundle.
     horizon
-        One of `forecast_horizons.HORIZONS`.
+        One of `forecasters.horizons.HORIZONS`.
     """
 
-    def __init__(self, recipe: "HarLstm", networks: Sequence[Network], horizon: Horizon) -> None:
+    def __init__(self, recipe: HarLstmState, networks: Sequence[Network], horizon: Horizon) -> None:
         self._recipe, self._horizon = recipe, horizon
         self._state = recipe.horizons[horizon]
         self._networks = networks if horizon == 1 and recipe.weight else ()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import keras
 
-    from network_training import Schedule
+    from volcast.networks.schedule import Schedule
 
 __all__ = ["CompiledNetwork", "NetworkPlan", "Samples", "fit_compiled", "plan_of"]
 
@@ -33,7 +33,7 @@ class NetworkPlan:
     features, sides
         Features of a time step; inputs beside the last state.
     spread
-        0 where the loss is the mean squared error, else that of `network_training.log_qlike`.
+        0 where the loss is the mean squared error, else that of `networks.fitting.log_qlike`.
     """
 
     layers: tuple["keras.layers.LSTM", ...]
@@ -193,9 +193,9 @@ class CompiledNetwork:
     """
 
     def __init__(self, plan: NetworkPlan, memory: int) -> None:
-        import lstm_kernel
-        from kernel_cache import compile_elsewhere
-        from lstm_arithmetic import adam_step
+        from volcast.networks.compiled import kernel as lstm_kernel
+        from volcast.networks.compiled.arithmetic import adam_step
+        from volcast.networks.compiled.kernel_cache import compile_elsewhere
 
         compile_elsewhere()
         self._kernel, self._adam_step = lstm_kernel, adam_step

@@ -12,7 +12,16 @@ Compiled code is kept on disk, so that only the first use on a machine waits for
 
 import numpy as np
 
-from lstm_arithmetic import activate, add_product, compiled, drop, mixed, set_rows, through_gates, transpose
+from volcast.networks.compiled.arithmetic import (
+    activate,
+    add_product,
+    compiled,
+    drop,
+    mixed,
+    set_rows,
+    through_gates,
+    transpose,
+)
 
 __all__ = [
     "CHUNK", "UNIT_MULTIPLE", "batch_gradient", "dropout_scales", "loss_sum", "parameter_count", "predict",

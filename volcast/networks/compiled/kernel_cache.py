@@ -7,15 +7,17 @@ from Numba's cache. So none trains with what it compiled itself.
 import os
 import subprocess
 import sys
-from pathlib import Path
+
+from volcast.processes import environment_of_children
 
 __all__ = ["compile_elsewhere", "is_compiled"]
 
 _COMPILING = "LSTM_KERNEL_IS_BEING_COMPILED"
 _TINY_TRAINING = """
 import numpy as np
-from lstm_models import build_lstm_from_values
-from network_training import Schedule, fit_network
+from volcast.networks.architectures import build_lstm_from_values
+from volcast.networks.schedule import Schedule
+from volcast.networks.fitting import fit_network
 model = build_lstm_from_values({"n_layers": 1, "units_0": 16, "dropout_0": 0.1, "lr": 1e-3}, 4)
 windows, targets = np.zeros((8, 4, 1), np.float32), np.zeros(8, np.float32)
 fit_network(model, (windows, targets), (windows, targets), Schedule(1, 4, 1, engine="fast"), lambda *epoch: None)
@@ -31,7 +33,7 @@ def compile_elsewhere() -> None:
         return
     subprocess.run(
         [sys.executable, "-c", _TINY_TRAINING],
-        env={**os.environ, _COMPILING: "1", "PYTHONPATH": str(Path(__file__).parent)},
+        env={**environment_of_children(), _COMPILING: "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,
@@ -40,7 +42,7 @@ def compile_elsewhere() -> None:
 
 def is_compiled() -> bool:
     """Whether the kernel is in Numba's cache."""
-    import lstm_kernel
+    from volcast.networks.compiled import kernel as lstm_kernel
 
     # Numba has no public way to ask what is in a function's cache.
     return bool(lstm_kernel.batch_gradient._cache._cache_file._load_index())

@@ -1,0 +1,7 @@
+"""``python -m volcast`` is the command ``volcast``."""
+
+import sys
+
+from volcast.cli.main import main
+
+sys.exit(main())

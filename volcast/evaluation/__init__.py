@@ -1,0 +1,4 @@
+"""How good forecasts are: losses, significance, verdict, and the report of them.
+
+Imports `store` and all below it.
+"""

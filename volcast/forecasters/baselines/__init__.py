@@ -1,0 +1,4 @@
+"""The forecasts a quant would use instead: persistence, EWMA, HAR, GARCH.
+
+Imports what `volcast.forecasters` may import.
+"""

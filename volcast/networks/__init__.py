@@ -1,0 +1,4 @@
+"""Networks: architectures, training, and their files for Keras and ONNX Runtime.
+
+Imports `features` and all below it.
+"""

@@ -1,0 +1,4 @@
+"""When to train again, and whether the new model serves.
+
+Imports `training` and all below it.
+"""

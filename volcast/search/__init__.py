@@ -1,0 +1,4 @@
+"""The search for hyperparameters, in one process or many.
+
+Imports `networks` and all below it.
+"""

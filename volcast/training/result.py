@@ -1,0 +1,64 @@
+"""What a training leaves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from volcast.evaluation.evaluation import Evaluation
+from volcast.evaluation.pooled import PooledEvaluation
+from volcast.search.search import SearchResult
+from volcast.store.bundle import ModelBundle
+from volcast.training.data import TrainingData
+
+__all__ = ["PooledResult", "TrainingResult"]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training leaves.
+
+    Attributes
+    ----------
+    bundle
+        The saved model: ``bundle.name`` is its version, ``bundle.path`` its directory.
+    evaluation
+        Its figures, beside the baselines', on the test part that neither search nor training saw.
+    search
+        The trials and the best hyperparameters; None for a `har_lstm`, whose networks are not searched for.
+    data
+        What it was trained on.
+    histories
+        ``loss`` and ``val_loss`` of each epoch of each network that was trained after the search; none under `colab`,
+        which keeps the best network of the search as it is.
+    seconds
+        How long it took.
+    """
+
+    bundle: ModelBundle
+    evaluation: Evaluation
+    search: SearchResult | None
+    data: TrainingData
+    histories: list[dict[str, list[float]]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PooledResult:
+    """What a pooled training leaves.
+
+    Attributes
+    ----------
+    bundle
+        The saved model.
+    evaluation
+        On the test part; symbols with under a week of test buckets, or too little history for the log-HAR, are not in
+        it.
+    failed
+        Why symbols are not in the model, by symbol.
+    seconds
+        How long it took.
+    """
+
+    bundle: ModelBundle
+    evaluation: PooledEvaluation
+    failed: Mapping[str, str]
+    seconds: float
