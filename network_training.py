@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from errors import ConfigError
+import numpy as np
+
+from errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     import keras
+
+    from lstm_engine import NetworkPlan
 
 __all__ = ["Engine", "Schedule", "compute_device", "fit_network", "log_qlike", "seed_of_network"]
 
@@ -85,6 +89,8 @@ def fit_network(
     ------
     ConfigError
         The engine is ``"fast"``, which does not know this network.
+    TrainingError
+        The validation loss of an epoch is not finite.
     """
     import keras
 
@@ -95,16 +101,35 @@ def fit_network(
         on_epoch_end=lambda epoch, logs: on_epoch_end(epoch + 1, logs["loss"], logs["val_loss"])
     )
     everyone = [early_stopping, report, *callbacks]
-    if _engine_of(schedule) == "fast":
-        from lstm_engine import fit_compiled, plan_of
+    plan = _plan(model, schedule)
+    if plan is None:
+        history = _fit_by_keras(model, train, validation, schedule, everyone)
+    else:
+        from lstm_engine import fit_compiled
 
-        plan = plan_of(model)
-        if not isinstance(plan, str):
-            return fit_compiled(plan, model, train, validation, schedule, everyone)
-        if schedule.engine == "fast":
-            raise ConfigError(f"engine is 'fast', which does not know this network: {plan}; use 'auto' or 'keras'.")
-        warnings.warn(f"this network is trained by Keras: {plan}.", stacklevel=2)
-    return _fit_by_keras(model, train, validation, schedule, everyone)
+        history = fit_compiled(plan, model, train, validation, schedule, everyone)
+    # Not after each epoch: early stopping sees no improvement in what is no number, and ends such a training soon.
+    if not np.isfinite(history["val_loss"]).all():
+        raise TrainingError(
+            "the validation loss became infinite or no number; it must stay finite; "
+            "lower learning_rate_range or check the bars for wrong prices."
+        )
+    return history
+
+
+def _plan(model: "keras.Model", schedule: Schedule) -> "NetworkPlan | None":
+    """What the compiled engine needs to train `model`; None where Keras trains it."""
+    if _engine_of(schedule) != "fast":
+        return None
+    from lstm_engine import plan_of
+
+    plan = plan_of(model)
+    if not isinstance(plan, str):
+        return plan
+    if schedule.engine == "fast":
+        raise ConfigError(f"engine is 'fast', which does not know this network: {plan}; use 'auto' or 'keras'.")
+    warnings.warn(f"this network is trained by Keras: {plan}.", stacklevel=3)
+    return None
 
 
 def _fit_by_keras(

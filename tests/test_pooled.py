@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from conftest import make_bars, with_noise_after
 
-from errors import ConfigError, DataSourceError, NotEnoughDataError
+from errors import ConfigError, DataSourceError, NotEnoughDataError, TrainingError
 from forecast_recipe import recipe_from_dict
 from intraday_features import STATES, market_columns
+from lstm_models import POOLED_NETWORK
+from model_store import ModelStore
 from pooled_har_lstm import PooledHarLstm, market_states
 from pooled_trainer import PooledResult, PooledTrainer
 from realized_volatility import get_hourly_rv
@@ -130,6 +132,16 @@ def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.Dat
     again = PooledTrainer(NAMES, {**SMALL, "model_save_path": str(tmp_path)}).run_training_pipeline(noise)
     assert json.dumps(recipe_of(again).to_dict()) == json.dumps(recipe_of(trained).to_dict())
     assert again.evaluation.ratios["AAA"] != trained.evaluation.ratios["AAA"]
+
+
+def test_a_training_that_diverges_is_refused(
+    bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(POOLED_NETWORK, "lr", 1e38)
+    settings = {**SMALL, "networks": 1, "model_save_path": str(tmp_path)}
+    with pytest.raises(TrainingError, match="validation loss became infinite or no number"):
+        PooledTrainer(NAMES, settings).run_training_pipeline(bars)
+    assert ModelStore(tmp_path).list() == []
 
 
 def test_the_same_after_saving(trained: PooledResult) -> None:
