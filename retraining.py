@@ -83,7 +83,7 @@ class Retraining:
     def run(
         self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel | None, *, simulated_time: bool
     ) -> tuple[ServedModel | None, RetrainingOutcome]:
-        """Train on `bars`, which had ended by `moment`; returns what serves from then on, and what came of it.
+        """Train on `bars`, one symbol's, which had ended by `moment`; returns what serves then, and what came of it.
 
         A model that the same settings and bars gave before is taken from the store. In simulated time nothing changes
         in what serves now; the history says what was decided all the same.
@@ -108,15 +108,19 @@ class Retraining:
         champion: ServedModel | None,
         *,
         simulated_time: bool,
+        symbol: str | None = None,
     ) -> tuple[ServedModel | None, RetrainingOutcome]:
-        """Let the gate judge a trained model on `bars`; returns what serves from then on, and what was decided."""
+        """Let the gate judge a trained model on `bars`; returns what serves from then on, and what was decided.
+
+        `symbol` says which of several symbols in `bars` it was trained on; the others are the market of pooled models.
+        """
         challenger = ServedModel.of(bundle, self.config)
         if challenger.trained_through is not None and challenger.trained_through > moment:
             raise LookAheadError(
                 f"{challenger.version} has seen data through {challenger.trained_through} and was to serve from "
                 f"{moment}; a model may serve after what it has seen alone; train it on bars that end earlier."
             )
-        decision = judge(champion, challenger, bars, self.policy)
+        decision = judge(champion, challenger, bars, self.policy, symbol)
         details = {**decision.details, "scheduled_for": moment.isoformat()}
         event: Event = "promoted" if decision.promote else "kept out"
         asof = moment.isoformat() if simulated_time else None

@@ -10,15 +10,22 @@ import pandas as pd
 import pytest
 from conftest import make_bars, with_noise_after
 
-from errors import ConfigError, DataSourceError, NotEnoughDataError, TrainingError
+from errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError, TrainingError
+from forecast_losses import qlike_losses
 from forecast_recipe import recipe_from_dict
 from intraday_features import STATES, market_columns
 from lstm_models import POOLED_NETWORK
+from model_gate import has_decayed, judge
 from model_store import ModelStore
 from pooled_har_lstm import PooledHarLstm, market_states
 from pooled_trainer import PooledResult, PooledTrainer
 from realized_volatility import get_hourly_rv
+from retraining_schedule import RetrainingPolicy
+from served_model import ServedModel
 from training_cli import main
+from training_config import TrainingConfig
+from volatility_baselines import diurnal_log_har
+from volatility_features import RV_FLOOR
 from volatility_forecaster import VolatilityForecaster
 
 SMALL: dict[str, Any] = {"memory": 20, "networks": 2, "epochs": 2, "accept_quality": True, "test_from": "2024-12-02"}
@@ -95,6 +102,91 @@ def test_without_the_market_the_symbol_stands_in_for_it(forecaster: VolatilityFo
     pd.testing.assert_frame_equal(two, without)
     whole = forecaster.forecast_series(bars, symbol="AAA")
     assert not np.allclose(whole["volatility"], without["volatility"], rtol=1e-6)
+
+
+@pytest.fixture(params=["the market", "one of many", "alone", "by its own name"])
+def asked(request: pytest.FixtureRequest, bars: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
+    """Bars with AAA among them, and the argument that says so."""
+    alone = bars.xs("AAA")
+    alone.attrs = {"symbol": "AAA"} if request.param == "by its own name" else {}
+    return {
+        "the market": (bars, "AAA"),
+        "one of many": (bars.loc[["AAA"]], None),
+        "alone": (alone, "AAA"),
+        "by its own name": (alone, None),
+    }[request.param]
+
+
+def test_a_backtest_asks_the_model_as_it_serves(
+    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+) -> None:
+    frame, symbol = asked
+    assert trained.bundle.path is not None
+    settings = {"model_save_path": str(trained.bundle.path.parent)}
+    backtest = VolatilityForecaster("ewma", settings)
+    direct = forecaster.forecast_series(frame, symbol=symbol)
+    series = backtest.forecast_series(frame, symbol=symbol, models="as-of")
+    pd.testing.assert_frame_equal(series[~series["is_fallback"]], direct, check_exact=True)
+    assert series["is_fallback"].any()
+    for asof in (direct["asof"].iloc[0], direct["asof"].iloc[40], None):
+        one = backtest.forecast(frame, asof, symbol=symbol, models="as-of")
+        assert one == forecaster.forecast(frame, asof, symbol=symbol)
+
+
+def test_a_backtest_of_one_symbol_after_another_keeps_them_apart(
+    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+) -> None:
+    assert trained.bundle.path is not None
+    backtest = VolatilityForecaster("ewma", {"model_save_path": str(trained.bundle.path.parent)})
+    with pytest.raises(BarsError, match="name it with symbol="):
+        backtest.forecast_series(bars, models="as-of")
+    for symbol in ("AAA", "LATE", "AAA"):
+        series = backtest.forecast_series(bars, symbol=symbol, models="as-of")
+        direct = forecaster.forecast_series(bars, symbol=symbol)
+        pd.testing.assert_frame_equal(series[~series["is_fallback"]], direct, check_exact=True)
+
+
+def losses_of(forecaster: VolatilityForecaster, frame: pd.DataFrame, symbol: str | None) -> pd.Series:
+    """QLIKE of the model as it serves, a row a bucket that has ended."""
+    volatility = forecaster.forecast_series(frame, symbol=symbol)["volatility"]
+    own = frame.xs("AAA") if isinstance(frame.index, pd.MultiIndex) else frame
+    realized = get_hourly_rv(own).reindex(volatility.index)
+    ended = (realized > RV_FLOOR).to_numpy()
+    return pd.Series(qlike_losses(realized[ended], volatility[ended]), volatility.index[ended])
+
+
+def test_the_gate_judges_the_model_as_it_serves(
+    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+) -> None:
+    frame, symbol = asked
+    pooled, fallback = (ServedModel.of(bundle, TrainingConfig()) for bundle in (trained.bundle, None))
+    losses = losses_of(forecaster, frame, symbol)
+    for champion, challenger, role in ((fallback, pooled, "challenger"), (pooled, fallback, "champion")):
+        decision = judge(champion, challenger, frame, RetrainingPolicy(), symbol)
+        assert decision.details["buckets"] == len(losses)
+        assert decision.details[f"{role}_qlike"] == losses.mean()
+
+
+def test_decay_is_of_the_model_as_it_serves(
+    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+) -> None:
+    alone, model = bars.xs("AAA"), ServedModel.of(trained.bundle, TrainingConfig())
+    alone.attrs = {"symbol": "AAA"}
+    losses = losses_of(forecaster, alone, None)
+    rv = get_hourly_rv(alone).to_frame()
+    expected, answers = [], []
+    for end in range(30, len(losses), 3):
+        recent = losses[:end].iloc[-48:]
+        positions = rv.index.get_indexer(recent.index)
+        har = pd.Series(diurnal_log_har(rv, recent.index, positions), recent.index)
+        reference = pd.Series(qlike_losses(rv["rv_hourly"].iloc[positions], har), recent.index)
+        ratio = (recent.rolling(8).mean() / reference.rolling(8).mean()).dropna()
+        before = ratio.iloc[:-8]
+        expected.append(bool(ratio.iloc[-1] > before.mean() + 2 * before.std(ddof=0)))
+        bars_until_then = alone[alone.index < recent.index[-1]]
+        answers.append(has_decayed(model, bars_until_then, RetrainingPolicy(decay_buckets=8)))
+    assert answers == expected
+    assert len(set(answers)) == 2
 
 
 def test_a_symbol_that_was_not_in_training_needs_its_short_history_alone(forecaster: VolatilityForecaster) -> None:
