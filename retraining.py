@@ -17,12 +17,11 @@ from retraining_schedule import RetrainingPolicy, candidate_moments
 from served_model import ServedModel
 from serving_history import Event, HistoryEntry
 from trading_sessions import EXCHANGE_TIMEZONE
-from training_config import TrainingConfig
+from training_config import Role, TrainingConfig
 from training_data import data_provenance
 
 __all__ = ["Retraining", "RetrainingOutcome", "bars_until"]
 
-_SAYS_NOTHING_OF_THE_MODEL = {"model_save_path", "resume", "save_config", "save_history", "bars_path"}
 _BUCKETS_PER_DAY = 5  # Seven a session, five sessions in seven days.
 
 
@@ -175,7 +174,7 @@ class Retraining:
 
     def name_of(self, window: pd.DataFrame, moment: pd.Timestamp, symbol: str) -> str:
         """The same for the same settings, bars and moment, so that what is trained is never trained twice."""
-        settings = {key: value for key, value in self.config.as_dict().items() if key not in _SAYS_NOTHING_OF_THE_MODEL}
+        settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         about: dict[str, Any] = {"settings": settings, "bars": data_provenance(window, symbol)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in symbol)
