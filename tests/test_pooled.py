@@ -1,6 +1,7 @@
 """One model over many symbols: late listings and holes, symbols it has never seen, the market, and the future."""
 
 import json
+import shutil
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,29 @@ def test_the_gate_judges_the_model_as_it_serves(
         decision = judge(champion, challenger, frame, RetrainingPolicy(), symbol)
         assert decision.details["buckets"] == len(losses)
         assert decision.details[f"{role}_qlike"] == losses.mean()
+
+
+def test_after_a_training_in_the_background_the_gate_sees_the_market(
+    trained: PooledResult,
+    forecaster: VolatilityForecaster,
+    bars: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("volatility_forecaster.RetrainingJob", lambda *about: jobs.append(about))
+    assert trained.bundle.path is not None
+    place = shutil.copytree(trained.bundle.path.parent, tmp_path / "models")
+    serving = VolatilityForecaster(trained.bundle.name, {"model_save_path": str(place)})
+    serving.retrain_async("AAA", bars)
+    ((_, window, symbol, name, settle, _),) = jobs
+    assert symbol == window.attrs["symbol"] == "AAA"
+    assert name.startswith("AAA-")
+    pd.testing.assert_frame_equal(window, bars.xs("AAA"))
+    assert not settle(trained.bundle.name).promoted
+    details = ModelStore(place).history()[-1].details
+    assert details is not None
+    assert details["champion_qlike"] == losses_of(forecaster, bars, "AAA").mean()
 
 
 def test_decay_is_of_the_model_as_it_serves(
