@@ -4,13 +4,19 @@ import json
 from datetime import date
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from volcast.config import TRAINING_CONFIG, TrainingConfig, minutes_of
+from volcast.config import TRAINING_CONFIG, Role, TrainingConfig, minutes_of
 from volcast.errors import ConfigError
+from volcast.retraining.policy import RetrainingPolicy
+from volcast.retraining.retraining import Retraining
+from volcast.search.search import search_directory
+from volcast.store.store import ModelStore
 
 ROADMAP: dict[str, Any] = {
     "symbol": "TSLA",
@@ -35,6 +41,58 @@ ROADMAP: dict[str, Any] = {
 }
 
 
+OTHER: dict[str, Any] = {
+    "symbol": "SPY",
+    "start_date": "2023-02-01",
+    "end_date": "2024-11-30",
+    "data_frequency": "5Min",
+    "timezone": "America/Chicago",
+    "memory": 30,
+    "n_layers_range": (1, 3),
+    "units_range": (16, 32),
+    "dropout_range": (0.0, 0.2),
+    "learning_rate_range": (1e-4, 1e-2),
+    "batch_size": 32,
+    "epochs": 10,
+    "validation_split": 0.1,
+    "early_stopping_patience": 3,
+    "max_trials": 5,
+    "executions_per_trial": 2,
+    "model_save_path": "elsewhere/",
+    "save_config": False,
+    "save_history": False,
+    "seed": 7,
+    "engine": "keras",
+    "preset": "colab",
+    "network": "roadmap",
+    "networks": 3,
+    "scaling": "minmax",
+    "tuner": "bayesian",
+    "workers": 2,
+    "chief": "localhost:8000",
+    "test_split": 0.1,
+    "test_from": "2024-06-03",
+    "max_search_minutes": 5.0,
+    "resume": False,
+    "bars_source": "yahoo",
+    "bars_path": "spy.csv",
+    "bars_timezone": "UTC",
+    "bars_stamps": "end",
+    "bars_epoch": "ms",
+    "bars_dates": "dmy",
+    "feed": "iex",
+    "adjustment": "raw",
+    "cache_dir": "cache/",
+    "offline": True,
+    "cleaning": ("zero",),
+    "accept_quality": True,
+    "rv_estimator": "bipower",
+    "calendar": "NYSE",
+    "min_bucket_coverage": 0.5,
+}
+"""For each setting a value that is not its default."""
+
+
 def complaint(**settings: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         TrainingConfig.from_mapping(settings)
@@ -55,6 +113,51 @@ def test_the_roadmaps_keys_come_first_and_in_its_order() -> None:
 
 def test_each_setting_has_a_default_and_a_description() -> None:
     assert list(TrainingConfig.model_fields) == list(TRAINING_CONFIG)
+
+
+def test_each_setting_has_one_role() -> None:
+    names = [name for role in Role for name in TrainingConfig.names_of(role)]
+    assert sorted(names) == sorted(TrainingConfig.model_fields) == sorted(OTHER)
+    assert TrainingConfig.names_of(*Role) == list(TrainingConfig.model_fields)
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_an_identity_changes_with_the_settings_of_its_roles_alone(key: str) -> None:
+    default, other = TrainingConfig(), TrainingConfig.from_mapping({key: OTHER[key]})
+    (role,) = (role for role in Role if key in TrainingConfig.names_of(role))
+    assert default.identity(role) != other.identity(role)
+    # Written out, these are what a choice left open comes to, so they change with the one that it hangs on.
+    changed = {"preset": {Role.SEARCH, Role.TRAINING}}.get(key, set())
+    assert {one for one in Role if default.identity(one) != other.identity(one)} == {role, *changed}
+    assert json.loads(json.dumps(other.identity(*Role))).keys() == OTHER.keys()
+
+
+def test_a_choice_left_open_is_the_one_that_it_comes_to() -> None:
+    written = {"network": "har_lstm", "tuner": "median", "scaling": "diurnal_log", "bars_source": "alpaca"}
+    assert TrainingConfig.from_mapping(written).identity(*Role) == TrainingConfig().identity(*Role)
+
+
+def names_of_the_work(config: TrainingConfig) -> tuple[str, str]:
+    """What a retraining calls its model, and where a search keeps its state."""
+
+    def train(bars: pd.DataFrame, symbol: str, name: str) -> Any:
+        raise NotImplementedError
+
+    index = pd.date_range("2024-12-02 09:30", periods=30, freq="min", tz="America/New_York")
+    bars = pd.DataFrame({name: np.linspace(100, 101, 30) for name in ("open", "high", "low", "close", "volume")}, index)
+    store = ModelStore(config.model_save_path)
+    retraining = Retraining(store, config, RetrainingPolicy(), train, lambda outcome: None)
+    arrays = np.zeros((4, 60, 1), np.float32), np.zeros(4, np.float32)
+    return retraining.name_of(bars, index[-1], "SPY"), search_directory(config, arrays, arrays).name
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_what_is_the_same_work_has_the_same_name(key: str) -> None:
+    model, search = names_of_the_work(TrainingConfig())
+    other_model, other_search = names_of_the_work(TrainingConfig.from_mapping({key: OTHER[key]}))
+    of_model = TrainingConfig.names_of(Role.FORECAST, Role.SEARCH, Role.TRAINING)
+    assert (other_model != model) == (key in of_model)
+    assert (other_search != search) == (key in TrainingConfig.names_of(Role.SEARCH) or key == "preset")
 
 
 def test_nothing_and_the_defaults_are_the_same_configuration() -> None:

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import date
+from enum import Enum
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
@@ -11,70 +12,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from volcast.errors import ConfigError
 
-__all__ = ["BAR_SOURCES", "BAR_SOURCES_GROUP", "TRAINING_CONFIG", "TrainingConfig", "minutes_of"]
-
-TRAINING_CONFIG: dict[str, Any] = {
-    "symbol": "TSLA",
-    "start_date": "2023-01-01",
-    "end_date": "2024-12-31",
-    "data_frequency": "1Min",
-    "timezone": "America/New_York",
-    "memory": 60,
-    "n_layers_range": (1, 2),
-    "units_range": (16, 64),
-    "dropout_range": (0.0, 0.3),
-    "learning_rate_range": (1e-3, 1e-2),
-    "batch_size": 16,
-    "epochs": 50,
-    "validation_split": 0.2,
-    "early_stopping_patience": 5,
-    "max_trials": 20,
-    "executions_per_trial": 1,
-    "model_save_path": "volatility_models/",
-    "save_config": True,
-    "save_history": True,
-    # What follows is the product's own.
-    "seed": 42,
-    "engine": "auto",
-    "preset": "session",
-    "network": None,
-    "networks": 5,
-    "scaling": None,
-    "tuner": None,
-    "workers": None,
-    "chief": None,
-    "test_split": 0.15,
-    "test_from": None,
-    "max_search_minutes": None,
-    "resume": True,
-    "bars_source": "auto",
-    "bars_path": None,
-    "bars_timezone": None,
-    "bars_stamps": None,
-    "bars_epoch": None,
-    "bars_dates": None,
-    "feed": "auto",
-    "adjustment": "all",
-    "cache_dir": None,
-    "offline": False,
-    "cleaning": (),
-    "accept_quality": False,
-    "rv_estimator": "close",
-    "calendar": "XNYS",
-    "min_bucket_coverage": 0.8,
-}
-"""Defaults of every setting; `TrainingConfig` describes each."""
+__all__ = ["BAR_SOURCES", "BAR_SOURCES_GROUP", "TRAINING_CONFIG", "Role", "TrainingConfig", "minutes_of"]
 
 BAR_SOURCES = ("alpaca", "yahoo", "file", "simulator")
 """Where bars can come from without another package."""
 
 BAR_SOURCES_GROUP = "local_volatility_training.bar_sources"
-"""Entry points of other packages' sources; see `bar_sources`."""
+"""Entry points of other packages' sources; see `bars.sources.registry`."""
 
-_FORECASTING = (
-    "symbol", "data_frequency", "timezone", "memory", "preset", "scaling", "calendar", "min_bucket_coverage",
-    "rv_estimator",
-)  # fmt: skip
 _TICKER = re.compile(r"[A-Za-z0-9.\-/^=]+")
 _FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
 _MINUTES = {"Min": 1, "Hour": 60}
@@ -117,109 +62,129 @@ Day = Annotated[date, BeforeValidator(_iso_date)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
+class Role(Enum):
+    """What a setting changes; each has one role, written in its field.
+
+    An identity is made of the settings of some roles (`TrainingConfig.identity`), so it changes with these alone.
+    """
+
+    FORECAST = "forecast"
+    """What hourly values a saved model is fed, and how: a model keeps these settings in any case."""
+    SEARCH = "search"
+    """With the windows, the search for a network: one that is interrupted goes on where these are the same."""
+    TRAINING = "training"
+    """The model in other ways: which hours it is trained on, what is trained, when its search ends."""
+    DATA = "data"
+    """Which bars there are to train on."""
+    RUN = "run"
+    """Where and how the work is done and what is written beside the model, which stays the same."""
+
+
 class TrainingConfig(BaseModel):
     """All settings of a training, validated together; frozen.
+
+    Each field has its default, its `Role` and its description here and nowhere else.
 
     Build it with `from_mapping`, which reports everything that is wrong in one `ConfigError`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
-    symbol: str = TRAINING_CONFIG["symbol"]
+    symbol: Annotated[str, Role.FORECAST] = "TSLA"
     """Ticker; stored in upper case."""
-    start_date: Day = TRAINING_CONFIG["start_date"]
+    start_date: Annotated[Day, Role.DATA] = date(2023, 1, 1)
     """First day of bars, New York; the default does not cut the user's own file."""
-    end_date: Day = TRAINING_CONFIG["end_date"]
+    end_date: Annotated[Day, Role.DATA] = date(2024, 12, 31)
     """Last day of bars, New York, included; the default does not cut the user's own file."""
-    data_frequency: str = TRAINING_CONFIG["data_frequency"]
+    data_frequency: Annotated[str, Role.FORECAST] = "1Min"
     """Length of a bar as Alpaca writes it: 1Min to 59Min, 1Hour."""
-    timezone: str = TRAINING_CONFIG["timezone"]
+    timezone: Annotated[str, Role.FORECAST] = "America/New_York"
     """Time zone of bucket labels."""
-    memory: Annotated[int, Field(ge=2, le=10_000)] = TRAINING_CONFIG["memory"]
+    memory: Annotated[int, Field(ge=2, le=10_000), Role.FORECAST] = 60
     """Hourly buckets in a window."""
-    n_layers_range: IntRange = TRAINING_CONFIG["n_layers_range"]
+    n_layers_range: Annotated[IntRange, Role.SEARCH] = (1, 2)
     """Fewest and most LSTM layers."""
-    units_range: IntRange = TRAINING_CONFIG["units_range"]
+    units_range: Annotated[IntRange, Role.SEARCH] = (16, 64)
     """Fewest and most units of a layer, in steps of 16."""
-    dropout_range: FloatRange = TRAINING_CONFIG["dropout_range"]
+    dropout_range: Annotated[FloatRange, Role.SEARCH] = (0.0, 0.3)
     """Lowest and highest dropout, in steps of 0.1."""
-    learning_rate_range: FloatRange = TRAINING_CONFIG["learning_rate_range"]
+    learning_rate_range: Annotated[FloatRange, Role.SEARCH] = (1e-3, 1e-2)
     """Lowest and highest learning rate of Adam."""
-    batch_size: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["batch_size"]
+    batch_size: Annotated[int, Field(ge=1), Role.SEARCH] = 16
     """Windows in a gradient step."""
-    epochs: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["epochs"]
+    epochs: Annotated[int, Field(ge=1), Role.SEARCH] = 50
     """Most epochs of a network."""
-    validation_split: Fraction = TRAINING_CONFIG["validation_split"]
+    validation_split: Annotated[Fraction, Role.TRAINING] = 0.2
     """Share of what is not test that trials are judged on."""
-    early_stopping_patience: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["early_stopping_patience"]
+    early_stopping_patience: Annotated[int, Field(ge=1), Role.SEARCH] = 5
     """Epochs without a better validation loss after which a training stops."""
-    max_trials: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["max_trials"]
+    max_trials: Annotated[int, Field(ge=1), Role.SEARCH] = 20
     """Networks that the search tries."""
-    executions_per_trial: Annotated[int, Field(ge=1)] = TRAINING_CONFIG["executions_per_trial"]
+    executions_per_trial: Annotated[int, Field(ge=1), Role.SEARCH] = 1
     """Trainings of each of them, whose validation losses are averaged."""
-    model_save_path: Annotated[str, Field(min_length=1)] = TRAINING_CONFIG["model_save_path"]
+    model_save_path: Annotated[str, Field(min_length=1), Role.RUN] = "volatility_models/"
     """Directory where models go."""
-    save_config: bool = TRAINING_CONFIG["save_config"]
+    save_config: Annotated[bool, Role.RUN] = True
     """Whether a model keeps its whole configuration; otherwise only what its forecasts need."""
-    save_history: bool = TRAINING_CONFIG["save_history"]
+    save_history: Annotated[bool, Role.RUN] = True
     """Whether the losses of each epoch are saved."""
-    seed: Annotated[int, Field(ge=1, lt=2**31)] = TRAINING_CONFIG["seed"]
+    seed: Annotated[int, Field(ge=1, lt=2**31), Role.SEARCH] = 42
     """Seed of everything random; at least 1, since Keras Tuner takes 0 for none."""
-    engine: Literal["auto", "fast", "keras"] = TRAINING_CONFIG["engine"]
+    engine: Annotated[Literal["auto", "fast", "keras"], Role.SEARCH] = "auto"
     """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
-    preset: Literal["session", "colab"] = TRAINING_CONFIG["preset"]
+    preset: Annotated[Literal["session", "colab"], Role.FORECAST] = "session"
     """``session``: regular hours, no look-ahead; ``colab``: the notebook's recipe, bit for bit."""
-    network: Literal["har_lstm", "roadmap"] | None = TRAINING_CONFIG["network"]
+    network: Annotated[Literal["har_lstm", "roadmap"] | None, Role.TRAINING] = None
     """``har_lstm``: a HAR refitted daily and the ensemble of LSTMs that corrects it; ``roadmap``: one LSTM on scaled
     RV, its hyperparameters searched; None takes what belongs to the preset."""
-    networks: Annotated[int, Field(ge=1, le=50)] = TRAINING_CONFIG["networks"]
+    networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
     """Networks of a `har_lstm`, alike but for their seeds."""
-    scaling: Literal["diurnal_log", "minmax"] | None = TRAINING_CONFIG["scaling"]
+    scaling: Annotated[Literal["diurnal_log", "minmax"] | None, Role.FORECAST] = None
     """What the network is fed; None takes what belongs to the preset."""
-    tuner: Literal["random", "bayesian", "hyperband", "median"] | None = TRAINING_CONFIG["tuner"]
+    tuner: Annotated[Literal["random", "bayesian", "hyperband", "median"] | None, Role.SEARCH] = None
     """The search; ``median`` is random and stops what does worse; None takes what belongs to the preset."""
-    workers: Annotated[int, Field(ge=1, le=256)] | None = TRAINING_CONFIG["workers"]
+    workers: Annotated[int | None, Field(ge=1, le=256), Role.RUN] = None
     """Processes of this machine that train trials; None takes its cores, where there is enough to do."""
-    chief: Annotated[str, Field(pattern=r"^[^:\s]+:\d+$")] | None = TRAINING_CONFIG["chief"]
+    chief: Annotated[str | None, Field(pattern=r"^[^:\s]+:\d+$"), Role.RUN] = None
     """Address, HOST:PORT, at which workers of other machines may join the search; None lets none join."""
-    test_split: Annotated[float, Field(gt=0, lt=1)] = TRAINING_CONFIG["test_split"]
+    test_split: Annotated[float, Field(gt=0, lt=1), Role.TRAINING] = 0.15
     """Share of the buckets, the last ones, that neither search nor training sees (`session`)."""
-    test_from: Day | None = TRAINING_CONFIG["test_from"]
+    test_from: Annotated[Day | None, Role.TRAINING] = None
     """First day of the test part, New York, in place of `test_split` (`session`)."""
-    max_search_minutes: Annotated[float, Field(gt=0)] | None = TRAINING_CONFIG["max_search_minutes"]
+    max_search_minutes: Annotated[float | None, Field(gt=0), Role.TRAINING] = None
     """Minutes after which no further trial begins; None sets no limit."""
-    resume: bool = TRAINING_CONFIG["resume"]
+    resume: Annotated[bool, Role.RUN] = True
     """Whether an interrupted search of the same kind goes on."""
-    bars_source: Annotated[str, Field(min_length=1)] = TRAINING_CONFIG["bars_source"]
+    bars_source: Annotated[str, Field(min_length=1), Role.DATA] = "auto"
     """Where bars come from: ``alpaca``, ``yahoo``, ``file``, ``simulator``, or the name of an installed source;
     ``auto``: the file if there is one, else Alpaca."""
-    bars_path: str | None = TRAINING_CONFIG["bars_path"]
+    bars_path: Annotated[str | None, Role.DATA] = None
     """The user's own bars: a CSV, Parquet or Feather file, a directory or a glob of such."""
-    bars_timezone: str | None = TRAINING_CONFIG["bars_timezone"]
+    bars_timezone: Annotated[str | None, Role.DATA] = None
     """Time zone of their stamps where they carry none."""
-    bars_stamps: Literal["start", "end"] | None = TRAINING_CONFIG["bars_stamps"]
+    bars_stamps: Annotated[Literal["start", "end"] | None, Role.DATA] = None
     """Whether their stamps are the start or the end of a bar; None takes what is known of their format, else start."""
-    bars_epoch: Literal["s", "ms", "us", "ns"] | None = TRAINING_CONFIG["bars_epoch"]
+    bars_epoch: Annotated[Literal["s", "ms", "us", "ns"] | None, Role.DATA] = None
     """Unit of their stamps where they are numbers; None recognizes it by its size."""
-    bars_dates: Literal["mdy", "dmy"] | None = TRAINING_CONFIG["bars_dates"]
+    bars_dates: Annotated[Literal["mdy", "dmy"] | None, Role.DATA] = None
     """Whether dates with slashes have the month or the day first; None takes what the days tell."""
-    feed: Literal["auto", "sip", "iex"] = TRAINING_CONFIG["feed"]
+    feed: Annotated[Literal["auto", "sip", "iex"], Role.DATA] = "auto"
     """Alpaca's feed; ``auto``: the consolidated one where the keys' plan has it, else IEX, which is said."""
-    adjustment: Literal["raw", "split", "dividend", "all"] = TRAINING_CONFIG["adjustment"]
+    adjustment: Annotated[Literal["raw", "split", "dividend", "all"], Role.DATA] = "all"
     """Alpaca's adjustment of prices."""
-    cache_dir: str | None = TRAINING_CONFIG["cache_dir"]
+    cache_dir: Annotated[str | None, Role.RUN] = None
     """Where Alpaca's bars are kept; None is the user's cache directory."""
-    offline: bool = TRAINING_CONFIG["offline"]
+    offline: Annotated[bool, Role.RUN] = False
     """Whether Alpaca's bars come from the cache alone."""
-    cleaning: Annotated[tuple[CleaningRule, ...], BeforeValidator(_names)] = TRAINING_CONFIG["cleaning"]
+    cleaning: Annotated[tuple[CleaningRule, ...], BeforeValidator(_names), Role.DATA] = ()
     """Rules of cleaning to apply to bars of any source, or ``all``; what they do is counted and said."""
-    accept_quality: bool = TRAINING_CONFIG["accept_quality"]
+    accept_quality: Annotated[bool, Role.RUN] = False
     """Whether to train on bars that are judged bad; what was accepted is said."""
-    rv_estimator: RvEstimator = TRAINING_CONFIG["rv_estimator"]
-    """How variance is made of the bars of a bucket: a name of `rv_estimators` (`session`)."""
-    calendar: str = TRAINING_CONFIG["calendar"]
+    rv_estimator: Annotated[RvEstimator, Role.FORECAST] = "close"
+    """How variance is made of the bars of a bucket: a name of `measures.estimators` (`session`)."""
+    calendar: Annotated[str, Role.FORECAST] = "XNYS"
     """Exchange, by its name in `exchange_calendars`; its hours must be New York's."""
-    min_bucket_coverage: Annotated[float, Field(ge=0, le=1)] = TRAINING_CONFIG["min_bucket_coverage"]
+    min_bucket_coverage: Annotated[float, Field(ge=0, le=1), Role.FORECAST] = 0.8
     """Share of a bucket's bars below which it is dropped (`session`)."""
 
     @classmethod
@@ -259,7 +224,25 @@ class TrainingConfig(BaseModel):
 
     def for_forecasting(self) -> Self:
         """Only the settings that a model's forecasts depend on; defaults for the rest."""
-        return type(self).from_mapping({name: getattr(self, name) for name in _FORECASTING})
+        return type(self).from_mapping({name: getattr(self, name) for name in self.names_of(Role.FORECAST)})
+
+    @classmethod
+    def names_of(cls, *roles: Role) -> list[str]:
+        """The settings that have one of `roles`."""
+        return [name for name, field in cls.model_fields.items() if any(role in field.metadata for role in roles)]
+
+    def identity(self, *roles: Role) -> dict[str, Any]:
+        """The settings of `roles`, ready for JSON: equal where what depends on them is equal.
+
+        A choice that is left open is the one that it comes to: None or its name are the same.
+        """
+        settings = self.as_dict() | {
+            "network": self.effective_network,
+            "tuner": self.effective_tuner,
+            "scaling": self.effective_scaling,
+            "bars_source": self.effective_source,
+        }
+        return {name: settings[name] for name in self.names_of(*roles)}
 
     @property
     def effective_network(self) -> str:
@@ -288,7 +271,7 @@ class TrainingConfig(BaseModel):
         """First and last day to ask for; None where the user's own file is not to be cut."""
         if self.effective_source != "file":
             return self.start_date, self.end_date
-        first, last = (date.fromisoformat(TRAINING_CONFIG[name]) for name in ("start_date", "end_date"))
+        first, last = (type(self).model_fields[name].default for name in ("start_date", "end_date"))
         return None if self.start_date == first else self.start_date, None if self.end_date == last else self.end_date
 
     @field_validator("symbol")
@@ -327,7 +310,7 @@ class TrainingConfig(BaseModel):
     @field_validator("calendar")
     @classmethod
     def _known_calendar(cls, value: str) -> str:
-        if value == TRAINING_CONFIG["calendar"]:
+        if value == cls.model_fields["calendar"].default:
             return value
         from exchange_calendars import get_calendar_names
 
@@ -335,6 +318,13 @@ class TrainingConfig(BaseModel):
             near = difflib.get_close_matches(value, names, 1)
             raise ValueError(f"must be an exchange of exchange_calendars such as {near[0] if near else 'XNYS'}")
         return value
+
+
+TRAINING_CONFIG: dict[str, Any] = {
+    name: str(field.default) if isinstance(field.default, date) else field.default
+    for name, field in TrainingConfig.model_fields.items()
+}
+"""Defaults of every setting, dates as text; `TrainingConfig` describes each."""
 
 
 def minutes_of(frequency: str) -> int:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import select_symbol
+from volcast.bars.checks import bar_length, select_symbol
 from volcast.config import TrainingConfig
 from volcast.errors import ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
-from volcast.measures.hourly import bar_length
 from volcast.retraining.background import Progress, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until
@@ -99,7 +98,7 @@ class VolatilityForecaster:
         asof
             The moment of the forecast; without a time zone it is New York time. None is the end of the last bar.
         horizon
-            What is forecast, see `forecast_horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
+            What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
             7, one session; 35, five sessions.
         symbol
             Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
@@ -121,7 +120,7 @@ class VolatilityForecaster:
         horizon_named(horizon)
         moment = None if asof is None else in_new_york(asof)
         if models == "as-of":
-            return self._forecast_as_of(bars, moment, horizon, allow_in_sample)
+            return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
         served, own = served_for_symbol(self._serving, bars, symbol)
         return served.forecast(own, moment, horizon, allow_in_sample=allow_in_sample)
 
@@ -141,7 +140,7 @@ class VolatilityForecaster:
         bars
             One symbol's bars, stamped at their start, tz-aware.
         horizon
-            What is forecast, see `forecast_horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
+            What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
             7, one session; 35, five sessions.
         symbol
             Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
@@ -160,7 +159,7 @@ class VolatilityForecaster:
         """
         horizon_named(horizon)
         if models == "as-of":
-            return self._series_as_of(bars, horizon)
+            return self._series_as_of(bars, symbol, horizon)
         served, own = served_for_symbol(self._serving, bars, symbol)
         return served.series(served.grid(own), horizon, allow_in_sample=allow_in_sample)
 
@@ -226,7 +225,8 @@ class VolatilityForecaster:
         symbol
             What to train on; None takes the bars' own, or else the configuration's.
         bars
-            The bars to train on; None fetches them from the configured source.
+            The bars to train on; None fetches them from the configured source. Those of many symbols, indexed by
+            (symbol, timestamp), are the market in which the gate sees a pooled model.
         on_progress
             Is told of each step, in another thread.
 
@@ -240,11 +240,7 @@ class VolatilityForecaster:
             config = self._config if symbol is None else self._config.with_overrides(symbol=symbol)
             handler = DataHandler.from_config(config)
             bars = handler.get_stock_bars(config.symbol, *config.requested_span, timeframe=config.data_frequency)
-        bars = select_symbol(bars, symbol)
-        if symbol is not None:
-            bars = bars.copy(deep=False)
-            bars.attrs = {**bars.attrs, "symbol": symbol}
-        return self._start_job(bars, bars.index[-1] + bar_length(bars.index), on_progress)
+        return self._start_job(bars, symbol, None, on_progress)
 
     def retrain_if_due(
         self, bars: pd.DataFrame, asof: _Moment | None = None, *, background: bool = True
@@ -274,7 +270,7 @@ class VolatilityForecaster:
         past = bars_until(bars, moment)
         past.attrs = bars.attrs
         if background:
-            return self._start_job(past, moment, None)
+            return self._start_job(past, None, moment, None)
         served, outcome = self._retraining.run(past, moment, self._champion, simulated_time=False)
         return self._take_over(served, outcome)
 
@@ -346,20 +342,22 @@ class VolatilityForecaster:
         return cast(ModelTimeline, self._timelines.__dict__.setdefault("own", ModelTimeline(self._retraining)))
 
     def _forecast_as_of(
-        self, bars: pd.DataFrame, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
+        self, bars: pd.DataFrame, symbol: str | None, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
     ) -> Forecast:
-        bars = select_symbol(bars)
-        moment = asof if asof is not None else bars.index[-1] + bar_length(bars.index)
-        served = self._timeline.at(bars, moment.tz_convert(EXCHANGE_TIMEZONE))
-        return served.forecast(bars, asof, horizon, allow_in_sample=allow_in_sample)
+        own = _bars_of_symbol(bars, symbol)
+        moment = asof if asof is not None else own.index[-1] + bar_length(own.index)
+        model = self._timeline.at(own, moment.tz_convert(EXCHANGE_TIMEZONE))
+        served, fed = served_for_symbol(model, bars, symbol)
+        return served.forecast(fed, asof, horizon, allow_in_sample=allow_in_sample)
 
-    def _series_as_of(self, bars: pd.DataFrame, horizon: Horizon) -> pd.DataFrame:
+    def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
-        bars = select_symbol(bars)
-        last = ServedModel.of(None, self._config).grid(bars).asof[-1]
+        own = _bars_of_symbol(bars, symbol)
+        last = ServedModel.of(None, self._config).grid(own).asof[-1]
         parts = []
-        for begin, end, served in self._timeline.spans(bars, last):
-            grid = served.grid(bars)
+        for begin, end, model in self._timeline.spans(own, last):
+            served, fed = served_for_symbol(model, bars, symbol)
+            grid = served.grid(fed)
             within = np.asarray((grid.asof >= begin) & (True if end is None else grid.asof < end))
             if within.any():
                 parts.append(served.series(grid.where(within), horizon, allow_in_sample=False))
@@ -373,24 +371,41 @@ class VolatilityForecaster:
 
         return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
 
-    def _start_job(self, bars: pd.DataFrame, moment: pd.Timestamp, on_progress: Progress | None) -> RetrainingJob:
-        moment = moment.tz_convert(EXCHANGE_TIMEZONE)
+    def _start_job(
+        self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: Progress | None
+    ) -> RetrainingJob:
+        """Train on the symbol's bars; None is due at their end."""
+        own = _bars_of_symbol(bars, symbol)
+        moment = (own.index[-1] + bar_length(own.index) if due is None else due).tz_convert(EXCHANGE_TIMEZONE)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion
             if isinstance(result, VolatilityError):
                 return self._retraining.failed(champion, moment, result, simulated_time=False)
             bundle = self._store.load(result)
-            return self._take_over(*self._retraining.decide(bundle, bars, moment, champion, simulated_time=False))
+            return self._take_over(
+                *self._retraining.decide(bundle, bars, moment, champion, simulated_time=False, symbol=symbol)
+            )
 
-        window, symbol = self._retraining.policy.training_bars(bars, moment), self._retraining.symbol_of(bars)
-        name = self._retraining.name_of(window, moment, symbol)
-        return RetrainingJob(self._config, window, symbol, name, settle, on_progress)
+        window, trained_on = self._retraining.policy.training_bars(own, moment), self._retraining.symbol_of(own)
+        name = self._retraining.name_of(window, moment, trained_on)
+        return RetrainingJob(self._config, window, trained_on, name, settle, on_progress)
 
     def _take_over(self, served: ServedModel | None, outcome: RetrainingOutcome) -> RetrainingOutcome:
         if outcome.promoted and served is not None and served.bundle is not None:
             self.swap(served.bundle)
         return outcome
+
+
+def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
+    """One symbol's bars, with its name where `symbol` or the index says it."""
+    own = select_symbol(bars, symbol)
+    if symbol is None and isinstance(bars.index, pd.MultiIndex):
+        symbol = str(bars.index.get_level_values(0)[0])
+    if symbol is not None:
+        own = own.copy(deep=False)
+        own.attrs = {**own.attrs, "symbol": symbol}
+    return own
 
 
 def _say_nothing(outcome: RetrainingOutcome) -> None:

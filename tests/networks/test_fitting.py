@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests.support.bars import ROOT
-from volcast.errors import ConfigError
+from volcast.errors import ConfigError, TrainingError
 from volcast.networks.fitting import fit_network, log_qlike
-from volcast.networks.schedule import Schedule
+from volcast.networks.schedule import Engine, Schedule
 
 MEMORY = 12
 
@@ -243,13 +243,21 @@ def test_early_stopping_puts_the_best_weights_back_and_callbacks_see_the_model()
     assert np.mean((outputs - validation[1]) ** 2) == pytest.approx(min(history["val_loss"]), rel=1e-4)
 
 
-def test_a_diverging_training_is_seen() -> None:
-    model = _sequential((16,))
+@pytest.mark.parametrize("engine", ["fast", "keras"])
+def test_a_training_whose_validation_loss_is_no_number_is_refused(engine: Engine) -> None:
     windows, targets = _samples(40)
     targets[3] = np.inf
-    history = fit_network(model, (windows, targets), _samples(20), Schedule(2, 16, 9, engine="fast"), _silent)
-    assert not np.isfinite(history["loss"]).any()
-    assert not np.isfinite(history["val_loss"]).any()
+    losses: list[tuple[float, float]] = []
+    with pytest.raises(TrainingError, match="validation loss became infinite or no number"):
+        fit_network(
+            _sequential((16,)),
+            (windows, targets),
+            _samples(20),
+            Schedule(2, 16, 9, engine=engine),
+            lambda epoch, *both: losses.append(both),
+        )
+    assert len(losses) == 2
+    assert not np.isfinite(losses).any()
 
 
 def _unknown_networks() -> dict[str, Callable[[], Any]]:

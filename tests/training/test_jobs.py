@@ -1,6 +1,7 @@
 """Many symbols: one that fails stops nobody, and nothing is trained twice."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,26 @@ def test_a_second_run_trains_only_what_changed(trained: tuple[Path, list[SymbolO
     assert told == ["AAA", "BBB"]
     assert again[0].result == first[0].result
     assert again[1].result["data"]["last_bar"] > first[1].result["data"]["last_bar"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({"workers": 2, "resume": False, "save_config": False, "save_history": False}, "kept"),
+        ({"offline": True, "cache_dir": "elsewhere", "chief": "localhost:1", "accept_quality": True}, "kept"),
+        ({"end_date": "2024-09-27"}, "trained"),
+    ],
+)
+def test_a_model_is_trained_again_only_for_settings_that_make_it_another(
+    trained: tuple[Path, list[SymbolOutcome]],
+    bars_of_two: Path,
+    tmp_path: Path,
+    settings: dict[str, object],
+    status: str,
+) -> None:
+    place = shutil.copytree(trained[0], tmp_path / "models")
+    (again,) = train_symbols(config_of(bars_of_two, place, **settings), SYMBOLS[:1])
+    assert again.status == status
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """One model over many symbols: late listings and holes, symbols it has never seen, the market, and the future."""
 
 import json
+import shutil
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,20 @@ import pytest
 
 from tests.support.bars import make_bars, with_noise_after
 from volcast.cli.train import main
-from volcast.errors import ConfigError, DataSourceError, NotEnoughDataError
+from volcast.config import TrainingConfig
+from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError, TrainingError
+from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import STATES, market_columns
 from volcast.forecaster import VolatilityForecaster
+from volcast.forecasters.baselines.simple import diurnal_log_har
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm, market_states
 from volcast.forecasters.recipe import recipe_from_dict
-from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.hourly import RV_FLOOR, get_hourly_rv
+from volcast.networks.architectures import POOLED_NETWORK
+from volcast.retraining.gate import has_decayed, judge
+from volcast.retraining.policy import RetrainingPolicy
+from volcast.serving.served_model import ServedModel
+from volcast.store.store import ModelStore
 from volcast.training.pooled_trainer import PooledTrainer
 from volcast.training.result import PooledResult
 
@@ -96,6 +105,114 @@ def test_without_the_market_the_symbol_stands_in_for_it(forecaster: VolatilityFo
     assert not np.allclose(whole["volatility"], without["volatility"], rtol=1e-6)
 
 
+@pytest.fixture(params=["the market", "one of many", "alone", "by its own name"])
+def asked(request: pytest.FixtureRequest, bars: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
+    """Bars with AAA among them, and the argument that says so."""
+    alone = bars.xs("AAA")
+    alone.attrs = {"symbol": "AAA"} if request.param == "by its own name" else {}
+    return {
+        "the market": (bars, "AAA"),
+        "one of many": (bars.loc[["AAA"]], None),
+        "alone": (alone, "AAA"),
+        "by its own name": (alone, None),
+    }[request.param]
+
+
+def test_a_backtest_asks_the_model_as_it_serves(
+    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+) -> None:
+    frame, symbol = asked
+    assert trained.bundle.path is not None
+    settings = {"model_save_path": str(trained.bundle.path.parent)}
+    backtest = VolatilityForecaster("ewma", settings)
+    direct = forecaster.forecast_series(frame, symbol=symbol)
+    series = backtest.forecast_series(frame, symbol=symbol, models="as-of")
+    pd.testing.assert_frame_equal(series[~series["is_fallback"]], direct, check_exact=True)
+    assert series["is_fallback"].any()
+    for asof in (direct["asof"].iloc[0], direct["asof"].iloc[40], None):
+        one = backtest.forecast(frame, asof, symbol=symbol, models="as-of")
+        assert one == forecaster.forecast(frame, asof, symbol=symbol)
+
+
+def test_a_backtest_of_one_symbol_after_another_keeps_them_apart(
+    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+) -> None:
+    assert trained.bundle.path is not None
+    backtest = VolatilityForecaster("ewma", {"model_save_path": str(trained.bundle.path.parent)})
+    with pytest.raises(BarsError, match="name it with symbol="):
+        backtest.forecast_series(bars, models="as-of")
+    for symbol in ("AAA", "LATE", "AAA"):
+        series = backtest.forecast_series(bars, symbol=symbol, models="as-of")
+        direct = forecaster.forecast_series(bars, symbol=symbol)
+        pd.testing.assert_frame_equal(series[~series["is_fallback"]], direct, check_exact=True)
+
+
+def losses_of(forecaster: VolatilityForecaster, frame: pd.DataFrame, symbol: str | None) -> pd.Series:
+    """QLIKE of the model as it serves, a row a bucket that has ended."""
+    volatility = forecaster.forecast_series(frame, symbol=symbol)["volatility"]
+    own = frame.xs("AAA") if isinstance(frame.index, pd.MultiIndex) else frame
+    realized = get_hourly_rv(own).reindex(volatility.index)
+    ended = (realized > RV_FLOOR).to_numpy()
+    return pd.Series(qlike_losses(realized[ended], volatility[ended]), volatility.index[ended])
+
+
+def test_the_gate_judges_the_model_as_it_serves(
+    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+) -> None:
+    frame, symbol = asked
+    pooled, fallback = (ServedModel.of(bundle, TrainingConfig()) for bundle in (trained.bundle, None))
+    losses = losses_of(forecaster, frame, symbol)
+    for champion, challenger, role in ((fallback, pooled, "challenger"), (pooled, fallback, "champion")):
+        decision = judge(champion, challenger, frame, RetrainingPolicy(), symbol)
+        assert decision.details["buckets"] == len(losses)
+        assert decision.details[f"{role}_qlike"] == losses.mean()
+
+
+def test_after_a_training_in_the_background_the_gate_sees_the_market(
+    trained: PooledResult,
+    forecaster: VolatilityForecaster,
+    bars: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("volatility_forecaster.RetrainingJob", lambda *about: jobs.append(about))
+    assert trained.bundle.path is not None
+    place = shutil.copytree(trained.bundle.path.parent, tmp_path / "models")
+    serving = VolatilityForecaster(trained.bundle.name, {"model_save_path": str(place)})
+    serving.retrain_async("AAA", bars)
+    ((_, window, symbol, name, settle, _),) = jobs
+    assert symbol == window.attrs["symbol"] == "AAA"
+    assert name.startswith("AAA-")
+    pd.testing.assert_frame_equal(window, bars.xs("AAA"))
+    assert not settle(trained.bundle.name).promoted
+    details = ModelStore(place).history()[-1].details
+    assert details is not None
+    assert details["champion_qlike"] == losses_of(forecaster, bars, "AAA").mean()
+
+
+def test_decay_is_of_the_model_as_it_serves(
+    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+) -> None:
+    alone, model = bars.xs("AAA"), ServedModel.of(trained.bundle, TrainingConfig())
+    alone.attrs = {"symbol": "AAA"}
+    losses = losses_of(forecaster, alone, None)
+    rv = get_hourly_rv(alone).to_frame()
+    expected, answers = [], []
+    for end in range(30, len(losses), 3):
+        recent = losses[:end].iloc[-48:]
+        positions = rv.index.get_indexer(recent.index)
+        har = pd.Series(diurnal_log_har(rv, recent.index, positions), recent.index)
+        reference = pd.Series(qlike_losses(rv["rv_hourly"].iloc[positions], har), recent.index)
+        ratio = (recent.rolling(8).mean() / reference.rolling(8).mean()).dropna()
+        before = ratio.iloc[:-8]
+        expected.append(bool(ratio.iloc[-1] > before.mean() + 2 * before.std(ddof=0)))
+        bars_until_then = alone[alone.index < recent.index[-1]]
+        answers.append(has_decayed(model, bars_until_then, RetrainingPolicy(decay_buckets=8)))
+    assert answers == expected
+    assert len(set(answers)) == 2
+
+
 def test_a_symbol_that_was_not_in_training_needs_its_short_history_alone(forecaster: VolatilityForecaster) -> None:
     new = make_bars("2024-10-01", "2024-12-31", seed=99, minutes=5)
     # Three times as volatile as those in training: its level is its own.
@@ -131,6 +248,16 @@ def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.Dat
     again = PooledTrainer(NAMES, {**SMALL, "model_save_path": str(tmp_path)}).run_training_pipeline(noise)
     assert json.dumps(recipe_of(again).to_dict()) == json.dumps(recipe_of(trained).to_dict())
     assert again.evaluation.ratios["AAA"] != trained.evaluation.ratios["AAA"]
+
+
+def test_a_training_that_diverges_is_refused(
+    bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(POOLED_NETWORK, "lr", 1e38)
+    settings = {**SMALL, "networks": 1, "model_save_path": str(tmp_path)}
+    with pytest.raises(TrainingError, match="validation loss became infinite or no number"):
+        PooledTrainer(NAMES, settings).run_training_pipeline(bars)
+    assert ModelStore(tmp_path).list() == []
 
 
 def test_the_same_after_saving(trained: PooledResult) -> None:

@@ -299,14 +299,21 @@ def test_a_search_stops_after_its_minutes(small_bars: pd.DataFrame, tmp_path: Pa
     assert len(searched(result).trials) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("the network caught fire"), r"\(ValueError: the network caught fire\)"),
+        (TrainingError("the loss grew"), r"\(the loss grew\)"),
+    ],
+)
 def test_a_search_in_which_every_trial_fails_says_why(
-    small_bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     def fail(*args: Any, **rest: Any) -> None:
-        raise ValueError("the network caught fire")
+        raise error
 
     monkeypatch.setattr(trial_tuner, "fit_network", fail)
-    with pytest.raises(TrainingError, match="the network caught fire"):
+    with pytest.raises(TrainingError, match=reason):
         trainer(tmp_path).run_training_pipeline(bars=small_bars)
     assert ModelStore(tmp_path).list() == []
 

@@ -40,7 +40,7 @@ class DataHandler:
     ----------
     source
         ``"alpaca"``, ``"yahoo"``, ``"file"``, ``"simulator"``, or the name of another package's source
-        (`bar_sources`).
+        (`bars.sources.registry`).
     bars_path
         The user's own file, directory or glob, for ``"file"``.
     bars_timezone, bars_stamps, bars_epoch, bars_dates
@@ -53,7 +53,7 @@ class DataHandler:
     offline
         Whether only the cache is asked.
     cleaning
-        Rules of `bar_cleaning` to apply; what they do is counted in ``attrs["cleaning"]``.
+        Rules of `bars.cleaning` to apply; what they do is counted in ``attrs["cleaning"]``.
     calendar
         The exchange, by its name in `exchange_calendars`.
     seed

@@ -246,7 +246,7 @@ def compare_with_baselines(
     Parameters
     ----------
     measures
-        A row a bucket, column ``rv_hourly`` at least (see `hourly_measures`).
+        A row a bucket, column ``rv_hourly`` at least (see `measures.bucketed`).
     positions
         Rows to forecast, rising.
     model

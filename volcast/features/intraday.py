@@ -10,7 +10,7 @@ Six logarithms of each bucket, without their hour-of-day means, are its *state*:
 A network sees the states of the last buckets one after the other, each with the hour of the bucket that follows it. The
 regression sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month
 (Corsi 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a
-session, before which a night has passed. It also knows the days on which the Federal Reserve decides (`fed_decisions`).
+session, before which a night has passed. It also knows the days on which the Federal Reserve decides (`features.fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
 ``market_<state>`` of the measures. Where they are missing, the symbol's own state stands in.
@@ -88,7 +88,7 @@ class IntradayFeatures:
     with_market
         Whether the market's states are among the states.
     with_decisions
-        Whether the regression knows the days of `fed_decisions`; models of earlier releases do not.
+        Whether the regression knows the days of `features.fed_decisions`; models of earlier releases do not.
     state_mean, state_spread
         Of the states: what a network takes is standardized by them.
     term_mean, term_spread
@@ -106,7 +106,7 @@ class IntradayFeatures:
 
     @classmethod
     def fit(cls, measures: pd.DataFrame) -> "IntradayFeatures":
-        """Learn profile and scales of `measures` (see `hourly_measures`), more than `HISTORY` rows of them."""
+        """Learn profile and scales of `measures` (see `measures.bucketed`), more than `HISTORY` rows of them."""
         logs, hours = log_measures(measures), session_hours(measures.index)
         profile = hour_means(logs, hours)
         states = states_of(logs - profile[hours])

@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HourlyRows:
-    """Rows of hourly measures (see `hourly_measures`), in time order.
+    """Rows of hourly measures (see `measures.bucketed`), in time order.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 
 Forecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], FloatArray]
 """``forecast(measures, targets, known)``: hourly volatilities, shape (len(targets),). `measures` has a row a bucket
-(see `hourly_measures`), `targets` are the labels of the buckets to forecast, in time order, and ``known[i]`` is how
+(see `measures.bucketed`), `targets` are the labels of the buckets to forecast, in time order, and ``known[i]`` is how
 many leading rows of `measures` the forecast for ``targets[i]`` may use."""
 
 Refit = Literal["once", "day", "week", "month"]

@@ -1,6 +1,6 @@
 r"""What the bars of a bucket say beyond its realized volatility: range, direction, jumps, and how it ended.
 
-All measures are sums over the bars that end inside a bucket of a regular session (see `trading_sessions`), with
+All measures are sums over the bars that end inside a bucket of a regular session (see `sessions`), with
 :math:`r_i` the log return of bar i (of a session's first bar since its open) and :math:`H_i, L_i` its log high and low:
 
 .. math::

@@ -1,6 +1,6 @@
 """How one network is trained: weights, data and schedule in; trained weights and history out.
 
-Two engines do it. The compiled one (`lstm_engine`) trains the networks that the product builds, several times as fast
+Two engines do it. The compiled one (`networks.compiled.engine`) trains the networks that the product builds, several times as fast
 on a CPU; Keras trains everything else, whatever there is on a GPU, and is the reference that the other is held to.
 """
 
@@ -8,12 +8,16 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from volcast.errors import ConfigError
+import numpy as np
+
+from volcast.errors import ConfigError, TrainingError
 from volcast.networks.schedule import Schedule
 from volcast.networks.tensorflow import first_gpu
 
 if TYPE_CHECKING:
     import keras
+
+    from volcast.networks.compiled.engine import NetworkPlan
 
 __all__ = ["fit_network", "log_qlike"]
 
@@ -50,6 +54,8 @@ def fit_network(
     ------
     ConfigError
         The engine is ``"fast"``, which does not know this network.
+    TrainingError
+        The validation loss of an epoch is not finite.
     """
     import keras
 
@@ -60,16 +66,35 @@ def fit_network(
         on_epoch_end=lambda epoch, logs: on_epoch_end(epoch + 1, logs["loss"], logs["val_loss"])
     )
     everyone = [early_stopping, report, *callbacks]
-    if _engine_of(schedule) == "fast":
-        from volcast.networks.compiled.engine import fit_compiled, plan_of
+    plan = _plan(model, schedule)
+    if plan is None:
+        history = _fit_by_keras(model, train, validation, schedule, everyone)
+    else:
+        from volcast.networks.compiled.engine import fit_compiled
 
-        plan = plan_of(model)
-        if not isinstance(plan, str):
-            return fit_compiled(plan, model, train, validation, schedule, everyone)
-        if schedule.engine == "fast":
-            raise ConfigError(f"engine is 'fast', which does not know this network: {plan}; use 'auto' or 'keras'.")
-        warnings.warn(f"this network is trained by Keras: {plan}.", stacklevel=2)
-    return _fit_by_keras(model, train, validation, schedule, everyone)
+        history = fit_compiled(plan, model, train, validation, schedule, everyone)
+    # Not after each epoch: early stopping sees no improvement in what is no number, and ends such a training soon.
+    if not np.isfinite(history["val_loss"]).all():
+        raise TrainingError(
+            "the validation loss became infinite or no number; it must stay finite; "
+            "lower learning_rate_range or check the bars for wrong prices."
+        )
+    return history
+
+
+def _plan(model: "keras.Model", schedule: Schedule) -> "NetworkPlan | None":
+    """What the compiled engine needs to train `model`; None where Keras trains it."""
+    if _engine_of(schedule) != "fast":
+        return None
+    from volcast.networks.compiled.engine import plan_of
+
+    plan = plan_of(model)
+    if not isinstance(plan, str):
+        return plan
+    if schedule.engine == "fast":
+        raise ConfigError(f"engine is 'fast', which does not know this network: {plan}; use 'auto' or 'keras'.")
+    warnings.warn(f"this network is trained by Keras: {plan}.", stacklevel=3)
+    return None
 
 
 def _fit_by_keras(

@@ -12,6 +12,7 @@ from volcast.forecasters.baselines.simple import diurnal_log_har
 from volcast.measures.hourly import RV_FLOOR
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.grid import ForecastGrid
+from volcast.serving.pooled import served_for_symbol
 from volcast.serving.served_model import ServedModel
 
 __all__ = ["GateDecision", "has_decayed", "judge"]
@@ -30,12 +31,17 @@ class GateDecision:
 
 
 def judge(
-    champion: ServedModel | None, challenger: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy
+    champion: ServedModel | None,
+    challenger: ServedModel,
+    bars: pd.DataFrame,
+    policy: RetrainingPolicy,
+    symbol: str | None = None,
 ) -> GateDecision:
     """Compare two models on the buckets of `bars` that end after both models' ``trained_through``.
 
     QLIKE of both on the same buckets, and the Diebold-Mariano test, clustered by day, of which `policy` says what it
-    must show. A fallback counts as a champion that has seen nothing. None is no champion at all.
+    must show. A fallback counts as a champion that has seen nothing. None is no champion at all. `bars` and `symbol`
+    are what `pooled_serving.served_for_symbol` takes: a pooled model is judged on the symbol as it serves it.
     """
     if policy.gate == "never":
         return GateDecision(False, "the gate never lets a new model serve; promote it by hand")
@@ -43,7 +49,7 @@ def judge(
         return GateDecision(True, "no model served before" if champion is None else "the gate always lets it serve")
     if champion.preset != challenger.preset:
         return GateDecision(False, f"it forecasts {challenger.preset} RV and {champion.version} {champion.preset} RV")
-    losses = _losses((champion, challenger), bars)
+    losses = _losses((champion, challenger), bars, symbol)
     details: dict[str, Any] = {"champion": champion.version, "challenger": challenger.version, "buckets": len(losses)}
     if len(losses) < policy.gate_buckets:
         few = f"{len(losses)} buckets that neither has seen, and the rule is {policy.gate_buckets} at least"
@@ -60,8 +66,9 @@ def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPol
     """Whether the champion's QLIKE ratio to the diurnal log-HAR over the last buckets is above its own band.
 
     The band is the mean and two standard deviations of the same rolling ratio over the five windows before the last,
-    as far as they go back to what the champion has seen.
+    as far as they go back to what the champion has seen. `bars` are one symbol's.
     """
+    champion, bars = served_for_symbol(champion, bars, None)
     grid, realized = _judged(champion, bars, champion)
     recent = np.arange(len(realized)) >= len(realized) - 6 * policy.decay_buckets
     grid, realized = grid.where(recent), realized[recent]
@@ -77,12 +84,14 @@ def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPol
     return bool(ratio[-1] > before.mean() + _BAND * before.std())
 
 
-def _losses(models: tuple[ServedModel, ServedModel], bars: pd.DataFrame) -> pd.DataFrame:
+def _losses(models: tuple[ServedModel, ServedModel], bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """QLIKE of champion and challenger, a row a bucket that both can forecast and neither has seen."""
     seen = [model.trained_through for model in models if model.trained_through is not None]
+    serving = [served_for_symbol(model, bars, symbol) for model in models]
+    measured_by = serving[1][0]
     losses = {}
-    for name, model in zip(("champion", "challenger"), models, strict=True):
-        grid, realized = _judged(model, bars, models[1])
+    for name, (model, own) in zip(("champion", "challenger"), serving, strict=True):
+        grid, realized = _judged(model, own, measured_by)
         forecast = model.rows(grid)["volatility"]
         losses[name] = pd.Series(qlike_losses(realized, forecast), index=grid.labels)[
             np.asarray(grid.asof >= max(seen)) if seen else slice(None)

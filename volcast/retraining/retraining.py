@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from volcast.config import TrainingConfig
+from volcast.bars.checks import bar_length
+from volcast.config import Role, TrainingConfig
 from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
-from volcast.measures.hourly import bar_length
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy, candidate_moments
 from volcast.serving.served_model import ServedModel
@@ -22,7 +22,6 @@ from volcast.training.data import data_provenance
 
 __all__ = ["Retraining", "RetrainingOutcome", "bars_until"]
 
-_SAYS_NOTHING_OF_THE_MODEL = {"model_save_path", "resume", "save_config", "save_history", "bars_path"}
 _BUCKETS_PER_DAY = 5  # Seven a session, five sessions in seven days.
 
 
@@ -83,7 +82,7 @@ class Retraining:
     def run(
         self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel | None, *, simulated_time: bool
     ) -> tuple[ServedModel | None, RetrainingOutcome]:
-        """Train on `bars`, which had ended by `moment`; returns what serves from then on, and what came of it.
+        """Train on `bars`, one symbol's, which had ended by `moment`; returns what serves then, and what came of it.
 
         A model that the same settings and bars gave before is taken from the store. In simulated time nothing changes
         in what serves now; the history says what was decided all the same.
@@ -108,15 +107,19 @@ class Retraining:
         champion: ServedModel | None,
         *,
         simulated_time: bool,
+        symbol: str | None = None,
     ) -> tuple[ServedModel | None, RetrainingOutcome]:
-        """Let the gate judge a trained model on `bars`; returns what serves from then on, and what was decided."""
+        """Let the gate judge a trained model on `bars`; returns what serves from then on, and what was decided.
+
+        `symbol` says which of several symbols in `bars` it was trained on; the others are the market of pooled models.
+        """
         challenger = ServedModel.of(bundle, self.config)
         if challenger.trained_through is not None and challenger.trained_through > moment:
             raise LookAheadError(
                 f"{challenger.version} has seen data through {challenger.trained_through} and was to serve from "
                 f"{moment}; a model may serve after what it has seen alone; train it on bars that end earlier."
             )
-        decision = judge(champion, challenger, bars, self.policy)
+        decision = judge(champion, challenger, bars, self.policy, symbol)
         details = {**decision.details, "scheduled_for": moment.isoformat()}
         event: Event = "promoted" if decision.promote else "kept out"
         asof = moment.isoformat() if simulated_time else None
@@ -171,7 +174,7 @@ class Retraining:
 
     def name_of(self, window: pd.DataFrame, moment: pd.Timestamp, symbol: str) -> str:
         """The same for the same settings, bars and moment, so that what is trained is never trained twice."""
-        settings = {key: value for key, value in self.config.as_dict().items() if key not in _SAYS_NOTHING_OF_THE_MODEL}
+        settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         about: dict[str, Any] = {"settings": settings, "bars": data_provenance(window, symbol)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in symbol)

@@ -27,16 +27,19 @@ class ModelTimeline:
     lets it. Without one, the store's models serve: the one that served at that time, by the store's history; before
     the history begins, the one of those that could have been trained by then that has seen most.
 
-    Asked with bars that carry on those of the call before, it goes on from where it was.
+    Asked with bars of the same symbol that carry on those of the call before, it goes on from where it was.
     """
 
     def __init__(self, retraining: Retraining) -> None:
         self._retraining = retraining
         self._fallback = ServedModel.of(None, retraining.config)
-        self._begin(None)
+        self._begin(None, "")
 
     def at(self, bars: pd.DataFrame, asof: pd.Timestamp) -> ServedModel:
-        """The model that serves at `asof`; of `bars`, those that had ended by then are looked at, and no others."""
+        """The model that serves at `asof`; of `bars`, those that had ended by then are looked at, and no others.
+
+        Bars are one symbol's, here and in `spans`; ``attrs["symbol"]`` says whose, or else the configuration does.
+        """
         self._walk(bars, asof)
         return self._models[bisect_right(self._moments, asof) - 1]
 
@@ -48,8 +51,8 @@ class ModelTimeline:
         ends = [*self._moments[1:], None]
         yield from zip(self._moments, ends, self._models, strict=True)
 
-    def _begin(self, bars: BarArrays | None) -> None:
-        self._bars = bars
+    def _begin(self, bars: BarArrays | None, symbol: str) -> None:
+        self._bars, self._symbol = bars, symbol
         self._moments, self._models = [_BEGINNING], [self._fallback]
         self._due: list[pd.Timestamp] = []
         self._due_through = _BEGINNING
@@ -57,12 +60,12 @@ class ModelTimeline:
         self._used = 0
 
     def _walk(self, bars: pd.DataFrame, asof: pd.Timestamp) -> None:
-        given = BarArrays.of(bars)
-        if self._bars is None or not given.carries_on(self._bars, self._used):
-            self._begin(given)
+        given, symbol = BarArrays.of(bars), self._retraining.symbol_of(bars)
+        if self._bars is None or symbol != self._symbol or not given.carries_on(self._bars, self._used):
+            self._begin(given, symbol)
         self._bars = given
         if self._retraining.policy.every is None:
-            self._walk_store(bars, asof)
+            self._walk_store(asof)
             return
         first = bars.index[0].tz_convert(EXCHANGE_TIMEZONE)
         if asof > self._due_through:
@@ -91,12 +94,11 @@ class ModelTimeline:
         if served is not None:
             self._retrained = moment
 
-    def _walk_store(self, bars: pd.DataFrame, asof: pd.Timestamp) -> None:
+    def _walk_store(self, asof: pd.Timestamp) -> None:
         if asof <= self._due_through:
             return
-        symbol = self._retraining.symbol_of(bars)
-        self._begin(self._bars)
-        for moment, name in _store_timeline(self._retraining.store, symbol):
+        self._begin(self._bars, self._symbol)
+        for moment, name in _store_timeline(self._retraining.store, self._symbol):
             try:
                 model = ServedModel.of(self._retraining.store.load(name), self._retraining.config)
             except VolatilityError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from volcast.config import TrainingConfig
+from volcast.config import Role, TrainingConfig
 from volcast.errors import TrainingError
 from volcast.networks.architectures import active_hyperparameters
 from volcast.progress import SilentProgress
@@ -38,10 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["SearchResult", "discard_search", "search_directory", "search_hyperparameters"]
 
 _SEARCHES = ".searches"
-_SEARCH_SETTINGS = (
-    "memory", "n_layers_range", "units_range", "dropout_range", "learning_rate_range", "batch_size", "epochs",
-    "early_stopping_patience", "max_trials", "executions_per_trial", "effective_tuner", "seed", "engine",
-)  # fmt: skip
 
 # Loading TensorFlow once more costs a worker what training so many windows costs.
 _WINDOWS_WORTH_A_WORKER = 300_000
@@ -80,9 +76,8 @@ def search_directory(config: TrainingConfig, train: Arrays, validation: Arrays) 
     import keras_tuner
 
     digest = hashlib.sha256()
-    settings = {name: getattr(config, name) for name in _SEARCH_SETTINGS}
     versions = {"keras": keras.__version__, "keras_tuner": keras_tuner.__version__}
-    digest.update(json.dumps([settings, versions], sort_keys=True).encode())
+    digest.update(json.dumps([config.identity(Role.SEARCH), versions], sort_keys=True).encode())
     for array in (*train, *validation):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         for first in range(0, len(array), 4096):

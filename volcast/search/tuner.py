@@ -156,7 +156,8 @@ def stop_after_failures(oracle: "keras_tuner.Oracle") -> None:
 def why_trials_failed(oracle: "keras_tuner.Oracle") -> str:
     """A sentence for a search without a usable network."""
     messages = [trial.message for trial in oracle.trials.values() if trial.message]
-    reason = messages[-1].strip().splitlines()[-1] if messages else "no validation loss was finite"
+    last_line = messages[-1].strip().splitlines()[-1] if messages else "no validation loss was finite"
+    reason = last_line.removeprefix(f"{TrainingError.__module__}.{TrainingError.__name__}: ")
     return (
         f"no trial of the search ended with a usable network ({reason}); the rule is one at least; "
         "check the bars, or narrow the ranges of the hyperparameters."

@@ -14,7 +14,7 @@ from volcast.sessions import EXCHANGE_TIMEZONE, next_bucket, session_buckets
 __all__ = ["ForecastGrid", "Measure", "NextBucket", "forecast_grid"]
 
 Measure = Callable[[pd.DataFrame], pd.DataFrame]
-"""Makes hourly measures of one symbol's bars: a row a bucket, indexed by label; see `hourly_measures`."""
+"""Makes hourly measures of one symbol's bars: a row a bucket, indexed by label; see `measures.bucketed`."""
 
 _HOUR = pd.Timedelta(hours=1)
 
@@ -26,7 +26,7 @@ class ForecastGrid:
     Attributes
     ----------
     measures
-        Hourly measures of the buckets that had ended (see `hourly_measures`), indexed by label, New York time.
+        Hourly measures of the buckets that had ended (see `measures.bucketed`), indexed by label, New York time.
     labels
         The buckets to forecast (their ends, New York time).
     asof

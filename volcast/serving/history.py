@@ -46,9 +46,9 @@ class HourlyHistories:
         self._own = threading.local()
 
     def next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
-        """The first bucket that ends after `asof`, and what is known: the last row of `forecast_grid` under `session`.
+        """The first bucket that ends after `asof`, and what is known: the last row of `serving.grid` under `session`.
 
-        Raises what `forecast_grid` raises.
+        Raises what `serving.grid` raises.
         """
         histories: list[GrowingHistory] = self._own.__dict__.setdefault("histories", [])
         begun = (history.bars for history in histories if history.bars is not None)

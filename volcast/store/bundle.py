@@ -81,7 +81,7 @@ class ModelBundle:
     ) -> npt.NDArray[np.float64]:
         """Hourly volatility, shape (len(targets),), of the buckets `targets`, each from what is known before it.
 
-        `known[i]`, at least `memory`, is how many leading rows of `measures` (see `hourly_measures`) the
+        `known[i]`, at least `memory`, is how many leading rows of `measures` (see `measures.bucketed`) the
         forecast for ``targets[i]`` may use: the interface of the baselines.
         """
         return self.recipe.forecast(self.networks, measures, targets, known)

@@ -38,7 +38,7 @@ class TrainingData:
     Attributes
     ----------
     measures
-        Hourly measures (see `hourly_measures`), indexed by bucket label (New York time); the parts' targets are
+        Hourly measures (see `measures.bucketed`), indexed by bucket label (New York time); the parts' targets are
         positions in them.
     split
         Those positions.

@@ -52,7 +52,7 @@ def har_lstm_targets(measures: pd.DataFrame, split: TimeSplit, window: int) -> H
     Parameters
     ----------
     measures
-        See `hourly_measures`; more than `HISTORY` training rows.
+        See `measures.bucketed`; more than `HISTORY` training rows.
     split
         The parts.
     window

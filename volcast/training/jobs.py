@@ -15,15 +15,13 @@ from typing import Any
 
 from rich.table import Table
 
-from volcast.config import TrainingConfig
+from volcast.config import Role, TrainingConfig
 from volcast.errors import ConfigError, TrainingError, VolatilityError, describe_os_error
 from volcast.processes import environment_of_children
 
 __all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "read_symbols", "symbols_in", "train_symbols"]
 
 _LEDGER = "symbols.json"
-# Where a model goes and how many processes train it change nothing of it.
-_NOT_OF_THE_MODEL = ("model_save_path", "workers", "resume", "save_history", "offline")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 Trained = dict[str, Any]
@@ -153,7 +151,7 @@ def _config_of(config: TrainingConfig, symbol: str, *, alone: bool) -> TrainingC
 
 def _key_of(config: TrainingConfig) -> str:
     """Changes with whatever a model depends on: settings, and the user's own files by size and time."""
-    settings = {name: value for name, value in config.as_dict().items() if name not in _NOT_OF_THE_MODEL}
+    settings = config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING, Role.DATA)
     files = []
     if config.bars_path is not None:
         path = Path(config.bars_path)

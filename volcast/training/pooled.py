@@ -70,7 +70,7 @@ def pooled_targets(measures: Mapping[str, pd.DataFrame], parts: PooledParts, win
     Parameters
     ----------
     measures
-        By symbol, see `hourly_measures`. Spans may differ, have holes, begin late; a symbol with fewer than
+        By symbol, see `measures.bucketed`. Spans may differ, have holes, begin late; a symbol with fewer than
         ``HISTORY + 50`` training buckets is not learnt from, but is served.
     parts
         Where training and validation end.

@@ -78,6 +78,8 @@ class PooledTrainer:
         ------
         DataSourceError, BarsError, NotEnoughDataError
             No symbol can be trained on.
+        TrainingError
+            The losses of a network are not finite.
         """
         began = time.monotonic()
         provenance: dict[str, dict[str, Any]] = {}

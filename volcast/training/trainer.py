@@ -190,13 +190,7 @@ class LocalLSTMTrainer:
         config = self.config
         batch_size = HAR_LSTM_BATCH_SIZE if config.effective_network == "har_lstm" else config.batch_size
         schedule = Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
-        history = fit_network(model, train, validation, schedule, self.progress.epoch_ended)
-        if not np.isfinite(history["val_loss"]).all():
-            raise TrainingError(
-                "the validation loss became infinite or no number; it must stay finite; "
-                "lower learning_rate_range or check the bars for wrong prices."
-            )
-        return history
+        return fit_network(model, train, validation, schedule, self.progress.epoch_ended)
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.

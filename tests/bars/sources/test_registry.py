@@ -87,7 +87,7 @@ class MyBroker:
 @pytest.fixture
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     points = EntryPoints(
-        EntryPoint(name, f"test_other_sources:{value}", "local_volatility_training.bar_sources")
+        EntryPoint(name, f"{__name__}:{value}", "local_volatility_training.bar_sources")
         for name, value in (("mybroker", "MyBroker"), ("broken", "Nothing"), ("empty", "NOW.date"))
     )
     monkeypatch.setattr(bar_sources, "entry_points", lambda group: points.select(group=group))

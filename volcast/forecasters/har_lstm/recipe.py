@@ -53,7 +53,7 @@ class HarLstm(HarLstmState):
         networks
             Those of the bundle.
         measures
-            Hourly measures, see `hourly_measures`.
+            Hourly measures, see `measures.bucketed`.
         targets
             Labels of the first bucket of each horizon, in time order.
         known

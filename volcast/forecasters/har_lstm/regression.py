@@ -1,6 +1,6 @@
 r"""The regression behind the default forecast: a HAR on the day's own measures, refitted every day it serves.
 
-The outcome is log volatility without its hour-of-day mean; the regressors are those of `intraday_features`, and a
+The outcome is log volatility without its hour-of-day mean; the regressors are those of `features.intraday`, and a
 dummy for each hour. With :math:`X` and :math:`y` all rows known when a day begins,
 
 .. math:: \hat\beta = (X'X + \Lambda)^{-1} X'y, \qquad
