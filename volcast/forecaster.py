@@ -98,8 +98,8 @@ class VolatilityForecaster:
         asof
             The moment of the forecast; without a time zone it is New York time. None is the end of the last bar.
         horizon
-            What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
-            7, one session; 35, five sessions.
+            What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
+            session; 7, one session; 35, five sessions.
         symbol
             Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
         allow_in_sample
@@ -140,8 +140,8 @@ class VolatilityForecaster:
         bars
             One symbol's bars, stamped at their start, tz-aware.
         horizon
-            What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its session;
-            7, one session; 35, five sessions.
+            What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
+            session; 7, one session; 35, five sessions.
         symbol
             Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
         allow_in_sample

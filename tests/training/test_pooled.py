@@ -176,7 +176,7 @@ def test_after_a_training_in_the_background_the_gate_sees_the_market(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     jobs: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("volatility_forecaster.RetrainingJob", lambda *about: jobs.append(about))
+    monkeypatch.setattr("volcast.forecaster.RetrainingJob", lambda *about: jobs.append(about))
     assert trained.bundle.path is not None
     place = shutil.copytree(trained.bundle.path.parent, tmp_path / "models")
     serving = VolatilityForecaster(trained.bundle.name, {"model_save_path": str(place)})

@@ -7,10 +7,11 @@ Six logarithms of each bucket, without their hour-of-day means, are its *state*:
 - ``recent_3``, ``recent_10``, ``recent_30``: half the log of the variance per minute at its end, less ``parkinson``,
 - ``range``: the same of the bucket's whole range, less ``parkinson``: whether it moved in one direction.
 
-A network sees the states of the last buckets one after the other, each with the hour of the bucket that follows it. The
-regression sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month
-(Corsi 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a
-session, before which a night has passed. It also knows the days on which the Federal Reserve decides (`features.fed_decisions`).
+A network sees the states of the last buckets one after the other, each with the hour of the bucket that follows it.
+The regression sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a
+month (Corsi 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket
+of a session, before which a night has passed. It also knows the days on which the Federal Reserve decides
+(`features.fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
 ``market_<state>`` of the measures. Where they are missing, the symbol's own state stands in.

@@ -1,7 +1,8 @@
 """How one network is trained: weights, data and schedule in; trained weights and history out.
 
-Two engines do it. The compiled one (`networks.compiled.engine`) trains the networks that the product builds, several times as fast
-on a CPU; Keras trains everything else, whatever there is on a GPU, and is the reference that the other is held to.
+Two engines do it. The compiled one (`networks.compiled.engine`) trains the networks that the product builds, several
+times as fast on a CPU; Keras trains everything else, whatever there is on a GPU, and is the reference that the other
+is held to.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""The process in which `VolatilityForecaster.retrain_async` trains; it is started by `retraining.background`, not by hand.
+"""The process in which `VolatilityForecaster.retrain_async` trains; it `RetrainingJob` starts it.
 
 It reads a job from the directory that it is given, trains at the lowest priority, and writes one line of JSON for
 each thing that happens. It ends when its parent does: its standard input is then closed.

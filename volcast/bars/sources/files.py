@@ -44,8 +44,8 @@ def read_bars_file(
     Parameters
     ----------
     path
-        A file, a directory, or a glob (``"bars/SPY_*.parquet"``). The vendors in `bars.sources.formats` are recognized by their
-        columns; any other table needs ``close`` and a column or index of stamps.
+        A file, a directory, or a glob (``"bars/SPY_*.parquet"``). The vendors in `bars.sources.formats` are recognized
+        by their columns; any other table needs ``close`` and a column or index of stamps.
     symbol
         Which to take where a file holds several, or a directory holds files of several.
     timezone

@@ -3,8 +3,8 @@ r"""Forecasts that a model has to beat, each made from the past alone.
 Every baseline is a `Forecaster`: ``baseline(measures, targets, known) -> forecasts``. `measures` has a row a bucket
 (see `measures.bucketed`), its column ``rv_hourly`` at least, `targets` are the labels of the buckets to forecast, and
 ``known[i]`` is how many leading rows of `measures` the forecast for ``targets[i]`` may use. Forecasts are hourly
-volatilities, shape (len(targets),). Here are those that need no fit; `forecasters.baselines.har` has the regressions, refitted
-daily, and `forecasters.baselines.garch` the GARCH family, refitted weekly.
+volatilities, shape (len(targets),). Here are those that need no fit; `forecasters.baselines.har` has the regressions,
+refitted daily, and `forecasters.baselines.garch` the GARCH family, refitted weekly.
 """
 
 import numpy as np

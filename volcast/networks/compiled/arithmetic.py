@@ -1,4 +1,4 @@
-"""The arithmetic inside `networks.compiled.kernel`: matrix products, gates, dropout and Adam on float32, compiled by Numba.
+"""The arithmetic inside the kernel: matrix products, gates, dropout and Adam on float32, compiled by Numba.
 
 Loops are written so that the compiler turns them into vector instructions: no loop writes to two interleaved parts of
 one array, since it could then not tell that its iterations are independent.

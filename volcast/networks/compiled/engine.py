@@ -1,4 +1,4 @@
-"""Trains the Keras networks that `networks.compiled.kernel` knows, as `model.fit` would: same losses, history and callbacks."""
+"""Trains the Keras networks that the kernel knows, as `model.fit` would: same losses, history and callbacks."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
