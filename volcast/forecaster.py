@@ -155,7 +155,8 @@ class VolatilityForecaster:
         DataFrame indexed by bucket label (its end, New York time), columns `asof`, `volatility`,
         `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback` as in `Forecast`.
         ``attrs["in_sample_left_out"]`` counts the rows left out because the model has seen them,
-        ``attrs["without_history"]`` those with fewer known buckets than the model's memory.
+        ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` is
+        `horizon`.
         """
         horizon_named(horizon)
         if models == "as-of":
@@ -364,6 +365,7 @@ class VolatilityForecaster:
         series = pd.concat(parts)
         for count in ("in_sample_left_out", "without_history"):
             series.attrs[count] = sum(part.attrs[count] for part in parts)
+        series.attrs["horizon"] = horizon
         return series
 
     def _train_for_schedule(self, bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:

@@ -11,8 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from volcast.backtest.report import describe_backtest, describe_forecast, figures_table, save_picture, statistics_table
-from volcast.backtest.strategies import volatility_target_backtest
+from volcast.backtest.engine import run_backtest
+from volcast.backtest.forecasts import baseline_forecasts, model_forecasts
+from volcast.backtest.market import Market
+from volcast.backtest.page import save_page
+from volcast.backtest.report import describe_backtest, describe_forecast, figures_table, statistics_table
+from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.handler import DataHandler, alpaca_credentials
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError, describe_os_error
@@ -194,21 +198,19 @@ def _trade(console: Console, forecaster: VolatilityForecaster, bars: pd.DataFram
     version = forecaster.model_info()["version"]
     with console.status(f"Backtesting with {version}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ModelMismatchWarning)
-        forecasts = forecaster.forecast_series(bars)
-        backtest = volatility_target_backtest(bars, forecasts)
+        market = Market.of(bars, model_forecasts(forecaster, bars))
+        backtest = run_backtest(VolatilityTarget(), market, None, baseline_forecasts(FALLBACK, bars))
         ahead = forecaster.forecast(bars)
     for warning in dict.fromkeys(str(warning.message) for warning in caught):
         _say(console, warning, "yellow")
     console.print()
-    _print_whole(console, statistics_table(backtest, version))
+    _print_whole(console, statistics_table(backtest))
     for line in describe_backtest(backtest):
         _say(console, line)
-    _say(console, describe_forecast(ahead, simulated=backtest.simulated), "bold")
-    try:
-        _print_whole(console, Text(f"Picture: {save_picture(backtest, version, pictures)}"))
-    except OSError as error:
-        reason = f"The picture could not be saved in {pictures} ({error.strerror})"
-        _say(console, f"{reason}; name another place by --pictures.")
+    _say(console, describe_forecast(ahead, simulated=market.simulated), "bold")
+    path = pictures / f"{market.symbol.replace('/', '-')}-{version}.html"
+    save_page(backtest, path)
+    _print_whole(console, Text(f"Report: {path}"))
 
 
 def _describe_bars(bars: pd.DataFrame) -> str:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from volcast.bars.checks import select_symbol
 from volcast.config import TrainingConfig
-from volcast.errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
+from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecasts
-from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes
+from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes, over_horizon
 from volcast.measures.bucketed import get_hourly_measures
 from volcast.measures.hourly import Preset, annualize, get_hourly_rv
 from volcast.measures.quick import quick_session_measures, quick_session_rv
@@ -195,6 +195,7 @@ class ServedModel:
             frame["in_sample"] = seen[kept]
         frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
         frame.attrs["without_history"] = int((~enough).sum())
+        frame.attrs["horizon"] = horizon
         return frame
 
     @property
@@ -211,12 +212,10 @@ class ServedModel:
     ) -> IntervalForecast:
         if self.bundle is not None:
             return self.bundle.forecast_horizon(measures, labels, known, horizon)
-        if horizon != 1:
-            raise ConfigError(
-                f"horizon is {horizon!r}; the rule for the EWMA that serves without a model is 1, the next bucket; "
-                "train a model for longer ones."
-            )
-        volatility = diurnal_ewma(measures, labels, known) if len(labels) else np.empty(0)
+        calendar = self.config.calendar
+        volatility = (
+            over_horizon(diurnal_ewma, measures, labels, known, horizon, calendar) if len(labels) else np.empty(0)
+        )
         unknown = np.full(len(volatility), np.nan)
         return IntervalForecast(volatility, unknown, unknown)
 

@@ -1,0 +1,106 @@
+"""Session forecasts for a backtest: by the models of a forecaster along simulated time, or by a baseline's name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from volcast.bars.checks import select_symbol
+from volcast.errors import ConfigError
+from volcast.forecaster import FALLBACK, VolatilityForecaster
+from volcast.forecasters.baselines.garch import diurnal_garch
+from volcast.forecasters.baselines.har import FEWEST_BUCKETS, diurnal_log_har
+from volcast.forecasters.baselines.simple import diurnal_ewma
+from volcast.forecasters.horizons import over_horizon
+from volcast.forecasters.walk_forward import Forecaster
+from volcast.measures.bucketed import get_hourly_measures
+from volcast.serving.grid import forecast_grid
+
+__all__ = ["BASELINE_FORECASTS", "baseline_forecasts", "model_forecasts", "perfect_foresight"]
+
+BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, int]] = MappingProxyType(
+    {
+        FALLBACK: (diurnal_ewma, 7),
+        "har": (diurnal_log_har, FEWEST_BUCKETS),
+        "garch": (diurnal_garch, FEWEST_BUCKETS),
+    }
+)
+"""What forecasts without a model, by name, and how many hourly buckets each needs before its first forecast."""
+
+
+def model_forecasts(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By symbol, forecasts of each session as of its open, each by the model that served, or could have, by then.
+
+    With a schedule (``every``) the forecaster trains on the way what would have been trained in life. `bars` are one
+    symbol's, or those of several, indexed by (symbol, timestamp).
+    """
+    symbols = _symbols(bars)
+    return {
+        name: forecaster.forecast_series(bars, "session_end", symbol=symbol, models="as-of")
+        for name, symbol in symbols.items()
+    }
+
+
+def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
+    """By symbol, the same by a baseline, from the bars alone; columns as of `VolatilityForecaster.forecast_series`.
+
+    Parameters
+    ----------
+    name
+        ``"ewma"``, ``"har"`` or ``"garch"``.
+    bars
+        One symbol's bars, or those of several, indexed by (symbol, timestamp).
+    calendar
+        Name of the exchange in `exchange_calendars`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such baseline.
+    """
+    if name not in BASELINE_FORECASTS:
+        raise ConfigError(
+            f"there is no baseline {name!r}; the rule is one of {', '.join(BASELINE_FORECASTS)}; name one of them."
+        )
+    forecaster, fewest = BASELINE_FORECASTS[name]
+    return {
+        title: _of_one(name, forecaster, fewest, select_symbol(bars, symbol), calendar)
+        for title, symbol in _symbols(bars).items()
+    }
+
+
+def perfect_foresight(bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
+    """By symbol, what each session's volatility came to, dated as if it had been known at its open: an upper bound.
+
+    Nobody can trade on it; it says how much a better forecast could be worth at the most.
+    """
+    from volcast.backtest.prices import session_prices
+
+    tables = {}
+    for name, symbol in _symbols(bars).items():
+        prices = session_prices(select_symbol(bars, symbol), calendar)
+        table = baseline_forecasts(FALLBACK, bars, calendar)[name]
+        outcome = np.sqrt(prices["variance"]).rename("volatility")
+        sessions = pd.DatetimeIndex(table["asof"]).tz_localize(None).normalize()
+        table["volatility"] = outcome.reindex(sessions).to_numpy()
+        tables[name] = table.dropna(subset=["volatility"]).assign(model_version="perfect foresight")
+    return tables
+
+
+def _symbols(bars: pd.DataFrame) -> dict[str, str | None]:
+    if isinstance(bars.index, pd.MultiIndex):
+        return {str(name): str(name) for name in bars.index.get_level_values(0).unique()}
+    return {str(bars.attrs.get("symbol", "the symbol")): None}
+
+
+def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
+    grid = forecast_grid(bars, "session", measure=get_hourly_measures, calendar=calendar)
+    opens = np.append(True, grid.asof[1:].normalize() != grid.asof[:-1].normalize())
+    grid = grid.where(opens & (grid.known >= fewest))
+    volatility = over_horizon(forecaster, grid.measures, grid.labels, grid.known, "session_end", calendar)
+    table = pd.DataFrame(
+        {"asof": grid.asof, "volatility": volatility, "model_version": name}, index=grid.labels.rename("bucket")
+    )
+    table.attrs["horizon"] = "session_end"
+    return table
