@@ -88,7 +88,8 @@ def _traded(plan: Plan, half_spreads: pd.Series, commission_bps: float) -> Any:
         algos, data = _rebalancing(plan.orders), {}
     else:
         algos = [bt.algos.ReplayTransactions("transactions")]
-        data = {"transactions": _transactions(plan, half_spreads)}
+        # Prices of one's own need a spread beside them; ours is in the price that is paid.
+        data = {"transactions": _transactions(plan, half_spreads), "bidoffer": 0.0 * plan.prices}
     backtest = bt.Backtest(
         bt.Strategy("account", algos),
         plan.prices,

@@ -103,12 +103,9 @@ def assert_no_lookahead(
 
 
 def _require_same(orders: pd.DataFrame, again: pd.DataFrame, moment: pd.Timestamp) -> None:
-    first, second = orders[orders.index <= moment], again[again.index <= moment]
-    if first.equals(second):
+    where = _first_difference(orders[orders.index <= moment], again[again.index <= moment])
+    if where is None:
         return
-    same = first.eq(second.reindex(first.index)) | (first.isna() & second.reindex(first.index).isna())
-    differing = first.index[~same.all(axis=1)]
-    where = differing[0] if len(differing) else second.index.difference(first.index)[0]
     raise AssertionError(
         f"the strategy looks ahead: its order of {where} changes when only bars that end after {moment} change; an "
         "order may rest on what had ended by its moment alone."
@@ -143,8 +140,9 @@ def _require_fresh(
 
 
 def _first_difference(orders: pd.DataFrame, again: pd.DataFrame) -> pd.Timestamp | None:
-    moments = orders.index.union(again.index)
-    first, second = orders.reindex(moments), again.reindex(moments)
+    # Instruments may come later, such as options that are opened then.
+    moments, instruments = orders.index.union(again.index), orders.columns.union(again.columns)
+    first, second = (frame.reindex(index=moments, columns=instruments) for frame in (orders, again))
     differ = ~(first.eq(second) | (first.isna() & second.isna())).all(axis=1)
     return moments[differ][0] if differ.any() else None
 
