@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ways import WAYS, Network, keras_network, random_samples
-from volcast.bars.handler import DataHandler
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of
 from volcast.errors import TrainingError, VolatilityError
 from volcast.networks.tensorflow import load_tensorflow_quietly
 
@@ -344,8 +344,7 @@ def _search_config(options: argparse.Namespace, place: Path) -> TrainingConfig:
     settings |= {"epochs": options.epochs or (2 if options.quick else 50)}
     if options.bars is None:
         simulated = TrainingConfig.from_mapping({"symbol": options.symbol, "bars_source": "simulator"})
-        first, last = simulated.requested_span
-        bars = DataHandler.from_config(simulated).get_stock_bars(options.symbol, first, last)
+        bars = bars_of(simulated)
         settings["bars_path"] = str(place / "simulated.parquet")
         bars.to_parquet(settings["bars_path"])
     return TrainingConfig.from_mapping(settings)

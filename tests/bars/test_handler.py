@@ -239,7 +239,7 @@ def test_the_command_line_says_it_in_one_sentence_and_writes_nothing(
 ) -> None:
     server.refusal = refusal
     stand_in = DataHandler("alpaca", url_override=server.url)
-    monkeypatch.setattr(DataHandler, "from_config", lambda *_: stand_in)
+    monkeypatch.setattr("volcast.configured.handler_of", lambda *_: stand_in)
     status = training_cli.main(["--symbol", symbol, "--start-date", "2024-10-31", "--end-date", "2024-11-05"])
     out, err = capfd.readouterr()
     assert (status, out) == (1, "")
