@@ -54,7 +54,7 @@ class FigureTable:
 
     def drawn(self) -> Table:
         """It, for a terminal."""
-        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+        table = Table(box=box.SIMPLE, padding=0)
         for number, heading in enumerate(self.headings):
             table.add_column(heading, justify="right" if number else "left")
         for number, row in enumerate(self.rows):
@@ -64,7 +64,7 @@ class FigureTable:
 
 def baselines(evaluation: Evaluation) -> FigureTable:
     """The model beside the baselines, best first."""
-    return _of_forecasts(evaluation, ("QLIKE", "to log-HAR", "p", "in set", "RMSE, %", "MAE, %", "R2", "covered"))
+    return _of_forecasts(evaluation, ("QLIKE", "to log-HAR", "p", "in set", "RMSE, %", "R2", "covered"))
 
 
 def errors(evaluation: Evaluation) -> FigureTable:
