@@ -12,7 +12,7 @@ from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
 from volcast.backtest.page import backtest_page, save_page
 from volcast.backtest.strategies.volatility_target import VolatilityTarget
-from volcast.errors import ConfigError, StoreError
+from volcast.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -83,5 +83,5 @@ def test_what_cannot_be_written_is_said(backtest: Backtest, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"ends in .xlsx; trades are saved as .csv or .parquet"):
         save_trades(backtest.strategy.trades, tmp_path / "trades.xlsx")
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(FileExistsError):
         save_page(backtest, tmp_path / "file" / "page.html")

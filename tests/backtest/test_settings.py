@@ -57,6 +57,7 @@ def test_only_what_makes_a_difference_applies() -> None:
         ("trade_bps", "-1", "should be greater than or equal to 0"),
         ("band", "wide", "should be a valid number"),
         ("stop_loss", "1", "Extra inputs are not permitted"),
+        ("max_leverage", "inf", "should be a finite number"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, rule: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -29,15 +30,24 @@ BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, int]] = MappingProxyType(
 """What forecasts without a model, by name, and how many hourly buckets each needs before its first forecast."""
 
 
-def model_forecasts(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By symbol, forecasts of each session as of its open, each by the model that served, or could have, by then.
+def model_forecasts(
+    forecaster: VolatilityForecaster, bars: pd.DataFrame, models: Literal["serving", "as-of"] = "serving"
+) -> dict[str, pd.DataFrame]:
+    """By symbol, forecasts of each session as of its open, made ahead for all of them.
 
-    With a schedule (``every``) the forecaster trains on the way what would have been trained in life. `bars` are one
-    symbol's, or those of several, indexed by (symbol, timestamp).
+    Parameters
+    ----------
+    forecaster
+        Whose models forecast.
+    bars
+        One symbol's bars, or those of several, indexed by (symbol, timestamp).
+    models
+        ``"serving"``: the model that serves now, of what it has not seen; ``"as-of"``: the one that served, or could
+        have, at each open. With a schedule (``every``) the forecaster trains on the way what would have been trained.
     """
     symbols = _symbols(bars)
     return {
-        name: forecaster.forecast_series(bars, "session_end", symbol=symbol, models="as-of")
+        name: forecaster.forecast_series(bars, "session_end", symbol=symbol, models=models)
         for name, symbol in symbols.items()
     }
 

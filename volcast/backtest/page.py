@@ -10,8 +10,8 @@ import pandas as pd
 
 from volcast.backtest.charts import CHART_STYLE, Line, Marks, chart
 from volcast.backtest.engine import Backtest, Run
-from volcast.backtest.files import write_whole
 from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
+from volcast.files import write_whole
 
 __all__ = ["backtest_page", "save_page"]
 
@@ -54,13 +54,14 @@ _SMOOTHED = 5
 
 
 def save_page(backtest: Backtest, path: Path, *, about: Sequence[str] = ()) -> None:
-    """Write `backtest_page` to `path`, whole or not at all.
+    """Write `backtest_page` to `path`, whole or not at all, in a directory that is made where there is none.
 
     Raises
     ------
-    StoreError
+    OSError
         The file cannot be written.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, backtest_page(backtest, about=about).encode())
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table
 
 from volcast.backtest.engine import Backtest
+from volcast.evaluation.report.tables import figures_of
 from volcast.forecaster import FALLBACK, Forecast
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
 
 _NONE = "-"
 _BEYOND_CHANCE = 1.96
+_QUALITY = ("QLIKE", "to log-HAR", "R2")
 
 
 @dataclass(frozen=True)
@@ -149,16 +151,8 @@ def _figures_column(info: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
         "from": evaluation.get("first", _NONE)[:10],
         "to": evaluation.get("last", _NONE)[:10],
         "hourly buckets": f"{evaluation['buckets']:,}" if evaluation else _NONE,
-        "QLIKE": _figure(row, "qlike", "{:.4f}"),
-        "QLIKE to log-HAR's": _figure(row, "qlike_ratio", "{:.3f}"),
-        "R2": _figure(row, "r2", "{:.3f}"),
-    }
+    } | {heading: figure or _NONE for heading, figure in zip(_QUALITY, figures_of(row, _QUALITY), strict=True)}
 
 
 def _day(moment: pd.Timestamp) -> str:
     return f"{moment:%Y-%m-%d}"
-
-
-def _figure(row: Mapping[str, float | None], name: str, form: str) -> str:
-    value = row.get(name)
-    return _NONE if value is None else number(form, value)

@@ -1,6 +1,7 @@
 """A backtest from settings, bars and a forecaster: what the command and the dialogue both do."""
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -44,7 +45,8 @@ def backtest_bars(
     if settings.forecasts == FALLBACK:
         tables, twin = ewma, None
     elif settings.forecasts == "model":
-        tables, twin = model_forecasts(forecaster, bars), ewma
+        models: Literal["serving", "as-of"] = "serving" if settings.retrain == "none" else "as-of"
+        tables, twin = model_forecasts(forecaster, bars, models), ewma
     else:
         tables, twin = baseline_forecasts(settings.forecasts, bars, calendar), ewma
     market = Market.of(bars, tables, calendar=calendar, implied=implied)

@@ -1,4 +1,4 @@
-"""The settings of a backtest: each has its name, default, rule and meaning here, for command and dialogue alike."""
+"""The settings of a backtest: each has its name, flag, default, rule and meaning here, for command and dialogue."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from volcast.backtest.strategies.registry import STRATEGIES, settings_of, strategy_named
+from volcast.config import Flag
 from volcast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,28 +34,31 @@ def _period(value: Any) -> Any:
 
 
 class BacktestSettings(BaseModel):
-    """What is traded, by which forecasts, and at what cost; unknown names and wrong values are refused."""
+    """What is traded, by which forecasts, and at what cost; unknown names and wrong values are refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The docstring below a field is its sentence: help and questions are made of it.
+    """
 
-    strategy: Annotated[str, BeforeValidator(_known_strategy)] = Field(
-        "vol-target", description=f"what trades: {', '.join(STRATEGIES)}"
-    )
-    forecasts: Literal["model", "ewma", "har", "garch"] = Field(
-        "model", description="what forecasts: model, or without one ewma, har or garch"
-    )
-    retrain: Annotated[Literal["none", "week", "month", "decay"], BeforeValidator(_period)] = Field(
-        "none", description="when models are trained anew on the way, in simulated time: none, week, month or decay"
-    )
-    target_volatility: float = Field(0.15, gt=0, description="volatility a year to aim at; 0.15 is 15 %")
-    max_leverage: float = Field(2.0, gt=0, description="most that is held, in multiples of the capital")
-    band: Annotated[float | None, BeforeValidator(_auto)] = Field(
-        None,
-        ge=0,
-        description="how far a position may stray before it is traded, as a share of capital; auto weighs the costs",
-    )
-    trade_bps: float = Field(1.0, ge=0, description="cost of a trade in basis points, commission and half the spread")
-    option_share: float = Field(0.01, ge=0, description="half the spread of an option, as a share of its price")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    strategy: Annotated[str, BeforeValidator(_known_strategy), Flag("--strategy", "NAME")] = "vol-target"
+    """What trades: vol-target, vol-managed, risk-parity or straddle."""
+    forecasts: Annotated[Literal["model", "ewma", "har", "garch"], Flag("--forecasts", "F")] = "model"
+    """What forecasts: model, or without one ewma, har or garch."""
+    retrain: Annotated[
+        Literal["none", "week", "month", "decay"], BeforeValidator(_period), Flag("--retrain", "WHEN")
+    ] = "none"
+    """When models are trained anew on the way, in simulated time: none, weekly, monthly, or on decay."""
+    target_volatility: Annotated[float, Field(gt=0), Flag("--target", "V")] = 0.15
+    """Volatility a year to aim at; 0.15 is 15 %."""
+    max_leverage: Annotated[float, Field(gt=0), Flag("--max-leverage", "X")] = 2.0
+    """Most that is held, in multiples of the capital; 1 never borrows."""
+    band: Annotated[float | None, BeforeValidator(_auto), Field(ge=0), Flag("--band", "X")] = None
+    """How far a position may stray before it is traded, as a share of capital; auto weighs costs against straying."""
+    trade_bps: Annotated[float, Field(ge=0), Flag("--costs", "BP")] = 1.0
+    """Cost of a trade in basis points, commission and half the spread together."""
+    option_share: Annotated[float, Field(ge=0), Flag("--option-costs", "X")] = 0.01
+    """Half the spread of an option, as a share of its price."""
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
@@ -74,6 +78,17 @@ class BacktestSettings(BaseModel):
                 for detail in error.errors()
             ]
         raise ConfigError("the settings of the backtest are not usable: " + "; ".join(problems) + ".")
+
+    @classmethod
+    def flags(cls) -> dict[str, Flag]:
+        """The settings, and how the command line offers them."""
+        fields = cls.model_fields.items()
+        return {name: flag for name, field in fields for flag in field.metadata if isinstance(flag, Flag)}
+
+    @classmethod
+    def sentence_of(cls, name: str) -> str:
+        """What a setting is, in a sentence for people, without the stop at its end."""
+        return " ".join(str(cls.model_fields[name].description).split()).removesuffix(".")
 
     def with_answer(self, name: str, answer: str) -> Self:
         """These settings with another value for one of them, validated anew."""

@@ -128,10 +128,20 @@ def over_horizon(
 
     Each bucket of a horizon is forecast from what is known before its first, ``known[i]`` leading rows of `measures`,
     and the variances are added up. `labels` are in time order.
+
+    Raises
+    ------
+    ConfigError
+        A label is that of no session's bucket, as under the preset ``"colab"``.
     """
     if horizon == 1 or not len(labels):
         return forecaster(measures, labels, known)
     buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    if (begin < 0).any():
+        raise ConfigError(
+            f"horizon is {horizon!r} and {labels[begin < 0][0]} ends no bucket of a session; longer horizons are sums "
+            "of a session's buckets; forecast with the preset session, or horizon 1."
+        )
     counts = end - begin
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     rows = np.arange(counts.sum()) - np.repeat(first - begin, counts)

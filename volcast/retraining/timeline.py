@@ -79,8 +79,9 @@ class ModelTimeline:
     def _decide(self, bars: pd.DataFrame, moment: pd.Timestamp) -> None:
         """Retrain at a moment that is due, if it is; the bars before it are those that this timeline rests on."""
         past = bars_until(bars, moment)
+        nothing_new = len(past) == self._used
         self._used = len(past)
-        if past.empty:
+        if nothing_new:  # No bars yet, or a hole of months: the same model would come out again.
             return
         champion = self._models[-1] if self._models[-1].bundle is not None else None
         retraining = self._retraining

@@ -210,12 +210,13 @@ class ServedModel:
     def _forecasts(
         self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
     ) -> IntervalForecast:
-        if self.bundle is not None:
+        if self.bundle is not None and (horizon == 1 or isinstance(self.bundle.recipe, HarLstm)):
             return self.bundle.forecast_horizon(measures, labels, known, horizon)
-        calendar = self.config.calendar
-        volatility = (
-            over_horizon(diurnal_ewma, measures, labels, known, horizon, calendar) if len(labels) else np.empty(0)
-        )
+        # What forecasts single buckets alone does so for each of the horizon; it has no bounds for their sum.
+        forecaster = diurnal_ewma if self.bundle is None else self.bundle.forecast
+        volatility = np.empty(0)
+        if len(labels):
+            volatility = over_horizon(forecaster, measures, labels, known, horizon, self.config.calendar)
         unknown = np.full(len(volatility), np.nan)
         return IntervalForecast(volatility, unknown, unknown)
 
