@@ -53,7 +53,7 @@ class BacktestSettings(BaseModel):
     """Volatility a year to aim at; 0.15 is 15 %."""
     max_leverage: Annotated[float, Field(gt=0), Flag("--max-leverage", "X")] = 2.0
     """Most that is held, in multiples of the capital; 1 never borrows."""
-    band: Annotated[float | None, BeforeValidator(_auto), Field(ge=0), Flag("--band", "X")] = None
+    band: Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_auto), Flag("--band", "X")] = None
     """How far a position may stray before it is traded, as a share of capital; auto weighs costs against straying."""
     trade_bps: Annotated[float, Field(ge=0), Flag("--costs", "BP")] = 1.0
     """Cost of a trade in basis points, commission and half the spread together."""
