@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help train test test-slow lint clean
+.PHONY: help train test test-slow lint docs clean
 
 help:
 	@echo "make train      train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
 	@echo "make test       run the tests"
 	@echo "make test-slow  run the tests that take minutes"
 	@echo "make lint       check style, types and which room imports which"
+	@echo "make docs       write the settings' own sentences into docs/configuration.md"
 
 $(INSTALLED): requirements.txt requirements_training.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -41,6 +42,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)
+	$(BIN)/python studies/settings_table.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,5 +1,6 @@
 """The dialogue of `main.py`: questions in the terminal, from bars to a judged strategy."""
 
+import os
 import warnings
 from collections.abc import Callable
 from datetime import date
@@ -119,8 +120,8 @@ def _default_source(config: TrainingConfig) -> str:
 def _ask_file(interview: Interview, config: TrainingConfig) -> TrainingConfig:
     about = "A CSV, Parquet or Feather file with a column of stamps, and open, high, low, close and volume."
     path = interview.ask("file", "File of bars", _existing_file, default=config.bars_path, about=about)
-    question = "Time zone of its stamps, as America/New_York"
-    zone = interview.ask("zone", question, str, default=config.bars_timezone or _ZONE_IN_FILE)
+    default = config.bars_timezone or _ZONE_IN_FILE
+    zone = interview.ask("zone", TrainingConfig.sentence_of("bars_timezone"), str, default=default)
     overrides = {"bars_source": "file", "bars_path": path, "bars_timezone": None if zone == _ZONE_IN_FILE else zone}
     return config.with_overrides(**overrides)
 
@@ -273,9 +274,13 @@ def _answered(interview: Interview, settings: BacktestSettings, name: str) -> Ba
 
 
 def _existing_file(answer: str) -> str:
-    if not Path(answer).expanduser().is_file():
-        raise ConfigError(f"there is no file {answer!r}; the rule is a CSV or Parquet file of bars; give its path.")
-    return str(Path(answer).expanduser())
+    # Of os.path, for which a name that is too long for the system, or of no user's home, is none of a file.
+    path = os.path.expanduser(answer)
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"there is no file {answer[:200]!r}; the rule is a CSV or Parquet file of bars; give its path."
+        )
+    return path
 
 
 def _day(answer: str) -> date:
