@@ -51,11 +51,12 @@ def main() -> None:
     panel: dict[str, tuple[pd.DataFrame, dict[str, pd.DataFrame]]] = {}
     for path in chosen:
         bars, tables = prepared(path, forecasts)
+        symbol = str(bars.attrs["symbol"])
         if path.parent.name == "panel_5min":
-            panel[path.stem] = bars, tables
+            panel[symbol] = bars, tables
         for strategy in SINGLE:
-            add_gains(gains, strategy, bars, {name: {path.stem: table} for name, table in tables.items()})
-        print(f"{path.stem}: done", flush=True)
+            add_gains(gains, strategy, bars, {name: {symbol: table} for name, table in tables.items()})
+        print(f"{symbol}: done", flush=True)
     if len(panel) > 1:
         add_panel(gains, panel)
     print(table_of(gains))
@@ -73,10 +74,11 @@ def parser() -> argparse.ArgumentParser:
 def prepared(path: Path, forecasts: Sequence[str]) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Bars of a file, and session forecasts of its second half by each name, the EWMA's among them."""
     bars = pd.read_parquet(path)
-    bars.attrs = {"symbol": path.stem}
+    symbol = path.stem.replace("_", "-").upper()
+    bars.attrs = {"symbol": symbol}
     days = pd.DatetimeIndex(bars.index).tz_convert("America/New_York").normalize().unique()
     cut = days[len(days) // 2]
-    tables = {name: made(name, bars, cut)[path.stem] for name in dict.fromkeys([FALLBACK, *forecasts])}
+    tables = {name: made(name, bars, cut)[symbol] for name in dict.fromkeys([FALLBACK, *forecasts])}
     shared = sorted(set.intersection(*(set(table["asof"]) for table in tables.values())))
     kept = {name: table[table["asof"].isin(shared) & (table["asof"] >= cut)] for name, table in tables.items()}
     return bars, kept

@@ -114,7 +114,7 @@ def test_the_twin_trades_the_same_sessions_and_has_no_advantage_over_itself(
     backtest = run_backtest(VolatilityTarget(), some_market, None, baseline_forecasts("ewma", some_bars))
     assert backtest.twin is not None
     pd.testing.assert_frame_equal(backtest.twin.sessions, backtest.strategy.sessions)
-    mean, t_value = backtest.utility_against_twin
+    mean, t_value = backtest.gain_over_twin
     assert mean == 0
     assert math.isnan(t_value)
     assert [run.name for run in backtest.runs] == ["volatility target", "volatility target by EWMA", BENCHMARK]
@@ -124,7 +124,7 @@ def test_everything_is_ready_for_json(some_market: Market) -> None:
     content = run_backtest(VolatilityTarget(), some_market).to_dict()
     again = json.loads(json.dumps(content, allow_nan=False))
     assert again == content
-    assert again["net_utility_against_twin"] == {"a_year": None, "t": None}
+    assert again["gain_over_twin"] == {"of": "net utility", "a_year": None, "t": None}
     assert again["model_versions"] == ["ewma"]
     assert again["simulated"] is True
 

@@ -322,7 +322,7 @@ def test_an_own_file_is_backtested_whole_and_without_the_mark(
     assert piped(monkeypatch, tmp_path, *answers) == 0
     shown = capsys.readouterr().out
     assert "there is no file 'absent.csv'" in shown
-    assert "XYZ: 8,424 bars from 2024-06-03 to 2024-10-31 (file)." in shown
+    assert "XYZ: 8,502 bars from 2024-06-03 to 2024-10-31 (file)." in shown
     assert "XYZ, volatility target, after costs" in shown
     assert "SIMULATED" not in shown
     (report,) = (tmp_path / "reports").iterdir()

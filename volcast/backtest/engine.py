@@ -125,18 +125,30 @@ class Backtest:
         """A row a figure, a column a run; NaN where a run has none."""
         return pd.DataFrame({run.name: run.statistics for run in self.runs})
 
+    @property
+    def trades_options(self) -> bool:
+        """Whether the strategy trades options, which count by their returns, not by the volatility that is held."""
+        return bool(self.strategy.plan.options)
+
     @cached_property
-    def utility_against_twin(self) -> tuple[float, float]:
-        """Mean net utility a year above the twin's (0.01 is a point), and its t; NaN where there is no twin."""
+    def gain_over_twin(self) -> tuple[float, float]:
+        """What the forecasts were worth in a year above the twin's (0.01 is a point), and its t; NaN without a twin.
+
+        The mean difference of net utility (see `statistics.RealizedUtility`); of returns where options are traded.
+        """
         if self.twin is None:
             return math.nan, math.nan
-        target = self.strategy.target_volatility or _REFERENCE_TARGET
-        own, other = (run.utility(target) for run in (self.strategy, self.twin))
+        own, other = (self._worth(run) for run in (self.strategy, self.twin))
         return float((own - other).mean()), mean_difference_t(own, other)
+
+    def _worth(self, run: Run) -> pd.Series:
+        if self.trades_options:
+            return run.sessions["return"] * SESSIONS_PER_YEAR
+        return run.utility(self.strategy.target_volatility or _REFERENCE_TARGET)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, ready for JSON; None for what is no number."""
-        utility, t_value = self.utility_against_twin
+        gain, t_value = self.gain_over_twin
         sessions = self.strategy.sessions
         return {
             "strategy": self.strategy.name,
@@ -147,7 +159,10 @@ class Backtest:
             "sessions": len(sessions),
             "costs": {"trade_bps": self.costs.trade_bps, "option_share": self.costs.option_share},
             "statistics": {name: _numbers(figures) for name, figures in self.statistics.items()},
-            "net_utility_against_twin": _numbers({"a_year": utility, "t": t_value}),
+            "gain_over_twin": {
+                "of": "return" if self.trades_options else "net utility",
+                **_numbers({"a_year": gain, "t": t_value}),
+            },
             "holes": [[str(first), str(last)] for first, last in self.market.holes.itertuples(index=False)],
             "model_versions": _versions(self.strategy),
             "remarks": list(self.strategy.plan.remarks),

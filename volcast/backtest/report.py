@@ -63,16 +63,17 @@ def verdict(backtest: Backtest) -> str:
     """One sentence: what the forecasts were worth to the strategy, or that nobody can say."""
     figures = backtest.strategy.statistics
     earned = f"Sharpe ratio {figures['sharpe']:.2f} (standard error {figures['sharpe_error']:.2f})"
-    utility, t_value = backtest.utility_against_twin
-    if not math.isfinite(utility):
+    gain, t_value = backtest.gain_over_twin
+    if not math.isfinite(gain):
         return f"{earned}; there is no other forecast to compare with."
     if not math.isfinite(t_value):
         return f"{earned}; with the EWMA's forecasts it would have done the same."
     sure = "beyond chance" if abs(t_value) > _BEYOND_CHANCE else "which may be chance"
-    side = "more" if utility >= 0 else "less"
+    side = "more" if gain >= 0 else "less"
+    worth = "earned" if backtest.trades_options else "was worth"
     return (
-        f"{earned}; sized by these forecasts it was worth {abs(100 * utility):.2f} points a year {side} than by the "
-        f"EWMA's, after costs (t = {t_value:.1f}), {sure}."
+        f"{earned}; by these forecasts it {worth} {abs(100 * gain):.2f} points a year {side} than by the EWMA's, after "
+        f"costs (t = {t_value:.1f}), {sure}."
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.bars import make_bars
 from volcast.backtest.accounts import Costs
-from volcast.backtest.engine import run_strategy
+from volcast.backtest.engine import run_backtest, run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
@@ -154,3 +154,14 @@ def test_a_year_takes_less_than_half_a_minute() -> None:
 def test_a_setting_that_breaks_its_rule_is_named(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{name} is"):
         StraddleTiming(**{name: value})  # type: ignore[arg-type]
+
+
+def test_options_count_by_what_they_earn(rule: StraddleTiming, some_bars: pd.DataFrame) -> None:
+    tables = baseline_forecasts("ewma", some_bars)
+    louder = {"XYZ": tables["XYZ"].assign(volatility=1.3 * tables["XYZ"]["volatility"])}
+    backtest = run_backtest(rule, Market.of(some_bars, louder), None, tables)
+    gain, _ = backtest.gain_over_twin
+    assert backtest.twin is not None
+    returns = [run.sessions["return"].mean() * 252 for run in (backtest.strategy, backtest.twin)]
+    assert gain == pytest.approx(returns[0] - returns[1])
+    assert backtest.to_dict()["gain_over_twin"]["of"] == "return"
