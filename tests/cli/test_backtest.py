@@ -240,7 +240,7 @@ def test_a_model_is_validated_on_other_dates_and_the_menu_asked_again(trained: D
     terminal.answer("What trades", *[_ENTER] * 5)
     done = terminal.end()
     assert done.status == 0
-    assert re.search(r"diurnal log-HAR", done.screen)
+    assert re.search(r"forecast .*QLIKE", done.screen), done.screen
 
 
 def test_where_training_fails_the_fallback_serves(tmp_path: Path) -> None:

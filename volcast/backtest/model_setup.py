@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.text import Text
 
@@ -14,7 +13,7 @@ from volcast.bars.quality import assess_quality
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of, measures_of
 from volcast.errors import ConfigError, NotEnoughDataError, VolatilityError, describe_os_error
-from volcast.evaluation.bundles import evaluate_bundle
+from volcast.evaluation.bundles import evaluate_bundle, unseen_rows
 from volcast.evaluation.report.terminal import evaluation_tables
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm
@@ -69,10 +68,7 @@ def validate_model(
         raise ConfigError(f"{version} is a model of many symbols; volcast evaluate judges these; choose another here.")
     bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
     measures = measures_of(bundle.config, bars)
-    rows = np.arange(bundle.memory, len(measures))
-    if bundle.trained_through is not None:
-        # A bucket is an hour long at the most.
-        rows = rows[measures.index[rows] - pd.Timedelta(hours=1) >= bundle.trained_through]
+    rows = unseen_rows(bundle, measures)
     if not len(rows):
         raise NotEnoughDataError(
             f"{version} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly buckets before "

@@ -14,7 +14,6 @@ from volcast.config import TRAINING_CONFIG
 from volcast.config_sources import resolve_config
 from volcast.errors import (
     ConfigError,
-    LookAheadError,
     ModelNotFoundError,
     NotEnoughDataError,
     StoreError,
@@ -22,8 +21,6 @@ from volcast.errors import (
 from volcast.files import write_whole
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
     from rich.console import Console, RenderableType
 
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
     from volcast.store.bundle import ModelBundle
 
 __all__ = ["main"]
-
-_FEWEST_JUDGED = 70
 
 _EPILOG = """\
 a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included; one of
@@ -94,12 +89,12 @@ def _judge(options: argparse.Namespace, out: "Console", err: "Console") -> int:
 
 def _judge_one(bundle: "ModelBundle", options: argparse.Namespace) -> _Judged:
     from volcast.configured import measures_of
-    from volcast.evaluation.bundles import evaluate_bundle
+    from volcast.evaluation.bundles import evaluate_bundle, unseen_rows
     from volcast.forecasters.baselines.simple import ALL_BASELINES
 
     bars = _bars(bundle, options.one_symbol or bundle.manifest.get("symbol") or bundle.config.symbol, options)
     measures = measures_of(bundle.config, bars)
-    positions = _unseen(bundle, measures, options.allow_in_sample)
+    positions = unseen_rows(bundle, measures, allow_in_sample=options.allow_in_sample)
     if not len(positions):
         raise _nothing_to_judge(bundle, f"the bars end at {bars.index[-1]}")
     evaluation = evaluate_bundle(bundle, measures, positions, ALL_BASELINES)
@@ -113,6 +108,7 @@ def _judge_one(bundle: "ModelBundle", options: argparse.Namespace) -> _Judged:
 def _judge_pooled(bundle: "ModelBundle", recipe: "PooledHarLstm", options: argparse.Namespace) -> _Judged:
     from volcast.bars.symbols import for_each_symbol, symbols_in
     from volcast.configured import measures_of
+    from volcast.evaluation.bundles import unseen_rows
     from volcast.evaluation.pooled import FEWEST_JUDGED, evaluate_pooled
 
     if options.one_symbol is not None:
@@ -128,7 +124,9 @@ def _judge_pooled(bundle: "ModelBundle", recipe: "PooledHarLstm", options: argpa
 
     measures, failed = for_each_symbol(measured, symbols)
     frames = recipe.with_market(measures)
-    positions = {name: _unseen(bundle, frame, options.allow_in_sample) for name, frame in frames.items()}
+    positions = {
+        name: unseen_rows(bundle, frame, allow_in_sample=options.allow_in_sample) for name, frame in frames.items()
+    }
     evaluation = evaluate_pooled(bundle, frames, positions)
     if not evaluation.symbols:
         raise _nothing_to_judge(bundle, f"of {len(measures)} symbols none has {FEWEST_JUDGED} buckets to judge")
@@ -177,43 +175,12 @@ def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "p
     return bars_of(config)
 
 
-def _unseen(bundle: "ModelBundle", measures: "pd.DataFrame", allow_in_sample: bool) -> "npt.NDArray[np.int64]":
-    """Rows to judge: with history, and after the last bucket that the model has seen."""
-    import numpy as np
-    import pandas as pd
-
-    positions = np.arange(_first_with_history(bundle, measures), len(measures))
-    if not allow_in_sample:
-        # A bucket is an hour long at the most.
-        positions = positions[measures.index[positions] - pd.Timedelta(hours=1) >= _seen_through(bundle)]
-    return positions
-
-
 def _nothing_to_judge(bundle: "ModelBundle", found: str) -> NotEnoughDataError:
     return NotEnoughDataError(
         f"{found}; {bundle.name} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly "
         "buckets before its first forecast, so there is nothing to judge; give bars that go on for longer, or judge "
         "what it has seen with --allow-in-sample."
     )
-
-
-def _first_with_history(bundle: "ModelBundle", measures: "pd.DataFrame") -> int:
-    """The first row that the log-HAR can forecast, too; where that leaves next to nothing, that the model can."""
-    from volcast.forecasters.baselines.har import FEWEST_BUCKETS
-    from volcast.measures.hourly import RV_FLOOR
-
-    moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
-    fit = max(int(moved.searchsorted(FEWEST_BUCKETS)) + 1, bundle.memory)
-    return fit if len(measures) - fit >= _FEWEST_JUDGED else min(bundle.memory, len(measures))
-
-
-def _seen_through(bundle: "ModelBundle") -> "pd.Timestamp":
-    if bundle.trained_through is None:
-        raise LookAheadError(
-            f"nobody wrote down what data {bundle.name} has seen; forecasts are judged on what comes after it; "
-            "say with --allow-in-sample that it may have seen these bars."
-        )
-    return bundle.trained_through
 
 
 def _about(bundle: "ModelBundle", trained_on: str, judged_on: str, allow_in_sample: bool) -> list[str]:
