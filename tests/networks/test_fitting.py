@@ -16,6 +16,8 @@ from volcast.errors import ConfigError, TrainingError
 from volcast.networks.fitting import fit_network, log_qlike
 from volcast.networks.schedule import Engine, Schedule
 
+pytestmark = pytest.mark.train
+
 MEMORY = 12
 
 
