@@ -11,6 +11,7 @@ import pandas as pd
 from volcast.bars.checks import bar_length
 from volcast.config import Role, TrainingConfig
 from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
+from volcast.files import file_name_of
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy, candidate_moments
 from volcast.serving.served_model import ServedModel
@@ -177,9 +178,8 @@ class Retraining:
         settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         about: dict[str, Any] = {"settings": settings, "bars": data_provenance(window, symbol)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in symbol)
         simulated = "SIMULATED-" if window.attrs.get("simulated") else ""
-        return f"{simulated}{safe}-{moment:%Y%m%d}-{digest[:10]}"
+        return f"{simulated}{file_name_of(symbol)}-{moment:%Y%m%d}-{digest[:10]}"
 
     def _record(self, entry: HistoryEntry) -> None:
         """Once: a backtest that is run again decides the same again."""

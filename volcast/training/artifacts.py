@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from volcast.config import TRAINING_CONFIG, TrainingConfig
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.pooled import PooledEvaluation
 from volcast.evaluation.report.page import evaluation_page, pooled_evaluation_page
-from volcast.evaluation.report.terminal import pooled_table
+from volcast.evaluation.report.tables import baselines, symbols
+from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.sessions import EXCHANGE_TIMEZONE
@@ -59,14 +59,14 @@ def training_artifacts(
         simulated=bundle.simulated,
     )
     files = {
-        "metrics.json": _json_bytes(evaluation.to_dict()),
+        "metrics.json": json_bytes(evaluation.to_dict()),
         "evaluation.html": page.encode(),
         "forecasts.png": _png(_forecasts_figure(bundle, data)),
     }
     if histories:
         files["losses.png"] = _png(_losses_figure(histories, data))
         if config.save_history:
-            files["history.json"] = _json_bytes(histories)
+            files["history.json"] = json_bytes(histories)
     if search is not None:
         files["trials.csv"] = search.trials.to_csv(index=False).encode()
     return files
@@ -79,19 +79,19 @@ def pooled_artifacts(bundle: ModelBundle, evaluation: PooledEvaluation) -> dict[
         title=f"{bundle.name}: the test part, which training never saw",
         simulated=bundle.simulated,
     )
-    return {"metrics.json": _json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
+    return {"metrics.json": json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
 
 
 def pooled_summary(result: "PooledResult") -> RenderableType:
     """What a pooled training says at its end: each symbol's QLIKE beside its log-HAR's, and what to type next."""
     recipe = result.bundle.recipe
-    symbols = len(recipe.symbols) if isinstance(recipe, PooledHarLstm) else 0
+    count = len(recipe.symbols) if isinstance(recipe, PooledHarLstm) else 0
     lines: list[RenderableType] = [
-        f"One model over {symbols} symbols, trained in {_duration(result.seconds)}.",
+        f"One model over {count} symbols, trained in {_duration(result.seconds)}.",
         *[f"Not in it: {name}: {reason}" for name, reason in result.failed.items()],
         "",
         "Figures on the test part, which training never saw (QLIKE: lower is better):",
-        pooled_table(result.evaluation),
+        symbols(result.evaluation).drawn(),
         Text(result.evaluation.verdict, style="bold"),
         "",
         Text(f"Saved in   {result.bundle.path}", no_wrap=True, overflow="ignore"),
@@ -131,22 +131,13 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
 def summary(result: "TrainingResult") -> RenderableType:
     """What a training says at its end: what was trained on what, figures beside the baselines, what to type next."""
     bundle, evaluation, config = result.bundle, result.evaluation, result.bundle.config
-    table = Table()
-    table.add_column("forecast")
-    for heading in ("QLIKE", "to log-HAR", "RMSE", "MAE", "R2"):
-        table.add_column(heading, justify="right")
-    for name, row in evaluation.table().iterrows():
-        style = "bold" if name == "model" else ""
-        ratio = f"{row['qlike_ratio']:.3f}" if "qlike_ratio" in row else ""
-        errors = (f"{100 * row['mse'] ** 0.5:.4f} %", f"{100 * row['mae']:.4f} %", f"{row['r2']:.3f}")
-        table.add_row(str(name), f"{row['qlike']:.4f}", ratio, *errors, style=style)
     lines: list[RenderableType] = [
         describe_data(result.data, config),
         *_about_bars(result.data),
         _how_trained(result),
         "",
         _heading(result),
-        table,
+        baselines(evaluation).drawn(),
         Text(evaluation.verdict, style="bold"),
         "",
         # Never broken, so that they can be copied.
@@ -208,7 +199,9 @@ def _forecasts_figure(bundle: ModelBundle, data: TrainingData) -> "Figure":
     ticks = np.linspace(0, len(realized) - 1, 7).astype(int)
     axes.set_xticks(ticks, [f"{realized.index[tick]:%Y-%m-%d}" for tick in ticks])
     axes.set_ylabel("hourly volatility, %")
-    axes.set_title(f"{_simulated(data)}{bundle.manifest['symbol']}: test part, which training never saw")
+    axes.set_title(
+        f"{_simulated(data)}{bundle.manifest['symbol']}: test part, which training never saw", parse_math=False
+    )
     axes.legend(frameon=False)
     return figure
 
@@ -224,7 +217,9 @@ def _losses_figure(histories: list[dict[str, list[float]]], data: TrainingData) 
             axes.plot(epochs, history[name], color=colour, marker=".", linewidth=0.9, label=None if number else label)
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error, scaled")
-    axes.set_title(f"{_simulated(data)}{data.provenance['symbol']}: losses of the networks that serve")
+    axes.set_title(
+        f"{_simulated(data)}{data.provenance['symbol']}: losses of the networks that serve", parse_math=False
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
@@ -276,7 +271,3 @@ def _short(value: Any) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()

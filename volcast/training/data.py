@@ -12,14 +12,15 @@ import pandas as pd
 from volcast.bars.checks import select_symbol, validate_bars
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.config import TrainingConfig
+from volcast.configured import measures_of
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
+from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
-from volcast.measures.bucketed import get_hourly_measures
 from volcast.measures.hourly import RV_FLOOR, bar_length
 from volcast.networks.onnx import Network
 from volcast.sessions import new_york_midnight
@@ -137,16 +138,10 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
         A part would have too few windows.
     """
     bars = validate_bars(select_symbol(bars, symbol))
+    provenance = data_provenance(bars, symbol or config.symbol)
     quality = assess_quality(bars, symbol or config.symbol, calendar=config.calendar)
     require_acceptable(quality, accept=config.accept_quality)
-    measures = get_hourly_measures(
-        bars,
-        config.preset,
-        tz=config.timezone,
-        min_bucket_coverage=config.min_bucket_coverage,
-        calendar=config.calendar,
-        estimator=config.rv_estimator,
-    )
+    measures = measures_of(config, bars)
     left_out = measures.attrs.get("left_out", {})
     if config.preset == "colab":
         measures = measures.iloc[1:]
@@ -154,7 +149,7 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
     split = _split(rv, config)
     _require_windows(split, _first_target(config), len(rv))
     _require_movement(split, rv)
-    provenance = {**data_provenance(bars, symbol or config.symbol), "left_out": left_out, "hourly_values": len(rv)}
+    provenance |= {"left_out": left_out, "hourly_values": len(rv)}
     provenance["quality"] = quality.to_dict()
     provenance["label_lag"] = str(bar_length(bars.index)) if config.preset == "colab" else "0s"
     if config.effective_network == "har_lstm":
@@ -188,15 +183,26 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
 
 
 def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
-    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256."""
+    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256.
+
+    Raises
+    ------
+    BarsError
+        They are called what no symbol is called.
+    """
     attrs = bars.attrs
+    symbol = str(attrs.get("symbol") or symbol)
+    try:
+        file_name_of(symbol)
+    except ValueError as error:
+        raise BarsError(f"the bars are of {symbol[:60]!r}, but a symbol {error}; change attrs['symbol'].") from None
     digest = hashlib.sha256(np.ascontiguousarray(bars.index.as_unit("us").asi8).tobytes())
     for column in bars.columns:
         digest.update(str(column).encode())
         if pd.api.types.is_numeric_dtype(bars[column]):
             digest.update(np.ascontiguousarray(bars[column].to_numpy(dtype=float)).tobytes())
     return {
-        "symbol": attrs.get("symbol") or symbol,
+        "symbol": symbol,
         "source": {"name": attrs.get("source", "caller's bars"), "detail": attrs.get("detail", "")},
         "simulated": bool(attrs.get("simulated", False)),
         "notes": list(attrs.get("notes", [])),

@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import select_symbol
-from volcast.bars.handler import DataHandler
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of, measures_of
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.evaluation.pooled import PooledEvaluation, evaluate_pooled
 from volcast.features.fed_decisions import beyond_the_list
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm
-from volcast.measures.bucketed import get_hourly_measures
 from volcast.networks.architectures import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
 from volcast.networks.fitting import fit_network
 from volcast.networks.keras_files import KerasNetwork
@@ -58,8 +57,8 @@ class PooledTrainer:
         *,
         progress: SilentProgress | None = None,
     ) -> None:
-        self.symbols = list(dict.fromkeys(symbol.upper() for symbol in symbols))
         self.config = TrainingConfig.from_mapping(config)
+        self.symbols = list(dict.fromkeys(self.config.with_overrides(symbol=symbol).symbol for symbol in symbols))
         self.progress = progress or SilentProgress()
         if len(self.symbols) < 2:
             raise ConfigError(f"{len(self.symbols)} symbol(s) are given to pool; the rule is two at least; name more.")
@@ -104,21 +103,10 @@ class PooledTrainer:
 
     def _measures(self, symbol: str, bars: pd.DataFrame | None, provenance: dict[str, dict[str, Any]]) -> pd.DataFrame:
         config = self.config
-        if bars is None:
-            own = DataHandler.from_config(config).get_stock_bars(
-                symbol, *config.requested_span, timeframe=config.data_frequency
-            )
-        else:
-            own = select_symbol(bars, symbol)
+        own = bars_of(config, symbol) if bars is None else select_symbol(bars, symbol)
         require_acceptable(assess_quality(own, symbol, calendar=config.calendar), accept=config.accept_quality)
         provenance[symbol] = data_provenance(own, symbol)
-        return get_hourly_measures(
-            own,
-            tz=config.timezone,
-            min_bucket_coverage=config.min_bucket_coverage,
-            calendar=config.calendar,
-            estimator=config.rv_estimator,
-        )
+        return measures_of(config, own)
 
     def _train(
         self, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]

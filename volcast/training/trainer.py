@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.bars.handler import DataHandler
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
 from volcast.evaluation.bundles import evaluate_bundle
 from volcast.evaluation.evaluation import Evaluation
 from volcast.features.fed_decisions import beyond_the_list
 from volcast.features.windows import prepare_lstm_sequences
+from volcast.files import file_name_of
 from volcast.networks.architectures import (
     HAR_LSTM_BATCH_SIZE,
     HAR_LSTM_NETWORK,
@@ -152,9 +153,7 @@ class LocalLSTMTrainer:
         given = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
         self.config = self.config.with_overrides(**{name: value for name, value in given.items() if value is not None})
         if bars is None:
-            bars = DataHandler.from_config(self.config, self.progress).get_stock_bars(
-                self.config.symbol, *self.config.requested_span, timeframe=self.config.data_frequency
-            )
+            bars = bars_of(self.config, progress=self.progress)
         self.data = prepare_training_data(bars, self.config, symbol)
         return self.data
 
@@ -293,7 +292,7 @@ class LocalLSTMTrainer:
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        name = version_name(data.provenance["symbol"], simulated=data.provenance["simulated"])
+        name = version_name(file_name_of(data.provenance["symbol"]), simulated=data.provenance["simulated"])
         return ModelBundle(name, networks, recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:
