@@ -127,6 +127,7 @@ def spy_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.train
 def test_option_4_trains_swaps_and_backtests_with_the_new_version(trained: Dialogue) -> None:
     version = version_of(trained.models)
     assert trained.status == 0
@@ -139,6 +140,7 @@ def test_option_4_trains_swaps_and_backtests_with_the_new_version(trained: Dialo
     assert re.search(rf"forecast as of 2024-10-31 16:00 New York .* annualized \d.*, by {version}\.", after)
 
 
+@pytest.mark.train
 def test_old_and_new_figures_stand_side_by_side(trained: Dialogue) -> None:
     table = trained.screen.split("Figures on the test part of each model")[1].split("serves from now on")[0]
     assert re.search(r"version\W+ewma\W+" + re.escape(version_of(trained.models)), table)
@@ -146,6 +148,7 @@ def test_old_and_new_figures_stand_side_by_side(trained: Dialogue) -> None:
     assert re.search(r"to log-HAR\W+\d\.\d+\W+\d\.\d+", table)
 
 
+@pytest.mark.train
 def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -> None:
     for sentence in (
         "symbol is 'no such thing!'",
@@ -163,6 +166,7 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
     assert "Traceback" not in trained.screen
 
 
+@pytest.mark.train
 def test_the_report_is_where_the_screen_says_and_is_marked_as_simulated(trained: Dialogue) -> None:
     (report,) = trained.reports.iterdir()
     assert f"Report: {report}" in trained.screen
@@ -170,11 +174,13 @@ def test_the_report_is_where_the_screen_says_and_is_marked_as_simulated(trained:
     assert version_of(trained.models) in report.read_text()
 
 
+@pytest.mark.train
 def test_nothing_but_the_dialogue_is_on_the_screen(trained: Dialogue) -> None:
     for noise in ("oneDNN", "absl", "Trial complete", "epoch/step"):
         assert noise not in trained.screen
 
 
+@pytest.mark.train
 def test_a_second_start_offers_the_last_answers(trained: Dialogue) -> None:
     memory = Memory(trained.answers)
     assert memory.recall("symbol") == "tsla"
@@ -212,6 +218,7 @@ def test_back_leads_to_the_question_before_and_help_says_what_is_asked(tmp_path:
     assert "SIMULATED AAPL, volatility-managed, after costs" in done.screen
 
 
+@pytest.mark.train
 def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-01-02", "2024-10-31")
@@ -229,6 +236,7 @@ def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path) -> 
     assert ModelStore(done.models).serving() is None
 
 
+@pytest.mark.train
 def test_a_model_is_validated_on_other_dates_and_the_menu_asked_again(trained: Dialogue, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, trained.models)
     terminal.bars("2024-06-03", "2024-10-31")
@@ -243,6 +251,7 @@ def test_a_model_is_validated_on_other_dates_and_the_menu_asked_again(trained: D
     assert re.search(r"forecast .*QLIKE", done.screen), done.screen
 
 
+@pytest.mark.train
 def test_where_training_fails_the_fallback_serves(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-09-03", "2024-10-31")
@@ -256,6 +265,7 @@ def test_where_training_fails_the_fallback_serves(tmp_path: Path) -> None:
     assert not ModelStore(failed.models).list()
 
 
+@pytest.mark.train
 def test_a_model_that_has_seen_all_bars_is_refused_and_the_menu_asked_again(trained: Dialogue, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, trained.models)
     terminal.bars("2024-01-02", "2024-05-31")
@@ -290,6 +300,7 @@ def test_ctrl_c_leaves_with_one_sentence_at_every_step(tmp_path: Path, question:
         assert Memory(left.answers).recall("symbol") == "TSLA"
 
 
+@pytest.mark.train
 def test_ctrl_c_in_a_training_leaves_with_one_sentence_and_no_half_model(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-01-02", "2024-10-31")
@@ -361,6 +372,7 @@ def test_the_command_needs_nobody(spy_file: Path, tmp_path: Path, capsys: pytest
     assert "<title>Volatility target, XYZ</title>" in report.read_text()
 
 
+@pytest.mark.train
 def test_the_command_trains_on_the_way(spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"networks": 1, "epochs": 1, "memory": 10}))
     arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--retrain", "monthly", "--models", str(tmp_path / "m")]
