@@ -87,9 +87,12 @@ def _traded(plan: Plan, half_spreads: pd.Series, commission_bps: float) -> Any:
     if plan.unit == "share":
         algos, data = _rebalancing(plan.orders), {}
     else:
-        algos = [bt.algos.ReplayTransactions("transactions")]
+        transactions = _transactions(plan, half_spreads)
+        moments = frozenset(transactions.index.get_level_values(0))
+        # The replay looks through all transactions at each moment: it is asked where there are some.
+        algos = [lambda target: target.now in moments, bt.algos.ReplayTransactions("transactions")]
         # Prices of one's own need a spread beside them; ours is in the price that is paid.
-        data = {"transactions": _transactions(plan, half_spreads), "bidoffer": 0.0 * plan.prices}
+        data = {"transactions": transactions, "bidoffer": 0.0 * plan.prices}
     backtest = bt.Backtest(
         bt.Strategy("account", algos),
         plan.prices,

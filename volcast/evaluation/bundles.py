@@ -64,7 +64,7 @@ def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample:
             "say with --allow-in-sample that it may have seen these bars."
         )
     # A bucket is an hour long at the most.
-    return rows[np.asarray(measures.index[rows] - pd.Timedelta(hours=1) >= bundle.trained_through)]
+    return np.asarray(rows[measures.index[rows] - pd.Timedelta(hours=1) >= bundle.trained_through])
 
 
 def _without_networks(bundle: ModelBundle) -> ModelBundle | None:
