@@ -52,13 +52,12 @@ def train_trial(
 def main() -> int:
     """Train the trials in as many processes as there are cores, then the best one anew, and save it."""
     from volcast.bars.sources.files import read_bars_file
-    from volcast.config import TrainingConfig
-    from volcast.training.data import prepare_training_data
+    from volcast.training.trainer import LocalLSTMTrainer
 
     trials_path, bars_path, place = sys.argv[1:]
     given = json.loads(Path(trials_path).read_text())
     config = given["config"]
-    data = prepare_training_data(read_bars_file(Path(bars_path)), TrainingConfig.from_mapping(config))
+    data = LocalLSTMTrainer(config).prepare_data(bars=read_bars_file(Path(bars_path)))
     train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
     jobs = [(trial, config, train, validation) for trial in given["trials"]]
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:

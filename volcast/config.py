@@ -92,6 +92,8 @@ class TrainingConfig(BaseModel):
 
     symbol: Annotated[str, Role.FORECAST] = "TSLA"
     """Ticker; stored in upper case."""
+    symbols: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST] = ()
+    """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
     start_date: Annotated[Day, Role.DATA] = date(2023, 1, 1)
     """First day of bars, New York; the default does not cut the user's own file."""
     end_date: Annotated[Day, Role.DATA] = date(2024, 12, 31)
@@ -281,6 +283,11 @@ class TrainingConfig(BaseModel):
             raise ValueError("must be a ticker of letters, digits and any of . - / ^ =")
         return value.upper()
 
+    @field_validator("symbols")
+    @classmethod
+    def _known_forms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cls._known_form(symbol) for symbol in value))
+
     @field_validator("bars_source")
     @classmethod
     def _known_source(cls, value: str) -> str:
@@ -376,6 +383,11 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(
             f"validation_split {config.validation_split} and test_split {config.test_split} leave too little "
             "to train on; their sum must be under 0.9"
+        )
+    if len(config.symbols) > 1 and config.effective_network != "har_lstm":
+        problems.append(
+            f"symbols are {len(config.symbols)} and network is {config.effective_network!r}; the rule for a model of "
+            "several symbols is 'har_lstm', under the preset 'session'"
         )
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")

@@ -12,10 +12,10 @@ __all__ = ["for_each_symbol", "stacked_bars"]
 
 _SYMBOLS_AT_ONCE = 4
 
-Table = TypeVar("Table", pd.DataFrame, pd.Series)
+Result = TypeVar("Result")
 
 
-def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tuple[dict[str, Table], dict[str, str]]:
+def for_each_symbol(work: Callable[[str], Result], symbols: Sequence[str]) -> tuple[dict[str, Result], dict[str, str]]:
     """The result of each symbol, in the order asked, and the sentence of each that failed; four are worked on at once.
 
     Raises
@@ -23,7 +23,7 @@ def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tup
     DataSourceError
         All of them failed.
     """
-    found: dict[str, Table] = {}
+    found: dict[str, Result] = {}
     failed: dict[str, str] = {}
     unique = list(dict.fromkeys(symbols))
     with ThreadPoolExecutor(max(min(_SYMBOLS_AT_ONCE, len(unique)), 1)) as pool:

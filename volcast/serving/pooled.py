@@ -7,7 +7,7 @@ import pandas as pd
 from volcast.bars.checks import select_symbol
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.features.intraday import market_columns
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.serving.grid import NextBucket
 from volcast.serving.served_model import ServedModel
 
@@ -35,7 +35,7 @@ def served_for_symbol(served: ServedModel, bars: pd.DataFrame, symbol: str | Non
         `symbol` is not among the bars, or is None and they are of several.
     """
     recipe = None if served.bundle is None else served.bundle.recipe
-    if not isinstance(recipe, PooledHarLstm):
+    if not isinstance(recipe, HarLstm) or len(recipe.symbols) == 1:
         return served, bars if symbol is None else select_symbol(bars, symbol)
     if not isinstance(bars.index, pd.MultiIndex):
         name = str(symbol or bars.attrs.get("symbol") or "")
@@ -45,7 +45,7 @@ def served_for_symbol(served: ServedModel, bars: pd.DataFrame, symbol: str | Non
     return _ServedSymbol(served.bundle, served.config, name, _market(served, recipe, bars, name)), own
 
 
-def _market(served: ServedModel, recipe: PooledHarLstm, bars: pd.DataFrame, symbol: str) -> pd.DataFrame | None:
+def _market(served: ServedModel, recipe: HarLstm, bars: pd.DataFrame, symbol: str) -> pd.DataFrame | None:
     measures = {}
     for name in bars.index.get_level_values(0).unique():
         try:

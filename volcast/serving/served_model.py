@@ -116,7 +116,7 @@ class ServedModel:
     @cached_property
     def running(self) -> RunningForecasts | None:
         """Forecasts that are carried on as these histories grow; None where each costs next to nothing anyway."""
-        if self.bundle is None or not isinstance(self.bundle.recipe, HarLstm):
+        if self.bundle is None or not isinstance(self.bundle.recipe, HarLstm) or len(self.bundle.recipe.symbols) > 1:
             return None
         return RunningForecasts(self.bundle.recipe, self.bundle.networks)
 
@@ -210,7 +210,7 @@ class ServedModel:
         self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
     ) -> IntervalForecast:
         if self.bundle is not None:
-            return self.bundle.forecast_horizon(measures, labels, known, horizon)
+            return self.bundle.forecast(measures, labels, known, horizon)
         if horizon != 1:
             raise ConfigError(
                 f"horizon is {horizon!r}; the rule for the EWMA that serves without a model is 1, the next bucket; "

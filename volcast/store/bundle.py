@@ -66,6 +66,12 @@ class ModelBundle:
         return self.recipe.memory
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that it was trained on; none where nobody wrote them down (a Colab pair)."""
+        of_each = self.manifest.get("symbols", {})
+        return tuple(name for name, about in of_each.items() if about.get("trained_on", True))
+
+    @property
     def trained_through(self) -> pd.Timestamp | None:
         """Last moment (New York time) whose data it has seen; None where nobody wrote it down (a Colab pair)."""
         seen = self.manifest.get("trained_through")
@@ -77,26 +83,31 @@ class ModelBundle:
         return bool(self.manifest.get("simulated", False))
 
     def forecast(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """Hourly volatility, shape (len(targets),), of the buckets `targets`, each from what is known before it.
-
-        `known[i]`, at least `memory`, is how many leading rows of `measures` (see `measures.bucketed`) the
-        forecast for ``targets[i]`` may use: the interface of the baselines.
-        """
-        return self.recipe.forecast(self.networks, measures, targets, known)
-
-    def forecast_horizon(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
+        self,
+        measures: pd.DataFrame,
+        targets: pd.DatetimeIndex,
+        known: npt.NDArray[np.int64],
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
-        """Volatility, with bounds, of the horizons that begin with the buckets `targets`; arguments as in `forecast`.
+        """Volatility, with bounds, of the horizons that begin with the buckets `targets`, each from what is known then.
+
+        Parameters
+        ----------
+        measures
+            Hourly measures (see `measures.bucketed`) of the symbol that ``measures.attrs["symbol"]`` names.
+        targets
+            Labels of the first bucket of each horizon, in time order.
+        known
+            How many leading rows of `measures` each forecast may use, at least `memory`, shape (len(targets),).
+        horizon
+            One of `forecasters.horizons.HORIZONS`.
 
         Raises
         ------
         ConfigError
             The model does not forecast that `horizon`.
         """
-        return self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
+        return self.recipe.forecast(self.networks, measures, targets, known, horizon)
 
     def for_serving(self) -> "ModelBundle":
         """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.

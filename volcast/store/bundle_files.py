@@ -1,12 +1,13 @@
 """A model's directory: written file by file, checked before anything in it is parsed, read back as a bundle.
 
 Schema 1 had one ``network.keras`` and a ``scaler.json``. Schema 2 has ``network_0.keras`` and its ONNX twin
-``network_0.onnx``, and so on for each network, ``recipe.json``, and a hash of the manifest itself.
+``network_0.onnx``, and so on for each network, ``recipe.json``, and a hash of the manifest itself; one symbol's bars
+stand at the top of its manifest, and recipes of one and of many symbols are of two kinds. Schema 3 has both by symbol.
+What an older one says is put in the newest's terms when it is read.
 """
 
 import hashlib
 import json
-import math
 import os
 import re
 import stat
@@ -18,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
-from volcast.features.scaling import scaler_from_dict
-from volcast.forecasters.recipe import ForecastRecipe, ScaledWindows, recipe_from_dict
+from volcast.forecasters.recipe import ForecastRecipe, recipe_from_dict
 from volcast.networks.keras_files import KerasNetwork, load_network, save_network
 from volcast.networks.onnx import Network, OnnxNetwork
 from volcast.store.bundle import ModelBundle
@@ -41,14 +41,19 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
-_READABLE = (1, 2)
+SCHEMA_VERSION = 3
+_READABLE = (1, 2, 3)
 _MANIFEST_HASH = "manifest.sha256"
 _RECIPE, _CONFIG = "recipe.json", "config.json"
 _OLD_NETWORK, _OLD_SCALER = "network.keras", "scaler.json"
 _NETWORK_FILE = re.compile(r"network_(\d{1,3})\.onnx")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _LARGEST_MANIFEST, _LARGEST_FILE, _MOST_FILES = 2**20, 256 * 2**20, 200
+# What schemas 1 and 2 say of one symbol's bars at the top of the manifest.
+_ABOUT_BARS = (
+    "symbol", "source", "simulated", "notes", "first_bar", "last_bar", "bars", "bar_minutes", "sha256", "left_out",
+    "hourly_values", "quality", "label_lag",
+)  # fmt: skip
 _ANEW = "a saved model never changes; train or copy it anew."
 _PACKAGES = (
     "tensorflow", "keras", "keras-tuner", "onnx", "onnxruntime", "numpy", "pandas", "scikit-learn",
@@ -126,10 +131,15 @@ def read_bundle(directory: Path) -> ModelBundle:
 def _read_recipe(
     manifest: Mapping[str, Any], files: Mapping[str, bytes], config: TrainingConfig, directory: Path
 ) -> ForecastRecipe:
-    name = _OLD_SCALER if manifest["schema_version"] == 1 else _RECIPE
+    version = manifest["schema_version"]
+    name = _OLD_SCALER if version == 1 else _RECIPE
     numbers = _parsed(files, name, directory)
     try:
-        return _recipe_of_schema_1(numbers, config, manifest) if name == _OLD_SCALER else recipe_from_dict(numbers)
+        if version == 1:
+            numbers = _recipe_of_schema_1(numbers, config, manifest)
+        elif version == 2 and numbers.get("kind") != "scaled_windows":
+            numbers = _recipe_of_schema_2(numbers, manifest)
+        return recipe_from_dict(numbers)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CorruptModelError(
             f"{name} in {directory} is not as this release writes it ({type(error).__name__}: {error}); update the "
@@ -139,9 +149,28 @@ def _read_recipe(
 
 def _recipe_of_schema_1(
     scaler: Mapping[str, Any], config: TrainingConfig, manifest: Mapping[str, Any]
-) -> ForecastRecipe:
-    low, high = manifest.get("interval_factors") or (math.nan, math.nan)
-    return ScaledWindows(scaler_from_dict(scaler), config.memory, (float(low), float(high)))
+) -> dict[str, Any]:
+    bounds = manifest.get("interval_factors")
+    return {"kind": "scaled_windows", "memory": config.memory, "scaler": scaler, "bounds": bounds}
+
+
+def _recipe_of_schema_2(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a `har_lstm` of one symbol, or of a `pooled_har_lstm`, as those of a `har_lstm` of many."""
+    if numbers.get("kind") != "pooled_har_lstm":
+        own = {
+            name: {**{key: state["regression"][key] for key in ("count", "smearing_sum")}, **state}
+            for name, state in numbers["horizons"].items()
+        }
+        state = {"profile": numbers["features"]["profile"], "horizons": own}
+        return {**numbers, "symbols": {str(manifest.get("symbol")): state}}
+    symbols = {
+        name: {
+            "profile": state["profile"],
+            "horizons": {"1": {**state, "profile": [means[0] for means in state["profile"]]}},
+        }
+        for name, state in numbers["symbols"].items()
+    }
+    return {**numbers["shared"], "symbols": symbols}
 
 
 def read_keras_networks(directory: Path) -> "list[keras.Model]":
@@ -182,7 +211,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         ) from error
     if version != 1 and not hashed:
         raise CorruptModelError(f"{_MANIFEST_HASH} in {directory} is missing; {_ANEW}")
-    return manifest
+    return manifest if version == SCHEMA_VERSION else _by_symbol(manifest)
 
 
 def package_versions() -> dict[str, str]:
@@ -208,6 +237,14 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _by_symbol(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of an older schema, with what it says of bars by symbol."""
+    if "symbols" not in manifest and manifest.get("symbol") is not None:
+        about = {key: manifest[key] for key in _ABOUT_BARS if key in manifest}
+        return {**manifest, "symbols": {manifest["symbol"]: about}}
+    return manifest
 
 
 def _check_manifest(manifest: dict[str, Any], directory: Path) -> None:

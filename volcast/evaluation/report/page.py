@@ -1,17 +1,16 @@
 """An evaluation as one HTML page that needs nothing else: no network, no script, readable on a telephone."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import pandas as pd
 
 from volcast.evaluation.evaluation import Evaluation, Grouping
-from volcast.evaluation.pooled import PooledEvaluation
-from volcast.evaluation.report.figures import evaluation_figures, pooled_figures
+from volcast.evaluation.report.figures import evaluation_figures
 from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
 
-__all__ = ["evaluation_page", "pooled_evaluation_page"]
+__all__ = ["evaluation_page"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -61,8 +60,8 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
     simulated
         Whether model or bars are simulated; the page then says so at its top.
     """
-    body = f"""{_head(evaluation, title, [*about, _span(evaluation)], simulated)}
-<h2>Beside the baselines</h2>
+    body = f"""{_head(evaluation, title, [*about, *_span(evaluation)], simulated)}
+{_symbols(evaluation)}<h2>Beside the baselines</h2>
 {_comparison(evaluation)}
 <p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
 Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
@@ -71,27 +70,11 @@ it.</p>
 {_measures(evaluation)}
 <p class="note">Errors in percent of hourly volatility; log error: root of the mean squared error of log volatility.
 R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
-is unbiased.</p>"""
+is unbiased.{" Of several symbols: their means." if evaluation.symbols else ""}</p>"""
     return _document(title, body)
 
 
-def pooled_evaluation_page(
-    evaluation: PooledEvaluation, *, title: str, about: Sequence[str] = (), simulated: bool = False
-) -> str:
-    """The same page of a model of many symbols: the verdict, a table of the symbols, pictures."""
-    networks = _p_value(evaluation.p_value_to_pooled_har)
-    added = f" Diebold-Mariano against the pooled HAR, all symbols of a day one observation: p {networks}."
-    body = f"""{_head(evaluation, title, [*about, *_pooled_span(evaluation)], simulated)}
-<h2>Symbol by symbol</h2>
-{_symbols(evaluation)}
-<p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the symbol's own diurnal
-log-HAR. p: of the Diebold-Mariano test against it, clustered by day. Pooled HAR: the model's regression without its
-networks, to the same log-HAR.{added if networks else ""}</p>
-{_pictures(pooled_figures(evaluation))}"""
-    return _document(title, body)
-
-
-def _head(evaluation: Evaluation | PooledEvaluation, title: str, about: Sequence[str], simulated: bool) -> str:
+def _head(evaluation: Evaluation, title: str, about: Sequence[str], simulated: bool) -> str:
     said = "".join(f"<p>{escape(sentence)}</p>" for sentence in about)
     warning = (
         '<p class="simulated">SIMULATED bars: this shows how things work and says nothing of any market.</p>'
@@ -120,49 +103,44 @@ def _document(title: str, body: str) -> str:
 """
 
 
-def _pooled_span(evaluation: PooledEvaluation) -> list[str]:
-    labels = evaluation.losses().index
-    if labels.empty:
+def _symbols(evaluation: Evaluation) -> str:
+    """A table of the symbols, where there are several."""
+    rows = evaluation.symbol_table()
+    if rows.empty:
+        return ""
+    means = {**rows.mean(), "p_value": evaluation.metrics[MODEL]["p_value"]}
+    cells = [[escape(str(name)), f"{row['buckets']:.0f}", *_symbol_cells(row)] for name, row in rows.iterrows()]
+    lines = [*map(_line, cells), _line(["mean", "", *_symbol_cells(means)], "model")]
+    table = _whole_table(["symbol", "n", "QLIKE", "to log-HAR", "p", "HAR alone", "covered"], lines)
+    networks = _p_value(evaluation.p_value_of_networks)
+    added = f" The networks against it: p {networks}, all symbols of a day one observation." if networks else ""
+    return f"""<h2>Symbol by symbol</h2>
+{table}
+<p class="note">To log-HAR: the symbol's own. HAR alone: the same of the model's regression without its
+networks.{added}</p>
+"""
+
+
+def _symbol_cells(row: Mapping[str, float]) -> list[str]:
+    figures = [_number(row["qlike"], 4), _ratio(row["ratio"]), _p_value(row["p_value"])]
+    return [*figures, _ratio(row["regression_ratio"]), f"{100 * row['coverage']:.0f} %"]
+
+
+def _span(evaluation: Evaluation) -> list[str]:
+    if not evaluation.buckets:
         return []
-    return [f"{len(labels):,} hourly buckets of all symbols, from {labels.min():%Y-%m-%d} to {labels.max():%Y-%m-%d}."]
-
-
-def _symbols(evaluation: PooledEvaluation) -> str:
-    rows = evaluation.table()
-    lines = [
-        _line(
-            [
-                escape(str(name)),
-                f"{row['buckets']:.0f}",
-                _number(row["qlike"], 4),
-                _ratio(row["ratio"]),
-                _p_value(row["p_value"]),
-                _ratio(row["pooled_har"]),
-                f"{100 * row['coverage']:.0f} %",
-            ]
-        )
-        for name, row in rows.iterrows()
-    ]
-    if len(rows):
-        mean = rows.mean()
-        ratios, covered = [_ratio(mean[name]) for name in ("ratio", "pooled_har")], f"{100 * mean['coverage']:.0f} %"
-        lines.append(_line(["mean", "", "", ratios[0], _p_value(evaluation.p_value), ratios[1], covered], "model"))
-    return _whole_table(["symbol", "n", "QLIKE", "to log-HAR", "p", "pooled HAR", "covered"], lines)
-
-
-def _span(evaluation: Evaluation) -> str:
-    own = evaluation.metrics.get(MODEL, {})
+    metrics = evaluation.metrics.get(MODEL, {})
     left_out = f"; {evaluation.left_out:,} in which nothing moved are left out" if evaluation.left_out else ""
     said = (
         f"{evaluation.buckets:,} hourly buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}"
         f"{left_out}."
     )
-    if "coverage" in own:
+    if "coverage" in metrics:
         said += (
-            f" The {100 * evaluation.level:.0f} % interval covers {100 * own['coverage']:.1f} % of them; its mean "
-            f"interval score is {100 * own['interval_score']:.3f} %."
+            f" The {100 * evaluation.level:.0f} % interval covers {100 * metrics['coverage']:.1f} % of them; its mean "
+            f"interval score is {100 * metrics['interval_score']:.3f} %."
         )
-    return said
+    return [said]
 
 
 def _comparison(evaluation: Evaluation) -> str:
@@ -187,7 +165,7 @@ def _measures(evaluation: Evaluation) -> str:
             _number(row["r2"], 3),
             _number(row.get("r2_diurnal", math.nan), 3),
             _number(row["mz_slope"], 2),
-            _p_value(row["mz_p_value"]),
+            _p_value(row.get("mz_p_value", math.nan)),
         ]
         for _, row in _ordered(evaluation)
     ]

@@ -1,6 +1,7 @@
 """An evaluation for a terminal."""
 
 import math
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -8,10 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from volcast.evaluation.evaluation import Evaluation, Grouping
-from volcast.evaluation.pooled import PooledEvaluation
 from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
 
-__all__ = ["evaluation_tables", "pooled_table", "pooled_tables"]
+__all__ = ["evaluation_tables", "symbols_table"]
 
 _GROUPINGS: tuple[tuple[Grouping, str], ...] = (
     ("hour", "by hour of day"),
@@ -21,40 +21,32 @@ _GROUPINGS: tuple[tuple[Grouping, str], ...] = (
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
-    """Model and baselines, best first; the model in groups of buckets; the verdict."""
-    parts: list[RenderableType] = [_comparison(evaluation)]
+    """The model symbol by symbol, where there are several; it and the baselines, best first; groups; the verdict."""
+    parts: list[RenderableType] = [symbols_table(evaluation)] if evaluation.symbols else []
+    if math.isfinite(networks := evaluation.p_value_of_networks):
+        parts.append(f"Against its HAR alone: p = {networks:.3f}.")
+    parts.append(_comparison(evaluation))
     for by, title in _GROUPINGS:
         if not evaluation.breakdown(by).empty:
             parts += [f"The model {title}:", _group_table(evaluation, by)]
     return Group(*parts, Text(evaluation.verdict, style="bold"))
 
 
-def pooled_tables(evaluation: PooledEvaluation) -> RenderableType:
-    """The model symbol by symbol, best first; what its networks add; the verdict."""
-    networks = evaluation.p_value_to_pooled_har
-    added = [f"Against the pooled HAR alone: p = {networks:.3f}."] if math.isfinite(networks) else []
-    return Group(pooled_table(evaluation), *added, Text(evaluation.verdict, style="bold"))
-
-
-def pooled_table(evaluation: PooledEvaluation) -> Table:
-    """One row a symbol, and one for their mean."""
-    table, rows = _table("symbol", "buckets", "QLIKE", "to log-HAR", "p", "pooled HAR", "covered"), evaluation.table()
+def symbols_table(evaluation: Evaluation) -> Table:
+    """One row a symbol, best first, and one for their mean."""
+    table = _table("symbol", "buckets", "QLIKE", "to log-HAR", "p", "HAR alone", "covered")
+    rows = evaluation.symbol_table()
     for name, row in rows.iterrows():
-        table.add_row(
-            str(name),
-            f"{row['buckets']:,.0f}",
-            f"{row['qlike']:.4f}",
-            _number(row["ratio"], 3),
-            _number(row["p_value"], 3),
-            _number(row["pooled_har"], 3),
-            _percent(row["coverage"]),
-        )
+        table.add_row(str(name), f"{row['buckets']:,.0f}", *_symbol_cells(row))
     if len(rows):
-        mean = rows.mean()
-        ratio, p_value = _number(mean["ratio"], 3), _number(evaluation.p_value, 3)
-        covered = _percent(mean["coverage"])
-        table.add_row("mean", "", "", ratio, p_value, _number(mean["pooled_har"], 3), covered, style="bold")
+        means = {**rows.mean(), "p_value": evaluation.metrics[MODEL]["p_value"]}
+        table.add_row("mean", "", *_symbol_cells(means), style="bold")
     return table
+
+
+def _symbol_cells(row: Mapping[str, float]) -> list[str]:
+    figures = [_number(row["qlike"], 4), _number(row["ratio"], 3), _number(row["p_value"], 3)]
+    return [*figures, _number(row["regression_ratio"], 3), _percent(row["coverage"])]
 
 
 def _comparison(evaluation: Evaluation) -> Table:

@@ -45,7 +45,7 @@ class RunningForecasts:
         self._own = threading.local()
 
     def forecast(self, history: HourlyRows, label: int, known: int, horizon: Horizon) -> IntervalForecast:
-        """As `HarLstm.forecast_horizon` of one bucket, whose `label` is in microseconds since the epoch."""
+        """As `HarLstm.forecast` of one bucket, whose `label` is in microseconds since the epoch."""
         running: dict[tuple[Horizon, int, bytes], RunningForecast] = self._own.__dict__.setdefault("running", {})
         # Tables that begin with the same bucket are taken for one that grows; `RunningForecast` sees whether it did.
         key = horizon, int(history.labels[0]), history.values[0].tobytes()
@@ -71,7 +71,7 @@ class RunningForecast:
 
     def __init__(self, recipe: HarLstmState, networks: Sequence[Network], horizon: Horizon) -> None:
         self._recipe, self._horizon = recipe, horizon
-        self._state = recipe.horizons[horizon]
+        self._state = recipe.of_horizon(horizon)
         self._networks = networks if horizon == 1 and recipe.weight else ()
         self._table = _Table(recipe.features, recipe.window)
         self._regression = RefittedRegression(self._state.regression)
@@ -89,7 +89,7 @@ class RunningForecast:
         self._asked: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
 
     def forecast(self, history: HourlyRows, labels: IntArray, known: IntArray) -> IntervalForecast:
-        """As `HarLstm.forecast_horizon`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
+        """As `HarLstm.forecast`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
 
         All rows of `history` are taken in.
         """

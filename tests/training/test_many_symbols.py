@@ -15,19 +15,19 @@ from volcast.cli.train import main
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError, TrainingError
 from volcast.evaluation.losses import qlike_losses
-from volcast.features.intraday import STATES, market_columns
+from volcast.features.intraday import STATES, market_columns, market_states
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.simple import diurnal_log_har
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm, market_states
+from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.recipe import recipe_from_dict
 from volcast.measures.hourly import RV_FLOOR, get_hourly_rv
-from volcast.networks.architectures import POOLED_NETWORK
+from volcast.networks.architectures import MANY_SYMBOLS_NETWORK
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.served_model import ServedModel
 from volcast.store.store import ModelStore
-from volcast.training.pooled_trainer import PooledTrainer
-from volcast.training.result import PooledResult
+from volcast.training.result import TrainingResult
+from volcast.training.trainer import LocalLSTMTrainer
 
 SMALL: dict[str, Any] = {"memory": 20, "networks": 2, "epochs": 2, "accept_quality": True, "test_from": "2024-12-02"}
 NAMES = ("AAA", "BBB", "CCC", "LATE", "HOLE")
@@ -47,23 +47,23 @@ def bars() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def trained(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> PooledResult:
+def trained(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     settings = {**SMALL, "model_save_path": str(tmp_path_factory.mktemp("pooled"))}
-    return PooledTrainer([*NAMES, "GONE"], settings).run_training_pipeline(bars)
+    return LocalLSTMTrainer({**settings, "symbols": (*NAMES, "GONE")}).run_training_pipeline(bars=bars)
 
 
 @pytest.fixture(scope="module")
-def forecaster(trained: PooledResult) -> VolatilityForecaster:
+def forecaster(trained: TrainingResult) -> VolatilityForecaster:
     assert trained.bundle.path is not None
     return VolatilityForecaster(trained.bundle.path)
 
 
-def recipe_of(trained: PooledResult) -> PooledHarLstm:
-    assert isinstance(trained.bundle.recipe, PooledHarLstm)
+def recipe_of(trained: TrainingResult) -> HarLstm:
+    assert isinstance(trained.bundle.recipe, HarLstm)
     return trained.bundle.recipe
 
 
-def test_a_late_symbol_is_served_and_a_missing_one_reported(trained: PooledResult) -> None:
+def test_a_late_symbol_is_served_and_a_missing_one_reported(trained: TrainingResult) -> None:
     assert set(recipe_of(trained).symbols) == {"AAA", "BBB", "CCC", "HOLE"}
     assert set(trained.failed) == {"GONE"}
     assert "GONE" in trained.failed["GONE"]
@@ -119,7 +119,7 @@ def asked(request: pytest.FixtureRequest, bars: pd.DataFrame) -> tuple[pd.DataFr
 
 
 def test_a_backtest_asks_the_model_as_it_serves(
-    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+    trained: TrainingResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
 ) -> None:
     frame, symbol = asked
     assert trained.bundle.path is not None
@@ -135,7 +135,7 @@ def test_a_backtest_asks_the_model_as_it_serves(
 
 
 def test_a_backtest_of_one_symbol_after_another_keeps_them_apart(
-    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+    trained: TrainingResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
 ) -> None:
     assert trained.bundle.path is not None
     backtest = VolatilityForecaster("ewma", {"model_save_path": str(trained.bundle.path.parent)})
@@ -157,7 +157,7 @@ def losses_of(forecaster: VolatilityForecaster, frame: pd.DataFrame, symbol: str
 
 
 def test_the_gate_judges_the_model_as_it_serves(
-    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+    trained: TrainingResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
 ) -> None:
     frame, symbol = asked
     pooled, fallback = (ServedModel.of(bundle, TrainingConfig()) for bundle in (trained.bundle, None))
@@ -169,7 +169,7 @@ def test_the_gate_judges_the_model_as_it_serves(
 
 
 def test_after_a_training_in_the_background_the_gate_sees_the_market(
-    trained: PooledResult,
+    trained: TrainingResult,
     forecaster: VolatilityForecaster,
     bars: pd.DataFrame,
     tmp_path: Path,
@@ -192,7 +192,7 @@ def test_after_a_training_in_the_background_the_gate_sees_the_market(
 
 
 def test_decay_is_of_the_model_as_it_serves(
-    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+    trained: TrainingResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
 ) -> None:
     alone, model = bars.xs("AAA"), ServedModel.of(trained.bundle, TrainingConfig())
     alone.attrs = {"symbol": "AAA"}
@@ -241,11 +241,13 @@ def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars:
             assert forecaster.forecast(changed, asof, symbol=symbol) == forecaster.forecast(frame, asof, symbol=symbol)
 
 
-def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.DataFrame, tmp_path: Path) -> None:
+def test_training_does_not_see_the_test_part(trained: TrainingResult, bars: pd.DataFrame, tmp_path: Path) -> None:
     noise = bars.copy()
     later = noise.index.get_level_values(1) >= pd.Timestamp("2024-12-02", tz="America/New_York")
     noise.loc[later] *= np.exp(0.02 * np.random.default_rng(2).standard_normal((int(later.sum()), 1)))
-    again = PooledTrainer(NAMES, {**SMALL, "model_save_path": str(tmp_path)}).run_training_pipeline(noise)
+    again = LocalLSTMTrainer({**SMALL, "symbols": NAMES, "model_save_path": str(tmp_path)}).run_training_pipeline(
+        bars=noise
+    )
     assert json.dumps(recipe_of(again).to_dict()) == json.dumps(recipe_of(trained).to_dict())
     assert again.evaluation.ratios["AAA"] != trained.evaluation.ratios["AAA"]
 
@@ -253,14 +255,14 @@ def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.Dat
 def test_a_training_that_diverges_is_refused(
     bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(POOLED_NETWORK, "lr", 1e38)
+    monkeypatch.setitem(MANY_SYMBOLS_NETWORK, "lr", 1e38)
     settings = {**SMALL, "networks": 1, "model_save_path": str(tmp_path)}
     with pytest.raises(TrainingError, match="validation loss became infinite or no number"):
-        PooledTrainer(NAMES, settings).run_training_pipeline(bars)
+        LocalLSTMTrainer({**settings, "symbols": NAMES}).run_training_pipeline(bars=bars)
     assert ModelStore(tmp_path).list() == []
 
 
-def test_the_same_after_saving(trained: PooledResult) -> None:
+def test_the_same_after_saving(trained: TrainingResult) -> None:
     numbers = recipe_of(trained).to_dict()
     assert json.dumps(recipe_from_dict(json.loads(json.dumps(numbers))).to_dict()) == json.dumps(numbers)
 
@@ -278,14 +280,15 @@ def test_the_market_is_the_mean_where_there_are_three() -> None:
 
 
 def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConfigError, match="two at least"):
-        PooledTrainer(["spy", "SPY"])
     with pytest.raises(ConfigError, match="har_lstm"):
-        PooledTrainer(["SPY", "QQQ"], {"network": "roadmap"})
+        LocalLSTMTrainer({"symbols": "SPY,QQQ", "network": "roadmap"})
     few = pd.concat({name: bars_of(name).iloc[:2000] for name in ("AAA", "BBB")})
+    settings = {**SMALL, "symbols": "AAA,BBB", "model_save_path": str(tmp_path)}
     with pytest.raises(NotEnoughDataError, match="none of 2 symbols has 204"):
-        PooledTrainer(["AAA", "BBB"], {**SMALL, "test_from": "2024-05-20"}).run_training_pipeline(few)
+        LocalLSTMTrainer({**settings, "test_from": "2024-05-20"}).run_training_pipeline(bars=few)
     with pytest.raises(DataSourceError, match="none of 2 symbols"):
-        PooledTrainer(["X", "Y"], {"model_save_path": str(tmp_path)}).run_training_pipeline(few)
+        LocalLSTMTrainer({**settings, "symbols": "X,Y"}).run_training_pipeline(bars=few)
+    with pytest.raises(DataSourceError, match=r"indexed by \(symbol, timestamp\)"):
+        LocalLSTMTrainer(settings).prepare_data(bars=bars_of("AAA"))
     assert main(["--pooled"]) == 2
     assert "--symbols A,B,C" in capsys.readouterr().err
