@@ -17,7 +17,7 @@ from volcast.errors import ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
 from volcast.retraining.background import Progress, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
-from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until
+from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
 from volcast.retraining.timeline import ModelTimeline
 from volcast.serving.pooled import served_for_symbol
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
@@ -190,7 +190,7 @@ class VolatilityForecaster:
         Parameters
         ----------
         symbol, start_date, end_date
-            What to train on; None takes the configuration's.
+            What to train on; None takes the configuration's, where ``symbols`` may be several.
         bars
             The bars to train on; None fetches them from the configured source.
         progress
@@ -237,9 +237,10 @@ class VolatilityForecaster:
         if bars is None:
             from volcast.bars.handler import DataHandler
 
-            config = self._config if symbol is None else self._config.with_overrides(symbol=symbol)
+            config = self._config
+            asked = symbol or (config.symbols if len(config.symbols) > 1 else "".join(config.symbols) or config.symbol)
             handler = DataHandler.from_config(config)
-            bars = handler.get_stock_bars(config.symbol, *config.requested_span, timeframe=config.data_frequency)
+            bars = handler.get_stock_bars(asked, *config.requested_span, timeframe=config.data_frequency)
         return self._start_job(bars, symbol, None, on_progress)
 
     def retrain_if_due(
@@ -253,7 +254,8 @@ class VolatilityForecaster:
         Parameters
         ----------
         bars
-            One symbol's bars.
+            One symbol's bars; where the configuration names several ``symbols``, theirs, indexed by (symbol,
+            timestamp).
         asof
             Now; None is the end of the last bar.
         background
@@ -263,7 +265,7 @@ class VolatilityForecaster:
         -------
         The job or the outcome; None where nothing is due.
         """
-        now = bars.index[-1] + bar_length(bars.index) if asof is None else in_new_york(asof)
+        now = last_end(bars) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
             return None
@@ -366,7 +368,7 @@ class VolatilityForecaster:
             series.attrs[count] = sum(part.attrs[count] for part in parts)
         return series
 
-    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:
+    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
         from volcast.training.trainer import LocalLSTMTrainer
 
         return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
@@ -375,8 +377,9 @@ class VolatilityForecaster:
         self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: Progress | None
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
-        own = _bars_of_symbol(bars, symbol)
-        moment = (own.index[-1] + bar_length(own.index) if due is None else due).tz_convert(EXCHANGE_TIMEZONE)
+        trains_many = symbol is None and bool(self._config.symbols) and isinstance(bars.index, pd.MultiIndex)
+        own = bars if trains_many else _bars_of_symbol(bars, symbol)
+        moment = last_end(own) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion

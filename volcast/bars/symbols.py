@@ -8,7 +8,7 @@ import pandas as pd
 
 from volcast.errors import DataSourceError, VolatilityError
 
-__all__ = ["for_each_symbol", "stacked_bars"]
+__all__ = ["cut_each_symbol", "for_each_symbol", "stacked_bars", "symbols_of"]
 
 _SYMBOLS_AT_ONCE = 4
 
@@ -37,6 +37,26 @@ def for_each_symbol(work: Callable[[str], Result], symbols: Sequence[str]) -> tu
         reasons = "; ".join(f"{symbol}: {reason}" for symbol, reason in list(failed.items())[:3])
         raise DataSourceError(f"none of {len(unique)} symbols could be got; one at least is needed: {reasons}")
     return found, failed
+
+
+def symbols_of(bars: pd.DataFrame) -> list[str]:
+    """Names of the symbols in a frame indexed by (symbol, timestamp), in its order; none in bars of one symbol."""
+    return list(bars.index.get_level_values(0).unique()) if isinstance(bars.index, pd.MultiIndex) else []
+
+
+def cut_each_symbol(bars: pd.DataFrame, cut: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """What `cut` leaves of each symbol's bars, as one frame of the layout of `bars`; symbols without bars are left out.
+
+    `bars` are one symbol's, or those of many, indexed by (symbol, timestamp).
+    """
+    names = symbols_of(bars)
+    if not names:
+        return cut(bars)
+    parts = {name: cut(bars.xs(name)) for name in names}
+    remaining = {name: part for name, part in parts.items() if len(part)}
+    stacked = pd.concat(remaining, names=bars.index.names) if remaining else bars.iloc[:0]
+    stacked.attrs = dict(bars.attrs)
+    return stacked
 
 
 def stacked_bars(found: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 from volcast.bars.arrays import BarArrays
 from volcast.errors import VolatilityError
 from volcast.retraining.policy import candidate_moments
-from volcast.retraining.retraining import Retraining, bars_until
+from volcast.retraining.retraining import Retraining, bars_until, first_start
 from volcast.serving.served_model import ServedModel
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 from volcast.store.serving_log import serving_stack
@@ -51,7 +51,7 @@ class ModelTimeline:
         ends = [*self._moments[1:], None]
         yield from zip(self._moments, ends, self._models, strict=True)
 
-    def _begin(self, bars: BarArrays | None, symbol: str) -> None:
+    def _begin(self, bars: BarArrays | None, symbol: str | None) -> None:
         self._bars, self._symbol = bars, symbol
         self._moments, self._models = [_BEGINNING], [self._fallback]
         self._due: list[pd.Timestamp] = []
@@ -67,7 +67,7 @@ class ModelTimeline:
         if self._retraining.policy.every is None:
             self._walk_store(asof)
             return
-        first = bars.index[0].tz_convert(EXCHANGE_TIMEZONE)
+        first = first_start(bars)
         if asof > self._due_through:
             every, calendar = self._retraining.policy.every, self._retraining.config.calendar
             moments = candidate_moments(every, first, asof + _LOOK_AHEAD, calendar)
@@ -109,12 +109,12 @@ class ModelTimeline:
         self._due_through = pd.Timestamp.max.tz_localize("UTC")
 
 
-def _store_timeline(store: ModelStore, symbol: str) -> list[tuple[pd.Timestamp, str]]:
+def _store_timeline(store: ModelStore, symbol: str | None) -> list[tuple[pd.Timestamp, str]]:
     """Moments at which the serving model changed, and to which; a model never serves before what it has seen."""
     manifests = [
         manifest
         for manifest in store.list()
-        if manifest.get("trained_through") and manifest.get("symbol") in (None, symbol)
+        if (manifest.get("trained_through") and symbol is None) or manifest.get("symbol") in (None, symbol)
     ]
     through = {manifest["name"]: in_new_york(manifest["trained_through"]) for manifest in manifests}
     history = [entry for entry in store.history() if entry.asof is None]

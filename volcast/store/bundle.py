@@ -72,6 +72,12 @@ class ModelBundle:
         return tuple(name for name, about in of_each.items() if about.get("trained_on", True))
 
     @property
+    def last_bar(self) -> pd.Timestamp | None:
+        """Start of the last bar that its training was given (UTC), test part included; None where nobody knows."""
+        stamps = [about["last_bar"] for about in self.manifest.get("symbols", {}).values() if "last_bar" in about]
+        return max(map(pd.Timestamp, stamps), default=None)
+
+    @property
     def trained_through(self) -> pd.Timestamp | None:
         """Last moment (New York time) whose data it has seen; None where nobody wrote it down (a Colab pair)."""
         seen = self.manifest.get("trained_through")
