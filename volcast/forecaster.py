@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import bar_length, select_symbol
+from volcast.bars.checks import bar_length, select_symbol, validate_bars
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of
 from volcast.errors import ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
 from volcast.retraining.background import Progress, RetrainingJob
@@ -235,12 +236,7 @@ class VolatilityForecaster:
         The job: ``job.progress``, ``job.wait()``, ``job.cancel()``.
         """
         if bars is None:
-            from volcast.bars.handler import DataHandler
-
-            config = self._config
-            asked = symbol or (config.symbols if len(config.symbols) > 1 else "".join(config.symbols) or config.symbol)
-            handler = DataHandler.from_config(config)
-            bars = handler.get_stock_bars(asked, *config.requested_span, timeframe=config.data_frequency)
+            bars = bars_of(self._config, symbol)
         return self._start_job(bars, symbol, None, on_progress)
 
     def retrain_if_due(
@@ -408,7 +404,7 @@ def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     if symbol is not None:
         own = own.copy(deep=False)
         own.attrs = {**own.attrs, "symbol": symbol}
-    return own
+    return validate_bars(own)
 
 
 def _say_nothing(outcome: RetrainingOutcome) -> None:

@@ -101,7 +101,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     checked = (
         "import sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from evaluation_cli import main\n"
+        "from volcast.cli.evaluate import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as done:\n    assert done.code == 0\n"
         "assert not {'tensorflow', 'keras', 'arch', 'matplotlib', 'pandas'} & set(sys.modules), 'heavy'\n"
     )

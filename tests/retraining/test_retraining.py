@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.bars import ROOT, make_bars, with_noise_after
 from volcast.config import TrainingConfig
-from volcast.errors import ConfigError, LookAheadError, TrainingError, VolatilityError
+from volcast.errors import BarsError, ConfigError, LookAheadError, TrainingError, VolatilityError
 from volcast.features.scaling import DiurnalLogScaler
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.recipe import ScaledWindows
@@ -333,3 +333,27 @@ def test_a_training_process_that_fails_says_why(half_year: pd.DataFrame, tmp_pat
     assert not outcome.promoted
     assert "training windows" in str(outcome.error)
     assert forecaster.model_info()["is_fallback"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        (lambda bars: bars.tz_localize(None), "without a time zone"),
+        (lambda bars: bars.iloc[:0], "are empty"),
+        (lambda bars: pd.DataFrame(), "are empty"),
+        (lambda bars: bars.reset_index(drop=True), "the start of each bar as a time is needed"),
+    ],
+)
+def test_bars_that_cannot_be_trained_on_are_refused_in_one_sentence(
+    half_year: pd.DataFrame, tmp_path: Path, spoilt: Callable[[pd.DataFrame], pd.DataFrame], said: str
+) -> None:
+    forecaster = VolatilityForecaster(None, {"every": "month", "model_save_path": str(tmp_path)})
+    bars = spoilt(half_year)
+    with pytest.raises(BarsError, match=said):
+        forecaster.retrain_if_due(bars)
+    with pytest.raises(BarsError, match=said):
+        forecaster.retrain_if_due(bars, "2024-07-20", background=False)
+    for symbol in (None, "SPY"):
+        with pytest.raises(BarsError, match=said):
+            forecaster.retrain_async(symbol, bars)
+    assert not list(tmp_path.iterdir())

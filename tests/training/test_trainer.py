@@ -14,7 +14,8 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler
 
 from tests.support.bars import make_bars
-from volcast.errors import ConfigError, NotEnoughDataError, TrainingError
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError, TrainingError
+from volcast.files import file_name_of
 from volcast.forecasters.baselines.simple import BASELINES
 from volcast.measures.hourly import get_hourly_rv
 from volcast.networks.keras_files import load_network
@@ -362,3 +363,24 @@ def test_validation_losses_over_seeds_are_those_of_plain_keras(small_bars: pd.Da
     error = math.hypot(ours.std(ddof=1), theirs.std(ddof=1)) / math.sqrt(len(ours))
     assert ours.mean() <= theirs.mean() + 2 * error
     assert 0.3 < ours.std() / theirs.std() < 3
+
+
+def test_a_symbol_with_any_sign_is_trained_saved_and_drawn(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    # To matplotlib's mathematics "$^$" is an error; the file's own name of a symbol may hold it.
+    bars = small_bars.copy()
+    bars.attrs["symbol"] = "BTC/$^$"
+    result = trainer(tmp_path, max_trials=1, epochs=1).run_training_pipeline(bars=bars)
+    assert result.bundle.name.startswith(f"{file_name_of('BTC/$^$')}-")
+    assert result.bundle.manifest["symbol"] == "BTC/$^$"
+    assert ModelStore(tmp_path).load(result.bundle.name).manifest["symbol"] == "BTC/$^$"
+
+
+@pytest.mark.parametrize("symbol", ["A B", "\ud800", "A" * 200, "../A"])
+def test_a_symbol_that_can_name_no_file_is_refused_before_any_work(
+    small_bars: pd.DataFrame, symbol: str, tmp_path: Path
+) -> None:
+    bars = small_bars.copy()
+    bars.attrs["symbol"] = symbol
+    with pytest.raises(BarsError, match="must be a ticker"):
+        trainer(tmp_path).prepare_data(bars=bars)
+    assert not list(tmp_path.iterdir())

@@ -1,14 +1,16 @@
-"""Work on many symbols, of which some may fail."""
+"""Symbols as users list them, and work on many, of which some may fail."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
-from volcast.errors import DataSourceError, VolatilityError
+from volcast.errors import ConfigError, DataSourceError, VolatilityError, describe_os_error
+from volcast.files import file_name_of
 
-__all__ = ["cut_each_symbol", "for_each_symbol", "stacked_bars", "symbols_of"]
+__all__ = ["cut_each_symbol", "for_each_symbol", "read_symbols", "stacked_bars", "symbols_in", "symbols_of"]
 
 _SYMBOLS_AT_ONCE = 4
 
@@ -71,3 +73,41 @@ def stacked_bars(found: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.D
         "failed": failed,
     }
     return stacked
+
+
+def read_symbols(path: str | Path) -> list[str]:
+    """The symbols in a file: one a line, or with commas; what follows a ``#`` is a comment.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or no symbol in it.
+    """
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise ConfigError(f"the file of symbols cannot be read: {describe_os_error(error)}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"the file of symbols {path} is no text; write one symbol a line.") from None
+    return symbols_in(text, str(path))
+
+
+def symbols_in(text: str, name: str) -> list[str]:
+    """The symbols in `text`, written as in a file of symbols; `name` is what to call it in an error.
+
+    Raises
+    ------
+    ConfigError
+        There is no symbol in it, or what is no symbol.
+    """
+    lines = text.splitlines()
+    words = [word.strip().upper() for line in lines for word in line.partition("#")[0].split(",")]
+    symbols = list(dict.fromkeys(word for word in words if word))
+    if not symbols:
+        raise ConfigError(f"{name} names no symbol; one at least is needed; write one a line.")
+    for symbol in symbols:
+        try:
+            file_name_of(symbol)
+        except ValueError as error:
+            raise ConfigError(f"{name} names {symbol[:60]!r}, but a symbol {error}; mend it there.") from None
+    return symbols

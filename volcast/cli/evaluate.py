@@ -3,27 +3,29 @@
 import argparse
 import json
 import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from volcast.cli.command import command_parser, run_command
+from volcast.cli.options import add_setting, add_settings, settings_given
+from volcast.config import TRAINING_CONFIG
+from volcast.config_sources import resolve_config
 from volcast.errors import (
     ConfigError,
     LookAheadError,
     ModelNotFoundError,
     NotEnoughDataError,
     StoreError,
-    VolatilityError,
 )
+from volcast.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+    from rich.console import Console
 
     from volcast.evaluation.evaluation import Evaluation
     from volcast.store.bundle import ModelBundle
@@ -36,7 +38,7 @@ _EPILOG = """\
 a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included; one of
 many symbols on each of them, beside the symbol's own baselines and its own regression alone.
 
-exit status: 0 judged (whatever the verdict), 1 failed, 2 wrong use, 130 interrupted
+exit status: 0 judged (whatever the verdict), 1 failed, 2 wrong use, 130 or 143 interrupted
 
 examples:
   volcast evaluate --bars spy_since.parquet
@@ -47,15 +49,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast evaluate") -> int:
     """Judge as the `arguments` say (None: those of the process); returns the exit status."""
-    options = _parser(prog).parse_args(arguments)
-    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-    try:
-        _judge(options, out)
-    except VolatilityError as error:
-        return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
-    except KeyboardInterrupt:
-        return _failed("Interrupted; nothing was written.", 130, options, err)
-    return 0
+    return run_command(_parser(prog), _judge, arguments, interrupted="Interrupted; nothing was written.")
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ class _Judged:
     simulated: bool
 
 
-def _judge(options: argparse.Namespace, out: Console) -> None:
+def _judge(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     from volcast.evaluation.report.terminal import evaluation_tables
 
     bundle = _load(options)
@@ -80,28 +74,29 @@ def _judge(options: argparse.Namespace, out: Console) -> None:
             "model": bundle.name, "symbol": judged.subject, "simulated": judged.simulated, "about": judged.about,
         }  # fmt: skip
         print(json.dumps({**head, **judged.evaluation.to_dict()}, indent=2))
-        return
+        return 0
     if judged.simulated:
         out.print("SIMULATED bars: this shows how things work and says nothing of any market.", style="bold")
     for sentence in judged.about:
-        out.print(sentence, highlight=False, markup=False)
-    out.print(evaluation_tables(judged.evaluation), highlight=False)
+        out.print(sentence)
+    out.print(evaluation_tables(judged.evaluation))
     if options.html is not None:
-        out.print(f"\nThe page with pictures lies in {options.html}", highlight=False, markup=False)
+        out.print(f"\nThe page with pictures lies in {options.html}")
+    return 0
 
 
 def _symbols(bundle: "ModelBundle", options: argparse.Namespace) -> list[str]:
     """The symbols to judge a model on: those asked for, or else those that it learnt from."""
-    from volcast.training.jobs import symbols_in
+    from volcast.bars.symbols import symbols_in
 
     many = len(bundle.symbols) > 1
-    if many and options.symbol is not None:
+    if many and options.one_symbol is not None:
         raise ConfigError(f"{bundle.name} forecasts many symbols; --symbol is for a model of one; give --symbols.")
     if not many and options.symbols is not None:
         raise ConfigError(f"{bundle.name} forecasts one symbol; --symbols is for a model of many; give --symbol.")
     if options.symbols is not None:
         return symbols_in(options.symbols, "--symbols")
-    return [options.symbol] if options.symbol is not None else list(bundle.symbols) or [bundle.config.symbol]
+    return [options.one_symbol] if options.one_symbol is not None else list(bundle.symbols) or [bundle.config.symbol]
 
 
 @dataclass(frozen=True)
@@ -116,13 +111,14 @@ class _Panel:
 
 def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Panel:
     from volcast.bars.symbols import for_each_symbol
+    from volcast.configured import measures_of
 
     attrs, counts = {}, {}
 
     def measured(symbol: str) -> "pd.DataFrame":
         bars = _bars(bundle, symbol, options)
         attrs[symbol], counts[symbol] = bars.attrs, len(bars)
-        return _measures(bundle, bars)
+        return measures_of(bundle.config, bars)
 
     if len(bundle.symbols) > 1:
         measures, failed = for_each_symbol(measured, symbols)
@@ -165,38 +161,23 @@ def _load(options: argparse.Namespace) -> "ModelBundle":
 
         load_tensorflow_quietly()
         return colab_bundle(Path(options.model)).for_serving()
-    store = ModelStore(options.models)
+    store = ModelStore(resolve_config(None, os.environ, settings_given(options)).config.model_save_path)
     name = options.model or store.serving()
     if name is None:
         raise ModelNotFoundError(
-            f"there is no model in {options.models}; one must be trained first; python local_training.py does."
+            f"there is no model in {store.path}; one must be trained first; python local_training.py does."
         )
     return store.load(name)
 
 
 def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "pd.DataFrame":
-    """One symbol's bars: the file's, or else those that the model's own configuration asks for."""
-    from volcast.bars.handler import DataHandler
+    """One symbol's bars: the whole file's, or else those that the model's own configuration asks for."""
+    from volcast.configured import bars_of
 
-    config = bundle.config
-    if options.bars is not None:
-        zone = options.bars_timezone or config.bars_timezone
-        config = config.with_overrides(bars_source="file", bars_path=options.bars, bars_timezone=zone)
-    span = (None, None) if config.effective_source == "file" else config.requested_span
-    return DataHandler.from_config(config).get_stock_bars(symbol, *span, timeframe=config.data_frequency)
-
-
-def _measures(bundle: "ModelBundle", bars: "pd.DataFrame") -> "pd.DataFrame":
-    from volcast.measures.bucketed import get_hourly_measures
-
-    config = bundle.config
-    return get_hourly_measures(
-        bars,
-        bundle.preset,
-        min_bucket_coverage=config.min_bucket_coverage,
-        calendar=config.calendar,
-        estimator=config.rv_estimator,
-    )
+    config = bundle.config.with_overrides(**settings_given(options), symbol=symbol)
+    if config.effective_source == "file":
+        config = config.with_overrides(**{name: TRAINING_CONFIG[name] for name in ("start_date", "end_date")})
+    return bars_of(config, symbol)
 
 
 def _unseen(bundle: "ModelBundle", measures: "pd.DataFrame", allow_in_sample: bool) -> "npt.NDArray[np.int64]":
@@ -254,41 +235,26 @@ def _write_page(path: Path, judged: _Judged, title: str) -> None:
     from volcast.evaluation.report.page import evaluation_page
 
     page = evaluation_page(judged.evaluation, title=title, about=judged.about, simulated=judged.simulated)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        aside.write_text(page, encoding="utf-8")
-        os.replace(aside, path)
+        write_whole(path, page.encode())
     except OSError as error:
         raise StoreError(
             f"{path} cannot be written ({error.strerror}); its folder must be there and writable; give another --html."
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
-    if options.json:
-        print(json.dumps({"error": sentence, "exit_status": status}))
-    err.print(("" if status == 130 else "error: ") + sentence, highlight=False, markup=False)
-    return status
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description="Judge a saved model on bars that it has not seen.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, "Judge a saved model on bars that it has not seen.", _EPILOG)
     parser.add_argument(
         "--model",
         metavar="M",
         help="a saved model's name or directory, or the .h5 of a Colab pair (default: who serves)",
     )
-    parser.add_argument("--models", metavar="DIR", default="volatility_models", help="where models are")
-    parser.add_argument("--bars", metavar="PATH", help="file or folder of bars (default: the model's own source)")
-    parser.add_argument("--bars-timezone", metavar="ZONE", help="time zone of FILE's stamps where they carry none")
-    parser.add_argument("--symbol", metavar="S", help="which symbol of the bars (default: the model's)")
+    add_setting(parser, "model_save_path", "--models")
+    add_settings(parser, "bars_path", "bars_timezone")
+    parser.add_argument(
+        "--symbol", metavar="S", dest="one_symbol", help="which symbol of the bars (default: the model's)"
+    )
     parser.add_argument("--symbols", metavar="A,B,C", help="which, for a model of many (default: those it learnt from)")
     parser.add_argument("--allow-in-sample", action="store_true", help="judge what the model has already seen, too")
     parser.add_argument("--json", action="store_true", help="the evaluation as JSON on standard output")

@@ -12,6 +12,7 @@ from volcast.bars.checks import bar_length
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import Role, TrainingConfig
 from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
+from volcast.files import file_name_of
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy, candidate_moments
 from volcast.serving.served_model import ServedModel
@@ -186,9 +187,8 @@ class Retraining:
         subject = symbol or f"pooled-{len(names)}"
         about: dict[str, Any] = {"settings": settings, "bars": of_each or data_provenance(window, subject)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in subject)
         simulated = "SIMULATED-" if window.attrs.get("simulated") else ""
-        return f"{simulated}{safe}-{moment:%Y%m%d}-{digest[:10]}"
+        return f"{simulated}{file_name_of(subject)}-{moment:%Y%m%d}-{digest[:10]}"
 
     def _record(self, entry: HistoryEntry) -> None:
         """Once: a backtest that is run again decides the same again."""

@@ -16,7 +16,7 @@ from volcast.bars.arrays import BarArrays
 from volcast.forecasters.tables import HourlyRows
 from volcast.measures.quick import QuickMeasure, Rows
 from volcast.serving.grid import Measure, NextBucket, forecast_grid
-from volcast.sessions import BucketArrays, bucket_arrays, in_new_york
+from volcast.sessions import BucketArrays, beyond_the_sessions, bucket_arrays, in_new_york
 
 __all__ = ["GrowingHistory", "HourlyHistories"]
 
@@ -159,6 +159,8 @@ class GrowingHistory:
     def _ahead(self, history: HourlyRows, asof_us: int, moment: pd.Timestamp) -> NextBucket:
         buckets = bucket_arrays(self._calendar)
         row = int(buckets.label.searchsorted(asof_us, side="right"))
+        if row == len(buckets.label):
+            raise beyond_the_sessions(moment, self._calendar)
         known = int(history.labels.searchsorted(buckets.start[row], side="right"))
         return NextBucket(history, int(buckets.label[row]), int(buckets.minutes[row]), known, moment)
 

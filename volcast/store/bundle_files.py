@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
+from volcast.files import flush, json_bytes
 from volcast.forecasters.recipe import ForecastRecipe, recipe_from_dict
 from volcast.networks.keras_files import KerasNetwork, load_network, save_network
 from volcast.networks.onnx import Network, OnnxNetwork
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MANIFEST",
     "check_name",
-    "flush",
-    "json_bytes",
     "package_versions",
     "read_bundle",
     "read_keras_networks",
@@ -223,20 +222,6 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def json_bytes(value: Any) -> bytes:
-    """`value` as indented JSON."""
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def flush(path: Path) -> None:
-    """See to it that a file, or a directory's list of names, has reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _by_symbol(manifest: dict[str, Any]) -> dict[str, Any]:

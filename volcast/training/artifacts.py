@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from volcast.config import TRAINING_CONFIG, TrainingConfig
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.report.figures import by_label
 from volcast.evaluation.report.page import evaluation_page
-from volcast.evaluation.report.terminal import symbols_table
+from volcast.evaluation.report.tables import baselines, symbols
+from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.sessions import EXCHANGE_TIMEZONE
 from volcast.store.store import ModelBundle
@@ -48,14 +48,14 @@ def training_artifacts(
         about=[describe_data(data, bundle.config)],
         simulated=bundle.simulated,
     )
-    files = {"metrics.json": _json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
+    files = {"metrics.json": json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
     subject = _simulated(data) + _subject(data)
     if evaluation.buckets:
         files["forecasts.png"] = _png(_forecasts_figure(by_label(evaluation.by_bucket), subject))
     if histories:
         files["losses.png"] = _png(_losses_figure(histories, subject))
         if bundle.config.save_history:
-            files["history.json"] = _json_bytes(histories)
+            files["history.json"] = json_bytes(histories)
     if search is not None:
         files["trials.csv"] = search.trials.to_csv(index=False).encode()
     return files
@@ -88,7 +88,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         _how_trained(result),
         "",
         _heading(result),
-        symbols_table(evaluation) if evaluation.symbols else _comparison(evaluation),
+        (symbols(evaluation) if evaluation.symbols else baselines(evaluation)).drawn(),
         Text(evaluation.verdict, style="bold"),
         "",
         # Never broken, so that they can be copied.
@@ -98,19 +98,6 @@ def summary(result: "TrainingResult") -> RenderableType:
     if bundle.simulated:
         lines.insert(0, _SIMULATED)
     return Group(*lines)
-
-
-def _comparison(evaluation: Evaluation) -> Table:
-    table = Table()
-    table.add_column("forecast")
-    for heading in ("QLIKE", "to log-HAR", "RMSE", "MAE", "R2"):
-        table.add_column(heading, justify="right")
-    for name, row in evaluation.table().iterrows():
-        style = "bold" if name == "model" else ""
-        ratio = f"{row['qlike_ratio']:.3f}" if "qlike_ratio" in row else ""
-        errors = (f"{100 * row['mse'] ** 0.5:.4f} %", f"{100 * row['mae']:.4f} %", f"{row['r2']:.3f}")
-        table.add_row(str(name), f"{row['qlike']:.4f}", ratio, *errors, style=style)
-    return table
 
 
 def _about_bars(data: TrainingData) -> list[str]:
@@ -166,7 +153,7 @@ def _forecasts_figure(buckets: pd.DataFrame, subject: str) -> "Figure":
     ticks = np.linspace(0, len(buckets) - 1, 7).astype(int)
     axes.set_xticks(ticks, [f"{buckets.index[tick]:%Y-%m-%d}" for tick in ticks])
     axes.set_ylabel("hourly volatility, %")
-    axes.set_title(f"{subject}: test part, which training never saw")
+    axes.set_title(f"{subject}: test part, which training never saw", parse_math=False)
     axes.legend(frameon=False)
     return figure
 
@@ -182,7 +169,7 @@ def _losses_figure(histories: list[dict[str, list[float]]], subject: str) -> "Fi
             axes.plot(epochs, history[name], color=colour, marker=".", linewidth=0.9, label=None if number else label)
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error, scaled")
-    axes.set_title(f"{subject}: losses of the networks that serve")
+    axes.set_title(f"{subject}: losses of the networks that serve", parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
@@ -241,7 +228,3 @@ def _short(value: Any) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()

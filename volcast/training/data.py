@@ -14,14 +14,15 @@ from volcast.bars.checks import validate_bars
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
+from volcast.configured import measures_of
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
+from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
-from volcast.measures.bucketed import get_hourly_measures
 from volcast.measures.hourly import RV_FLOOR, bar_length
 from volcast.networks.onnx import Network
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight
@@ -206,15 +207,26 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
 
 
 def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
-    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256."""
+    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256.
+
+    Raises
+    ------
+    BarsError
+        They are called what no symbol is called.
+    """
     attrs = bars.attrs
+    symbol = str(attrs.get("symbol") or symbol)
+    try:
+        file_name_of(symbol)
+    except ValueError as error:
+        raise BarsError(f"the bars are of {symbol[:60]!r}, but a symbol {error}; change attrs['symbol'].") from None
     digest = hashlib.sha256(np.ascontiguousarray(bars.index.as_unit("us").asi8).tobytes())
     for column in bars.columns:
         digest.update(str(column).encode())
         if pd.api.types.is_numeric_dtype(bars[column]):
             digest.update(np.ascontiguousarray(bars[column].to_numpy(dtype=float)).tobytes())
     return {
-        "symbol": attrs.get("symbol") or symbol,
+        "symbol": symbol,
         "source": {"name": attrs.get("source", "caller's bars"), "detail": attrs.get("detail", "")},
         "simulated": bool(attrs.get("simulated", False)),
         "notes": list(attrs.get("notes", [])),
@@ -229,21 +241,15 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
 def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Hourly measures of a symbol's bars, and what a model remembers of these."""
     validate_bars(bars)
+    provenance = data_provenance(bars, symbol)
     quality = assess_quality(bars, symbol, calendar=config.calendar)
     require_acceptable(quality, accept=config.accept_quality)
-    measures = get_hourly_measures(
-        bars,
-        config.preset,
-        tz=config.timezone,
-        min_bucket_coverage=config.min_bucket_coverage,
-        calendar=config.calendar,
-        estimator=config.rv_estimator,
-    )
+    measures = measures_of(config, bars)
     left_out = measures.attrs.get("left_out", {})
     if config.preset == "colab":
         measures = measures.iloc[1:]
     return measures, {
-        **data_provenance(bars, symbol),
+        **provenance,
         "left_out": left_out,
         "hourly_values": len(measures),
         "quality": quality.to_dict(),

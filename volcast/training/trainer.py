@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import select_symbol
-from volcast.bars.handler import DataHandler
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
 from volcast.evaluation.evaluation import Evaluation, evaluate_bundle
 from volcast.features.fed_decisions import beyond_the_list
 from volcast.features.windows import prepare_lstm_sequences
+from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.networks.architectures import (
     HAR_LSTM_BATCH_SIZE,
@@ -161,14 +162,13 @@ class LocalLSTMTrainer:
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)
-        bars_of = self._fetched if bars is None else partial(_symbol_bars, bars, symbols if named else ())
-        self.data = prepare_training_data(bars_of, symbols, self.config)
+        get_bars = (
+            partial(bars_of, self.config, progress=self.progress)
+            if bars is None
+            else partial(_symbol_bars, bars, symbols if named else ())
+        )
+        self.data = prepare_training_data(get_bars, symbols, self.config)
         return self.data
-
-    def _fetched(self, symbol: str) -> pd.DataFrame:
-        config = self.config
-        handler = DataHandler.from_config(config, self.progress)
-        return handler.get_stock_bars(symbol, *config.requested_span, timeframe=config.data_frequency)
 
     def build_model(self, hyperparams: Mapping[str, Any] = HAR_LSTM_NETWORK) -> "keras.Model":
         """The untrained, compiled network of `hyperparams`, initialized by the configured seed; it replaces others."""
@@ -320,7 +320,7 @@ class LocalLSTMTrainer:
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        subject = symbols[0] if len(symbols) == 1 else f"pooled-{len(trained_on)}"
+        subject = file_name_of(symbols[0]) if len(symbols) == 1 else f"pooled-{len(trained_on)}"
         return ModelBundle(version_name(subject, simulated=data.simulated), networks, recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:

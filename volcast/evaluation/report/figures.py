@@ -126,7 +126,7 @@ def _ratios(evaluation: Evaluation) -> "Figure":
     figure, axes = _axes(max(_SIZE[1], 0.16 * len(ratios) + 0.6))
     axes.plot(ratios.to_numpy(), np.arange(len(ratios)), color=_MODEL, marker="o", markersize=4, linestyle="")
     axes.axvline(1, color=_REFERENCE, linewidth=1.0)
-    axes.set_yticks(np.arange(len(ratios)), [str(name) for name in ratios.index])
+    axes.set_yticks(np.arange(len(ratios)), [str(name) for name in ratios.index], parse_math=False)
     axes.set_xlabel("QLIKE to log-HAR")
     return figure
 

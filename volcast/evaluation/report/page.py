@@ -1,14 +1,21 @@
 """An evaluation as one HTML page that needs nothing else: no network, no script, readable on a telephone."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
-import pandas as pd
-
-from volcast.evaluation.evaluation import Evaluation, Grouping
+from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.report.figures import evaluation_figures
-from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
+from volcast.evaluation.report.tables import (
+    GROUPINGS,
+    RATIOS,
+    FigureTable,
+    baselines,
+    errors,
+    figures_of,
+    groups,
+    symbols,
+)
+from volcast.evaluation.verdict import MODEL
 
 __all__ = ["evaluation_page"]
 
@@ -41,12 +48,6 @@ svg text { font-family: inherit !important; }
 @media (max-width: 480px) { th, td { padding: 4px 4px; } table { font-size: 0.8em; } }
 """
 
-_GROUPINGS: tuple[tuple[Grouping, str], ...] = (
-    ("hour", "By hour of day"),
-    ("regime", "By regime"),
-    ("month", "By month"),
-)
-
 
 def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] = (), simulated: bool = False) -> str:
     """The page: the verdict, the tables and the pictures of `evaluation`.
@@ -62,13 +63,13 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
     """
     body = f"""{_head(evaluation, title, [*about, *_span(evaluation)], simulated)}
 {_symbols(evaluation)}<h2>Beside the baselines</h2>
-{_comparison(evaluation)}
+{_html(baselines(evaluation))}
 <p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
 Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
 it.</p>
 {_pictures(evaluation_figures(evaluation))}{_groups(evaluation)}<h2>Other measures</h2>
-{_measures(evaluation)}
-<p class="note">Errors in percent of hourly volatility; log error: root of the mean squared error of log volatility.
+{_html(errors(evaluation))}
+<p class="note">Errors are of hourly volatility; log error: root of the mean squared error of log volatility.
 R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
 is unbiased.{" Of several symbols: their means." if evaluation.symbols else ""}</p>"""
     return _document(title, body)
@@ -105,25 +106,15 @@ def _document(title: str, body: str) -> str:
 
 def _symbols(evaluation: Evaluation) -> str:
     """A table of the symbols, where there are several."""
-    rows = evaluation.symbol_table()
-    if rows.empty:
+    if not evaluation.symbols:
         return ""
-    means = {**rows.mean(), "p_value": evaluation.metrics[MODEL]["p_value"]}
-    cells = [[escape(str(name)), f"{row['buckets']:.0f}", *_symbol_cells(row)] for name, row in rows.iterrows()]
-    lines = [*map(_line, cells), _line(["mean", "", *_symbol_cells(means)], "model")]
-    table = _whole_table(["symbol", "n", "QLIKE", "to log-HAR", "p", "HAR alone", "covered"], lines)
-    networks = _p_value(evaluation.p_value_of_networks)
-    added = f" The networks against it: p {networks}, all symbols of a day one observation." if networks else ""
+    (networks,) = figures_of({"p_value": evaluation.p_value_of_networks}, ["p"])
+    added = f" The networks against it: p {escape(networks)}, all symbols of a day one observation."
     return f"""<h2>Symbol by symbol</h2>
-{table}
+{_html(symbols(evaluation))}
 <p class="note">To log-HAR: the symbol's own. HAR alone: the same of the model's regression without its
-networks.{added}</p>
+networks.{added if networks else ""}</p>
 """
-
-
-def _symbol_cells(row: Mapping[str, float]) -> list[str]:
-    figures = [_number(row["qlike"], 4), _ratio(row["ratio"]), _p_value(row["p_value"])]
-    return [*figures, _ratio(row["regression_ratio"]), f"{100 * row['coverage']:.0f} %"]
 
 
 def _span(evaluation: Evaluation) -> list[str]:
@@ -143,74 +134,18 @@ def _span(evaluation: Evaluation) -> list[str]:
     return [said]
 
 
-def _comparison(evaluation: Evaluation) -> str:
-    rows = [
-        [
-            _number(row["qlike"], 4),
-            _ratio(row.get("qlike_ratio", math.nan)),
-            _p_value(row.get("p_value", math.nan)),
-            _in_set(row.get("set_p_value", math.nan)),
-        ]
-        for _, row in _ordered(evaluation)
-    ]
-    return _table(evaluation, ("QLIKE", "to log-HAR", "p", "in set"), rows)
-
-
-def _measures(evaluation: Evaluation) -> str:
-    rows = [
-        [
-            _number(100 * row["mse"] ** 0.5, 4),
-            _number(100 * row["mae"], 4),
-            _number(row["mse_log"] ** 0.5, 3),
-            _number(row["r2"], 3),
-            _number(row.get("r2_diurnal", math.nan), 3),
-            _number(row["mz_slope"], 2),
-            _p_value(row.get("mz_p_value", math.nan)),
-        ]
-        for _, row in _ordered(evaluation)
-    ]
-    return _table(evaluation, ("RMSE", "MAE", "log error", "R2", "R2 day", "slope", "p"), rows)
-
-
-def _ordered(evaluation: Evaluation) -> list[tuple[str, dict[str, float]]]:
-    return sorted(evaluation.metrics.items(), key=lambda item: item[1]["qlike"])
-
-
-def _table(evaluation: Evaluation, headings: Sequence[str], rows: Iterable[list[str]]) -> str:
-    lines = [
-        _line([escape(title_of(name)), *cells], "model" if name == MODEL else "")
-        for (name, _), cells in zip(_ordered(evaluation), rows, strict=True)
-    ]
-    return _whole_table(["forecast", *headings], lines)
-
-
 def _groups(evaluation: Evaluation) -> str:
-    if evaluation.breakdown("hour").empty:
+    tables = {title: groups(evaluation, by) for by, title in GROUPINGS.items()}
+    if not any(table.rows for table in tables.values()):
         return ""
-    tables = "".join(
-        f"<section><h2>{title}</h2>{_group_table(evaluation.breakdown(by), by)}</section>" for by, title in _GROUPINGS
+    sections = "".join(
+        f"<section><h2>{title.capitalize()}</h2>{_html(table)}</section>" for title, table in tables.items()
     )
     note = (
         '<p class="note">Regime: fifths, 1 the calmest, of what the diurnal log-HAR forecast among the buckets of one '
         "hour.</p>"
     )
-    return f'<div class="groups">{tables}</div>{note}'
-
-
-def _group_table(groups: pd.DataFrame, by: Grouping) -> str:
-    headings = [by, "n", "QLIKE", "log-HAR", "ratio", "p"]
-    lines = []
-    for group, row in groups.iterrows():
-        cells = [
-            f"{group}:00" if by == "hour" else str(group),
-            f"{row['buckets']:.0f}",
-            _number(row["qlike"], 3),
-            _number(row["reference_qlike"], 3),
-            _ratio(row["qlike_ratio"]),
-            _p_value(row["p_value"]),
-        ]
-        lines.append(_line(cells + ([f"{100 * row['coverage']:.0f} %"] if "coverage" in row else [])))
-    return _whole_table(headings + (["covered"] if "coverage" in groups else []), lines)
+    return f'<div class="groups">{sections}</div>{note}'
 
 
 def _pictures(figures: Iterable[tuple[str, str]]) -> str:
@@ -221,30 +156,16 @@ def _pictures(figures: Iterable[tuple[str, str]]) -> str:
     return f'<h2>Pictures</h2>\n<div class="pictures">\n{shown}</div>\n' if shown else ""
 
 
-def _whole_table(headings: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+def _html(table: FigureTable) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in table.headings)
+    lines = []
+    for number, row in enumerate(table.rows):
+        cells = "".join(f"<td>{_cell(heading, cell)}</td>" for heading, cell in zip(table.headings, row, strict=True))
+        lines.append(f'<tr class="model">{cells}</tr>' if number == table.strong else f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _line(cells: Sequence[str], style: str = "") -> str:
-    opened = f'<tr class="{style}">' if style else "<tr>"
-    return opened + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _number(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if math.isfinite(value) else ""
-
-
-def _ratio(value: float) -> str:
-    if not math.isfinite(value):
-        return ""
-    style = "better" if value < 1 else "worse" if value > 1 else ""
-    return f'<span class="{style}">{value:.3f}</span>' if style else f"{value:.3f}"
-
-
-def _p_value(value: float) -> str:
-    return "" if not math.isfinite(value) else "&lt;0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _in_set(value: float) -> str:
-    return "" if not math.isfinite(value) else "yes" if value >= SET_LEVEL else "no"
+def _cell(heading: str, cell: str) -> str:
+    if heading not in RATIOS or not cell or float(cell) == 1:
+        return escape(cell)
+    return f'<span class="{"better" if float(cell) < 1 else "worse"}">{cell}</span>'
