@@ -202,8 +202,10 @@ class ServedModel:
         return self.bundle is None or self.bundle.recipe.needs_rv_alone
 
     def _forecast_of(self, ahead: NextBucket, horizon: Horizon) -> IntervalForecast:
-        if self.running is not None:
-            return self.running.forecast(ahead.history, ahead.label, ahead.known, horizon)
+        if self.bundle is not None and self.running is not None:
+            with np.errstate(all="ignore"):
+                made = self.running.forecast(ahead.history, ahead.label, ahead.known, horizon)
+            return self.bundle.sound(made)
         return self._forecasts(ahead.history.frame, ahead.labels, np.array([ahead.known]), horizon)
 
     def _forecasts(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.config import TrainingConfig
+from volcast.errors import CorruptModelError
 from volcast.forecasters.horizons import Horizon, IntervalForecast
 from volcast.forecasters.recipe import ForecastRecipe
 from volcast.measures.hourly import Preset
@@ -83,8 +84,15 @@ class ModelBundle:
 
         `known[i]`, at least `memory`, is how many leading rows of `measures` (see `measures.bucketed`) the
         forecast for ``targets[i]`` may use: the interface of the baselines.
+
+        Raises
+        ------
+        CorruptModelError
+            One of them is no volatility, see `sound`.
         """
-        return self.recipe.forecast(self.networks, measures, targets, known)
+        with np.errstate(all="ignore"):
+            volatility = self.recipe.forecast(self.networks, measures, targets, known)
+        return self.sound(IntervalForecast(volatility, volatility, volatility)).volatility
 
     def forecast_horizon(
         self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
@@ -95,8 +103,36 @@ class ModelBundle:
         ------
         ConfigError
             The model does not forecast that `horizon`.
+        CorruptModelError
+            One of the forecasts is no volatility, see `sound`.
         """
-        return self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
+        with np.errstate(all="ignore"):
+            made = self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
+        return self.sound(made)
+
+    def sound(self, made: IntervalForecast) -> IntervalForecast:
+        """Return `made` by this model if each volatility is a positive, finite number and no bound is infinite.
+
+        Bounds may be NaN: unknown. Under `colab` a volatility may be 0, too: the notebook's hours outside of sessions
+        have none.
+
+        Raises
+        ------
+        CorruptModelError
+            One is not, so the model's numbers are no model's; it is never handed out.
+        """
+        volatility = made.volatility
+        right = np.isfinite(volatility) & (volatility >= 0 if self.preset == "colab" else volatility > 0)
+        for bound in (made.lower, made.upper):
+            right &= np.isnan(bound) | np.isfinite(bound) & (bound >= 0)
+        if not right.all():
+            first = int(np.argmin(right))
+            raise CorruptModelError(
+                f"{self.name} gives the forecast {volatility[first]} between {made.lower[first]} and "
+                f"{made.upper[first]}; the rule is positive and finite, so it is not handed out; train the model anew "
+                "or let another serve: volcast models promote NAME."
+            )
+        return made
 
     def for_serving(self) -> "ModelBundle":
         """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from volcast.errors import CorruptModelError
 from volcast.store.bundle_files import flush, json_bytes
 
@@ -56,6 +58,9 @@ class HistoryEntry:
     ) -> "HistoryEntry":
         """What is decided at this moment."""
         return cls(name, event, datetime.now(UTC).isoformat(timespec="microseconds"), reason, asof, details)
+
+
+_ENTRIES = TypeAdapter(list[HistoryEntry])
 
 
 class ServingHistory:
@@ -120,4 +125,4 @@ def _entries(content: Any) -> list[HistoryEntry]:
         return [HistoryEntry(str(old["name"]), "promoted", str(old["since"]), str(old["reason"])) for old in content]
     if content["schema_version"] != _SCHEMA_VERSION:
         raise ValueError("of another release")
-    return [HistoryEntry(**entry) for entry in content["history"]]
+    return _ENTRIES.validate_python(content["history"])
