@@ -380,7 +380,7 @@ def test_a_model_removed_while_it_is_read_is_gone_and_not_damaged(
 
     monkeypatch.setattr(bundle_files, "_names_in", removed_meanwhile)
     with pytest.raises(ModelNotFoundError, match=r"two was removed from .* while it was read"):
-        {"verify": store.verify, "load": store.load, "promote": lambda name: store.promote(name, "x")}[act]("two")
+        store.promote("two", "x") if act == "promote" else getattr(store, act)("two")
     assert store.verify_all() == {"one": None}
 
 

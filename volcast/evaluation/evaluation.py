@@ -33,6 +33,7 @@ from volcast.forecasters.baselines.simple import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
+from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = [
@@ -58,8 +59,8 @@ IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], Interv
 _FIFTHS = 5
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(OneLineRepr):
     """Losses of several forecasts on the same buckets.
 
     Attributes
@@ -84,6 +85,14 @@ class Evaluation:
     by_bucket: pd.DataFrame
     left_out: int
     level: float = 0.9
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "buckets": len(self.by_bucket),
+            "first": self.first,
+            "last": self.last,
+            "qlike_ratio": self.metrics.get("model", {}).get("qlike_ratio"),
+        }
 
     @property
     def first(self) -> pd.Timestamp:

@@ -16,6 +16,7 @@ from volcast.evaluation.significance import diebold_mariano_by_day
 from volcast.evaluation.verdict import MODEL, REFERENCE, Judgment, pooled_judgment_of, pooled_verdict_on
 from volcast.forecasters.baselines.simple import BASELINES
 from volcast.forecasters.walk_forward import Forecaster
+from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
 
 __all__ = ["FEWEST_JUDGED", "PooledEvaluation", "evaluate_pooled"]
@@ -24,8 +25,8 @@ FEWEST_JUDGED = 35
 """Buckets that a symbol must have to be judged: a week."""
 
 
-@dataclass(frozen=True)
-class PooledEvaluation:
+@dataclass(frozen=True, repr=False)
+class PooledEvaluation(OneLineRepr):
     """Evaluations of one model on several symbols, each beside the baselines of the symbol alone.
 
     Attributes
@@ -35,6 +36,9 @@ class PooledEvaluation:
     """
 
     symbols: Mapping[str, Evaluation]
+
+    def _facts(self) -> dict[str, object]:
+        return {"symbols": len(self.symbols), "median_ratio": float(self.ratios.median())}
 
     @property
     def ratios(self) -> pd.Series:

@@ -18,6 +18,7 @@ from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minu
 from volcast.measures.bucketed import get_hourly_measures
 from volcast.measures.hourly import Preset, annualize, get_hourly_rv
 from volcast.measures.quick import quick_session_measures, quick_session_rv
+from volcast.reprs import OneLineRepr
 from volcast.serving.grid import ForecastGrid, NextBucket, forecast_grid
 from volcast.serving.history import HourlyHistories
 from volcast.store.bundle import ModelBundle
@@ -30,8 +31,8 @@ FALLBACK = "ewma"
 _FALLBACK_MEMORY = 7
 
 
-@dataclass(frozen=True)
-class Forecast:
+@dataclass(frozen=True, repr=False)
+class Forecast(OneLineRepr):
     """One forecast.
 
     Attributes
@@ -63,6 +64,17 @@ class Forecast:
     model_version: str
     is_fallback: bool
     horizon: Horizon = 1
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "bucket": self.bucket,
+            "horizon": self.horizon,
+            "volatility": self.volatility,
+            "annualized_volatility": self.annualized_volatility,
+            "lower": self.lower,
+            "upper": self.upper,
+            "model_version": self.model_version,
+        }
 
 
 @dataclass(frozen=True)

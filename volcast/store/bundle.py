@@ -17,6 +17,7 @@ from volcast.forecasters.recipe import ForecastRecipe
 from volcast.measures.hourly import Preset
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network
+from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ModelBundle", "version_name"]
@@ -28,8 +29,8 @@ def version_name(subject: str, *, simulated: bool) -> str:
     return f"{'SIMULATED-' if simulated else ''}{subject}-{moment}"
 
 
-@dataclass(frozen=True)
-class ModelBundle:
+@dataclass(frozen=True, repr=False)
+class ModelBundle(OneLineRepr):
     """One trained model with everything that a forecast needs.
 
     Attributes
@@ -55,6 +56,15 @@ class ModelBundle:
     config: TrainingConfig
     manifest: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "symbol": self.manifest.get("symbol"),
+            "kind": self.recipe.kind,
+            "networks": len(self.networks),
+            "trained_through": self.trained_through,
+        }
 
     @property
     def preset(self) -> Preset:

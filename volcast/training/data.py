@@ -22,6 +22,7 @@ from volcast.forecasters.recipe import ScaledWindows
 from volcast.measures.bucketed import get_hourly_measures
 from volcast.measures.hourly import RV_FLOOR, bar_length
 from volcast.networks.onnx import Network
+from volcast.reprs import OneLineRepr
 from volcast.sessions import new_york_midnight
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
@@ -31,8 +32,8 @@ _COLAB_TEST_SPAN = pd.Timedelta(days=7)
 _FEWEST_WINDOWS = {"training": 50, "validation": 10, "test": 7}
 
 
-@dataclass(frozen=True)
-class TrainingData:
+@dataclass(frozen=True, repr=False)
+class TrainingData(OneLineRepr):
     """Windows and targets of the three parts, in time order, with what is needed to judge forecasts of them.
 
     Attributes
@@ -62,6 +63,16 @@ class TrainingData:
     y: np.ndarray
     first: int
     provenance: dict[str, Any]
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "symbol": self.provenance.get("symbol"),
+            "simulated": self.provenance.get("simulated") or None,
+            "buckets": len(self.measures),
+            "windows": self.X.shape,
+            "first": self.measures.index[0],
+            "last": self.measures.index[-1],
+        }
 
     @property
     def rv(self) -> pd.Series:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.pooled import PooledEvaluation
+from volcast.reprs import OneLineRepr
 from volcast.search.search import SearchResult
 from volcast.store.bundle import ModelBundle
 from volcast.training.data import TrainingData
@@ -12,8 +13,8 @@ from volcast.training.data import TrainingData
 __all__ = ["PooledResult", "TrainingResult"]
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+@dataclass(frozen=True, repr=False)
+class TrainingResult(OneLineRepr):
     """What a training leaves.
 
     Attributes
@@ -40,9 +41,17 @@ class TrainingResult:
     histories: list[dict[str, list[float]]]
     seconds: float
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "model": self.bundle.name,
+            "qlike_ratio": self.evaluation.metrics.get("model", {}).get("qlike_ratio"),
+            "seconds": round(self.seconds, 1),
+            "path": self.bundle.path,
+        }
 
-@dataclass(frozen=True)
-class PooledResult:
+
+@dataclass(frozen=True, repr=False)
+class PooledResult(OneLineRepr):
     """What a pooled training leaves.
 
     Attributes
@@ -62,3 +71,12 @@ class PooledResult:
     evaluation: PooledEvaluation
     failed: Mapping[str, str]
     seconds: float
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "model": self.bundle.name,
+            "symbols": len(self.evaluation.symbols),
+            "failed": len(self.failed),
+            "seconds": round(self.seconds, 1),
+            "path": self.bundle.path,
+        }
