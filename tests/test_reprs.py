@@ -3,7 +3,6 @@
 import html
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 import pytest
@@ -29,7 +28,7 @@ def results(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> dic
     evaluation = Evaluation({"model": {"qlike_ratio": 0.91234}}, pd.DataFrame({"realized": 0.01}, labels), 0)
     pooled = PooledEvaluation({"SPY": evaluation, "QQQ": evaluation})
     trials = pd.DataFrame({"trial": range(1, 21)})
-    search = SearchResult({"n_layers": 2, "units_0": 64}, 0.123456, cast("object", None), trials, 3)
+    search = SearchResult({"n_layers": 2, "units_0": 64}, 0.123456, None, trials, 3)
     history = [{"loss": [0.5] * 50, "val_loss": [0.4] * 50}] * 5
     forecaster = VolatilityForecaster("ewma", {"model_save_path": str(tmp_path_factory.mktemp("store"))})
     shown = [

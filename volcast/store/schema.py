@@ -54,7 +54,8 @@ HourSpreads = Annotated[list[Spread], Field(min_length=_HOURS, max_length=_HOURS
 
 
 class _Schema(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    # Built at the first load: an import has no use for it.
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class _ListedFile(_Schema):
