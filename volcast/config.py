@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
@@ -363,8 +364,8 @@ class TrainingConfig(BaseModel):
     @field_validator("timezone", "bars_timezone")
     @classmethod
     def _known_timezone(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            near = difflib.get_close_matches(value, available_timezones(), 1)
+        if value is not None and value not in _time_zones():
+            near = difflib.get_close_matches(value, _time_zones(), 1)
             raise ValueError("must be a time zone such as " + (near[0] if near else "America/New_York"))
         return value
 
@@ -386,6 +387,12 @@ TRAINING_CONFIG: dict[str, Any] = {
     for name, field in TrainingConfig.model_fields.items()
 }
 """Defaults of every setting, dates as text; `TrainingConfig` describes each."""
+
+
+@cache
+def _time_zones() -> set[str]:
+    """Their names, looked up once: that reads a thousand files, and a saved model's settings are checked each time."""
+    return available_timezones()
 
 
 def _unknown_key(key: str) -> str:

@@ -16,6 +16,7 @@ from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
+from volcast.reprs import OneLineRepr
 from volcast.retraining.background import Progress, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
@@ -37,7 +38,7 @@ _Models: TypeAlias = Literal["serving", "as-of"]
 _MOST_TO_ROLL_BACK = 4
 
 
-class VolatilityForecaster:
+class VolatilityForecaster(OneLineRepr):
     """Forecasts the volatility of the next hourly bucket.
 
     Parameters
@@ -78,6 +79,9 @@ class VolatilityForecaster:
         # One reference holds networks, recipe and configuration: whoever forecasts reads it once.
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
+
+    def _facts(self) -> dict[str, object]:
+        return {"model": self._serving.version, "store": self._store.path}
 
     def forecast(
         self,

@@ -43,6 +43,7 @@ from volcast.forecasters.baselines.simple import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
+from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 from volcast.store.bundle import ModelBundle
 
@@ -76,8 +77,8 @@ _FIFTHS = 5
 _NOT_FOR_MEANS = ["p_value", "set_p_value", "mz_p_value"]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(OneLineRepr):
     """Losses of several forecasts on the same buckets.
 
     Attributes
@@ -123,6 +124,14 @@ class Evaluation:
         for name, row in metrics.items():
             row["p_value"] = diebold_mariano_by_day(losses[name], losses[REFERENCE])
         return whole
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "buckets": len(self.by_bucket),
+            "first": self.first,
+            "last": self.last,
+            "qlike_ratio": self.metrics.get("model", {}).get("qlike_ratio"),
+        }
 
     @property
     def first(self) -> pd.Timestamp:

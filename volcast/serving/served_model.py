@@ -18,6 +18,7 @@ from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minu
 from volcast.measures.bucketed import get_hourly_measures
 from volcast.measures.hourly import Preset, annualize, get_hourly_rv
 from volcast.measures.quick import quick_session_measures, quick_session_rv
+from volcast.reprs import OneLineRepr
 from volcast.serving.grid import ForecastGrid, NextBucket, forecast_grid
 from volcast.serving.history import HourlyHistories
 from volcast.store.bundle import ModelBundle
@@ -30,8 +31,8 @@ FALLBACK = "ewma"
 _FALLBACK_MEMORY = 7
 
 
-@dataclass(frozen=True)
-class Forecast:
+@dataclass(frozen=True, repr=False)
+class Forecast(OneLineRepr):
     """One forecast.
 
     Attributes
@@ -63,6 +64,17 @@ class Forecast:
     model_version: str
     is_fallback: bool
     horizon: Horizon = 1
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "bucket": self.bucket,
+            "horizon": self.horizon,
+            "volatility": self.volatility,
+            "annualized_volatility": self.annualized_volatility,
+            "lower": self.lower,
+            "upper": self.upper,
+            "model_version": self.model_version,
+        }
 
 
 @dataclass(frozen=True)
@@ -202,8 +214,10 @@ class ServedModel:
         return self.bundle is None or self.bundle.recipe.needs_rv_alone
 
     def _forecast_of(self, ahead: NextBucket, horizon: Horizon) -> IntervalForecast:
-        if self.running is not None:
-            return self.running.forecast(ahead.history, ahead.label, ahead.known, horizon)
+        if self.bundle is not None and self.running is not None:
+            with np.errstate(all="ignore"):
+                made = self.running.forecast(ahead.history, ahead.label, ahead.known, horizon)
+            return self.bundle.sound(made)
         return self._forecasts(ahead.history.frame, ahead.labels, np.array([ahead.known]), horizon)
 
     def _forecasts(

@@ -11,11 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.config import TrainingConfig
+from volcast.errors import CorruptModelError
 from volcast.forecasters.horizons import Horizon, IntervalForecast
 from volcast.forecasters.recipe import ForecastRecipe
 from volcast.measures.hourly import Preset
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network
+from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ModelBundle", "version_name"]
@@ -27,8 +29,8 @@ def version_name(subject: str, *, simulated: bool) -> str:
     return f"{'SIMULATED-' if simulated else ''}{subject}-{moment}"
 
 
-@dataclass(frozen=True)
-class ModelBundle:
+@dataclass(frozen=True, repr=False)
+class ModelBundle(OneLineRepr):
     """One trained model with everything that a forecast needs.
 
     Attributes
@@ -54,6 +56,15 @@ class ModelBundle:
     config: TrainingConfig
     manifest: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "symbol": self.manifest.get("symbol"),
+            "kind": self.recipe.kind,
+            "networks": len(self.networks),
+            "trained_through": self.trained_through,
+        }
 
     @property
     def preset(self) -> Preset:
@@ -112,8 +123,36 @@ class ModelBundle:
         ------
         ConfigError
             The model does not forecast that `horizon`.
+        CorruptModelError
+            One of the forecasts is no volatility, see `sound`.
         """
-        return self.recipe.forecast(self.networks, measures, targets, known, horizon)
+        with np.errstate(all="ignore"):
+            forecast = self.recipe.forecast(self.networks, measures, targets, known, horizon)
+        return self.sound(forecast)
+
+    def sound(self, forecast: IntervalForecast) -> IntervalForecast:
+        """Return a `forecast` by this model if each volatility is a positive, finite number and no bound is infinite.
+
+        Bounds may be NaN: unknown. Under `colab` a volatility may be 0, too: the notebook's hours outside of sessions
+        have none.
+
+        Raises
+        ------
+        CorruptModelError
+            One is not, so the model's numbers are no model's; it is never handed out.
+        """
+        volatility = forecast.volatility
+        right = np.isfinite(volatility) & (volatility >= 0 if self.preset == "colab" else volatility > 0)
+        for bound in (forecast.lower, forecast.upper):
+            right &= np.isnan(bound) | np.isfinite(bound) & (bound >= 0)
+        if not right.all():
+            first = int(np.argmin(right))
+            raise CorruptModelError(
+                f"{self.name} gives the forecast {volatility[first]} between {forecast.lower[first]} and "
+                f"{forecast.upper[first]}; the rule is positive and finite, so it is not handed out; train the model "
+                "anew or let another serve: volcast models promote NAME."
+            )
+        return forecast
 
     def for_serving(self) -> "ModelBundle":
         """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.

@@ -25,6 +25,7 @@ from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.measures.hourly import RV_FLOOR, bar_length
 from volcast.networks.onnx import Network
+from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
@@ -36,8 +37,8 @@ _COLAB_TEST_SPAN = pd.Timedelta(days=7)
 _FEWEST_WINDOWS = {"training": 50, "validation": 10, "test": 7}
 
 
-@dataclass(frozen=True)
-class TrainingData:
+@dataclass(frozen=True, repr=False)
+class TrainingData(OneLineRepr):
     """Windows and targets of the three parts, in time order, with what is needed to judge forecasts of them.
 
     Attributes
@@ -67,6 +68,16 @@ class TrainingData:
     targets: Mapping[str, np.ndarray]
     provenance: Mapping[str, Mapping[str, Any]]
     failed: Mapping[str, str] = field(default_factory=dict)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "symbols": ", ".join(self.measures),
+            "simulated": self.simulated or None,
+            "buckets": sum(map(len, self.measures.values())),
+            "windows": sum(map(len, self.windows.values())),
+            "first": min(frame.index[0] for frame in self.measures.values()),
+            "last": max(frame.index[-1] for frame in self.measures.values()),
+        }
 
     @property
     def first(self) -> int:

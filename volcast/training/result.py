@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from volcast.evaluation.evaluation import Evaluation
+from volcast.reprs import OneLineRepr
 from volcast.search.search import SearchResult
 from volcast.store.bundle import ModelBundle
 from volcast.training.data import TrainingData
@@ -11,8 +12,8 @@ from volcast.training.data import TrainingData
 __all__ = ["TrainingResult"]
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+@dataclass(frozen=True, repr=False)
+class TrainingResult(OneLineRepr):
     """What a training leaves.
 
     Attributes
@@ -39,6 +40,15 @@ class TrainingResult:
     data: TrainingData
     histories: list[dict[str, list[float]]]
     seconds: float
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "model": self.bundle.name,
+            "qlike_ratio": self.evaluation.metrics.get("model", {}).get("qlike_ratio"),
+            "failed": len(self.failed) or None,
+            "seconds": round(self.seconds, 1),
+            "path": self.bundle.path,
+        }
 
     @property
     def failed(self) -> Mapping[str, str]:
