@@ -187,8 +187,8 @@ def prepare_training_data(
     provenance = {name: about for name, (_, about) in measured.items()}
     splits = _splits(measures, config)
     if config.effective_network == "har_lstm":
-        made = har_lstm_targets(measures, splits, config.memory)
-        return TrainingData(measures, splits, made.regression, made.windows, made.targets, provenance, failed)
+        parts = har_lstm_targets(measures, splits, config.memory)
+        return TrainingData(measures, splits, parts.regression, parts.windows, parts.targets, provenance, failed)
     ((name, frame),) = measures.items()
     rv = frame["rv_hourly"]
     scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(splits[name], config)])

@@ -177,14 +177,36 @@ def _fitted(measures: Measures, stops: Mapping[str, int], window: int, earlier: 
             f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
+    recipe = _without_regressions(frames, window, earlier)
+    frames = recipe.with_market(frames)
+    states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
+    features = recipe.features
+    if earlier is None:
+        opens = [opens_session(frame.index) for frame in frames.values()]
+        features = features.scaled(list(states.values()), opens)
+    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
+    symbols = {
+        name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
+        for name, state in recipe.symbols.items()
+    }
+    horizons = {horizon: typical for horizon, (typical, _) in fits.items()}
+    return replace(recipe, features=features, horizons=horizons, symbols=symbols)
+
+
+def _without_regressions(frames: Measures, window: int, earlier: HarLstm | None) -> HarLstm:
+    """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
+    learnt = {} if earlier is None else earlier.symbols
     profiles = {
-        name: earlier.symbols[name].profile
-        if earlier is not None and name in earlier.symbols
-        else hour_means(log_measures(frame), session_hours(frame.index))
+        name: learnt[name].profile if name in learnt else hour_means(log_measures(frame), session_hours(frame.index))
         for name, frame in frames.items()
     }
-    features = _unscaled(frames, profiles) if earlier is None else earlier.features
-    recipe = HarLstm(
+    if earlier is None:
+        hours = np.unique(np.concatenate([session_hours(frame.index) for frame in frames.values()]))
+        typical = np.mean(list(profiles.values()), axis=0)
+        features = IntradayFeatures.unscaled(typical, hours, with_market=len(frames) >= FEWEST_IN_MARKET)
+    else:
+        features = earlier.features
+    return HarLstm(
         features=features,
         horizons={},
         window=window,
@@ -194,48 +216,30 @@ def _fitted(measures: Measures, stops: Mapping[str, int], window: int, earlier: 
         trained_through=max(frame.index[-1] for frame in frames.values()),
         symbols={name: SymbolState(profile, {}) for name, profile in profiles.items()},
     )
-    frames = recipe.with_market(frames)
-    states = {name: replace(features, profile=profiles[name]).states(frame) for name, frame in frames.items()}
-    if earlier is None:
-        opens = [opens_session(frame.index) for frame in frames.values()]
-        features = features.scaled(list(states.values()), opens)
-    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
-    symbols = {
-        name: SymbolState(profile, {horizon: own[name] for horizon, (_, own) in fits.items()})
-        for name, profile in profiles.items()
-    }
-    horizons = {horizon: typical for horizon, (typical, _) in fits.items()}
-    return replace(recipe, features=features, horizons=horizons, symbols=symbols)
-
-
-def _unscaled(frames: Measures, profiles: Mapping[str, FloatArray]) -> IntradayFeatures:
-    hours = np.unique(np.concatenate([session_hours(frame.index) for frame in frames.values()]))
-    typical = np.mean(list(profiles.values()), axis=0)
-    return IntradayFeatures.unscaled(typical, hours, with_market=len(frames) >= FEWEST_IN_MARKET)
 
 
 def _fitted_horizon(
     frames: Measures, states: Mapping[str, FloatArray], features: IntradayFeatures, horizon: Horizon
 ) -> tuple[HorizonState, dict[str, SymbolHorizon]]:
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
-    profiles, designs, outcomes = {}, {}, {}
+    profiles, designs, targets = {}, {}, {}
     for name, frame in frames.items():
-        ended, hours = horizon_outcomes(frame, horizon), session_hours(frame.index)
-        known = ended.known_with < len(frame)
-        logs = np.log(np.maximum(ended.volatility, RV_FLOOR))
-        profiles[name] = hour_means(logs[known][:, None], hours[known])[:, 0]
-        rows = np.flatnonzero(known)
+        outcomes, hours = horizon_outcomes(frame, horizon), session_hours(frame.index)
+        ended = outcomes.known_with < len(frame)
+        logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
+        profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
+        rows = np.flatnonzero(ended)
         rows = rows[rows >= HISTORY]
         days, opens = new_york_days(frame.index), opens_session(frame.index)
         designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows])
-        outcomes[name] = logs[rows] - profiles[name][hours[rows]]
+        targets[name] = logs[rows] - profiles[name][hours[rows]]
     regression = fit_state(
-        np.concatenate(list(designs.values())), np.concatenate(list(outcomes.values())), features.term_count
+        np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), features.term_count
     )
     coefficients, symbols = regression.coefficients, {}
-    for name, outcome in outcomes.items():
-        smearing_sum = float(np.exp(2 * (outcome - designs[name] @ coefficients)).sum())
-        symbols[name] = SymbolHorizon(profiles[name], float(len(outcome)), smearing_sum, _UNKNOWN)
+    for name, target in targets.items():
+        smearing_sum = float(np.exp(2 * (target - designs[name] @ coefficients)).sum())
+        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN)
     typical = regression if len(frames) == 1 else _typical(regression)
     return HorizonState(np.mean(list(profiles.values()), axis=0), typical, _UNKNOWN), symbols
 
@@ -286,8 +290,8 @@ def _trackers(
     """Bounds of a horizon: a typical symbol's, and those of each that has enough to have its own."""
     errors = [_errors(recipe, networks, frame, splits[name], horizon) for name, frame in frames.items()]
     every = _Errors(*(np.concatenate([getattr(one, name) for one in errors]) for name in _Errors.__dataclass_fields__))
-    own = {name: one.tracker() for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS}
-    return every.tracker(), own
+    of_each = {name: one.tracker() for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS}
+    return every.tracker(), of_each
 
 
 def _errors(
@@ -308,7 +312,7 @@ def _with_trackers(
 ) -> SymbolState:
     """With the symbol's own bounds, or a typical symbol's where it has not enough for its own."""
     horizons = {
-        horizon: replace(own, tracker=trackers[horizon][1].get(name, trackers[horizon][0]))
-        for horizon, own in state.horizons.items()
+        horizon: replace(numbers, tracker=trackers[horizon][1].get(name, trackers[horizon][0]))
+        for horizon, numbers in state.horizons.items()
     }
     return replace(state, horizons=horizons)
