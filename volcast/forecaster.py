@@ -19,8 +19,8 @@ from volcast.retraining.background import Progress, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until
 from volcast.retraining.timeline import ModelTimeline
-from volcast.serving.pooled import served_for_symbol
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
+from volcast.serving.stream import ForecastStream, LiveStreams
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 from volcast.store.colab import colab_bundle
 from volcast.store.store import ModelBundle, ModelStore
@@ -77,6 +77,7 @@ class VolatilityForecaster:
         # One reference holds networks, recipe and configuration: whoever forecasts reads it once.
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
+        self._streams = LiveStreams()
 
     def forecast(
         self,
@@ -121,8 +122,7 @@ class VolatilityForecaster:
         moment = None if asof is None else in_new_york(asof)
         if models == "as-of":
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
-        served, own = served_for_symbol(self._serving, bars, symbol)
-        return served.forecast(own, moment, horizon, allow_in_sample=allow_in_sample)
+        return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
 
     def forecast_series(
         self,
@@ -160,8 +160,43 @@ class VolatilityForecaster:
         horizon_named(horizon)
         if models == "as-of":
             return self._series_as_of(bars, symbol, horizon)
-        served, own = served_for_symbol(self._serving, bars, symbol)
-        return served.series(served.grid(own), horizon, allow_in_sample=allow_in_sample)
+        stream = ForecastStream.of(self._serving, bars, symbol)
+        return stream.series(stream.grid(), horizon, allow_in_sample=allow_in_sample)
+
+    def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
+        """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
+
+        Where `forecast` takes all bars so far each time, a stream is handed the new ones: a minute that ends no bucket
+        costs less than a look at the bars before it. It stays with the model that serves now.
+
+        Parameters
+        ----------
+        bars
+            The history to begin with: one symbol's bars, stamped at their start, tz-aware. Of a model of many symbols
+            also those of many, indexed by (symbol, timestamp): they are the market that it looks at.
+        symbol
+            Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
+
+        Returns
+        -------
+        The stream: ``stream.update(bars)`` takes bars that are new or were revised, ``stream.forecast(asof, horizon)``
+        gives what `forecast` gives from all bars so far.
+
+        Raises
+        ------
+        BarsError, NotEnoughDataError
+            The bars are unusable, or there are none.
+
+        Examples
+        --------
+        >>> from volcast.bars.handler import DataHandler
+        >>> bars = DataHandler("simulator").get_stock_bars("TSLA", "2024-01-02", "2024-01-31")
+        >>> stream = VolatilityForecaster("ewma").stream(bars.iloc[:-1])
+        >>> stream.update(bars.iloc[-1:])
+        >>> stream.forecast() == VolatilityForecaster("ewma").forecast(bars)
+        False
+        """
+        return ForecastStream.of(self._serving, bars, symbol)
 
     def forecast_volatility(
         self, price_data: pd.DataFrame, forecast_date: _Moment, *, allow_in_sample: bool = False
@@ -279,9 +314,10 @@ class VolatilityForecaster:
         found = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
         served = ServedModel.of(found, self._config)
         with self._change:
-            # A fresh one: the histories that the old one carries would keep its bars in memory.
-            self._served_before.append(ServedModel(self._serving.bundle, self._serving.config))
+            self._served_before.append(self._serving)
             self._serving = served
+            # The old model's streams would keep its bars in memory.
+            self._streams = LiveStreams()
 
     def rollback(self) -> None:
         """Let the model that served before the last swap serve again.
@@ -297,6 +333,7 @@ class VolatilityForecaster:
                     "no model served before this one in this forecaster; there is nothing to roll back to."
                 )
             self._serving = self._served_before.pop()
+            self._streams = LiveStreams()
 
     def model_info(self) -> dict[str, Any]:
         """What serves: version, preset, memory, symbol, source, ``trained_through``, figures of its test part."""
@@ -347,20 +384,19 @@ class VolatilityForecaster:
         own = _bars_of_symbol(bars, symbol)
         moment = asof if asof is not None else own.index[-1] + bar_length(own.index)
         model = self._timeline.at(own, moment.tz_convert(EXCHANGE_TIMEZONE))
-        served, fed = served_for_symbol(model, bars, symbol)
-        return served.forecast(fed, asof, horizon, allow_in_sample=allow_in_sample)
+        return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
         own = _bars_of_symbol(bars, symbol)
-        last = ServedModel.of(None, self._config).grid(own).asof[-1]
+        last = ForecastStream.of(ServedModel.of(None, self._config), own).grid().asof[-1]
         parts = []
         for begin, end, model in self._timeline.spans(own, last):
-            served, fed = served_for_symbol(model, bars, symbol)
-            grid = served.grid(fed)
+            stream = ForecastStream.of(model, bars, symbol)
+            grid = stream.grid()
             within = np.asarray((grid.asof >= begin) & (True if end is None else grid.asof < end))
             if within.any():
-                parts.append(served.series(grid.where(within), horizon, allow_in_sample=False))
+                parts.append(stream.series(grid.where(within), horizon, allow_in_sample=False))
         series = pd.concat(parts)
         for count in ("in_sample_left_out", "without_history"):
             series.attrs[count] = sum(part.attrs[count] for part in parts)

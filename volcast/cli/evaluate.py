@@ -185,7 +185,7 @@ def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "p
 
 
 def _measures(bundle: "ModelBundle", bars: "pd.DataFrame") -> "pd.DataFrame":
-    from volcast.measures.bucketed import get_hourly_measures
+    from volcast.measures.hourly import get_hourly_measures
 
     config = bundle.config
     return get_hourly_measures(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from volcast.bars.arrays import BarArrays
+from volcast.bars.arrays import FrameArrays
 from volcast.errors import VolatilityError
 from volcast.retraining.policy import candidate_moments
 from volcast.retraining.retraining import Retraining, bars_until
@@ -51,7 +51,7 @@ class ModelTimeline:
         ends = [*self._moments[1:], None]
         yield from zip(self._moments, ends, self._models, strict=True)
 
-    def _begin(self, bars: BarArrays | None, symbol: str) -> None:
+    def _begin(self, bars: FrameArrays | None, symbol: str) -> None:
         self._bars, self._symbol = bars, symbol
         self._moments, self._models = [_BEGINNING], [self._fallback]
         self._due: list[pd.Timestamp] = []
@@ -60,10 +60,10 @@ class ModelTimeline:
         self._used = 0
 
     def _walk(self, bars: pd.DataFrame, asof: pd.Timestamp) -> None:
-        given, symbol = BarArrays.of(bars), self._retraining.symbol_of(bars)
-        if self._bars is None or symbol != self._symbol or not given.carries_on(self._bars, self._used):
-            self._begin(given, symbol)
-        self._bars = given
+        arrays, symbol = FrameArrays.of(bars, self._bars), self._retraining.symbol_of(bars)
+        if self._bars is None or symbol != self._symbol or not arrays.begins_with(self._bars, self._used):
+            self._begin(arrays, symbol)
+        self._bars = arrays
         if self._retraining.policy.every is None:
             self._walk_store(asof)
             return

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import select_symbol, validate_bars
+from volcast.bars.checks import bar_length, select_symbol, validate_bars
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
@@ -19,8 +19,7 @@ from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
-from volcast.measures.bucketed import get_hourly_measures
-from volcast.measures.hourly import RV_FLOOR, bar_length
+from volcast.measures.hourly import RV_FLOOR, get_hourly_measures
 from volcast.networks.onnx import Network
 from volcast.sessions import new_york_midnight
 from volcast.training.har_lstm import har_lstm_targets, with_networks

@@ -16,7 +16,7 @@ from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.evaluation.pooled import PooledEvaluation, evaluate_pooled
 from volcast.features.fed_decisions import beyond_the_list
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.networks.architectures import POOLED_BATCH_SIZE, POOLED_NETWORK, build_lstm_from_values
 from volcast.networks.fitting import fit_network
 from volcast.networks.keras_files import KerasNetwork

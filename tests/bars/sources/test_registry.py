@@ -16,8 +16,7 @@ from volcast.bars.sources import yahoo as yahoo_bars
 from volcast.bars.sources.registry import BarSource
 from volcast.config import TrainingConfig
 from volcast.errors import DataSourceError, NotEnoughDataError
-from volcast.measures.hourly import get_hourly_rv
-from volcast.measures.panel import panel
+from volcast.measures.hourly import get_hourly_rv, panel
 
 NOW = datetime(2024, 7, 1, 20, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ import pandas as pd
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, IntervalForecast
-from volcast.forecasters.tables import HourlyRows
+from volcast.forecasters.tables import HourlyTable
 from volcast.networks.onnx import Network
 
 __all__ = ["HarLstm"]
@@ -63,5 +63,5 @@ class HarLstm(HarLstmState):
         """
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
-        history = HourlyRows.of(measures.iloc[: int(known[-1])])
-        return RunningForecast(self, networks, horizon).forecast(history, targets.as_unit("us").asi8, known)
+        table = HourlyTable.of(measures.iloc[: int(known[-1])])
+        return RunningForecast(self, networks, horizon, table).forecast(targets.as_unit("us").asi8, known)
