@@ -168,7 +168,7 @@ def panel_symbols(data: Path) -> list[str]:
 
 def panel_measures(data: Path) -> dict[str, pd.DataFrame]:
     """Hourly measures of all of them."""
-    from volcast.measures.bucketed import get_hourly_measures
+    from volcast.measures.hourly import get_hourly_measures
 
     folder = data / PROTOCOL["pooled"]["folder"]
     return {

@@ -64,6 +64,7 @@ OTHER: dict[str, Any] = {
     "save_history": False,
     "seed": 7,
     "engine": "keras",
+    "symbols": ("SPY", "QQQ"),
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,

@@ -109,8 +109,6 @@ class TrainingConfig(BaseModel):
 
     symbol: Annotated[str, Role.FORECAST, Flag("--symbol", "S")] = "TSLA"
     """Ticker, in capitals."""
-    symbols: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST] = ()
-    """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
     start_date: Annotated[Day, Role.DATA, Flag("--start-date", "D")] = date(2023, 1, 1)
     """First day of bars, New York; the default does not cut your own file."""
     end_date: Annotated[Day, Role.DATA, Flag("--end-date", "D")] = date(2024, 12, 31)
@@ -151,6 +149,8 @@ class TrainingConfig(BaseModel):
     """Seed of everything random, at least 1: the same seed gives the same trials, weights and figures."""
     engine: Annotated[Literal["auto", "fast", "keras"], Role.SEARCH, Flag("--engine", "E")] = "auto"
     """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
+    symbols: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST] = ()
+    """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
     preset: Annotated[Literal["session", "colab"], Role.FORECAST, Flag("--preset", "P")] = "session"
     """Rules of the hours: ``session``, the exchange's, without look-ahead; ``colab``, the notebook's, bit for bit."""
     network: Annotated[Literal["har_lstm", "roadmap"] | None, Role.TRAINING, Flag("--network", "N")] = None

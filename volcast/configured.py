@@ -5,7 +5,7 @@ import pandas as pd
 from volcast.bars.fetching import FetchProgress
 from volcast.bars.handler import DataHandler
 from volcast.config import TrainingConfig
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 __all__ = ["bars_of", "handler_of", "measures_of"]
 

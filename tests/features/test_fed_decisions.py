@@ -14,7 +14,7 @@ from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.sessions import session_hours
 from volcast.store.store import ModelStore
 from volcast.training.har_lstm import har_lstm_targets, with_networks

@@ -10,7 +10,7 @@ from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.intervals import MISS, QuantileTracker
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.sessions import session_hours
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 

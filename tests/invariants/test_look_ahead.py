@@ -13,8 +13,7 @@ from volcast.features.scaling import hour_of_day_profile, make_scaler
 from volcast.features.windows import har_terms, prepare_lstm_sequences
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES, HAR_LAGS
-from volcast.measures.bucketed import get_hourly_measures
-from volcast.measures.hourly import Preset, get_hourly_rv
+from volcast.measures.hourly import Preset, get_hourly_measures, get_hourly_rv
 from volcast.training.trainer import LocalLSTMTrainer
 
 MOMENTS = 50

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.support.bars import ROOT, make_bars
 from volcast.errors import CorruptModelError, VolatilityError
 from volcast.forecasters.horizons import IntervalForecast
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.store.store import ModelBundle, ModelStore
 
 SAMPLES = ROOT / "tests" / "data"

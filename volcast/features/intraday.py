@@ -17,7 +17,7 @@ A model of many symbols also sees the mean state of all of them in the same buck
 ``market_<state>`` of the measures. Where they are missing, the symbol's own state stands in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -140,7 +140,7 @@ class IntradayFeatures:
         columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
         return self.states_of_columns(columns, session_hours(measures.index))
 
-    def columns_read(self, present: pd.Index) -> list[str]:
+    def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""
         market = market_columns() if self.with_market and set(market_columns()) <= set(present) else []
         return [*MEASURES, *market]

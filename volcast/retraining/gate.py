@@ -13,8 +13,8 @@ from volcast.forecasters.baselines.simple import diurnal_log_har
 from volcast.measures.hourly import RV_FLOOR
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.grid import ForecastGrid
-from volcast.serving.pooled import served_for_symbol
 from volcast.serving.served_model import ServedModel
+from volcast.serving.stream import ForecastStream
 
 __all__ = ["GateDecision", "has_decayed", "judge"]
 
@@ -77,13 +77,14 @@ def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPol
 
 
 def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy) -> bool:
-    champion, bars = served_for_symbol(champion, bars, symbol)
-    grid, realized = _judged(champion, bars, champion)
+    stream = ForecastStream.of(champion, bars, symbol)
+    grid = stream.grid()
+    grid, realized = _judged(stream, grid, grid)
     recent = np.arange(len(realized)) >= len(realized) - 6 * policy.decay_buckets
     grid, realized = grid.where(recent), realized[recent]
     if champion.bundle is None or len(realized) < 3 * policy.decay_buckets or grid.known[0] < _HAR_HISTORY:
         return False
-    own = champion.rows(grid)["volatility"].to_numpy()
+    own = stream.rows(grid)["volatility"].to_numpy()
     har = diurnal_log_har(grid.measures, grid.labels, grid.known)
     totals = [
         pd.Series(qlike_losses(realized, forecast)).rolling(policy.decay_buckets).mean() for forecast in (own, har)
@@ -96,22 +97,27 @@ def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFram
 def _losses(models: tuple[ServedModel, ServedModel], bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """QLIKE of champion and challenger, a row a bucket that both can forecast and neither has seen."""
     seen = [model.trained_through for model in models if model.trained_through is not None]
-    serving = [served_for_symbol(model, bars, symbol) for model in models]
-    measured_by = serving[1][0]
+    streams = {
+        name: ForecastStream.of(model, bars, symbol)
+        for name, model in zip(("champion", "challenger"), models, strict=True)
+    }
+    grids = {name: stream.grid() for name, stream in streams.items()}
     losses = {}
-    for name, (model, own) in zip(("champion", "challenger"), serving, strict=True):
-        grid, realized = _judged(model, own, measured_by)
-        forecast = model.rows(grid)["volatility"]
+    for name, stream in streams.items():
+        grid, realized = _judged(stream, grids[name], grids["challenger"])
+        forecast = stream.rows(grid)["volatility"]
         losses[name] = pd.Series(qlike_losses(realized, forecast), index=grid.labels)[
             np.asarray(grid.asof >= max(seen)) if seen else slice(None)
         ]
     return pd.DataFrame(losses).dropna()
 
 
-def _judged(model: ServedModel, bars: pd.DataFrame, measured_by: ServedModel) -> tuple[ForecastGrid, np.ndarray]:
-    """Rows of `model` that it has not seen and whose bucket has ended and moved, with what was realized."""
-    grid = model.grid(bars)
-    rv = measured_by.grid(bars).measures["rv_hourly"]
+def _judged(stream: ForecastStream, grid: ForecastGrid, measured: ForecastGrid) -> tuple[ForecastGrid, np.ndarray]:
+    """Rows of `grid` that the stream's model has not seen and whose bucket has ended and moved, with what was realized.
+
+    Realized is what is in the measures of the other grid.
+    """
+    model, rv = stream.model, measured.measures["rv_hourly"]
     realized = rv.reindex(grid.labels).to_numpy(dtype=float)
     judged = (realized > RV_FLOOR) & (grid.known >= model.memory)
     if model.trained_through is not None:

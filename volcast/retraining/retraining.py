@@ -184,11 +184,11 @@ class Retraining:
         settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         names = symbols_of(window)
         of_each = {name: data_provenance(window.xs(name), name)["sha256"] for name in names}
-        subject = symbol or f"pooled-{len(names)}"
+        subject = file_name_of(symbol) if symbol else f"pooled-{len(names)}"
         about: dict[str, Any] = {"settings": settings, "bars": of_each or data_provenance(window, subject)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         simulated = "SIMULATED-" if window.attrs.get("simulated") else ""
-        return f"{simulated}{file_name_of(subject)}-{moment:%Y%m%d}-{digest[:10]}"
+        return f"{simulated}{subject}-{moment:%Y%m%d}-{digest[:10]}"
 
     def _record(self, entry: HistoryEntry) -> None:
         """Once: a backtest that is run again decides the same again."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.bars.checks import validate_bars
+from volcast.bars.checks import bar_length, validate_bars
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
@@ -23,7 +23,7 @@ from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
-from volcast.measures.hourly import RV_FLOOR, bar_length
+from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
 from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight

@@ -18,7 +18,7 @@ from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 from volcast.training.result import TrainingResult
 from volcast.training.trainer import LocalLSTMTrainer

@@ -17,7 +17,7 @@ from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
 from volcast.forecasters.tables import HourlyRows
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.sessions import new_york_clock
 from volcast.store.bundle import ModelBundle

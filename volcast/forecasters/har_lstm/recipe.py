@@ -36,7 +36,7 @@ from volcast.features.intraday import (
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_outcomes
-from volcast.forecasters.tables import HourlyRows
+from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
 from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
@@ -99,8 +99,8 @@ class HarLstm(HarLstmState):
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
         state = self.for_symbol(measures.attrs.get("symbol"), measures)
-        history = HourlyRows.of(measures.iloc[: int(known[-1])])
-        return RunningForecast(state, networks, horizon).forecast(history, targets.as_unit("us").asi8, known)
+        table = HourlyTable.of(measures.iloc[: int(known[-1])])
+        return RunningForecast(state, networks, horizon, table).forecast(targets.as_unit("us").asi8, known)
 
     def for_symbol(self, symbol: str | None, measures: pd.DataFrame) -> HarLstmState:
         """The numbers with which one symbol is forecast; those of a model of one symbol, whichever is asked for.
@@ -194,11 +194,7 @@ class HarLstm(HarLstmState):
         horizons = {}
         for name, state in self.horizons.items():
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
-            moved = (
-                profile[:, 0] + (state.profile - self.features.profile[:, 0])
-                if name == 1
-                else _shrunk_to_outcomes(state.profile, history, name)
-            )
+            moved = profile[:, 0] if name == 1 else _shrunk_to_outcomes(state.profile, history, name)
             horizons[name] = SymbolHorizon(moved, state.regression.count, state.regression.smearing_sum, state.tracker)
         return SymbolState(profile, horizons)
 
