@@ -64,6 +64,7 @@ OTHER: dict[str, Any] = {
     "save_history": False,
     "seed": 7,
     "engine": "keras",
+    "symbols": ("SPY", "QQQ"),
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,
@@ -145,7 +146,7 @@ def test_a_choice_left_open_is_the_one_that_it_comes_to() -> None:
 def names_of_the_work(config: TrainingConfig) -> tuple[str, str]:
     """What a retraining calls its model, and where a search keeps its state."""
 
-    def train(bars: pd.DataFrame, symbol: str, name: str) -> Any:
+    def train(bars: pd.DataFrame, symbol: str | None, name: str) -> Any:
         raise NotImplementedError
 
     index = pd.date_range("2024-12-02 09:30", periods=30, freq="min", tz="America/New_York")

@@ -150,6 +150,8 @@ class TrainingConfig(BaseModel):
     """Seed of everything random, at least 1: the same seed gives the same trials, weights and figures."""
     engine: Annotated[Literal["auto", "fast", "keras"], Role.SEARCH, Flag("--engine", "E")] = "auto"
     """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
+    symbols: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST] = ()
+    """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
     preset: Annotated[Literal["session", "colab"], Role.FORECAST, Flag("--preset", "P")] = "session"
     """Rules of the hours: ``session``, the exchange's, without look-ahead; ``colab``, the notebook's, bit for bit."""
     network: Annotated[Literal["har_lstm", "roadmap"] | None, Role.TRAINING, Flag("--network", "N")] = None
@@ -322,6 +324,11 @@ class TrainingConfig(BaseModel):
         file_name_of(value)
         return value.upper()
 
+    @field_validator("symbols")
+    @classmethod
+    def _known_forms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cls._known_form(symbol) for symbol in value))
+
     @field_validator("bars_source")
     @classmethod
     def _known_source(cls, value: str) -> str:
@@ -358,8 +365,8 @@ class TrainingConfig(BaseModel):
     @field_validator("timezone", "bars_timezone")
     @classmethod
     def _known_timezone(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            near = difflib.get_close_matches(value, available_timezones(), 1)
+        if value is not None and value not in _time_zones():
+            near = difflib.get_close_matches(value, _time_zones(), 1)
             raise ValueError("must be a time zone such as " + (near[0] if near else "America/New_York"))
         return value
 
@@ -392,6 +399,12 @@ def _docstrings() -> dict[str, str]:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
             docstrings[field.target.id] = str(ast.literal_eval(below.value))
     return docstrings
+
+
+@cache
+def _time_zones() -> set[str]:
+    """Their names, looked up once: that reads a thousand files, and a saved model's settings are checked each time."""
+    return available_timezones()
 
 
 def _unknown_key(key: str) -> str:
@@ -428,6 +441,11 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(
             f"validation_split {config.validation_split} and test_split {config.test_split} leave too little "
             "to train on; their sum must be under 0.9"
+        )
+    if len(config.symbols) > 1 and config.effective_network != "har_lstm":
+        problems.append(
+            f"symbols are {len(config.symbols)} and network is {config.effective_network!r}; the rule for a model of "
+            "several symbols is 'har_lstm', under the preset 'session'"
         )
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")

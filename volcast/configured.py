@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from volcast.config import TrainingConfig
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 if TYPE_CHECKING:
     from volcast.bars.fetching import FetchProgress
@@ -29,9 +29,10 @@ def handler_of(config: TrainingConfig, progress: "FetchProgress | None" = None) 
 
 
 def bars_of(config: TrainingConfig, symbol: str | None = None, progress: "FetchProgress | None" = None) -> pd.DataFrame:
-    """The bars of `symbol` (None: the configured one) over the configured span; see `DataHandler.get_stock_bars`."""
-    handler = handler_of(config, progress)
-    return handler.get_stock_bars(symbol or config.symbol, *config.requested_span, timeframe=config.data_frequency)
+    """The bars of `symbol` (None: of all configured) over the configured span; see `DataHandler.get_stock_bars`."""
+    handler, names = handler_of(config, progress), config.symbols or (config.symbol,)
+    asked = symbol or (names[0] if len(names) == 1 else names)
+    return handler.get_stock_bars(asked, *config.requested_span, timeframe=config.data_frequency)
 
 
 def measures_of(config: TrainingConfig, bars: pd.DataFrame) -> pd.DataFrame:

@@ -40,7 +40,8 @@ def stand_in_model(bars: pd.DataFrame, name: str, networks: tuple[Any, ...] | No
     rv = get_hourly_rv(bars)
     through = rv.index[int(0.85 * len(rv))]
     sample = ModelStore(ROOT / "tests" / "data").load("schema-2")
-    manifest = {"symbol": "SPY", "trained_through": through.isoformat(), "last_bar": bars.index[-1].isoformat()}
+    about = {"last_bar": bars.index[-1].isoformat()}
+    manifest = {"symbol": "SPY", "symbols": {"SPY": about}, "trained_through": through.isoformat()}
     recipe = ScaledWindows(DiurnalLogScaler().fit(rv[rv.index <= through]), 5)
     return ModelBundle(name, networks or sample.networks, recipe, CONFIG, manifest)
 
@@ -169,7 +170,7 @@ def test_each_forecast_is_by_a_model_that_could_have_been_there(
     assert set(used["model_version"]) == set(manifests)
     for row in used.itertuples():
         assert pd.Timestamp(manifests[row.model_version]["trained_through"]) <= row.asof
-        assert pd.Timestamp(manifests[row.model_version]["last_bar"]) < row.asof
+        assert pd.Timestamp(manifests[row.model_version]["symbols"]["SPY"]["last_bar"]) < row.asof
     assert used.index[0] == at("2024-07-01 10:00")
     assert series.index.is_monotonic_increasing
     assert series.index.is_unique
@@ -258,7 +259,7 @@ def test_a_model_may_not_serve_before_what_it_has_seen(half_year: pd.DataFrame, 
     store = ModelStore(tmp_path)
     bundle = store.save(stand_in_model(half_year, "late"))
 
-    def train(bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:
+    def train(bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
         return bundle
 
     retraining = Retraining(store, CONFIG, RetrainingPolicy(), train, lambda outcome: None)

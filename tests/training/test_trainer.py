@@ -163,7 +163,8 @@ def test_parts_are_in_time_order_and_scaled_by_the_training_part_alone(
 ) -> None:
     data = trainer(tmp_path).prepare_data(bars=small_bars)
     rv = get_hourly_rv(small_bars)
-    train, validation, test = data.split.train, data.split.validation, data.split.test
+    split = data.splits["SPY"]
+    train, validation, test = split.train, split.validation, split.test
     assert (validation.start - train.stop, test.start - validation.stop) == (1, 1)
     assert len(data.X_train) == train.stop - 20
     assert len(data.X_val) == validation.stop - validation.start
@@ -183,7 +184,7 @@ def test_parts_are_in_time_order_and_scaled_by_the_training_part_alone(
 def test_windows_are_views(small_bars: pd.DataFrame, tmp_path: Path) -> None:
     data = trainer(tmp_path).prepare_data(bars=small_bars)
     for part in (data.X_train, data.X_val, data.X_test, data.y_train, data.y_val, data.y_test):
-        assert np.shares_memory(part, data.X)
+        assert np.shares_memory(part, data.windows["SPY"])
 
 
 def test_each_step_can_be_used_alone(small_bars: pd.DataFrame, tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_each_step_can_be_used_alone(small_bars: pd.DataFrame, tmp_path: Path) -
     assert on_validation.buckets == len(data.X_val)
     assert alone.evaluate_model(data.X_test, data.y_test).to_dict() == alone.evaluate_model().to_dict()
     with pytest.raises(ConfigError, match="no part of the prepared data"):
-        alone.evaluate_model(data.X_val, data.y_val.copy())
+        alone.evaluate_model(data.X_val, data.y_val + 1)
     assert alone.save_model("by-hand").path == tmp_path / "by-hand"
 
 
@@ -219,7 +220,7 @@ def test_a_model_directory_explains_itself(small_bars: pd.DataFrame, tmp_path: P
     assert manifest["simulated"] is True
     assert result.bundle.name.startswith("SIMULATED-SPY-")
     assert manifest["symbol"] == "SPY"
-    assert manifest["bars"] == len(small_bars)
+    assert manifest["symbols"]["SPY"]["bars"] == len(small_bars)
     assert manifest["seed"] == 42
     assert pd.Timestamp(manifest["trained_through"]) < pd.Timestamp(manifest["evaluation"]["first"])
     assert set(manifest["files"]) == names - {"manifest.json", "manifest.sha256"}

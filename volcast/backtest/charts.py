@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["CHART_STYLE", "Line", "Marks", "chart"]
+from volcast.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
+__all__ = ["CHART_STYLE", "Line", "Marks", "chart"]
 
 CHART_STYLE = """
 .chart { margin: 0 0 26px; }

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import select_symbol
+from volcast.backtest.prices import regular_bars, session_prices
+from volcast.bars.checks import bar_length, select_symbol
 from volcast.errors import ConfigError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
@@ -15,8 +16,8 @@ from volcast.forecasters.baselines.har import FEWEST_BUCKETS, diurnal_log_har
 from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.horizons import over_horizon
 from volcast.forecasters.walk_forward import Forecaster
-from volcast.measures.bucketed import get_hourly_measures
-from volcast.serving.grid import forecast_grid
+from volcast.measures.hourly import get_hourly_measures
+from volcast.sessions import next_bucket, session_buckets
 
 __all__ = ["BASELINE_FORECASTS", "baseline_forecasts", "model_forecasts", "perfect_foresight"]
 
@@ -85,8 +86,6 @@ def perfect_foresight(bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, p
 
     Nobody can trade on it; it says how much a better forecast could be worth at the most.
     """
-    from volcast.backtest.prices import session_prices
-
     tables = {}
     for name, symbol in _symbols(bars).items():
         prices = session_prices(select_symbol(bars, symbol), calendar)
@@ -105,12 +104,21 @@ def _symbols(bars: pd.DataFrame) -> dict[str, str | None]:
 
 
 def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
-    grid = forecast_grid(bars, "session", measure=get_hourly_measures, calendar=calendar)
-    opens = np.append(True, grid.asof[1:].normalize() != grid.asof[:-1].normalize())
-    grid = grid.where(opens & (grid.known >= fewest))
-    volatility = over_horizon(forecaster, grid.measures, grid.labels, grid.known, "session_end", calendar)
-    table = pd.DataFrame(
-        {"asof": grid.asof, "volatility": volatility, "model_version": name}, index=grid.labels.rename("bucket")
-    )
+    measures = get_hourly_measures(bars, calendar=calendar)
+    first = _first_buckets(bars, calendar)
+    known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
+    first, known = first[known >= fewest], known[known >= fewest]
+    labels = pd.DatetimeIndex(first.index)
+    volatility = over_horizon(forecaster, measures, labels, known, "session_end", calendar)
+    table = pd.DataFrame({"asof": first["start"], "volatility": volatility, "model_version": name}, index=labels)
     table.attrs["horizon"] = "session_end"
     return table
+
+
+def _first_buckets(bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
+    """The first bucket of each session that has bars, and of the next one."""
+    sessions = regular_bars(bars, calendar)["session"].unique()
+    ahead = next_bucket(bars.index[-1] + bar_length(bars.index), calendar)
+    buckets = session_buckets(bars.index[0], ahead.name, calendar)
+    buckets = buckets[buckets["session"].isin([*sessions, ahead["session"]])]
+    return buckets[~buckets["session"].duplicated()]

@@ -13,10 +13,9 @@ from volcast.bars.quality import assess_quality
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of, measures_of
 from volcast.errors import ConfigError, NotEnoughDataError, VolatilityError, describe_os_error
-from volcast.evaluation.bundles import evaluate_bundle, unseen_rows
+from volcast.evaluation.evaluation import evaluate_bundle, unseen_rows
 from volcast.evaluation.report.terminal import evaluation_tables
 from volcast.forecaster import FALLBACK, VolatilityForecaster
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.progress import progress_for
 from volcast.retraining.gate import judge
@@ -64,7 +63,7 @@ def validate_model(
     if version == FALLBACK:
         raise ConfigError(f"{FALLBACK} is no model; only a saved model can be validated; choose one.")
     bundle = ModelStore(config.model_save_path).load(forecaster.model_info()["path"])
-    if isinstance(bundle.recipe, PooledHarLstm):
+    if len(bundle.symbols) > 1:
         raise ConfigError(f"{version} is a model of many symbols; volcast evaluate judges these; choose another here.")
     bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
     measures = measures_of(bundle.config, bars)
@@ -74,7 +73,8 @@ def validate_model(
             f"{version} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly buckets before "
             "its first forecast, so there is nothing to judge; give later days."
         )
-    interview.console.print(evaluation_tables(evaluate_bundle(bundle, measures, rows)))
+    evaluation = evaluate_bundle(bundle, {config.symbol: measures}, {config.symbol: rows})
+    interview.console.print(evaluation_tables(evaluation))
 
 
 def _trained(interview: Interview, config: TrainingConfig, bars: pd.DataFrame) -> TrainingResult | None:

@@ -10,8 +10,6 @@ from volcast.sessions import EXCHANGE_TIMEZONE, bucket_arrays, session_schedule
 
 __all__ = ["close_to_close_returns", "link_factors", "regular_bars", "session_prices"]
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def regular_bars(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
     """The bars that start and end inside a regular session of the exchange, in New York time.

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import FloatArray
 from volcast.errors import ConfigError
 from volcast.evaluation.significance import long_run_covariance
 
@@ -22,8 +23,6 @@ __all__ = [
     "sharpe_standard_error",
     "tracking_error",
 ]
-
-FloatArray = npt.NDArray[np.float64]
 
 SESSIONS_PER_YEAR = 252
 _FEWEST_SESSIONS_TO_ANNUALIZE_RETURN = 63

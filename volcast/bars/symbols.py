@@ -10,14 +10,14 @@ import pandas as pd
 from volcast.errors import ConfigError, DataSourceError, VolatilityError, describe_os_error
 from volcast.files import file_name_of
 
-__all__ = ["for_each_symbol", "read_symbols", "stacked_bars", "symbols_in"]
+__all__ = ["cut_each_symbol", "for_each_symbol", "read_symbols", "stacked_bars", "symbols_in", "symbols_of"]
 
 _SYMBOLS_AT_ONCE = 4
 
-Table = TypeVar("Table", pd.DataFrame, pd.Series)
+Result = TypeVar("Result")
 
 
-def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tuple[dict[str, Table], dict[str, str]]:
+def for_each_symbol(work: Callable[[str], Result], symbols: Sequence[str]) -> tuple[dict[str, Result], dict[str, str]]:
     """The result of each symbol, in the order asked, and the sentence of each that failed; four are worked on at once.
 
     Raises
@@ -25,7 +25,7 @@ def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tup
     DataSourceError
         All of them failed.
     """
-    found: dict[str, Table] = {}
+    found: dict[str, Result] = {}
     failed: dict[str, str] = {}
     unique = list(dict.fromkeys(symbols))
     with ThreadPoolExecutor(max(min(_SYMBOLS_AT_ONCE, len(unique)), 1)) as pool:
@@ -39,6 +39,26 @@ def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tup
         reasons = "; ".join(f"{symbol}: {reason}" for symbol, reason in list(failed.items())[:3])
         raise DataSourceError(f"none of {len(unique)} symbols could be got; one at least is needed: {reasons}")
     return found, failed
+
+
+def symbols_of(bars: pd.DataFrame) -> list[str]:
+    """Names of the symbols in a frame indexed by (symbol, timestamp), in its order; none in bars of one symbol."""
+    return list(bars.index.get_level_values(0).unique()) if isinstance(bars.index, pd.MultiIndex) else []
+
+
+def cut_each_symbol(bars: pd.DataFrame, cut: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """What `cut` leaves of each symbol's bars, as one frame of the layout of `bars`; symbols without bars are left out.
+
+    `bars` are one symbol's, or those of many, indexed by (symbol, timestamp).
+    """
+    names = symbols_of(bars)
+    if not names:
+        return cut(bars)
+    parts = {name: cut(bars.xs(name)) for name in names}
+    remaining = {name: part for name, part in parts.items() if len(part)}
+    stacked = pd.concat(remaining, names=bars.index.names) if remaining else bars.iloc[:0]
+    stacked.attrs = dict(bars.attrs)
+    return stacked
 
 
 def stacked_bars(found: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from volcast.cli.command import command_parser, run_command
 from volcast.cli.options import add_setting, add_settings, settings_given
@@ -22,11 +22,9 @@ from volcast.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
     from volcast.evaluation.evaluation import Evaluation
-    from volcast.evaluation.pooled import PooledEvaluation
-    from volcast.forecasters.har_lstm.pooled import PooledHarLstm
     from volcast.store.bundle import ModelBundle
 
 __all__ = ["main"]
@@ -53,22 +51,17 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast evaluat
 class _Judged:
     """An evaluation, and what there is to say of it: `subject` is whose bars, `about` sentences."""
 
-    evaluation: "Evaluation | PooledEvaluation"
+    evaluation: "Evaluation"
     subject: str
     about: list[str]
     simulated: bool
 
 
 def _judge(options: argparse.Namespace, out: "Console", err: "Console") -> int:
-    from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+    from volcast.evaluation.report.terminal import evaluation_tables
 
     bundle = _load(options)
-    if isinstance(bundle.recipe, PooledHarLstm):
-        judged = _judge_pooled(bundle, bundle.recipe, options)
-    elif options.symbols is not None:
-        raise ConfigError(f"{bundle.name} forecasts one symbol; --symbols is for a model of many; give --symbol.")
-    else:
-        judged = _judge_one(bundle, options)
+    judged = _judged(bundle, _symbols(bundle, options), options)
     if options.html is not None:
         _write_page(Path(options.html), judged, f"{bundle.name} on bars of {judged.subject}")
     if options.json:
@@ -81,70 +74,79 @@ def _judge(options: argparse.Namespace, out: "Console", err: "Console") -> int:
         out.print("SIMULATED bars: this shows how things work and says nothing of any market.", style="bold")
     for sentence in judged.about:
         out.print(sentence)
-    out.print(_tables(judged.evaluation))
+    out.print(evaluation_tables(judged.evaluation))
     if options.html is not None:
         out.print(f"\nThe page with pictures lies in {options.html}")
     return 0
 
 
-def _judge_one(bundle: "ModelBundle", options: argparse.Namespace) -> _Judged:
-    from volcast.configured import measures_of
-    from volcast.evaluation.bundles import evaluate_bundle, unseen_rows
-    from volcast.forecasters.baselines.simple import ALL_BASELINES
+def _symbols(bundle: "ModelBundle", options: argparse.Namespace) -> list[str]:
+    """The symbols to judge a model on: those asked for, or else those that it learnt from."""
+    from volcast.bars.symbols import symbols_in
 
-    bars = _bars(bundle, options.one_symbol or bundle.manifest.get("symbol") or bundle.config.symbol, options)
-    measures = measures_of(bundle.config, bars)
-    positions = unseen_rows(bundle, measures, allow_in_sample=options.allow_in_sample)
-    if not len(positions):
-        raise _nothing_to_judge(bundle, f"the bars end at {bars.index[-1]}")
-    evaluation = evaluate_bundle(bundle, measures, positions, ALL_BASELINES)
-    symbol = str(bars.attrs.get("symbol", "an unnamed symbol"))
-    trained_on = bundle.manifest.get("symbol", "a symbol that nobody wrote down")
-    judged_on = f"{len(bars):,} bars of {symbol} ({bars.attrs.get('detail') or bars.attrs.get('source')})"
-    about = _about(bundle, trained_on, judged_on, options.allow_in_sample)
-    return _Judged(evaluation, symbol, about, bundle.simulated or bool(bars.attrs.get("simulated")))
-
-
-def _judge_pooled(bundle: "ModelBundle", recipe: "PooledHarLstm", options: argparse.Namespace) -> _Judged:
-    from volcast.bars.symbols import for_each_symbol, symbols_in
-    from volcast.configured import measures_of
-    from volcast.evaluation.bundles import unseen_rows
-    from volcast.evaluation.pooled import FEWEST_JUDGED, evaluate_pooled
-
-    if options.one_symbol is not None:
+    many = len(bundle.symbols) > 1
+    if many and options.one_symbol is not None:
         raise ConfigError(f"{bundle.name} forecasts many symbols; --symbol is for a model of one; give --symbols.")
-    trained_on = list(recipe.symbols)
-    symbols = trained_on if options.symbols is None else symbols_in(options.symbols, "--symbols")
-    simulated, counts = {}, {}
+    if not many and options.symbols is not None:
+        raise ConfigError(f"{bundle.name} forecasts one symbol; --symbols is for a model of many; give --symbol.")
+    if options.symbols is not None:
+        return symbols_in(options.symbols, "--symbols")
+    return [options.one_symbol] if options.one_symbol is not None else list(bundle.symbols) or [bundle.config.symbol]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Hourly measures of the symbols to judge on, and what is known of their bars: attributes and counts."""
+
+    measures: dict[str, "pd.DataFrame"]
+    attrs: dict[str, dict[Any, Any]]
+    counts: dict[str, int]
+    failed: dict[str, str]
+
+
+def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Panel:
+    from volcast.bars.symbols import for_each_symbol
+    from volcast.configured import measures_of
+
+    attrs, counts = {}, {}
 
     def measured(symbol: str) -> "pd.DataFrame":
         bars = _bars(bundle, symbol, options)
-        simulated[symbol], counts[symbol] = bool(bars.attrs.get("simulated")), len(bars)
+        attrs[symbol], counts[symbol] = bars.attrs, len(bars)
         return measures_of(bundle.config, bars)
 
-    measures, failed = for_each_symbol(measured, symbols)
-    frames = recipe.with_market(measures)
+    if len(bundle.symbols) > 1:
+        measures, failed = for_each_symbol(measured, symbols)
+    else:
+        measures, failed = {symbols[0]: measured(symbols[0])}, {}
+    return _Panel(bundle.recipe.with_market(measures), attrs, counts, failed)
+
+
+def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Judged:
+    from volcast.evaluation.evaluation import FEWEST_JUDGED, evaluate_bundle, unseen_rows
+    from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES
+
+    panel = _panel(bundle, symbols, options)
+    measures, many = panel.measures, len(panel.measures) > 1
     positions = {
-        name: unseen_rows(bundle, frame, allow_in_sample=options.allow_in_sample) for name, frame in frames.items()
+        name: unseen_rows(bundle, frame, allow_in_sample=options.allow_in_sample) for name, frame in measures.items()
     }
-    evaluation = evaluate_pooled(bundle, frames, positions)
-    if not evaluation.symbols:
+    if not any(map(len, positions.values())):
+        last = max(frame.index[-1] for frame in measures.values())
+        raise _nothing_to_judge(bundle, f"the last hourly bucket ends at {last}")
+    evaluation = evaluate_bundle(bundle, measures, positions, BASELINES if many else ALL_BASELINES)
+    if not evaluation.buckets:
         raise _nothing_to_judge(bundle, f"of {len(measures)} symbols none has {FEWEST_JUDGED} buckets to judge")
-    subject = f"{len(evaluation.symbols)} symbols"
-    judged_on = f"{sum(counts[name] for name in measures):,} bars of {', '.join(sorted(measures))}"
-    about = _about(bundle, f"{len(trained_on)} symbols", judged_on, options.allow_in_sample)
-    few = [name for name in measures if name not in evaluation.symbols]
+    sources = {str(attrs.get("detail") or attrs.get("source")): None for attrs in panel.attrs.values()}
+    names = [str(panel.attrs[name].get("symbol", "an unnamed symbol")) for name in measures]
+    judged_on = f"{sum(panel.counts[name] for name in measures):,} bars of {', '.join(names)} ({', '.join(sources)})"
+    about = _about(bundle, judged_on, options.allow_in_sample)
+    few = [name for name in measures if many and name not in evaluation.symbols]
     if few:
         about.append(f"Not judged, for under {FEWEST_JUDGED} buckets or too little history: {', '.join(few)}.")
-    about += [f"Not judged: {name}: {reason}" for name, reason in failed.items()]
-    return _Judged(evaluation, subject, about, bundle.simulated or any(simulated.values()))
-
-
-def _tables(evaluation: "Evaluation | PooledEvaluation") -> "RenderableType":
-    from volcast.evaluation.pooled import PooledEvaluation
-    from volcast.evaluation.report.terminal import evaluation_tables, pooled_tables
-
-    return pooled_tables(evaluation) if isinstance(evaluation, PooledEvaluation) else evaluation_tables(evaluation)
+    about += [f"Not judged: {name}: {reason}" for name, reason in panel.failed.items()]
+    simulated = bundle.simulated or any(attrs.get("simulated") for attrs in panel.attrs.values())
+    return _Judged(evaluation, f"{len(evaluation.symbols)} symbols" if many else names[0], about, bool(simulated))
 
 
 def _load(options: argparse.Namespace) -> "ModelBundle":
@@ -172,7 +174,7 @@ def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "p
     config = bundle.config.with_overrides(**settings_given(options), symbol=symbol)
     if config.effective_source == "file":
         config = config.with_overrides(**{name: TRAINING_CONFIG[name] for name in ("start_date", "end_date")})
-    return bars_of(config)
+    return bars_of(config, symbol)
 
 
 def _nothing_to_judge(bundle: "ModelBundle", found: str) -> NotEnoughDataError:
@@ -183,8 +185,11 @@ def _nothing_to_judge(bundle: "ModelBundle", found: str) -> NotEnoughDataError:
     )
 
 
-def _about(bundle: "ModelBundle", trained_on: str, judged_on: str, allow_in_sample: bool) -> list[str]:
-    seen = bundle.trained_through
+def _about(bundle: "ModelBundle", judged_on: str, allow_in_sample: bool) -> list[str]:
+    symbols, seen = bundle.symbols, bundle.trained_through
+    trained_on = (
+        f"{len(symbols)} symbols" if len(symbols) > 1 else "".join(symbols) or "a symbol that nobody wrote down"
+    )
     through = "" if seen is None else f", through {seen:%Y-%m-%d %H:%M} New York time"
     said = [f"{bundle.name}, trained on {trained_on}{through}; judged on {judged_on}."]
     if allow_in_sample:
@@ -193,14 +198,9 @@ def _about(bundle: "ModelBundle", trained_on: str, judged_on: str, allow_in_samp
 
 
 def _write_page(path: Path, judged: _Judged, title: str) -> None:
-    from volcast.evaluation.pooled import PooledEvaluation
-    from volcast.evaluation.report.page import evaluation_page, pooled_evaluation_page
+    from volcast.evaluation.report.page import evaluation_page
 
-    evaluation = judged.evaluation
-    if isinstance(evaluation, PooledEvaluation):
-        page = pooled_evaluation_page(evaluation, title=title, about=judged.about, simulated=judged.simulated)
-    else:
-        page = evaluation_page(evaluation, title=title, about=judged.about, simulated=judged.simulated)
+    page = evaluation_page(judged.evaluation, title=title, about=judged.about, simulated=judged.simulated)
     try:
         write_whole(path, page.encode())
     except OSError as error:

@@ -59,7 +59,7 @@ def _job(options: argparse.Namespace) -> _Job:
     if options.pooled and not several:
         raise ConfigError("--pooled makes one model over several symbols; name them with --symbols A,B,C.")
     if several:
-        return _train_pooled if options.pooled else _train_many
+        return _train if options.pooled else _train_many
     return _train if options.worker is None else _train_trials
 
 
@@ -71,37 +71,23 @@ def _symbols(options: argparse.Namespace) -> list[str]:
     return symbols_in(options.symbols, "--symbols")
 
 
-def _train_pooled(resolved: ResolvedConfig, options: argparse.Namespace, out: "Console", err: "Console") -> int:
-    """One model over several symbols."""
-    from volcast.networks.tensorflow import load_tensorflow_quietly
-
-    symbols = _symbols(options)
-    load_tensorflow_quietly()
-    from volcast.progress import progress_for
-    from volcast.training.artifacts import pooled_result_as_dict, pooled_summary
-    from volcast.training.pooled_trainer import PooledTrainer
-
-    progress = progress_for(err, quiet=options.quiet or options.json, minutes=None)
-    result = PooledTrainer(symbols, resolved.config, progress=progress).run_training_pipeline()
-    if options.json:
-        print(json.dumps(pooled_result_as_dict(result), indent=2))
-    elif options.quiet:
-        out.print(result.bundle.path)
-    else:
-        out.print(pooled_summary(result))
-    return 0
-
-
 def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: "Console", err: "Console") -> int:
+    from volcast.networks.tensorflow import load_tensorflow_quietly
     from volcast.progress import progress_for
     from volcast.training.artifacts import result_as_dict, summary
     from volcast.training.trainer import LocalLSTMTrainer
 
     config, silent = resolved.config, options.quiet or options.json
+    if options.pooled:
+        config = config.with_overrides(symbols=_symbols(options))
     if config.chief is not None and not _is_loopback(config.chief):
         err.print(f"warning: whoever reaches {config.chief} can join the search; open it to a trusted network only.")
     progress = progress_for(err, quiet=silent, minutes=config.max_search_minutes)
-    bars = _bars(config, progress, err, silent=silent)
+    if config.symbols:
+        bars = None
+        load_tensorflow_quietly()
+    else:
+        bars = _bars(config, progress, err, silent=silent)
     result = LocalLSTMTrainer(config, progress=progress).run_training_pipeline(bars=bars)
     if options.json:
         print(json.dumps(result_as_dict(result), indent=2))

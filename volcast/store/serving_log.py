@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from volcast.errors import CorruptModelError
 from volcast.files import json_bytes, write_whole
 
@@ -54,6 +56,9 @@ class HistoryEntry:
     ) -> "HistoryEntry":
         """What is decided at this moment."""
         return cls(name, event, datetime.now(UTC).isoformat(timespec="microseconds"), reason, asof, details)
+
+
+_ENTRIES = TypeAdapter(list[HistoryEntry])
 
 
 class ServingHistory:
@@ -111,4 +116,4 @@ def _entries(content: Any) -> list[HistoryEntry]:
         return [HistoryEntry(str(old["name"]), "promoted", str(old["since"]), str(old["reason"])) for old in content]
     if content["schema_version"] != _SCHEMA_VERSION:
         raise ValueError("of another release")
-    return [HistoryEntry(**entry) for entry in content["history"]]
+    return _ENTRIES.validate_python(content["history"])

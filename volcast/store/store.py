@@ -116,7 +116,9 @@ class ModelStore:
         UnsafeModelError
             They hold something that must not be run or followed.
         """
-        return read_bundle(self._directory(name_or_path))
+        directory = self._directory(name_or_path)
+        with _unless_removed(directory):
+            return read_bundle(directory)
 
     def verify(self, name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
         """Check every file of a model against its manifest; returns the manifest.
@@ -125,18 +127,26 @@ class ModelStore:
         ------
         CorruptModelError
             A file is missing, changed, or not in the manifest; it is named.
+        ModelNotFoundError
+            There is no such model, or it was removed while it was read.
         """
-        return verify_bundle(self._directory(name_or_path))
+        directory = self._directory(name_or_path)
+        with _unless_removed(directory):
+            return verify_bundle(directory)
 
     def verify_all(self) -> dict[str, str | None]:
-        """Every directory of the store, and the history, by name: None where all is well, else what is wrong."""
+        """Every directory of the store, and the history, by name: None where all is well, else what is wrong.
+
+        Models that another process removes meanwhile are left out.
+        """
         found: dict[str, str | None] = {}
         for directory in sorted(self._directories()):
             try:
                 verify_bundle(directory)
                 found[directory.name] = None
             except VolatilityError as error:
-                found[directory.name] = str(error)
+                if directory.exists():
+                    found[directory.name] = str(error)
         try:
             self.history()
         except CorruptModelError as error:
@@ -148,9 +158,7 @@ class ModelStore:
         manifests = []
         for directory in self._directories():
             with contextlib.suppress(CorruptModelError, UnsafeModelError, ModelNotFoundError):
-                manifest = read_manifest(directory)
-                if manifest["name"] == directory.name:
-                    manifests.append(manifest)
+                manifests.append(read_manifest(directory))
         return sorted(manifests, key=lambda manifest: (manifest["created"], manifest["name"]), reverse=True)
 
     def serving(self) -> str | None:
@@ -171,7 +179,9 @@ class ModelStore:
 
     def promote(self, name: str, reason: str, details: Mapping[str, Any] | None = None) -> None:
         """Let the model `name` serve from now on; it is verified first."""
-        verify_bundle(self._own_directory(name))
+        directory = self._own_directory(name)
+        with _unless_removed(directory):
+            verify_bundle(directory)
         self.record(HistoryEntry.now(name, "promoted", reason, details=None if details is None else dict(details)))
 
     def rollback(self, reason: str = "rolled back by hand") -> str:
@@ -291,6 +301,20 @@ class ModelStore:
                 shutil.rmtree(partial, ignore_errors=True)
             else:
                 partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _unless_removed(directory: Path) -> Iterator[None]:
+    """Trouble with a model that is no longer there is that it is gone, not that it is damaged."""
+    try:
+        yield
+    except VolatilityError as error:
+        if directory.exists():
+            raise
+        raise ModelNotFoundError(
+            f"{directory.name} was removed from {directory.parent} while it was read, as a prune does; choose one of "
+            "those that are there: volcast models ls."
+        ) from error
 
 
 _DISK_TROUBLES = {

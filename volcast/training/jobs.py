@@ -114,7 +114,7 @@ def jobs_as_dict(outcomes: Iterable[SymbolOutcome]) -> dict[str, Any]:
 
 
 def _config_of(config: TrainingConfig, symbol: str, *, alone: bool) -> TrainingConfig:
-    config = config.with_overrides(symbol=symbol, workers=config.workers if alone else 1)
+    config = config.with_overrides(symbol=symbol, symbols=(), workers=config.workers if alone else 1)
     return config.with_overrides(model_save_path=str(Path(config.model_save_path) / file_name_of(symbol)))
 
 

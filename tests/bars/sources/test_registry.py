@@ -17,8 +17,7 @@ from volcast.bars.sources.registry import BarSource
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of
 from volcast.errors import DataSourceError, NotEnoughDataError
-from volcast.measures.hourly import get_hourly_rv
-from volcast.measures.panel import panel
+from volcast.measures.hourly import get_hourly_rv, panel
 
 NOW = datetime(2024, 7, 1, 20, tzinfo=UTC)
 

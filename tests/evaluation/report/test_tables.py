@@ -15,7 +15,7 @@ from volcast.evaluation.report.tables import baselines, errors, groups, model_ro
 from volcast.evaluation.report.terminal import evaluation_tables
 from volcast.forecasters.baselines.simple import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 
 @pytest.fixture(scope="module")

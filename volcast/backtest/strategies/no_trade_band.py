@@ -11,11 +11,10 @@ the sum of both is least at the half-width
 """
 
 import numpy as np
-import numpy.typing as npt
+
+from volcast.arrays import FloatArray
 
 __all__ = ["band_widths", "held_within"]
-
-FloatArray = npt.NDArray[np.float64]
 
 _FIRST_CHANGE = 0.05
 """Change of a position from session to session that is expected before the first one is seen: 5 % of capital."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import FloatArray
 from volcast.backtest.accounts import Costs
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
@@ -16,8 +16,6 @@ from volcast.backtest.strategies.no_trade_band import band_widths, held_within
 from volcast.errors import ConfigError
 
 __all__ = ["RiskParity", "equal_risk_weights", "realized_correlations"]
-
-FloatArray = npt.NDArray[np.float64]
 
 _SAMPLING = pd.Timedelta(minutes=30)
 _STEPS = 500

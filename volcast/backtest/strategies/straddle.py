@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import FloatArray
 from volcast.backtest.accounts import Costs
 from volcast.backtest.joins import align_to
 from volcast.backtest.market import Market
@@ -17,8 +17,6 @@ from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.sessions import session_buckets
 
 __all__ = ["StraddleTiming", "life_volatility", "steps_of"]
-
-FloatArray = npt.NDArray[np.float64]
 
 _REALIZED_SESSIONS = 22
 _ASSUMED = (

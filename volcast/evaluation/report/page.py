@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.pooled import PooledEvaluation
-from volcast.evaluation.report.figures import evaluation_figures, pooled_figures
+from volcast.evaluation.report.figures import evaluation_figures
 from volcast.evaluation.report.tables import (
     GROUPINGS,
     RATIOS,
@@ -18,7 +17,7 @@ from volcast.evaluation.report.tables import (
 )
 from volcast.evaluation.verdict import MODEL
 
-__all__ = ["evaluation_page", "pooled_evaluation_page"]
+__all__ = ["evaluation_page"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -62,8 +61,8 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
     simulated
         Whether model or bars are simulated; the page then says so at its top.
     """
-    body = f"""{_head(evaluation, title, [*about, _span(evaluation)], simulated)}
-<h2>Beside the baselines</h2>
+    body = f"""{_head(evaluation, title, [*about, *_span(evaluation)], simulated)}
+{_symbols(evaluation)}<h2>Beside the baselines</h2>
 {_html(baselines(evaluation))}
 <p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
 Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
@@ -72,27 +71,11 @@ it.</p>
 {_html(errors(evaluation))}
 <p class="note">Errors are of hourly volatility; log error: root of the mean squared error of log volatility.
 R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
-is unbiased.</p>"""
+is unbiased.{" Of several symbols: their means." if evaluation.symbols else ""}</p>"""
     return _document(title, body)
 
 
-def pooled_evaluation_page(
-    evaluation: PooledEvaluation, *, title: str, about: Sequence[str] = (), simulated: bool = False
-) -> str:
-    """The same page of a model of many symbols: the verdict, a table of the symbols, pictures."""
-    (networks,) = figures_of({"p_value": evaluation.p_value_to_pooled_har}, ["p"])
-    added = f" Diebold-Mariano against the pooled HAR, all symbols of a day one observation: p {escape(networks)}."
-    body = f"""{_head(evaluation, title, [*about, *_pooled_span(evaluation)], simulated)}
-<h2>Symbol by symbol</h2>
-{_html(symbols(evaluation))}
-<p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the symbol's own diurnal
-log-HAR. p: of the Diebold-Mariano test against it, clustered by day. Pooled HAR: the model's regression without its
-networks, to the same log-HAR.{added if networks else ""}</p>
-{_pictures(pooled_figures(evaluation))}"""
-    return _document(title, body)
-
-
-def _head(evaluation: Evaluation | PooledEvaluation, title: str, about: Sequence[str], simulated: bool) -> str:
+def _head(evaluation: Evaluation, title: str, about: Sequence[str], simulated: bool) -> str:
     said = "".join(f"<p>{escape(sentence)}</p>" for sentence in about)
     warning = (
         '<p class="simulated">SIMULATED bars: this shows how things work and says nothing of any market.</p>'
@@ -121,26 +104,34 @@ def _document(title: str, body: str) -> str:
 """
 
 
-def _pooled_span(evaluation: PooledEvaluation) -> list[str]:
-    labels = evaluation.losses().index
-    if labels.empty:
+def _symbols(evaluation: Evaluation) -> str:
+    """A table of the symbols, where there are several."""
+    if not evaluation.symbols:
+        return ""
+    (networks,) = figures_of({"p_value": evaluation.p_value_of_networks}, ["p"])
+    added = f" The networks against it: p {escape(networks)}, all symbols of a day one observation."
+    return f"""<h2>Symbol by symbol</h2>
+{_html(symbols(evaluation))}
+<p class="note">To log-HAR: the symbol's own. HAR alone: the same of the model's regression without its
+networks.{added if networks else ""}</p>
+"""
+
+
+def _span(evaluation: Evaluation) -> list[str]:
+    if not evaluation.buckets:
         return []
-    return [f"{len(labels):,} hourly buckets of all symbols, from {labels.min():%Y-%m-%d} to {labels.max():%Y-%m-%d}."]
-
-
-def _span(evaluation: Evaluation) -> str:
-    own = evaluation.metrics.get(MODEL, {})
+    metrics = evaluation.metrics.get(MODEL, {})
     left_out = f"; {evaluation.left_out:,} in which nothing moved are left out" if evaluation.left_out else ""
     said = (
         f"{evaluation.buckets:,} hourly buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}"
         f"{left_out}."
     )
-    if "coverage" in own:
+    if "coverage" in metrics:
         said += (
-            f" The {100 * evaluation.level:.0f} % interval covers {100 * own['coverage']:.1f} % of them; its mean "
-            f"interval score is {100 * own['interval_score']:.3f} %."
+            f" The {100 * evaluation.level:.0f} % interval covers {100 * metrics['coverage']:.1f} % of them; its mean "
+            f"interval score is {100 * metrics['interval_score']:.3f} %."
         )
-    return said
+    return [said]
 
 
 def _groups(evaluation: Evaluation) -> str:

@@ -9,7 +9,6 @@ from rich import box
 from rich.table import Table
 
 from volcast.evaluation.evaluation import Evaluation, Grouping
-from volcast.evaluation.pooled import PooledEvaluation
 from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
 
 __all__ = [
@@ -28,7 +27,7 @@ __all__ = [
 GROUPINGS: Mapping[Grouping, str] = {"hour": "by hour of day", "regime": "by regime", "month": "by month"}
 """In which groups of buckets a model is shown."""
 
-RATIOS = ("to log-HAR", "pooled HAR")
+RATIOS = ("to log-HAR", "HAR alone")
 """Headings of columns in which less than 1 is better."""
 
 Row = Mapping[str, float]
@@ -81,13 +80,13 @@ def groups(evaluation: Evaluation, by: Grouping) -> FigureTable:
     return FigureTable((by, "n", "QLIKE", "log-HAR", *_IN_GROUPS), rows)
 
 
-def symbols(evaluation: PooledEvaluation) -> FigureTable:
-    """A model of many symbols on each of them, best first, and the mean."""
-    headings = ("n", "QLIKE", "to log-HAR", "p", "pooled HAR", "covered")
-    table = evaluation.table()
+def symbols(evaluation: Evaluation) -> FigureTable:
+    """A model of several symbols on each of them, best first, and the mean; no row of a model of one."""
+    headings = ("n", "QLIKE", "to log-HAR", "p", "HAR alone", "covered")
+    table = evaluation.symbol_table()
     rows = [(str(name), *figures_of(_renamed(row), headings)) for name, row in table.iterrows()]
     if rows:
-        mean = {**_renamed(table.mean()), "p_value": evaluation.p_value, "buckets": math.nan, "qlike": math.nan}
+        mean = {**_renamed(table.mean()), "p_value": evaluation.metrics[MODEL]["p_value"], "buckets": math.nan}
         rows.append(("mean", *figures_of(mean, headings)))
     return FigureTable(("symbol", *headings), rows, len(rows) - 1)
 
@@ -173,7 +172,7 @@ _FIGURES: Mapping[str, Callable[[Row], str]] = {
     "QLIKE": _number("qlike", 4),
     "log-HAR": _number("reference_qlike", 4),
     "to log-HAR": _number("qlike_ratio", 3),
-    "pooled HAR": _number("pooled_har", 3),
+    "HAR alone": _number("regression_ratio", 3),
     "p": _p_value("p_value"),
     "in set": _in_set,
     "RMSE, %": _root("mse", 4, 100),
