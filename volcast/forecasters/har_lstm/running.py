@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from volcast.arrays import GrowingArray
 from volcast.bars.arrays import same_beginning
+from volcast.errors import ConfigError
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -67,9 +68,19 @@ class RunningForecast:
         Those of a bundle.
     horizon
         One of `forecasters.horizons.HORIZONS`.
+
+    Raises
+    ------
+    ConfigError
+        The model was not trained for that `horizon`, as those of an earlier release were not for all.
     """
 
     def __init__(self, recipe: HarLstmState, networks: Sequence[Network], horizon: Horizon) -> None:
+        if horizon not in recipe.horizons:
+            raise ConfigError(
+                f"horizon is {horizon!r}; this model was trained for {', '.join(map(repr, recipe.horizons))}; ask for "
+                "that or train it anew."
+            )
         self._recipe, self._horizon = recipe, horizon
         self._state = recipe.horizons[horizon]
         self._networks = networks if horizon == 1 and recipe.weight else ()
