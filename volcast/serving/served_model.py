@@ -216,8 +216,8 @@ class ServedModel:
     def _forecast_of(self, ahead: NextBucket, horizon: Horizon) -> IntervalForecast:
         if self.bundle is not None and self.running is not None:
             with np.errstate(all="ignore"):
-                made = self.running.forecast(ahead.history, ahead.label, ahead.known, horizon)
-            return self.bundle.sound(made)
+                forecast = self.running.forecast(ahead.history, ahead.label, ahead.known, horizon)
+            return self.bundle.sound(forecast)
         return self._forecasts(ahead.history.frame, ahead.labels, np.array([ahead.known]), horizon)
 
     def _forecasts(

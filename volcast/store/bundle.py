@@ -117,11 +117,11 @@ class ModelBundle(OneLineRepr):
             One of the forecasts is no volatility, see `sound`.
         """
         with np.errstate(all="ignore"):
-            made = self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
-        return self.sound(made)
+            forecast = self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
+        return self.sound(forecast)
 
-    def sound(self, made: IntervalForecast) -> IntervalForecast:
-        """Return `made` by this model if each volatility is a positive, finite number and no bound is infinite.
+    def sound(self, forecast: IntervalForecast) -> IntervalForecast:
+        """Return a `forecast` of this model if each volatility is a positive, finite number and no bound is infinite.
 
         Bounds may be NaN: unknown. Under `colab` a volatility may be 0, too: the notebook's hours outside of sessions
         have none.
@@ -131,18 +131,18 @@ class ModelBundle(OneLineRepr):
         CorruptModelError
             One is not, so the model's numbers are no model's; it is never handed out.
         """
-        volatility = made.volatility
+        volatility = forecast.volatility
         right = np.isfinite(volatility) & (volatility >= 0 if self.preset == "colab" else volatility > 0)
-        for bound in (made.lower, made.upper):
+        for bound in (forecast.lower, forecast.upper):
             right &= np.isnan(bound) | np.isfinite(bound) & (bound >= 0)
         if not right.all():
             first = int(np.argmin(right))
             raise CorruptModelError(
-                f"{self.name} gives the forecast {volatility[first]} between {made.lower[first]} and "
-                f"{made.upper[first]}; the rule is positive and finite, so it is not handed out; train the model anew "
-                "or let another serve: volcast models promote NAME."
+                f"{self.name} gives the forecast {volatility[first]} between {forecast.lower[first]} and "
+                f"{forecast.upper[first]}; the rule is positive and finite, so it is not handed out; train the model "
+                "anew or let another serve: volcast models promote NAME."
             )
-        return made
+        return forecast
 
     def for_serving(self) -> "ModelBundle":
         """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.

@@ -124,8 +124,9 @@ def read_bundle(directory: Path) -> ModelBundle:
         raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     schema = _checked_recipe(recipe, directory)
     bundle = ModelBundle(manifest["name"], networks, recipe_from_dict(recipe), config, manifest, directory)
-    _check_fit(bundle.for_serving(), schema, directory)
-    return bundle.for_serving()
+    served = bundle.for_serving()
+    _check_fit(served, schema, directory)
+    return served
 
 
 def _recipe_of_schema_1(
