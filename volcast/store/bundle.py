@@ -132,9 +132,9 @@ class ModelBundle(OneLineRepr):
             One is not, so the model's numbers are no model's; it is never handed out.
         """
         volatility = forecast.volatility
-        right = np.isfinite(volatility) & (volatility >= 0 if self.preset == "colab" else volatility > 0)
+        right = (volatility >= 0 if self.preset == "colab" else volatility > 0) & (volatility < np.inf)
         for bound in (forecast.lower, forecast.upper):
-            right &= np.isnan(bound) | np.isfinite(bound) & (bound >= 0)
+            right &= ~((bound < 0) | (bound == np.inf))
         if not right.all():
             first = int(np.argmin(right))
             raise CorruptModelError(
