@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import keras
     import onnx
 
+pytestmark = pytest.mark.train
+
 MEMORY = 20
 
 
