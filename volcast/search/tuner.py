@@ -4,7 +4,6 @@ costs only the trials that were running."""
 import contextlib
 import gc
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import numpy as np
 
 from volcast.config import TrainingConfig
 from volcast.errors import TrainingError
+from volcast.files import write_whole
 from volcast.networks.architectures import build_lstm_model_fast
 from volcast.networks.fitting import fit_network
 from volcast.networks.schedule import Schedule
@@ -186,13 +186,11 @@ def keep_state(oracle: "keras_tuner.Oracle", directory: Path) -> None:
     """Write the whole state of the search to one file, at once: Keras Tuner writes many, in place."""
     import keras_tuner
 
-    def snapshot(oracle: "keras_tuner.Oracle") -> str:
+    def snapshot(oracle: "keras_tuner.Oracle") -> bytes:
         trials = {number: trial.get_state() for number, trial in oracle.trials.items()}
-        return json.dumps({"oracle": oracle.get_state(), "trials": trials})
+        return json.dumps({"oracle": oracle.get_state(), "trials": trials}).encode()
 
-    partial = directory / f"{_KEPT_STATE}.part"
-    partial.write_text(keras_tuner.synchronized(snapshot)(oracle))
-    os.replace(partial, directory / _KEPT_STATE)
+    write_whole(directory / _KEPT_STATE, keras_tuner.synchronized(snapshot)(oracle))
 
 
 def tell_of_end(oracle: "keras_tuner.Oracle", trial_id: str, progress: SilentProgress) -> None:

@@ -78,6 +78,18 @@ class ModelBundle(OneLineRepr):
         return self.recipe.memory
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that it was trained on; none where nobody wrote them down (a Colab pair)."""
+        of_each = self.manifest.get("symbols", {})
+        return tuple(name for name, about in of_each.items() if about.get("trained_on", True))
+
+    @property
+    def last_bar(self) -> pd.Timestamp | None:
+        """Start of the last bar that its training was given (UTC), test part included; None where nobody knows."""
+        stamps = [about["last_bar"] for about in self.manifest.get("symbols", {}).values() if "last_bar" in about]
+        return max(map(pd.Timestamp, stamps), default=None)
+
+    @property
     def trained_through(self) -> pd.Timestamp | None:
         """Last moment (New York time) whose data it has seen; None where nobody wrote it down (a Colab pair)."""
         seen = self.manifest.get("trained_through")
@@ -89,26 +101,24 @@ class ModelBundle(OneLineRepr):
         return bool(self.manifest.get("simulated", False))
 
     def forecast(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """Hourly volatility, shape (len(targets),), of the buckets `targets`, each from what is known before it.
-
-        `known[i]`, at least `memory`, is how many leading rows of `measures` (see `measures.bucketed`) the
-        forecast for ``targets[i]`` may use: the interface of the baselines.
-
-        Raises
-        ------
-        CorruptModelError
-            One of them is no volatility, see `sound`.
-        """
-        with np.errstate(all="ignore"):
-            volatility = self.recipe.forecast(self.networks, measures, targets, known)
-        return self.sound(IntervalForecast(volatility, volatility, volatility)).volatility
-
-    def forecast_horizon(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
+        self,
+        measures: pd.DataFrame,
+        targets: pd.DatetimeIndex,
+        known: npt.NDArray[np.int64],
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
-        """Volatility, with bounds, of the horizons that begin with the buckets `targets`; arguments as in `forecast`.
+        """Volatility, with bounds, of the horizons that begin with the buckets `targets`, each from what is known then.
+
+        Parameters
+        ----------
+        measures
+            Hourly measures (see `measures.bucketed`) of the symbol that ``measures.attrs["symbol"]`` names.
+        targets
+            Labels of the first bucket of each horizon, in time order.
+        known
+            How many leading rows of `measures` each forecast may use, at least `memory`, shape (len(targets),).
+        horizon
+            One of `forecasters.horizons.HORIZONS`.
 
         Raises
         ------
@@ -118,11 +128,11 @@ class ModelBundle(OneLineRepr):
             One of the forecasts is no volatility, see `sound`.
         """
         with np.errstate(all="ignore"):
-            forecast = self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
+            forecast = self.recipe.forecast(self.networks, measures, targets, known, horizon)
         return self.sound(forecast)
 
     def sound(self, forecast: IntervalForecast) -> IntervalForecast:
-        """Return a `forecast` of this model if each volatility is a positive, finite number and no bound is infinite.
+        """Return a `forecast` by this model if each volatility is a positive, finite number and no bound is infinite.
 
         Bounds may be NaN: unknown. Under `colab` a volatility may be 0, too: the notebook's hours outside of sessions
         have none.

@@ -1,7 +1,9 @@
 """A model's directory: written file by file, checked before anything in it is parsed, read back as a bundle.
 
 Schema 1 had one ``network.keras`` and a ``scaler.json``. Schema 2 has ``network_0.keras`` and its ONNX twin
-``network_0.onnx``, and so on for each network, ``recipe.json``, and a hash of the manifest itself.
+``network_0.onnx``, and so on for each network, ``recipe.json``, and a hash of the manifest itself; one symbol's bars
+stand at the top of its manifest, and recipes of one and of many symbols are of two kinds. Schema 3 has both by symbol.
+What an older one says is put in the newest's terms when it is read.
 """
 
 import hashlib
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
+from volcast.files import flush, json_bytes
 from volcast.forecasters.recipe import recipe_from_dict
 from volcast.networks.keras_files import KerasNetwork, load_network, save_network
 from volcast.networks.onnx import Network, OnnxNetwork
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MANIFEST",
     "check_name",
-    "flush",
-    "json_bytes",
     "package_versions",
     "read_bundle",
     "read_keras_networks",
@@ -41,14 +42,19 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
-_READABLE = (1, 2)
+SCHEMA_VERSION = 3
+_READABLE = (1, 2, 3)
 _MANIFEST_HASH = "manifest.sha256"
 _RECIPE, _CONFIG = "recipe.json", "config.json"
 _OLD_NETWORK, _OLD_SCALER = "network.keras", "scaler.json"
 _NETWORK_FILE = re.compile(r"network_(\d{1,3})\.onnx")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _LARGEST_MANIFEST, _LARGEST_FILE, _MOST_FILES = 2**20, 256 * 2**20, 200
+# What schemas 1 and 2 say of one symbol's bars at the top of the manifest.
+_ABOUT_BARS = (
+    "symbol", "source", "simulated", "notes", "first_bar", "last_bar", "bars", "bar_minutes", "sha256", "left_out",
+    "hourly_values", "quality", "label_lag",
+)  # fmt: skip
 _LONGEST_PROBLEM = 300
 _ANEW = "a saved model never changes; train or copy it anew."
 _PACKAGES = (
@@ -123,6 +129,8 @@ def read_bundle(directory: Path) -> ModelBundle:
     if not networks:
         raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     schema = _checked_recipe(recipe, directory)
+    if manifest["schema_version"] == 2 and recipe["kind"] != "scaled_windows":
+        recipe = _recipe_of_schema_2(recipe, manifest)
     bundle = ModelBundle(manifest["name"], networks, recipe_from_dict(recipe), config, manifest, directory)
     served = bundle.for_serving()
     _check_fit(served, schema, directory)
@@ -135,6 +143,25 @@ def _recipe_of_schema_1(
     """What the files of schema 1 say, as a recipe of today."""
     bounds = manifest.get("interval_factors")
     return {"kind": "scaled_windows", "memory": config.memory, "scaler": scaler, "bounds": bounds}
+
+
+def _recipe_of_schema_2(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a `har_lstm` of one symbol, or of a `pooled_har_lstm`, as those of a `har_lstm` of many."""
+    if numbers["kind"] != "pooled_har_lstm":
+        own = {
+            name: {**{key: state["regression"][key] for key in ("count", "smearing_sum")}, **state}
+            for name, state in numbers["horizons"].items()
+        }
+        state = {"profile": numbers["features"]["profile"], "horizons": own}
+        return {**numbers, "symbols": {str(manifest.get("symbol")): state}}
+    symbols = {
+        name: {
+            "profile": state["profile"],
+            "horizons": {"1": {**state, "profile": [means[0] for means in state["profile"]]}},
+        }
+        for name, state in numbers["symbols"].items()
+    }
+    return {**numbers["shared"], "symbols": symbols}
 
 
 def _checked_recipe(recipe: Mapping[str, Any], directory: Path) -> RecipeSchema:
@@ -205,7 +232,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise CorruptModelError(f"{MANIFEST} in {directory} {problem}; {_ANEW}") from error
     if version != 1 and not hashed:
         raise CorruptModelError(f"{_MANIFEST_HASH} in {directory} is missing; {_ANEW}")
-    return manifest
+    return manifest if version == SCHEMA_VERSION else _by_symbol(manifest)
 
 
 def package_versions() -> dict[str, str]:
@@ -219,18 +246,12 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def json_bytes(value: Any) -> bytes:
-    """`value` as indented JSON."""
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def flush(path: Path) -> None:
-    """See to it that a file, or a directory's list of names, has reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _by_symbol(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of an older schema, with what it says of bars by symbol."""
+    if "symbols" not in manifest and manifest.get("symbol") is not None:
+        about = {key: manifest[key] for key in _ABOUT_BARS if key in manifest}
+        return {**manifest, "symbols": {manifest["symbol"]: about}}
+    return manifest
 
 
 def _check_manifest(manifest: dict[str, Any], directory: Path) -> None:

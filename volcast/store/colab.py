@@ -1,6 +1,7 @@
 """The pair of files that the Colab notebook leaves: a network as ``.h5`` and a scaler as ``.pkl``."""
 
 import hashlib
+import os
 import pickle
 import struct
 from collections.abc import Callable
@@ -46,9 +47,9 @@ def read_colab_pair(network_path: Path, scaler_path: Path | None = None) -> tupl
         One of the two cannot be read.
     """
     network_path = Path(network_path)
-    if not network_path.is_file():
+    if not os.path.isfile(network_path):  # False, too, for a name that is too long for the system.
         raise ModelNotFoundError(
-            f"there is no file {network_path}; a Colab pair is a .h5 and a .pkl; give the .h5's path."
+            f"there is no file {str(network_path)[:200]}; a Colab pair is a .h5 and a .pkl; give the .h5's path."
         )
     scaler = _read_scaler(scaler_path or _scaler_beside(network_path))
     return load_network(network_path), scaler

@@ -84,6 +84,11 @@ class _Evaluation(_Schema):
     metrics: _Metrics = _Metrics()
 
 
+class _AboutSymbol(_Schema):
+    last_bar: Moment | None = None
+    trained_on: bool = True
+
+
 class ManifestSchema(_Schema):
     """The fields of a manifest that something is decided by; others are for people."""
 
@@ -94,6 +99,7 @@ class ManifestSchema(_Schema):
     packages: dict[str, str] = Field(default_factory=dict)
     symbol: str | None = None
     simulated: bool = False
+    symbols: dict[str, _AboutSymbol] = Field(default_factory=dict)
     trained_through: Moment | None = None
     last_bar: Moment | None = None
     interval_factors: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = None
@@ -240,6 +246,18 @@ class _Features(_Schema):
         return len(self.term_mean) + len(self.hours) + decisions
 
 
+class _SymbolHorizon(_Schema):
+    profile: HourProfile
+    count: Positive
+    smearing_sum: Positive
+    tracker: _Tracker
+
+
+class _SymbolState(_Schema):
+    profile: StateProfile
+    horizons: dict[str, _SymbolHorizon]
+
+
 class _HarLstm(_Schema):
     kind: Literal["har_lstm"]
     features: _Features
@@ -249,6 +267,8 @@ class _HarLstm(_Schema):
     weight: Annotated[float, Field(ge=0, le=1)]
     smearing_shift: Annotated[float, Field(ge=-10, le=10)]
     trained_through: Moment
+    # Earlier releases have none where there is one symbol, and those of many in `_Pooled`.
+    symbols: dict[str, _SymbolState] = Field(default_factory=dict)
 
     @field_validator("horizons")
     @classmethod
@@ -257,6 +277,13 @@ class _HarLstm(_Schema):
         if "1" not in value or not set(value) <= set(names):
             raise ValueError(f"1 and any of {', '.join(names[1:])}")
         return value
+
+    @model_validator(mode="after")
+    def _of_the_same_horizons(self) -> Self:
+        for name, state in self.symbols.items():
+            if state.horizons.keys() != self.horizons.keys():
+                raise ValueError(f"the same horizons for each symbol, and {name} has {', '.join(state.horizons)}")
+        return self
 
     @model_validator(mode="after")
     def _of_one_width(self) -> Self:

@@ -24,6 +24,7 @@ from volcast.errors import (
     VolatilityError,
 )
 from volcast.features.scaling import RangeScaler
+from volcast.files import PARTIAL, flush
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network, OnnxNetwork
@@ -31,7 +32,6 @@ from volcast.store.bundle import ModelBundle
 from volcast.store.bundle_files import (
     MANIFEST,
     check_name,
-    flush,
     read_bundle,
     read_keras_networks,
     read_manifest,
@@ -43,7 +43,6 @@ from volcast.store.serving_log import HistoryEntry, ServingHistory, serving_stac
 
 __all__ = ["ModelBundle", "ModelStore"]
 
-_PARTIAL = ".partial-"
 _LOCK = ".lock"
 _LOCK_SECONDS = 120.0
 
@@ -95,7 +94,7 @@ class ModelStore:
                 raise ConfigError(
                     f"a model named {bundle.name} is already saved; models never change; choose another name."
                 )
-            partial = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+            partial = self.path / f"{PARTIAL}{uuid.uuid4().hex[:8]}"
             partial.mkdir()
             try:
                 manifest = write_bundle(bundle, served, attachments or {}, partial)
@@ -198,13 +197,13 @@ class ModelStore:
             if len(stack) < 2:
                 raise ModelNotFoundError("no model served before this one, so there is nothing to roll back to.")
             verify_bundle(self._own_directory(stack[-2]))
-            self._history.append(HistoryEntry.now(stack[-2], "rolled back", reason), _PARTIAL)
+            self._history.append(HistoryEntry.now(stack[-2], "rolled back", reason))
         return stack[-2]
 
     def record(self, entry: HistoryEntry) -> None:
         """Write down what was decided about a model."""
         with self._writing(f"{entry.name} is not {entry.event}, and what served serves on"):
-            self._history.append(entry, _PARTIAL)
+            self._history.append(entry)
 
     def prune(self, keep: int) -> Names:
         """Delete all but the newest `keep` models; returns the names of those deleted.
@@ -220,7 +219,7 @@ class ModelStore:
             deleted = [name for name in saved if name not in kept]
             for name in deleted:
                 # Out of sight at once: a kill in between leaves no half model, only something to sweep away.
-                condemned = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+                condemned = self.path / f"{PARTIAL}{uuid.uuid4().hex[:8]}"
                 os.replace(self.path / name, condemned)
                 shutil.rmtree(condemned)
             flush(self.path)
@@ -261,11 +260,12 @@ class ModelStore:
 
     def _directory(self, name_or_path: str | os.PathLike[str]) -> Path:
         for directory in (self.path / name_or_path, Path(name_or_path)):
-            if (directory / MANIFEST).is_file() or (directory.parent == self.path and directory.is_dir()):
+            # Of os.path, for which a name that is too long for the system is none of a file.
+            if os.path.isfile(directory / MANIFEST) or (directory.parent == self.path and os.path.isdir(directory)):
                 return directory
         saved = ", ".join(manifest["name"] for manifest in self.list()[:5]) or "no model"
         raise ModelNotFoundError(
-            f"there is no model {os.fspath(name_or_path)!r}; {self.path} holds {saved}; give one of these or a "
+            f"there is no model {os.fspath(name_or_path)[:200]!r}; {self.path} holds {saved}; give one of these or a "
             "model's path."
         )
 
@@ -296,7 +296,7 @@ class ModelStore:
 
     def _sweep(self) -> None:
         # Writers hold the lock, so whatever lies here half written, nobody writes any more.
-        for partial in self.path.glob(f"{_PARTIAL}*"):
+        for partial in self.path.glob(f"{PARTIAL}*"):
             if partial.is_dir() and not partial.is_symlink():
                 shutil.rmtree(partial, ignore_errors=True)
             else:
