@@ -1,6 +1,6 @@
 """The table of settings in docs/configuration.md, made from the fields of `TrainingConfig`.
 
-``python studies/settings_table.py`` writes it into the document.
+``make docs`` writes it into the document.
 """
 
 from pathlib import Path

@@ -1,6 +1,8 @@
 """The configuration of a training: its defaults, its validated form, and where each value came from."""
 
+import ast
 import difflib
+import inspect
 import os
 import reprlib
 from collections.abc import Mapping
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
@@ -103,9 +106,7 @@ class TrainingConfig(BaseModel):
     Build it with `from_mapping`, which reports everything that is wrong in one `ConfigError`.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     symbol: Annotated[str, Role.FORECAST, Flag("--symbol", "S")] = "TSLA"
     """Ticker, in capitals."""
@@ -261,7 +262,7 @@ class TrainingConfig(BaseModel):
     @classmethod
     def sentence_of(cls, name: str) -> str:
         """What a setting is, in a sentence for people, without the stop at its end."""
-        return " ".join(str(cls.model_fields[name].description).split()).removesuffix(".")
+        return " ".join(_docstrings()[name].split()).removesuffix(".")
 
     @classmethod
     def flags(cls) -> dict[str, Flag]:
@@ -393,6 +394,17 @@ TRAINING_CONFIG: dict[str, Any] = {
 def _time_zones() -> set[str]:
     """Their names, looked up once: that reads a thousand files, and a saved model's settings are checked each time."""
     return available_timezones()
+
+
+@cache
+def _docstrings() -> dict[str, str]:
+    """The docstring below each field; pydantic would read them, too, but whenever this module is imported."""
+    tree = ast.parse(inspect.getsource(TrainingConfig)).body[0]
+    docstrings = {}
+    for field, below in pairwise(tree.body if isinstance(tree, ast.ClassDef) else ()):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            docstrings[field.target.id] = str(ast.literal_eval(below.value))
+    return docstrings
 
 
 def _unknown_key(key: str) -> str:

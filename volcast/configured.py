@@ -1,11 +1,15 @@
 """What a configuration asks for: where its bars come from, the bars, and hourly measures of bars."""
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
-from volcast.bars.fetching import FetchProgress
-from volcast.bars.handler import DataHandler
 from volcast.config import TrainingConfig
 from volcast.measures.hourly import get_hourly_measures
+
+if TYPE_CHECKING:
+    from volcast.bars.fetching import FetchProgress
+    from volcast.bars.handler import DataHandler
 
 __all__ = ["bars_of", "handler_of", "measures_of"]
 
@@ -15,13 +19,16 @@ _OF_THE_HANDLER = (
 )  # fmt: skip
 
 
-def handler_of(config: TrainingConfig, progress: FetchProgress | None = None) -> DataHandler:
+def handler_of(config: TrainingConfig, progress: "FetchProgress | None" = None) -> "DataHandler":
     """The handler of the configured source; `progress` is told what is fetched."""
+    # Only now: what asks other machines for bars takes long to import, and who serves needs none of it.
+    from volcast.bars.handler import DataHandler
+
     settings = {name: getattr(config, name) for name in _OF_THE_HANDLER}
     return DataHandler(config.effective_source, **settings, progress=progress)
 
 
-def bars_of(config: TrainingConfig, symbol: str | None = None, progress: FetchProgress | None = None) -> pd.DataFrame:
+def bars_of(config: TrainingConfig, symbol: str | None = None, progress: "FetchProgress | None" = None) -> pd.DataFrame:
     """The bars of `symbol` (None: of all configured) over the configured span; see `DataHandler.get_stock_bars`."""
     handler, names = handler_of(config, progress), config.symbols or (config.symbol,)
     asked = symbol or (names[0] if len(names) == 1 else names)

@@ -130,7 +130,7 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
         "'0' is no choice; the rule is a number from 1 to 4",
         "network is 'lstm'",
         "max_trials is 'many', but should be a valid integer",
-        "max_trials is 0",
+        "max_trials is '0'",
     ):
         assert trained.screen.count(sentence) == 1, sentence
     assert "Traceback" not in trained.screen

@@ -1,5 +1,6 @@
 """The dialogue of `main.py`: questions in the terminal, from bars to a backtest."""
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -96,7 +97,7 @@ def _default_source(config: TrainingConfig) -> str:
 
 def _ask_file(console: Console, config: TrainingConfig) -> TrainingConfig:
     path = _ask(console, "File of bars", _existing_file, config.bars_path)
-    zone = _ask(console, "Time zone of its stamps, as America/New_York", str, config.bars_timezone or _ZONE_IN_FILE)
+    zone = _ask(console, _question("bars_timezone"), str, config.bars_timezone or _ZONE_IN_FILE)
     overrides = {"bars_source": "file", "bars_path": path, "bars_timezone": None if zone == _ZONE_IN_FILE else zone}
     return config.with_overrides(**overrides)
 
@@ -216,17 +217,20 @@ def _again_until_done(console: Console, step: Callable[[], Answer]) -> Answer:
 def _ask(console: Console, question: str, parse: Callable[[str], Answer], default: str | None = None) -> Answer:
     prompt = f"{question}: " if default is None else f"{question} [{default}]: "
     while True:
-        answer = console.input(Text(prompt)).strip() or default or ""
         try:
-            return parse(answer)
+            return parse(console.input(Text(prompt)).strip() or default or "")
         except (ValueError, VolatilityError) as error:
             _say(console, str(error), "red")
 
 
 def _ask_setting(console: Console, config: TrainingConfig, name: str) -> TrainingConfig:
-    """The configuration with what is answered; the question is the setting's sentence."""
-    question = TrainingConfig.sentence_of(name).replace("``", "")
-    return _ask(console, question, lambda answer: config.with_overrides(**{name: answer}), str(getattr(config, name)))
+    """The configuration with what is answered."""
+    default = str(getattr(config, name))
+    return _ask(console, _question(name), lambda answer: config.with_overrides(**{name: answer}), default)
+
+
+def _question(name: str) -> str:
+    return TrainingConfig.sentence_of(name).replace("``", "")
 
 
 def _choose(console: Console, title: str, options: Sequence[str], *, default: int) -> int:
@@ -244,9 +248,13 @@ def _choose(console: Console, title: str, options: Sequence[str], *, default: in
 
 
 def _existing_file(answer: str) -> str:
-    if not Path(answer).expanduser().is_file():
-        raise ConfigError(f"there is no file {answer!r}; the rule is a CSV or Parquet file of bars; give its path.")
-    return str(Path(answer).expanduser())
+    # Of os.path, for which a name that is too long for the system, or of no user's home, is none of a file.
+    path = os.path.expanduser(answer)
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"there is no file {answer[:200]!r}; the rule is a CSV or Parquet file of bars; give its path."
+        )
+    return path
 
 
 def _day(answer: str) -> date:

@@ -201,7 +201,7 @@ def _show(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console,
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = command_parser(prog, "Fetch bars, look after those that are kept, and judge their quality.", _EPILOG)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command, text in (
         ("ls", _list, "list what the cache holds"),
         ("fetch", _fetch, "get bars; Alpaca's are kept, and only what is missing is asked for"),
