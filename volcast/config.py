@@ -391,12 +391,6 @@ TRAINING_CONFIG: dict[str, Any] = {
 
 
 @cache
-def _time_zones() -> set[str]:
-    """Their names, looked up once: that reads a thousand files, and a saved model's settings are checked each time."""
-    return available_timezones()
-
-
-@cache
 def _docstrings() -> dict[str, str]:
     """The docstring below each field; pydantic would read them, too, but whenever this module is imported."""
     tree = ast.parse(inspect.getsource(TrainingConfig)).body[0]
@@ -405,6 +399,12 @@ def _docstrings() -> dict[str, str]:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
             docstrings[field.target.id] = str(ast.literal_eval(below.value))
     return docstrings
+
+
+@cache
+def _time_zones() -> set[str]:
+    """Their names, looked up once: that reads a thousand files, and a saved model's settings are checked each time."""
+    return available_timezones()
 
 
 def _unknown_key(key: str) -> str:
