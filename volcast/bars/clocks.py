@@ -1,0 +1,112 @@
+"""What the hours of stamps tell of their zone, and of whether they are starts or ends of bars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from volcast.bars.checks import bar_length
+from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+
+__all__ = ["LIKELY_ZONES", "fitting_zones", "look_like_ends"]
+
+IntArray = npt.NDArray[np.int64]
+
+LIKELY_ZONES = (
+    EXCHANGE_TIMEZONE, "UTC", "America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/London",
+    "Europe/Berlin", "Europe/Athens", "Europe/Moscow", "Asia/Dubai", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo",
+    "Australia/Sydney", "America/Sao_Paulo",
+)  # fmt: skip
+_MINUTE = 60_000_000
+_DAY = 24 * 60 * _MINUTE
+_EXTENDED_HOURS = (4 * 60 * _MINUTE, 20 * 60 * _MINUTE)
+_MOST_INSIDE = 0.95
+_NEAR = 15 * _MINUTE
+_MOST_DAYS = 0.8
+_FEWEST_DAYS = 3
+_SAMPLE = 50_000
+
+
+@dataclass(frozen=True)
+class _Days:
+    """First and last stamp of each session that has stamps, in microseconds since its midnight."""
+
+    first: IntArray
+    last: IntArray
+    opens: IntArray
+    closes: IntArray
+    inside: float
+
+
+def fitting_zones(stamps: pd.DatetimeIndex, calendar: str = "XNYS", likely: Sequence[str] = LIKELY_ZONES) -> list[str]:
+    """Those of `likely` zones in which `stamps`, which carry none, keep to the hours of the exchange, in the order of `likely`.
+
+    They do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most days
+    begin and end with. Dates without a time of day fit every zone.
+    """
+    stamps = stamps[~stamps.isna()].as_unit("us")
+    if (stamps.asi8 % _DAY == 0).all():
+        return list(likely)
+    step = bar_length(stamps.sort_values()) // pd.Timedelta(microseconds=1)
+    days = np.unique(stamps.asi8 // _DAY)
+    # Whole days, evenly over the span, so that both halves of a year are among them.
+    few = max(_SAMPLE * len(days) // len(stamps), 1)
+    chosen = days[np.unique(np.linspace(0, len(days) - 1, few).astype(int))] if few < len(days) else days
+    sample = stamps[np.isin(stamps.asi8 // _DAY, chosen)]
+    return [zone for zone in likely if _keeps_hours(sample, zone, int(step), calendar)]
+
+
+def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, step: int, calendar: str) -> bool:
+    there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), dtype=bool), nonexistent="shift_forward")
+    days = _days(there.sort_values(), calendar)
+    if days is None:
+        return False
+    near = max(_NEAR, step)
+    if days.inside >= _MOST_INSIDE and np.mean(np.abs(days.first - days.opens) <= near) >= 0.5:
+        return True
+    begin, end = _EXTENDED_HOURS
+    within = (days.first >= begin) & (days.last <= end)
+    full = within & (days.first - begin <= near) & (end - days.last <= near)
+    return bool(within.mean() >= _MOST_INSIDE and full.mean() >= 0.5)
+
+
+def _days(stamps: pd.DatetimeIndex, calendar: str) -> _Days | None:
+    """The sessions of ordered, tz-aware `stamps`; None where they have none."""
+    schedule = session_schedule(stamps[0], stamps[-1], calendar)
+    if schedule.empty:
+        return None
+    clock = stamps.as_unit("us").asi8
+    days = schedule.index.tz_localize(EXCHANGE_TIMEZONE)
+    midnights, next_midnights = (_microseconds(index) for index in (days, days + pd.DateOffset(days=1)))
+    opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
+    begin, end = clock.searchsorted(midnights), clock.searchsorted(next_midnights)
+    traded = begin < end
+    if not traded.any():
+        return None
+    inside = (clock.searchsorted(closes, side="right") - clock.searchsorted(opens))[traded].sum() / len(clock)
+    first, last = clock[begin[traded]], clock[end[traded] - 1]
+    first, last, opens, closes = (
+        moments - midnights[traded] for moments in (first, last, opens[traded], closes[traded])
+    )
+    return _Days(first, last, opens, closes, float(inside))
+
+
+def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = "XNYS") -> bool:
+    """Whether tz-aware stamps in time order seem to be the ends of bars.
+
+    They do where most days have none at the open of the session, or of extended hours, and end with one at its close.
+    """
+    days = _days(stamps, calendar) if len(stamps) > 1 else None
+    if days is None or len(days.first) < _FEWEST_DAYS:
+        return False
+    begin, end = _EXTENDED_HOURS
+    ends = (days.first > days.opens) & (days.last == days.closes)
+    ends |= (days.first > begin) & (days.last == end)
+    return bool(ends.mean() > _MOST_DAYS)
+
+
+def _microseconds(index: pd.DatetimeIndex) -> IntArray:
+    moments: IntArray = index.as_unit("us").asi8
+    return moments
