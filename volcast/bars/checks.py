@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from volcast.bars.clocks import require_starts
+from volcast.bars.columns import require_prices_in_range
 from volcast.errors import BarsError, NotEnoughDataError
 
 __all__ = ["bar_length", "select_symbol", "validate_bars"]
@@ -37,6 +39,8 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     _check_index(bars.index, name)
     for column in bars.columns.intersection(_PRICES):
         _check_prices(bars[column], name)
+    require_prices_in_range(bars, name)
+    require_starts(bars, name)
     return bars
 
 

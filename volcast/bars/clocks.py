@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.bars.checks import bar_length
+from volcast.errors import BarsError
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
-__all__ = ["LIKELY_ZONES", "fitting_zones", "look_like_ends"]
+__all__ = ["LIKELY_ZONES", "fitting_zones", "look_like_ends", "require_starts", "zone_sentence"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -40,8 +40,10 @@ class _Days:
     inside: float
 
 
-def fitting_zones(stamps: pd.DatetimeIndex, calendar: str = "XNYS", likely: Sequence[str] = LIKELY_ZONES) -> list[str]:
-    """Those of `likely` zones in which `stamps`, which carry none, keep to the hours of the exchange, in the order of `likely`.
+def fitting_zones(
+    stamps: pd.DatetimeIndex, length: pd.Timedelta, calendar: str = "XNYS", likely: Sequence[str] = LIKELY_ZONES
+) -> list[str]:
+    """Those of `likely` zones, in their order, in which bars of `length` with naive `stamps` keep to the exchange's hours.
 
     They do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most days
     begin and end with. Dates without a time of day fit every zone.
@@ -49,21 +51,20 @@ def fitting_zones(stamps: pd.DatetimeIndex, calendar: str = "XNYS", likely: Sequ
     stamps = stamps[~stamps.isna()].as_unit("us")
     if (stamps.asi8 % _DAY == 0).all():
         return list(likely)
-    step = bar_length(stamps.sort_values()) // pd.Timedelta(microseconds=1)
     days = np.unique(stamps.asi8 // _DAY)
     # Whole days, evenly over the span, so that both halves of a year are among them.
     few = max(_SAMPLE * len(days) // len(stamps), 1)
     chosen = days[np.unique(np.linspace(0, len(days) - 1, few).astype(int))] if few < len(days) else days
     sample = stamps[np.isin(stamps.asi8 // _DAY, chosen)]
-    return [zone for zone in likely if _keeps_hours(sample, zone, int(step), calendar)]
+    near = max(_NEAR, int(length // pd.Timedelta(microseconds=1)))
+    return [zone for zone in likely if _keeps_hours(sample, zone, near, calendar)]
 
 
-def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, step: int, calendar: str) -> bool:
+def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, calendar: str) -> bool:
     there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), dtype=bool), nonexistent="shift_forward")
     days = _days(there.sort_values(), calendar)
     if days is None:
         return False
-    near = max(_NEAR, step)
     if days.inside >= _MOST_INSIDE and np.mean(np.abs(days.first - days.opens) <= near) >= 0.5:
         return True
     begin, end = _EXTENDED_HOURS
@@ -93,6 +94,14 @@ def _days(stamps: pd.DatetimeIndex, calendar: str) -> _Days | None:
     return _Days(first, last, opens, closes, float(inside))
 
 
+def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str]) -> str:
+    """What is wrong with `stamps` that carry no zone and fit `zones`, to stand between a name and a way out."""
+    fit = f"fit {' or '.join(zones[:2])}" if zones else "fit no session in any likely one"
+    return (
+        f"time stamps without a time zone (the first is {stamps[0]}), whose hours {fit}; they must say which zone it is"
+    )
+
+
 def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = "XNYS") -> bool:
     """Whether tz-aware stamps in time order seem to be the ends of bars.
 
@@ -105,6 +114,22 @@ def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = "XNYS") -> bool:
     ends = (days.first > days.opens) & (days.last == days.closes)
     ends |= (days.first > begin) & (days.last == end)
     return bool(ends.mean() > _MOST_DAYS)
+
+
+def require_starts(bars: pd.DataFrame, name: str) -> None:
+    """Refuse bars in time order whose stamps seem to be ends, unless ``attrs["stamps"]`` says that they are starts.
+
+    Raises
+    ------
+    BarsError
+        The evidence, and the ways out.
+    """
+    if bars.attrs.get("stamps") != "start" and look_like_ends(bars.index):
+        raise BarsError(
+            f"{name} have stamps at the close of most sessions and none at their open, as if they were the end of each "
+            "bar; they must be its start; take one bar's length from bars.index, or say that they are starts with "
+            "bars.attrs['stamps'] = 'start'."
+        )
 
 
 def _microseconds(index: pd.DatetimeIndex) -> IntArray:

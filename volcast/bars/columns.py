@@ -51,7 +51,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 """What vendors call each field, as `plain_name` writes it; the first that is there is taken."""
 
-_MOST_OUTSIDE = 0.5
+_MOST_OUTSIDE = 0.9
 _ONE_TICK = 0.0101
 
 _GROUPS = {".": r"[,'\u2019\s\u00a0\u202f]", ",": r"[.'\u2019\s\u00a0\u202f]"}
@@ -126,7 +126,7 @@ def numbers_of(column: pd.Series, mark: DecimalMark | None, name: str) -> pd.Ser
 
 
 def require_prices_in_range(bars: pd.DataFrame, name: str) -> None:
-    """Refuse bars of which most have an open or close outside their high and low.
+    """Refuse bars of which nearly all have an open or close outside their high and low.
 
     Raises
     ------
@@ -140,13 +140,15 @@ def require_prices_in_range(bars: pd.DataFrame, name: str) -> None:
         if field not in bars.columns:
             continue
         prices = bars[field].to_numpy(dtype=float)
+        if np.count_nonzero((prices > high) | (prices < low)) <= _MOST_OUTSIDE * len(prices):
+            continue
         # Adjusted prices are rounded one by one.
         slack = np.minimum(_ONE_TICK, 1e-3 * prices)
-        outside = int(((prices > high + slack) | (prices < low - slack)).sum())
+        outside = np.count_nonzero((prices > high + slack) | (prices < low - slack))
         if outside > _MOST_OUTSIDE * len(prices):
             raise BarsError(
-                f"{name} has a {field} outside of high and low in {outside:,} of {len(prices):,} rows, as where only one "
-                "of them is adjusted; all prices must be of one kind; take all of them adjusted, or all raw."
+                f"the {field} lies outside of high and low in {outside:,} of {len(prices):,} rows of {name}, as where "
+                "only one of them is adjusted; all prices must be of one kind; take all of them adjusted, or all raw."
             )
 
 

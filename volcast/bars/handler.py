@@ -187,6 +187,7 @@ class DataHandler:
             "detail": detail,
             "notes": notes.sentences,
             "cleaning": cleaning.counts,
+            **{name: bars.attrs[name] for name in ("left_out_rows", "stamps") if name in bars.attrs},
         }
         return bars
 

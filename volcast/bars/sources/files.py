@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from volcast.bars.checks import bar_length
-from volcast.bars.clocks import fitting_zones, look_like_ends
+from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
 from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
@@ -55,7 +55,8 @@ def read_bars_file(
     -------
     DataFrame with lower-case columns, indexed by ``timestamp`` (tz-aware), the start of each bar. Rows without a stamp
     or one of their prices are left out. ``attrs["understood"]`` says in a sentence how the files were read, and
-    ``attrs["left_out_rows"]`` counts the rows that were left out and says where the first of them are.
+    ``attrs["left_out_rows"]`` counts the rows that were left out and says where the first of them are; of the side of
+    the stamps, which were asked about here, ``attrs["stamps"]`` says that they are starts.
 
     Raises
     ------
@@ -81,6 +82,7 @@ def read_bars_file(
     side = f"stamps are the {first.side or 'start'} of a bar"
     frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {of_whom}, {side}, {clock}."
     frame.attrs["left_out_rows"] = _left_out(tables, symbol_taken)
+    frame.attrs["stamps"] = "start"
     return frame
 
 
@@ -88,7 +90,7 @@ def _left_out(tables: list[StampedTable], symbol: str | None) -> dict[str, objec
     """How many rows of `symbol` were left out, and where the first few of them are."""
     rows = pd.concat([table.left_out for table in tables], ignore_index=True)
     if symbol is not None:
-        rows = rows[[spelt is None or pd.isna(spelt) or _ticker(spelt) == symbol for spelt in rows[SYMBOL]]]
+        rows = rows[rows[SYMBOL].isna() | (rows[SYMBOL].map(_ticker) == symbol)]
     shown = rows.iloc[:_LONGEST_LIST]
     return {
         "count": len(rows),
@@ -158,7 +160,8 @@ def _stamped(path: Path, symbol: str | None, flags: StampFlags) -> StampedTable:
         raise BarsError(f"there is no file {path}; give the path of a CSV, Parquet or Feather file of bars.") from None
     except Exception as error:
         raise BarsError(
-            f"{_short(path)} cannot be read as a table ({_reason(error)}); it must be a whole CSV, Parquet or Feather file."
+            f"{_short(path)} cannot be read as a table ({_reason(error)}); it must be a whole CSV, Parquet or Feather "
+            "file."
         ) from None
     table = stamped_table(frame, str(path), flags, mark)
     table.left_out["row"] = [f"{unit} {row + first} of {path.name}" for row in table.left_out["row"]]
@@ -234,9 +237,10 @@ def _with_zone(index: pd.DatetimeIndex, timezone: str | None, clock: str, name: 
     """The stamps with their zone, and what says it, in words: the file, the user, or the hours of an exchange's day."""
     if index.tz is not None:
         return index, clock
-    zones = fitting_zones(index)
+    length = bar_length(index.dropna().sort_values())
+    zones = fitting_zones(index, length)
     if timezone is not None:
-        if "UTC" in zones and not fitting_zones(index, likely=(timezone,)):
+        if "UTC" in zones and not fitting_zones(index, length, likely=(timezone,)):
             raise BarsError(
                 f"{name} has stamps whose hours are no session's in {timezone} and fit UTC; the zone must be theirs; "
                 "give --bars-timezone UTC."
@@ -244,11 +248,7 @@ def _with_zone(index: pd.DatetimeIndex, timezone: str | None, clock: str, name: 
         return localized(index, timezone), f"zone {timezone}"
     if zones[:1] == [EXCHANGE_TIMEZONE]:
         return localized(index, EXCHANGE_TIMEZONE), f"no zone in the stamps: {EXCHANGE_TIMEZONE}, as their hours are"
-    fit = f"fit {' or '.join(zones[:2])}" if zones else "fit no session in any likely one"
-    raise BarsError(
-        f"{name} has time stamps without a time zone (the first is {index[0]}) whose hours are no session's in "
-        f"{EXCHANGE_TIMEZONE} and {fit}; it must be known which; give --bars-timezone {zones[0] if zones else 'ZONE'}."
-    )
+    raise BarsError(f"{name} has {zone_sentence(index, zones)}; give --bars-timezone {zones[0] if zones else 'ZONE'}.")
 
 
 def _require_starts(index: pd.DatetimeIndex, name: str) -> None:

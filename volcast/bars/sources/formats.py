@@ -10,7 +10,7 @@
 | Interactive Brokers | `average` and `barCount`, or `wap` and `count` | start; zone in the text or by flag; epoch |
 | Kibot | no header: date, time, open, high, low, close, volume | start, New York |
 | MetaTrader | `<DATE>`, `<TIME>` and no ticker | start; zone by flag or by the hours |
-| any other | a column of stamps and `close` | start, unless told otherwise; zone in the text, by flag, or by the hours |
+| any other | a column of stamps and `close` | start, unless told; zone in the text, by flag, or by the hours |
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
         frame[SYMBOL] = table.iloc[:, places[SYMBOL]].astype("str").str.strip().replace("", None)
     wrong = _wrong_rows(frame, index)
     left_out = _listed(wrong, table, frame)
-    frame = frame.set_axis(index)
+    frame.index = index
     usable = np.asarray(wrong == "")
     frame = frame if usable.all() else frame[usable]
     _require_rows(frame, len(table), name)
@@ -200,20 +200,22 @@ def _headed(table: pd.DataFrame, vendor: str) -> pd.DataFrame:
 def _numbers(table: pd.DataFrame, places: Mapping[str, int], mark: DecimalMark | None, name: str) -> pd.DataFrame:
     """Prices and volume as numbers; a column that is empty throughout is left out."""
     if "close" not in places:
-        columns = ", ".join(map(str, table.columns[:12])) or "none"
-        raise BarsError(f"{name} have no 'close' among their columns ({columns}); it is needed; rename the column.")
+        present = ", ".join(map(str, table.columns[:12])) or "none"
+        raise BarsError(f"{name} have no 'close' among their columns ({present}); it is needed; rename the column.")
     columns = {}
     for field in FIELDS:
         if field not in places:
             continue
         raw = table.iloc[:, places[field]]
         numbers = numbers_of(raw, mark, name)
-        if field in PRICES and raw.notna().any() and not numbers.notna().any():
+        if numbers.notna().any():
+            columns[field] = numbers
+        elif field in PRICES and raw.notna().any():
             raise BarsError(
-                f"{name} holds no number in '{raw.name}' (the first is {str(raw.dropna().iloc[0])[:40]!r}); prices must "
-                "be numbers; check the column."
+                f"{name} holds no number in '{raw.name}' (the first is {str(raw.dropna().iloc[0])[:40]!r}); prices "
+                "must be numbers; check the column."
             )
-        if field == "close" or numbers.notna().any() or field == "volume":
+        elif field in ("close", "volume"):
             columns[field] = numbers
     return pd.DataFrame(columns)
 
@@ -222,8 +224,10 @@ def _wrong_rows(frame: pd.DataFrame, index: pd.DatetimeIndex) -> npt.NDArray[np.
     """What is wrong with each row, shape (n,); empty text where nothing is."""
     wrong = np.full(len(frame), "", dtype=object)
     for field in reversed([field for field in PRICES if field in frame]):
-        wrong[frame[field].isna().to_numpy()] = f"no price in '{field}'"
-    wrong[np.asarray(index.isna())] = "no time stamp from 1990 to 2099"
+        if frame[field].hasnans:
+            wrong[frame[field].isna().to_numpy()] = f"no price in '{field}'"
+    if index.hasnans:
+        wrong[np.asarray(index.isna())] = "no time stamp from 1990 to 2099"
     return wrong
 
 

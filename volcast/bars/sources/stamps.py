@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -16,7 +16,7 @@ from volcast.errors import BarsError
 from volcast.sessions import session_schedule
 
 __all__ = [
-    "EPOCH_UNITS",
+    "_UNITS",
     "DateOrder",
     "EpochUnit",
     "StampFlags",
@@ -32,9 +32,9 @@ DateOrder = Literal["mdy", "dmy"]
 
 _NAMES = (
     "timestamp", "datetime", "date time", "ts event", "window start", "epoch", "unix", "unix time", "unix timestamp",
-    "epoch time", "open time", "start time", "time start", "bar time", "gmt time", "time utc", "time gmt", "datetime utc",
-    "timestamp utc", "date utc", "utc", "begins at", "ts", "dt", "t", "time stamp", "date", "day", "time", "unnamed 0",
-    "index",
+    "epoch time", "open time", "start time", "time start", "bar time", "gmt time", "time utc", "time gmt",
+    "datetime utc", "timestamp utc", "date utc", "utc", "begins at", "ts", "dt", "t", "time stamp",
+    "date", "day", "time", "unnamed 0", "index",
 )  # fmt: skip
 """What columns of stamps are called, as `plain_name` writes it; the first that is there is taken."""
 
@@ -43,23 +43,24 @@ _UTC_NAME = re.compile(r"\b(?:utc|gmt)\b")
 
 # Seconds from 1990 to 2100, and the same in smaller units: they do not overlap.
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
-_FIRST_YEAR, _LAST_YEAR = 1990, 2099
-EPOCH_UNITS: dict[EpochUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_FIRST, _END = "1990-01-01", "2100-01-01"
+_UNITS: dict[EpochUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _MOST_UNREADABLE = 0.1
 _SAMPLE = 1000
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?")
-_ZONED = r"(?:Z|:\d\d(?:\.\d+)?[+-]\d\d:?\d\d)$"
+_ZONED = r"(?:Z|[+-]\d\d:?\d\d)$"
 _STAMP = re.compile(
-    r"(?P<date>\d{8}|\d{1,4}(?P<sign>[-/.])\d{1,2}(?P=sign)\d{1,4}|\d{1,2}[- ][a-z]{3,9}[- ]\d{4}|[a-z]{3,9} \d{1,2} \d{4})"
+    r"(?P<date>\d{8}|\d{1,4}(?P<sign>[-/.])\d{1,2}(?P=sign)\d{1,4}"
+    r"|\d{1,2}[- ][a-z]{3,9}[- ]\d{4}|[a-z]{3,9} \d{1,2} \d{4})"
     r"(?:[ t]?(?P<time>\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?|(?:\d\d){2,3}))?"
     r"(?: ?(?P<half>am|pm))?"
     r"(?: ?(?P<offset>z|[+-]\d\d(?::?\d\d)?)(?:\[.*\])?| ?(?P<zone>[a-z][a-z_]*(?:/[a-z_+\-0-9]+)*))?",
     re.IGNORECASE,
 )
 _WRITTEN = r"(?:19|20)\d{6}(?:\d{4}|\d{6})?"
-_COUNTED = r"\d{9,}(?:\.\d*)?"
+_COUNTED = r"\d{7,}(?:\.\d*)?"
 _OFFSETS = {
     "est": "-0500", "edt": "-0400", "cst": "-0600", "cdt": "-0500", "mst": "-0700", "mdt": "-0600", "pst": "-0800",
     "pdt": "-0700", "utc": "+0000", "gmt": "+0000", "z": "+0000",
@@ -131,8 +132,9 @@ def read_stamps(table: pd.DataFrame, name: str, flags: StampFlags) -> tuple[pd.D
             index, clock = _as_times(stamps, flags)
     except _NoStampsError as error:
         raise BarsError(f"{name} has {str(error).replace('STAMPS', repr(spelt))}") from None
-    years = index.year
-    index = index.where((years >= _FIRST_YEAR) & (years <= _LAST_YEAR))
+    first, end = (pd.Timestamp(day, tz=index.tz) for day in (_FIRST, _END))
+    if index.min() < first or index.max() >= end:
+        index = index.where((index >= first) & (index < end))
     unreadable = np.flatnonzero(index.isna())
     if len(unreadable) > max(_MOST_UNREADABLE * len(index), 1) or len(unreadable) == len(index):
         raise BarsError(
@@ -218,17 +220,18 @@ def _mostly(text: "pd.Series[str]", pattern: str) -> bool:
 def _from_epoch(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
     """Moments counted from 1970; those of whole numbers are exact."""
     numbers = pd.to_numeric(stamps, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    fitting = {
+    fitting: dict[str, float] = {
         unit: float(((numbers >= _EARLIEST * scale) & (numbers <= _LATEST * scale)).mean())
-        for unit, scale in EPOCH_UNITS.items()
+        for unit, scale in _UNITS.items()
     }
-    unit = flags.epoch or max(fitting, key=lambda unit: fitting[unit])
+    likeliest: EpochUnit = max(_UNITS, key=lambda unit: fitting[unit])
+    unit = flags.epoch or likeliest
     if flags.epoch is None and fitting[unit] < 1 - _MOST_UNREADABLE:
         raise _NoStampsError(
-            f"the number {stamps.iloc[0]} for a stamp in STAMPS, which is no time from 1990 to 2100 in s, ms, us or ns; "
-            "the unit must be known; give --bars-epoch."
+            f"the number {stamps.iloc[0]} for a stamp in STAMPS, which is no time from 1990 to 2100 in s, ms, us or "
+            "ns; the unit must be known; give --bars-epoch."
         )
-    scale = EPOCH_UNITS[unit]
+    scale = _UNITS[unit]
     readable = (numbers >= _EARLIEST * scale) & (numbers <= _LATEST * scale)
     exact = np.full(len(numbers), np.iinfo(np.int64).min)
     whole = readable & (numbers % 1 == 0)
@@ -242,17 +245,19 @@ def _from_epoch(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex,
 def _from_text(text: "pd.Series[str]", flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
     if _mostly(text, _ISO.pattern):
         # A year of New York stamps carries two offsets, which pandas reads only by way of UTC.
-        zoned = text.str.contains(_ZONED, regex=True).fillna(False).to_numpy(dtype=bool)
-        is_zoned = bool(zoned.mean() > 0.5)
+        endings = text.str.slice(-6)
+        zoned = {ending: re.search(_ZONED, ending) is not None for ending in endings.dropna().unique()}
+        is_zoned = bool(text.iloc[:_SAMPLE].str.contains(_ZONED, regex=True).mean() > 0.5)
         index = pd.DatetimeIndex(pd.to_datetime(text, utc=is_zoned, format="ISO8601", errors="coerce"))
+        if len(set(zoned.values())) > 1:
+            index = index.where((endings.map(zoned) == is_zoned).to_numpy())
         if index.isna().mean() <= _MOST_UNREADABLE:
-            return index.where(zoned == is_zoned), "zone in the text" if is_zoned else ""
+            return index, "zone in the text" if is_zoned else ""
     plain = text.str.replace(r"[\s,]+", " ", regex=True).str.replace(r"\b([ap])\.m\.", r"\1m", regex=True)
     parts = plain.str.extract(re.compile(f"^(?:{_STAMP.pattern})$", _STAMP.flags))
     zone, offsets, clock = _zone_of(parts)
-    local = _each(parts["date"], _Days(parts["date"], flags)) + _each(
-        parts["time"].fillna("0:00") + " " + parts["half"].fillna(""), _time_of_day, "m8[us]"
-    )
+    clocks = parts["time"].fillna("0:00") + " " + parts["half"].fillna("")
+    local = _each(parts["date"], _Days(parts["date"], flags), "M8[us]") + _each(clocks, _time_of_day, "m8[us]")
     if zone is not None:
         return localized(pd.DatetimeIndex(local), zone), clock
     if offsets is None:
@@ -260,16 +265,14 @@ def _from_text(text: "pd.Series[str]", flags: StampFlags) -> tuple[pd.DatetimeIn
     return pd.DatetimeIndex(local - offsets, tz="UTC"), clock
 
 
-def _each(
-    column: "pd.Series[str]", value_of: "Callable[[str], np.datetime64 | np.timedelta64]", kind: str = "M8[us]"
-) -> npt.NDArray[np.generic]:
+def _each(column: "pd.Series[str]", value_of: Callable[[str], Any], kind: str) -> npt.NDArray[Any]:
     """A time of each entry, worked out once for each that differs; NaT where there is none."""
     codes, distinct = pd.factorize(column)
-    values = np.array([*(value_of(text) for text in distinct), np.array("NaT", kind)], dtype=kind)
-    return values[codes]
+    values: npt.NDArray[Any] = np.array([*(value_of(text) for text in distinct), "NaT"], dtype=kind)
+    return np.asarray(values[codes])
 
 
-def _zone_of(parts: pd.DataFrame) -> tuple[str | None, npt.NDArray[np.generic] | None, str]:
+def _zone_of(parts: pd.DataFrame) -> tuple[str | None, npt.NDArray[Any] | None, str]:
     """The zone that all stamps name, or the offset of each, or neither; and which it is, in words."""
     offsets = parts["offset"].str.lower().replace({"z": "+0000"})
     names = parts["zone"].dropna().unique()
@@ -326,7 +329,7 @@ class _Days:
     def __call__(self, text: str) -> np.datetime64:
         parts = re.split(r"[-/. ]", text) if not text.isdigit() else [text[:4], text[4:6], text[6:]]
         try:
-            return np.datetime64(f"{self._iso(parts)}")
+            return np.datetime64(self._iso(parts))
         except ValueError:
             return np.datetime64("NaT")
 

@@ -67,7 +67,7 @@ def read_text_table(path: Path) -> TextTable:
     """
     dialect = _dialect(path)
     header = dialect.header
-    # Stamps stay text: numbers of nanoseconds beside an empty field would lose their last digits, and 2025.03.06 is none.
+    # Stamps stay text: of nanoseconds beside an empty field the last digits would be lost, and 2025.03.06 is no number.
     stamps = {} if header is None else {place: "str" for place, name in enumerate(header) if is_stamp_name(name)}
     with warnings.catch_warnings():
         # Separators at the ends of lines, and columns whose chunks differ in kind, are dealt with.
