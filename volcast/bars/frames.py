@@ -89,8 +89,8 @@ def _from_arrow(bars: Any, name: str) -> pd.DataFrame:
     except (pa.ArrowException, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0][:120]
         raise BarsError(
-            f"{name} are a {type(bars).__name__} that Arrow makes no table of ({reason}); numbers and times are needed; "
-            " hand over one of pandas."
+            f"{name} are a {type(bars).__name__} that Arrow makes no table of ({reason}); numbers and times are "
+            "needed; hand over one of pandas."
         ) from None
     return frame
 

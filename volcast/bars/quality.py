@@ -253,7 +253,7 @@ def _split_findings(bars: pd.DataFrame) -> list[Finding]:
     if steps.empty:
         return []
     days = _names(pd.DatetimeIndex(steps.index).tz_convert(EXCHANGE_TIMEZONE))
-    ratios = ", ".join(f"{max(ratio, 1 / ratio):.0f}:1" for ratio in steps)
+    ratios = ", ".join(ScaleStep(moment, ratio, None).ratio for moment, ratio in steps.items())
     sentence = f"Prices step overnight as in a split that was not adjusted for ({ratios}){_when(days)}."
     return [Finding("split", "bad", sentence, days)]
 

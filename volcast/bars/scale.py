@@ -1,4 +1,4 @@
-"""Steps of the price inside sessions that are no returns: splits that were applied too late, and ticks off the scale."""
+"""Steps of the price inside sessions that are no returns: splits applied too late, and ticks off the scale."""
 
 from dataclasses import dataclass
 from fractions import Fraction

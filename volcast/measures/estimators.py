@@ -36,7 +36,7 @@ import numpy.typing as npt
 
 from volcast.errors import BarsError, ConfigError
 
-__all__ = ["ESTIMATORS", "RANGE_ESTIMATORS", "BucketedBars", "estimator_named"]
+__all__ = ["ESTIMATORS", "FEWEST_RETURNS", "RANGE_ESTIMATORS", "BucketedBars", "estimator_named"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -263,3 +263,24 @@ ESTIMATORS: Mapping[str, Callable[[BucketedBars], FloatArray]] = MappingProxyTyp
 
 RANGE_ESTIMATORS = frozenset({"parkinson", "garman_klass", "rogers_satchell", "yang_zhang"})
 """Those that need open, high and low, and make a variance of a single bar."""
+
+FEWEST_RETURNS: Mapping[str, int] = MappingProxyType(
+    {
+        "close": 4,
+        "subsampled": 4,
+        "bipower": 6,
+        "medrv": 6,
+        "down_semivariance": 12,
+        "up_semivariance": 12,
+        "two_scale": 30,
+        "parkinson": 1,
+        "garman_klass": 1,
+        "rogers_satchell": 1,
+        "yang_zhang": 2,
+    }
+)
+"""How many returns (of range estimators: bars) a full hour must have, by estimator.
+
+With four, a third of a volatility is chance. Of 12 normal returns all are of one sign in one hour of 4,000, of four in
+one of 16, which makes a semivariance of 0.0; of `two_scale` it is one hour of 2,000 with 30 returns, one of 25 with 12.
+"""

@@ -17,7 +17,7 @@ import pandas as pd
 
 from volcast.bars.checks import bar_length, select_symbol, validate_bars
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
-from volcast.measures.estimators import RANGE_ESTIMATORS, BucketedBars, estimator_named
+from volcast.measures.estimators import FEWEST_RETURNS, RANGE_ESTIMATORS, BucketedBars, estimator_named
 from volcast.sessions import EXCHANGE_TIMEZONE, session_buckets
 
 __all__ = ["MINUTES_PER_YEAR", "RV_FLOOR", "Preset", "annualize", "bar_length", "get_hourly_rv"]
@@ -77,6 +77,8 @@ def get_hourly_rv(
     BarsError
         The frame is empty, has no `price_col`, a naive, unsorted or duplicated index, or impossible prices; or it
         lacks open, high and low for an estimator that needs them.
+    NotEnoughDataError
+        The bars are so long that an hour holds fewer than the estimator needs (`measures.estimators.FEWEST_RETURNS`).
     ConfigError
         There is no such preset or estimator, or the estimator does not go with the preset.
     """
@@ -91,8 +93,21 @@ def get_hourly_rv(
     if price_col != "close":
         bars = bars[bars.columns.intersection([price_col])].rename(columns={price_col: "close"})
     bars = validate_bars(bars)
+    _require_enough_returns(bar_length(bars.index), estimator)
     needs_returns = estimator not in RANGE_ESTIMATORS
     return _session_hourly_rv(bars, min_bucket_coverage, calendar, variance_of, needs_returns).tz_convert(tz)
+
+
+def _require_enough_returns(length: pd.Timedelta, estimator: str) -> None:
+    """Refuse bars so long that an hour of them holds fewer returns than `estimator` needs."""
+    returns, fewest = int(pd.Timedelta(hours=1) // length), FEWEST_RETURNS[estimator]
+    if returns < fewest:
+        minutes = length / pd.Timedelta(minutes=1)
+        raise NotEnoughDataError(
+            f"the bars are of {minutes:g} min, so that an hourly bucket holds {returns} of them, and the estimator "
+            f"{estimator!r} needs {fewest} at least; take shorter bars, or an rv_estimator that needs fewer "
+            "('garman_klass' makes do with one bar an hour)."
+        )
 
 
 def annualize(
