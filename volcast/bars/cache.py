@@ -2,7 +2,7 @@
 
 ``<root>/<source>/<feed>/<adjustment>/<timeframe>/<SYMBOL>/2024-03_20240401T040000Z_<sha256>.parquet`` holds March 2024
 (New York time) as far as the moment in its name. A file appears by a rename and is never changed: its name says what it
-must hold, whoever is killed at whatever moment.
+must hold, whoever is killed at whatever moment, and the file says whose bars it holds, whoever moves or renames it.
 """
 
 import contextlib
@@ -10,14 +10,19 @@ import hashlib
 import io
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from volcast.errors import DataSourceError
 from volcast.sessions import EXCHANGE_TIMEZONE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "BarCache",
@@ -37,6 +42,8 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]*")
 _LOCK = ".lock"
 _UNFINISHED = ".unfinished-"
+_IDENTITY = b"volcast.bars"
+_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 
 
 class DamagedBarsError(DataSourceError):
@@ -88,7 +95,7 @@ class CachedMonth:
         Raises
         ------
         DamagedBarsError
-            The file is not what its name promises, or cannot be read.
+            The file is not what its name and place promise, or cannot be read.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -99,8 +106,33 @@ class CachedMonth:
             raise DamagedBarsError(f"the cached file {self.path} cannot be read ({error.strerror}).") from None
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise DamagedBarsError(f"the cached file {self.path} is damaged (its checksum differs).")
-        frame: pd.DataFrame = pq.read_table(pa.BufferReader(content)).to_pandas()
+        try:
+            table = pq.read_table(pa.BufferReader(content))
+        except (pa.ArrowException, OSError, ValueError):
+            raise DamagedBarsError(f"the cached file {self.path} is no Parquet file.") from None
+        self._require_own(table)
+        frame: pd.DataFrame = table.to_pandas()
         return frame.set_index("timestamp")
+
+    def discard(self) -> None:
+        """Remove the file, or whatever else has its name.
+
+        Raises
+        ------
+        DataSourceError
+            It cannot be removed.
+        """
+        _remove(self.path)
+
+    def _require_own(self, table: "pa.Table") -> None:
+        """Refuse bars of another symbol, source, month or span than the file's place and name say."""
+        if (table.schema.metadata or {}).get(_IDENTITY) != _identity(self.path.parent, self.month, self.through):
+            raise DamagedBarsError(
+                f"the cached file {self.path} does not say that it holds these bars (it was moved, renamed, or written "
+                "by another version)."
+            )
+        if not set(_COLUMNS) <= set(table.column_names):
+            raise DamagedBarsError(f"the cached file {self.path} lacks columns of bars.")
 
 
 @dataclass(frozen=True)
@@ -162,7 +194,7 @@ class BarCache:
             ) from None
         try:
             for path in self.directory.glob(f"{_UNFINISHED}*"):
-                path.unlink(missing_ok=True)
+                _remove(path)
             yield
         finally:
             lock.release()
@@ -184,14 +216,14 @@ class BarCache:
         DataSourceError
             The file could not be written.
         """
-        content = _as_parquet(bars)
+        content = _as_parquet(bars, _identity(self.directory, month, through))
         digest = hashlib.sha256(content).hexdigest()
         path = self.directory / f"{month}_{through.tz_convert('UTC').strftime(_STAMP)}_{digest}.parquet"
         try:
             _write_and_rename(path, content)
             for other in self.directory.glob(f"{month}_*.parquet"):
                 if other != path:
-                    other.unlink(missing_ok=True)
+                    _remove(other)
         except OSError as error:
             raise DataSourceError(
                 f"bars could not be kept in {self.directory} ({error.strerror}); it must be writable and have room; "
@@ -202,7 +234,7 @@ class BarCache:
     def discard(self) -> None:
         """Remove all months."""
         for path in self.directory.glob("*.parquet"):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 def month_start(month: pd.Period) -> pd.Timestamp:
@@ -230,11 +262,33 @@ def _parsed(path: Path) -> CachedMonth | None:
     match = _NAME.fullmatch(path.name)
     if match is None:
         return None
-    through = pd.Timestamp(match["through"])
-    return CachedMonth(path, pd.Period(match["month"], freq="M"), through.tz_convert("UTC"), match["sha256"])
+    try:
+        month, through = pd.Period(match["month"], freq="M"), pd.Timestamp(match["through"])
+    except ValueError:
+        # No month and no moment: a name that was never given here.
+        return None
+    return CachedMonth(path, month, through.tz_convert("UTC"), match["sha256"])
 
 
-def _as_parquet(bars: pd.DataFrame) -> bytes:
+def _identity(directory: Path, month: pd.Period, through: pd.Timestamp) -> bytes:
+    """Whose bars a file holds: source, feed, adjustment, timeframe, symbol, month, and the moment that it reaches."""
+    return "/".join([*directory.parts[-5:], str(month), through.tz_convert("UTC").strftime(_STAMP)]).encode()
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataSourceError(
+            f"{path} of the cache cannot be removed ({error.strerror}); it must be, as it is none of its files; remove "
+            "it, or set cache_dir."
+        ) from None
+
+
+def _as_parquet(bars: pd.DataFrame, identity: bytes) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -242,7 +296,9 @@ def _as_parquet(bars: pd.DataFrame) -> bytes:
     plain = pd.DataFrame(bars.reset_index())
     plain.attrs = {}
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(plain, preserve_index=False), buffer, compression="zstd")
+    table = pa.Table.from_pandas(plain, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _IDENTITY: identity})
+    pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 

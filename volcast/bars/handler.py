@@ -16,6 +16,7 @@ from volcast.bars.cache import BarCache, default_cache_directory
 from volcast.bars.checks import validate_bars
 from volcast.bars.cleaning import clean_bars
 from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
 from volcast.bars.sources.files import read_bars_file
 from volcast.bars.sources.http import Patience
@@ -211,7 +212,8 @@ class DataHandler:
             detail = f"feed {feed}, adjustment {self._adjustment}"
         else:
             other = self._other or YahooBars(notes.say, clock=self._clock)
-            bars, detail = other.fetch(symbol, start, end, timeframe), timeframe
+            fetched = other.fetch(symbol, start, end, timeframe)
+            bars, detail = as_bars_frame(fetched, f"the bars of {symbol} ({self.source})"), timeframe
         if bars.empty:
             raise NotEnoughDataError(
                 f"{self.source} has no bars of {symbol} from {start_date} to {end_date} ({detail}); symbol and dates "
