@@ -7,7 +7,7 @@ import pandas as pd
 
 from volcast.bars.checks import bar_length
 from volcast.bars.clocks import fitting_zones, zone_sentence
-from volcast.bars.columns import FIELDS, SYMBOL, named_columns
+from volcast.bars.columns import FIELDS, SYMBOL, named_columns, plain_name
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import StampFlags
 from volcast.errors import BarsError
@@ -61,6 +61,8 @@ def _is_plain(frame: pd.DataFrame) -> bool:
         return False
     stamps = index.levels[-1] if isinstance(index, pd.MultiIndex) and index.nlevels == 2 else index
     if not isinstance(stamps, pd.DatetimeIndex) or stamps.tz is None:
+        return False
+    if any(plain_name(column) == SYMBOL for column in columns):
         return False
     if "close" not in columns and named_columns(columns, "").keys() & set(FIELDS):
         return False

@@ -46,9 +46,11 @@ class ScaleStep:
     def ratio(self) -> str:
         """The factor as splits are written, larger number first: ``20:1``, ``3:2``."""
         factor = max(self.factor, 1 / self.factor)
-        whole = round(factor)
-        if abs(factor / whole - 1) < 0.03:
-            return f"{whole}:1"
+        # The fewest digits that are near: a return came with the step, and 993 is 1000.
+        for digits in (1, 2, 3):
+            whole = round(factor, min(digits - 1 - int(np.log10(factor)), 0))
+            if abs(factor / whole - 1) < 0.03:
+                return f"{whole:.0f}:1"
         part = Fraction(factor).limit_denominator(5)
         near = abs(factor / float(part) - 1) < 0.02
         return f"{part.numerator}:{part.denominator}" if near else f"{factor:.3g}:1"

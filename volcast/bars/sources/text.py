@@ -18,7 +18,7 @@ __all__ = ["TextTable", "read_text_table"]
 
 _SAMPLE_BYTES, _SAMPLE_LINES = 65_536, 200
 _SEPARATORS = (",", ";", "\t", "|", r"\s+")
-_COMMENT = re.compile(r"\s*(?:#|//|--|%|;|sep=|$)", re.IGNORECASE)
+_COMMENT = re.compile(r"\s*(?:#|//|--|%|;\s|sep=|$)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*,\d+|[+-]?\d+,\d+")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _BEGINS_WITH_A_BAR = re.compile(r"\d{1,2}/\d{1,2}/\d{4},")
@@ -150,10 +150,12 @@ def _fields(line: str, separator: str) -> list[str]:
 def _mark(rows: list[list[str]], header: list[str], separator: str) -> DecimalMark | None:
     """The decimal mark, as far as the numbers of the sample tell it."""
     stamps = [is_stamp_name(name) for name in header]
-    numbers = [
-        field for row in rows for field, is_stamp in zip(row, stamps, strict=False) if not is_stamp and "," in field
-    ]
-    marked = [field for field in numbers if _DECIMAL_COMMA.fullmatch(field)]
-    if any(not _GROUPED.fullmatch(field) for field in marked) and len(marked) == len(numbers):
+    fields = [field for row in rows for field, is_stamp in zip(row, stamps, strict=False) if not is_stamp]
+    # Without currency signs and the like.
+    numbers = [re.sub(r"[^\d.,+-]", "", field) for field in fields if re.search(r"\d,\d", field)]
+    if not numbers:
+        return "."
+    is_grouped = [_GROUPED.fullmatch(number) is not None for number in numbers]
+    if all(_DECIMAL_COMMA.fullmatch(number) for number in numbers) and not all(is_grouped):
         return ","
-    return "." if not numbers or separator == "," else None
+    return "." if separator == "," and all(is_grouped) else None
