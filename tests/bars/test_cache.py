@@ -164,6 +164,10 @@ def planted_month(root: Path, month: str = "2024-06") -> Path:
     return path
 
 
+def _overwrite(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
 def _renamed_month(path: Path) -> None:
     path.rename(path.with_name(path.name.replace("2024-06", "2024-07")))
     for other in path.parent.glob("2024-07_*"):
@@ -173,7 +177,8 @@ def _renamed_month(path: Path) -> None:
 
 def _another_symbols(path: Path) -> None:
     bars = pd.read_parquet(path).set_index("timestamp") * 2
-    other = BarCache(path.parents[5], *path.parts[-6:-2], "QQQ")
+    source, feed, adjustment, timeframe = path.parts[-6:-2]
+    other = BarCache(path.parents[5], source, feed, adjustment, timeframe, "QQQ")
     month = pd.Period("2024-06")
     with other.locked():
         stored = other.store(month, bars, pd.Timestamp("2024-07-01 04:00", tz="UTC"))
@@ -203,9 +208,9 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 WRONG_FILES: dict[str, Callable[[Path], None]] = {
-    "empty": lambda path: path.write_bytes(b"") and None,
-    "garbage": lambda path: path.write_bytes(b"garbage" * 99) and None,
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]) and None,
+    "empty": lambda path: _overwrite(path, b""),
+    "garbage": lambda path: _overwrite(path, b"garbage" * 99),
+    "cut": lambda path: _overwrite(path, path.read_bytes()[:-9]),
     "a month's under another's name": _renamed_month,
     "another symbol's": _another_symbols,
     "planted garbage": _planted(b"no parquet"),

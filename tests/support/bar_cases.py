@@ -44,28 +44,28 @@ def _meta_trader() -> str:
     names = ["<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"]
     stamps = NAIVE["timestamp"]
     frame = NAIVE.assign(date=stamps.dt.strftime("%Y.%m.%d"), time=stamps.dt.strftime("%H:%M:%S"))
-    return frame[["date", "time", *PRICES, "volume"]].set_axis(names, axis=1).to_csv(index=False, sep="\t")
+    return str(frame[["date", "time", *PRICES, "volume"]].set_axis(names, axis=1).to_csv(index=False, sep="\t"))
 
 
 def _in_zone(zone: str) -> str:
-    return NAIVE.assign(timestamp=PLAIN.index.tz_convert(zone).tz_localize(None)).to_csv(index=False)
+    return str(NAIVE.assign(timestamp=PLAIN.index.tz_convert(zone).tz_localize(None)).to_csv(index=False))
 
 
 def _split() -> str:
     frame = NAIVE.copy()
     later = frame["timestamp"] >= "2025-03-07 12:17"
     frame.loc[later, PRICES] = (frame.loc[later, PRICES] / 20).round(4)
-    return frame.to_csv(index=False)
+    return str(frame.to_csv(index=False))
 
 
 def _longer(length: str, offset: str = "0min") -> str:
     longer = PLAIN.resample(length, offset=offset).agg(_RULE).dropna().reset_index()
-    return longer.assign(timestamp=[stamp.isoformat() for stamp in longer["timestamp"]]).to_csv(index=False)
+    return str(longer.assign(timestamp=[stamp.isoformat() for stamp in longer["timestamp"]]).to_csv(index=False))
 
 
 def _daily() -> str:
     daily = PLAIN.resample("1D").agg(_RULE).dropna()
-    return daily.assign(date=daily.index.strftime("%Y-%m-%d"))[["date", *_RULE]].to_csv(index=False)
+    return str(daily.assign(date=daily.index.strftime("%Y-%m-%d"))[["date", *_RULE]].to_csv(index=False))
 
 
 CASES: dict[str, Callable[[], str]] = {

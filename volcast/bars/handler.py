@@ -200,6 +200,9 @@ class DataHandler:
             path = str(self._bars_path)
             bars = read_bars_file(path, symbol, *self._file_format)
             notes.sentences.append(bars.attrs.pop("understood"))
+            rows = bars.attrs["left_out_rows"]
+            if rows["count"]:
+                notes.say(f"Left out {rows['count']:,} rows that are no bars: {'; '.join(rows['first'])}.")
             return bars, os.path.basename(path)
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")

@@ -1,5 +1,6 @@
 """Bars of Alpaca through everything that can go wrong on the way; no key in any output."""
 
+import itertools
 import json
 import logging
 import threading
@@ -96,13 +97,23 @@ def test_what_cannot_gets_one_sentence_in_bounded_time(
 
 
 BAR = {"t": "2024-06-03T13:30:00Z", "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 100, "n": 1, "vw": 1.2}
+
+
+def with_field(field: str, value: object) -> dict[str, Any]:
+    return {"bars": {"SPY": [{**BAR, field: value}]}}
+
+
+def without_field(field: str) -> dict[str, Any]:
+    return {"bars": {"SPY": [{name: value for name, value in BAR.items() if name != field}]}}
+
+
 WRONG_ANSWERS: list[Any] = [
     [], "bars", 7, True, {"bars": []}, {"bars": "none"}, {"bars": 3}, {"bars": {"SPY": None}}, {"bars": {"SPY": {}}},
     {"bars": {"SPY": [BAR, None]}}, {"bars": {"SPY": [[1, 2, 3]]}}, {"bars": {"SPY": ["bar"]}},
     {"bars": {"SPY": [BAR]}, "next_page_token": 7}, {"bars": {"SPY": [BAR]}, "next_page_token": ["a"]},
-    *({"bars": {"SPY": [{**BAR, name: value}]}} for name in "ohlcv" for value in (None, "1.5", True, [1], {})),
-    *({"bars": {"SPY": [{name: value for name, value in BAR.items() if name != missing}]}} for missing in "tohlcv"),
-    *({"bars": {"SPY": [{**BAR, "t": value}]}} for value in (None, 7, "yesterday", "", [], "2024-13-01T00:00:00Z")),
+    *itertools.starmap(with_field, itertools.product("ohlcv", (None, "1.5", True, [1], {}))),
+    *map(without_field, "tohlcv"),
+    *itertools.starmap(with_field, itertools.product("t", (None, 7, "yesterday", "", [], "2024-13-01T00:00:00Z"))),
 ]  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def text_of(bars: pd.DataFrame, dialect: Dialect) -> str:
         whole = field == "volume"
         frame[field] = [f"{value:.0f}" if whole else number(value, dialect) for value in bars[field]]
     table = frame.set_axis(dialect.names, axis=1).to_csv(index=False, sep=dialect.separator)
-    return (dialect.preamble + table).replace("\n", dialect.ending)
+    return (dialect.preamble + str(table)).replace("\n", dialect.ending)
 
 
 def read(content: bytes, suffix: str = ".csv", **flags: str) -> pd.DataFrame:

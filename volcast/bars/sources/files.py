@@ -247,7 +247,7 @@ def _with_zone(index: pd.DatetimeIndex, timezone: str | None, clock: str, name: 
             )
         return localized(index, timezone), f"zone {timezone}"
     if zones[:1] == [EXCHANGE_TIMEZONE]:
-        return localized(index, EXCHANGE_TIMEZONE), f"no zone in the stamps: {EXCHANGE_TIMEZONE}, as their hours are"
+        return localized(index, EXCHANGE_TIMEZONE), f"no zone in the stamps: {EXCHANGE_TIMEZONE}, whose hours they fit"
     raise BarsError(f"{name} has {zone_sentence(index, zones)}; give --bars-timezone {zones[0] if zones else 'ZONE'}.")
 
 
