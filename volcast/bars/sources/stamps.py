@@ -60,6 +60,7 @@ _STAMP = re.compile(
     re.IGNORECASE,
 )
 _WRITTEN = r"(?:19|20)\d{6}(?:\d{4}|\d{6})?"
+_SERIAL = r"[3-7]\d{4}\.\d{2,}"
 _COUNTED = r"\d{7,}(?:\.\d*)?"
 _OFFSETS = {
     "est": "-0500", "edt": "-0400", "cst": "-0600", "cdt": "-0500", "mst": "-0700", "mdt": "-0600", "pst": "-0800",
@@ -202,12 +203,16 @@ def _as_times(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex, s
             f"{stamps.dtype} in STAMPS, where times are needed; write them as 2024-12-31 09:30:00-05:00."
         )
     text = _text(stamps)
+    if _mostly(text, _SERIAL):
+        # Spreadsheets count days from the end of 1899.
+        seconds = (pd.to_numeric(text, errors="coerce") * 86_400).round()
+        return pd.DatetimeIndex(pd.to_datetime(seconds, unit="s", origin="1899-12-30", errors="coerce")), ""
     if pd.api.types.is_numeric_dtype(stamps):
         text = text.str.replace(r"\.0$", "", regex=True)
         if not _mostly(text, _WRITTEN):
             return _from_epoch(stamps, flags)
     elif flags.epoch is not None or (_mostly(text, _COUNTED) and not _mostly(text, _WRITTEN)):
-        return _from_epoch(text, flags)
+        return _from_epoch(text.str.replace(r"\.0*$", "", regex=True), flags)
     return _from_text(text, flags)
 
 

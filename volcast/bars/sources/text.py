@@ -156,6 +156,11 @@ def _mark(rows: list[list[str]], header: list[str], separator: str) -> DecimalMa
     if not numbers:
         return "."
     is_grouped = [_GROUPED.fullmatch(number) is not None for number in numbers]
-    if all(_DECIMAL_COMMA.fullmatch(number) for number in numbers) and not all(is_grouped):
+    if not all(_DECIMAL_COMMA.fullmatch(number) for number in numbers):
+        return None
+    if not all(is_grouped):
         return ","
-    return "." if separator == "," and all(is_grouped) else None
+    if separator == ",":
+        return "."
+    # Who groups 1,234 does not write 1234.
+    return "," if any(re.fullmatch(r"\d{4,}", field) for field in fields) else None
