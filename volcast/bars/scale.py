@@ -107,27 +107,24 @@ def _is_ratio(gap: FloatArray, close: FloatArray, price: FloatArray) -> npt.NDAr
 def _episodes(places: IntArray, step: FloatArray, close: FloatArray, index: pd.DatetimeIndex) -> list[ScaleStep]:
     """Steps, of which one there and one back are one."""
     steps: list[ScaleStep] = []
-    place = 0
-    while place < len(places):
-        start = int(places[place])
-        size = float(step[start])
-        factor = float(np.exp(size))
-        returns_at = next(
-            (
-                int(later)
-                for later in places[place + 1 :]
-                if later - start <= _LONGEST_EPISODE and abs(step[later] + size) < 0.1 * abs(size)
-            ),
-            None,
-        )
-        stays = abs(close[start] - close[start - 1] - size) < 0.5 * abs(size) if start else True
-        if returns_at is None and not stays:
-            # A single price of the bar was off, and its close is not.
-            returns_at = start
-        if returns_at is not None:
-            place += int(np.searchsorted(places[place:], returns_at, side="right"))
-            steps.append(ScaleStep(index[start], factor, max(returns_at - start, 1)))
+    done = -1
+    for number, place in enumerate(places):
+        if place <= done:
+            continue
+        size = float(step[place])
+        done = int(place)
+        if place == 0 or abs(close[place] - close[place - 1] - size) < 0.5 * abs(size):
+            back = _back_at(places[number + 1 :], step, done)
+            done = done if back is None else back
         else:
-            place += 1
-            steps.append(ScaleStep(index[start], factor, None))
+            # One price of the bar was off, and its close was not.
+            back = done + 1
+        steps.append(ScaleStep(index[place], float(np.exp(size)), None if back is None else back - int(place)))
     return steps
+
+
+def _back_at(later: IntArray, step: FloatArray, place: int) -> int | None:
+    """Where the step at `place` is taken back, soon; None where it is not."""
+    soon = later[later - place <= _LONGEST_EPISODE]
+    back = soon[np.abs(step[soon] + step[place]) < 0.1 * abs(step[place])]
+    return int(back[0]) if len(back) else None

@@ -92,7 +92,7 @@ class StampFlags:
 
 
 class _NoStampsError(Exception):
-    """What is wrong with the stamps, the rule, and the way out, to follow the name of the table."""
+    """What is wrong with the stamps, the rule, and the way out, to follow the names of the table and the column."""
 
 
 def is_stamp_name(name: object) -> bool:
@@ -132,7 +132,7 @@ def read_stamps(table: pd.DataFrame, name: str, flags: StampFlags) -> tuple[pd.D
             warnings.simplefilter("ignore")
             index, clock = _as_times(stamps, flags)
     except _NoStampsError as error:
-        raise BarsError(f"{name} has {str(error).replace('STAMPS', repr(spelt))}") from None
+        raise BarsError(f"{name} has in '{spelt}' {error}") from None
     first, end = (pd.Timestamp(day, tz=index.tz) for day in (_FIRST, _END))
     if index.min() < first or index.max() >= end:
         index = index.where((index >= first) & (index < end))
@@ -199,9 +199,7 @@ def _as_times(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex, s
         index = pd.DatetimeIndex(stamps)
         return index, "" if index.tz is None else "with their zone"
     if pd.api.types.is_bool_dtype(stamps) or pd.api.types.is_timedelta64_dtype(stamps):
-        raise _NoStampsError(
-            f"{stamps.dtype} in STAMPS, where times are needed; write them as 2024-12-31 09:30:00-05:00."
-        )
+        raise _NoStampsError(f"{stamps.dtype}, where times are needed; write them as 2024-12-31 09:30:00-05:00.")
     text = _text(stamps)
     if _mostly(text, _SERIAL):
         # Spreadsheets count days from the end of 1899.
@@ -233,7 +231,7 @@ def _from_epoch(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex,
     unit = flags.epoch or likeliest
     if flags.epoch is None and fitting[unit] < 1 - _MOST_UNREADABLE:
         raise _NoStampsError(
-            f"the number {stamps.iloc[0]} for a stamp in STAMPS, which is no time from 1990 to 2100 in s, ms, us or "
+            f"the number {stamps.iloc[0]} for a stamp, which is no time from 1990 to 2100 in s, ms, us or "
             "ns; the unit must be known; give --bars-epoch."
         )
     scale = _UNITS[unit]
@@ -285,14 +283,14 @@ def _zone_of(parts: pd.DataFrame) -> tuple[str | None, npt.NDArray[Any] | None, 
     offsets = offsets.fillna(parts["zone"].map(short))
     named = [name for name in names if name not in short]
     if len(named) > 1:
-        raise _NoStampsError(f"stamps in STAMPS that name several zones ({', '.join(named[:3])}); it must be one.")
+        raise _NoStampsError(f"stamps that name several zones ({', '.join(named[:3])}); it must be one.")
     if named and len(parts["zone"].dropna()) > len(parts) / 2:
         zone = _ABBREVIATED.get(named[0].lower(), named[0])
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise _NoStampsError(
-                f"stamps in STAMPS whose zone {zone!r} is none that is known; it must be one such as America/New_York; "
+                f"stamps whose zone {zone!r} is none that is known; it must be one such as America/New_York; "
                 "name that, or write offsets as -05:00."
             ) from None
         return zone, None, f"zone {zone} in the text"
@@ -360,7 +358,7 @@ def _month_comes_first(numbers: npt.NDArray[np.int64], sign: str, example: str) 
     if sign == "." and day_first:
         return False
     raise _NoStampsError(
-        f"the date {example} in STAMPS, whose month cannot be told from its day; it must be known which comes first; "
+        f"the date {example}, whose month cannot be told from its day; it must be known which comes first; "
         "give --bars-dates mdy (or dmy)."
     )
 
