@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +76,10 @@ def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, calendar: str) 
 
 def _days(stamps: pd.DatetimeIndex, calendar: str) -> _Days | None:
     """The sessions of ordered, tz-aware `stamps`; None where they have none."""
-    schedule = session_schedule(stamps[0], stamps[-1], calendar)
-    if schedule.empty:
-        return None
-    clock = stamps.as_unit("us").asi8
-    days = schedule.index.tz_localize(EXCHANGE_TIMEZONE)
-    midnights, next_midnights = (_microseconds(index) for index in (days, days + pd.DateOffset(days=1)))
-    opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
+    clock = _microseconds(stamps)
+    sessions = _sessions(calendar)
+    here = slice(*np.searchsorted(sessions[0], [clock[0] - 2 * _DAY, clock[-1] + 1]))
+    midnights, next_midnights, opens, closes = (moments[here] for moments in sessions)
     begin, end = clock.searchsorted(midnights), clock.searchsorted(next_midnights)
     traded = begin < end
     if not traded.any():
@@ -130,6 +128,15 @@ def require_starts(bars: pd.DataFrame, name: str) -> None:
             "bar; they must be its start; take one bar's length from bars.index, or say that they are starts with "
             "bars.attrs['stamps'] = 'start'."
         )
+
+
+@lru_cache(maxsize=4)
+def _sessions(calendar: str) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Of all sessions of an exchange the day's begin and end in New York, the open and the close, in microseconds."""
+    schedule = session_schedule(pd.Timestamp("1990-01-01"), pd.Timestamp("2100-01-01"), calendar)
+    days = schedule.index.tz_localize(EXCHANGE_TIMEZONE)
+    opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
+    return _microseconds(days), _microseconds(days + pd.DateOffset(days=1)), opens, closes
 
 
 def _microseconds(index: pd.DatetimeIndex) -> IntArray:
