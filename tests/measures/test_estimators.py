@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +10,10 @@ import pytest
 
 from tests.support.bars import make_bars
 from volcast.bars.cleaning import CLEANING_RULES
-from volcast.config import CleaningRule, RvEstimator
+from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
-from volcast.measures.estimators import (
-    ESTIMATORS,
-    FEWEST_RETURNS,
-    RANGE_ESTIMATORS,
-    BucketedBars,
-    estimator_named,
-)
+from volcast.measures.bucketed import BucketedBars
+from volcast.measures.estimators import ESTIMATORS, FEWEST_RETURNS, RANGE_ESTIMATORS, estimator_named
 from volcast.measures.hourly import get_hourly_rv
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,11 +28,28 @@ def minute_returns(seed: int = 0) -> FloatArray:
     return float(SIGMA / np.sqrt(MINUTES)) * np.random.default_rng(seed).standard_normal((HOURS, MINUTES))
 
 
+def bucketed(
+    bucket: npt.NDArray[np.int64],
+    count: int,
+    logs: dict[str, FloatArray],
+    previous: FloatArray,
+    counted: npt.NDArray[np.bool_] | None = None,
+    minutes: float = 1.0,
+) -> BucketedBars:
+    """Bars in buckets of no day in particular."""
+    bars, length = len(bucket), round(minutes * 60_000_000)
+    every = np.ones(bars, dtype=bool) if counted is None else counted
+    hours = np.arange(count)
+    return BucketedBars(
+        hours, hours, hours, bucket, np.arange(bars) * length, length, np.zeros(bars, bool), logs, previous,
+        np.zeros(bars), every,
+    )  # fmt: skip
+
+
 def of_returns(returns: FloatArray, minutes: float = 1.0) -> BucketedBars:
     count, length = returns.shape
-    return BucketedBars(
-        np.repeat(np.arange(count), length), count, returns.ravel(), np.ones(returns.size, bool), minutes
-    )
+    bucket = np.repeat(np.arange(count), length)
+    return bucketed(bucket, count, {"close": returns.ravel()}, np.zeros(returns.size), minutes=minutes)
 
 
 @cache
@@ -64,10 +75,8 @@ def hourly_bars(drift: float = 0.0, opening: float = 0.0, bars: int = 1, seed: i
 
 def of_prices(prices: FloatArray) -> BucketedBars:
     hours, bars, _ = prices.shape
-    flat = prices.reshape(-1, 4)
-    returns = flat[:, 3] - flat[:, 0]
-    bucket = np.repeat(np.arange(hours), bars)
-    return BucketedBars(bucket, hours, returns, np.ones(len(flat), bool), 60.0, flat)
+    logs = dict(zip(("open", "high", "low", "close"), prices.reshape(-1, 4).T, strict=True))
+    return bucketed(np.repeat(np.arange(hours), bars), hours, logs, logs["open"], minutes=60.0)
 
 
 def bias(estimates: FloatArray, variance: float = VARIANCE) -> float:
@@ -187,7 +196,7 @@ def test_they_equal_their_formulas_bucket_by_bucket(name: str) -> None:
     lengths = [60, 1, 2, 3, 4, 5, 6, 30, 0, 60]
     bucket = np.repeat(np.arange(len(lengths)), lengths)
     returns, counted = 1e-3 * random.standard_normal(len(bucket)), random.random(len(bucket)) > 0.1
-    found = ESTIMATORS[name](BucketedBars(bucket, len(lengths), returns, counted))
+    found = ESTIMATORS[name](bucketed(bucket, len(lengths), {"close": returns}, 0 * returns, counted))
     for number in range(len(lengths)):
         own = returns[(bucket == number) & counted].tolist()
         assert found[number] == pytest.approx(slow(name, own), rel=1e-9, abs=1e-18)
@@ -228,16 +237,15 @@ def test_an_hour_with_the_fewest_returns_makes_hardly_ever_nothing() -> None:
     random = np.random.default_rng(0)
     for name in ESTIMATORS.keys() - RANGE_ESTIMATORS:
         returns = FEWEST_RETURNS[name]
-        bucket = np.repeat(np.arange(5_000), returns)
-        values = 1e-3 * random.standard_normal(len(bucket))
-        variance = ESTIMATORS[name](BucketedBars(bucket, 5_000, values, np.ones(len(bucket), dtype=bool), 60 / returns))
+        variance = ESTIMATORS[name](of_returns(1e-3 * random.standard_normal((5_000, returns)), 60 / returns))
         assert (variance <= 0).mean() < 2e-3, name
     assert set(FEWEST_RETURNS) == set(ESTIMATORS)
 
 
 def test_the_configuration_knows_every_estimator_and_every_rule() -> None:
-    assert get_args(RvEstimator) == tuple(ESTIMATORS)
-    assert get_args(CleaningRule) == ("all", *CLEANING_RULES)
+    for name in ESTIMATORS:
+        assert TrainingConfig.from_mapping({"rv_estimator": name}).rv_estimator == name
+    assert TrainingConfig.from_mapping({"cleaning": ("all", *CLEANING_RULES)}).cleaning == ("all", *CLEANING_RULES)
     assert set(ESTIMATORS) >= RANGE_ESTIMATORS
     assert isinstance(estimator_named("close"), Callable)  # type: ignore[arg-type]
 

@@ -64,7 +64,7 @@ def _is_plain(frame: pd.DataFrame) -> bool:
         return False
     if any(plain_name(column) == SYMBOL for column in columns):
         return False
-    if "close" not in columns and named_columns(columns, "").keys() & set(FIELDS):
+    if "close" not in columns and "close" in named_columns(columns, ""):
         return False
     kinds = (frame[field].dtype for field in columns.intersection(FIELDS))
     return all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in kinds)

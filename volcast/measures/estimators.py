@@ -28,78 +28,19 @@ A bucket with fewer returns than an estimator needs gets its sum of squared retu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
-from volcast.errors import BarsError, ConfigError
+from volcast.arrays import FloatArray
+from volcast.bars.arrays import PRICES
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
+from volcast.measures.bucketed import BucketedBars
 
-__all__ = ["ESTIMATORS", "FEWEST_RETURNS", "RANGE_ESTIMATORS", "BucketedBars", "estimator_named"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+__all__ = ["ESTIMATORS", "FEWEST_RETURNS", "RANGE_ESTIMATORS", "estimator_named", "require_enough_bars"]
 
 _MED_RV = np.pi / (6 - 4 * np.sqrt(3) + np.pi)
 _SUBSAMPLE_MINUTES = 5.0
-
-
-@dataclass(frozen=True)
-class BucketedBars:
-    """Bars in time order, each in its bucket.
-
-    Attributes
-    ----------
-    bucket
-        Number of each bar's bucket, shape (n,), never decreasing.
-    count
-        How many buckets there are.
-    returns
-        Log return of each bar since the one before, shape (n,); of a session's first bar, since its open.
-    counted
-        Which of them belong to their bucket, shape (n,).
-    minutes
-        Length of a bar.
-    prices
-        Log of open, high, low and close, shape (n, 4); None where bars have the close alone.
-    """
-
-    bucket: IntArray
-    count: int
-    returns: FloatArray
-    counted: BoolArray
-    minutes: float = 1.0
-    prices: FloatArray | None = None
-
-    def total(self, values: FloatArray, bucket: IntArray | None = None) -> FloatArray:
-        """Sum of `values` in each bucket, shape (count,)."""
-        where = self.bucket if bucket is None else bucket
-        return np.bincount(where, weights=values, minlength=self.count).astype(float, copy=False)
-
-    def number(self, bucket: IntArray) -> FloatArray:
-        """How many entries of `bucket` each bucket has, shape (count,)."""
-        return np.bincount(bucket, minlength=self.count).astype(float)
-
-    def compact(self) -> tuple[FloatArray, IntArray]:
-        """The counted returns alone, and the bucket of each."""
-        return self.returns[self.counted], self.bucket[self.counted]
-
-    def ranges(self) -> FloatArray:
-        """Log prices, shape (n, 4).
-
-        Raises
-        ------
-        BarsError
-            The bars have no open, high and low.
-        """
-        if self.prices is None:
-            raise BarsError(
-                "the bars have no open, high and low, which a range estimator needs; give them, or set rv_estimator "
-                "to 'close'."
-            )
-        return self.prices
 
 
 def close_to_close(bars: BucketedBars) -> FloatArray:
@@ -164,13 +105,13 @@ def two_scale(bars: BucketedBars) -> FloatArray:
 
 def parkinson(bars: BucketedBars) -> FloatArray:
     """Squared range of each bar."""
-    prices = bars.ranges()
-    return bars.total((prices[:, 1] - prices[:, 2]) ** 2 / (4 * np.log(2)))
+    _, highs, lows, _ = _price_logs(bars)
+    return bars.total((highs - lows) ** 2 / (4 * np.log(2)))
 
 
 def garman_klass(bars: BucketedBars) -> FloatArray:
     """Range and close of each bar, in the combination of the least variance without a drift."""
-    opens, highs, lows, closes = bars.ranges().T
+    opens, highs, lows, closes = _price_logs(bars)
     return bars.total(0.5 * (highs - lows) ** 2 - (2 * np.log(2) - 1) * (closes - opens) ** 2)
 
 
@@ -180,19 +121,9 @@ def rogers_satchell(bars: BucketedBars) -> FloatArray:
 
 
 def yang_zhang(bars: BucketedBars) -> FloatArray:
-    """Variance over all bars of a bucket, steps between bars included; at least two bars in each.
-
-    Raises
-    ------
-    ConfigError
-        No bucket has two bars.
-    """
-    opens, _, _, closes = bars.ranges().T
+    """Variance over all bars of a bucket, steps between bars included; at least two bars in each."""
+    opens, _, _, closes = _price_logs(bars)
     number = bars.number(bars.bucket)
-    if len(bars.bucket) and number.max() < 2:
-        raise ConfigError(
-            "rv_estimator is 'yang_zhang' and no bucket has two bars, which it needs; shorter bars, or 'garman_klass'."
-        )
     inner = bars.bucket[1:] == bars.bucket[:-1]
     step, step_bucket = (opens[1:] - closes[:-1])[inner], bars.bucket[1:][inner]
     n = np.maximum(number, 2.0)
@@ -218,6 +149,39 @@ def estimator_named(name: str) -> Callable[[BucketedBars], FloatArray]:
     return ESTIMATORS[name]
 
 
+def require_enough_bars(name: str, bars: BucketedBars) -> None:
+    """Say that the estimator of that `name` can make nothing of `bars`.
+
+    Raises
+    ------
+    NotEnoughDataError
+        They are so long that an hour holds fewer than it needs (`FEWEST_RETURNS`).
+    ConfigError
+        It steps from bar to bar, and no bucket has two.
+    """
+    returns, fewest = int(60 // bars.minutes), FEWEST_RETURNS[name]
+    if returns < fewest:
+        raise NotEnoughDataError(
+            f"the bars are of {bars.minutes:g} min, so that an hourly bucket holds {returns} of them, and the "
+            f"estimator {name!r} needs {fewest} at least; take shorter bars, or an rv_estimator that needs fewer "
+            "('garman_klass' makes do with one bar an hour)."
+        )
+    if name == "yang_zhang" and len(bars.bucket) and bars.number(bars.bucket).max() < 2:
+        raise ConfigError(
+            "rv_estimator is 'yang_zhang' and no bucket has two bars, which it needs; shorter bars, or 'garman_klass'."
+        )
+
+
+def _price_logs(bars: BucketedBars) -> list[FloatArray]:
+    """Logs of open, high, low and close, shape (n,) each."""
+    if not set(PRICES) <= set(bars.logs):
+        raise BarsError(
+            "the bars have no open, high and low, which a range estimator needs; give them, or set rv_estimator "
+            "to 'close'."
+        )
+    return [bars.logs[name] for name in PRICES]
+
+
 def _averaged_grids(bars: BucketedBars, steps: int) -> FloatArray:
     """Mean over the `steps` grids of returns over `steps` bars, scaled to the whole bucket."""
     if steps == 1:
@@ -239,7 +203,7 @@ def _scaled(bars: BucketedBars, sums: FloatArray, lost: int) -> FloatArray:
 
 
 def _rogers_satchell_of(bars: BucketedBars) -> FloatArray:
-    opens, highs, lows, closes = bars.ranges().T
+    opens, highs, lows, closes = _price_logs(bars)
     variance: FloatArray = (highs - opens) * (highs - closes) + (lows - opens) * (lows - closes)
     return variance
 

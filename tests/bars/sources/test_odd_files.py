@@ -104,7 +104,7 @@ def test_a_split_inside_a_session_is_named_and_not_trained_on(
     assert "20:1 at 2025-03-07 12:17" in capsys.readouterr().out
     config = TrainingConfig.from_mapping({"symbol": "ABC", "memory": 2})
     with pytest.raises(BarsError, match=r"20:1 at 2025-03-07 12:17.*--accept-quality"):
-        prepare_training_data(bars, config)
+        prepare_training_data(lambda symbol: bars, ["ABC"], config)
 
 
 @pytest.mark.parametrize(("name", "minutes", "returns"), [("daily", "1440", 0), ("hourly", "60", 1)])
@@ -118,7 +118,7 @@ def test_bars_that_are_too_long_are_read_called_coarse_and_refused(
     with pytest.raises(NotEnoughDataError, match=rf"holds {returns} of them.*'close' needs 4 at least"):
         get_hourly_rv(bars)
     with pytest.raises(NotEnoughDataError, match=rf"holds {returns} of them.*'close' needs 4 at least"):
-        prepare_training_data(bars, TrainingConfig.from_mapping({"symbol": "ABC"}))
+        prepare_training_data(lambda symbol: bars, ["ABC"], TrainingConfig.from_mapping({"symbol": "ABC"}))
 
 
 @pytest.mark.parametrize("estimator", ["two_scale", "down_semivariance", "up_semivariance"])

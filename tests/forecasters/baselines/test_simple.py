@@ -10,7 +10,7 @@ import pytest
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import compare_with_baselines
 from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES, HAR_LAGS
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 FIRST = 700
 LONGEST = max(HAR_LAGS)

@@ -17,7 +17,7 @@ from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
 from volcast.forecasters.tables import HourlyRows
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.sessions import new_york_clock
 from volcast.store.bundle import ModelBundle
@@ -56,8 +56,8 @@ def measures(bars: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def recipe(measures: pd.DataFrame) -> HarLstm:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
-    made = har_lstm_targets(measures, split, WINDOW).regression
-    return replace(with_networks(made, (CountingNetwork(),), measures, split), weight=0.5)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW).regression
+    return replace(with_networks(made, (CountingNetwork(),), {"SPY": measures}, {"SPY": split}), weight=0.5)
 
 
 def served(recipe: HarLstm, *networks: CountingNetwork) -> ServedModel:
@@ -73,7 +73,7 @@ def first_after_training(recipe: HarLstm, measures: pd.DataFrame) -> int:
 def asked_at_once(
     recipe: HarLstm, measures: pd.DataFrame, positions: npt.NDArray[np.int64], horizon: Horizon
 ) -> npt.NDArray[np.float64]:
-    made = recipe.forecast_horizon((CountingNetwork(),), measures, measures.index[positions], positions, horizon)
+    made = recipe.forecast((CountingNetwork(),), measures, measures.index[positions], positions, horizon)
     return np.column_stack([made.volatility, made.lower, made.upper])
 
 

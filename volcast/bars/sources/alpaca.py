@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 from typing_extensions import TypedDict
 
 from volcast.bars.sources.http import Patience, PatientSession, RequestLimiter, UnavailableError
-from volcast.config import minutes_of
+from volcast.bars.sources.registry import minutes_of
 from volcast.errors import CredentialsError, DataSourceError
 
 if TYPE_CHECKING:
