@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import bar_length, select_symbol
+from volcast.bars.checks import select_symbol, validate_bars
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of
 from volcast.errors import ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
+from volcast.reprs import OneLineRepr
 from volcast.retraining.background import Progress, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
-from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until
+from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
 from volcast.retraining.timeline import ModelTimeline
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
 from volcast.serving.stream import ForecastStream, LiveStreams
@@ -36,7 +38,7 @@ _Models: TypeAlias = Literal["serving", "as-of"]
 _MOST_TO_ROLL_BACK = 4
 
 
-class VolatilityForecaster:
+class VolatilityForecaster(OneLineRepr):
     """Forecasts the volatility of the next hourly bucket.
 
     Parameters
@@ -78,6 +80,9 @@ class VolatilityForecaster:
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
         self._streams = LiveStreams()
+
+    def _facts(self) -> dict[str, object]:
+        return {"model": self._serving.version, "store": self._store.path}
 
     def forecast(
         self,
@@ -225,7 +230,7 @@ class VolatilityForecaster:
         Parameters
         ----------
         symbol, start_date, end_date
-            What to train on; None takes the configuration's.
+            What to train on; None takes the configuration's, where ``symbols`` may be several.
         bars
             The bars to train on; None fetches them from the configured source.
         progress
@@ -270,11 +275,7 @@ class VolatilityForecaster:
         The job: ``job.progress``, ``job.wait()``, ``job.cancel()``.
         """
         if bars is None:
-            from volcast.bars.handler import DataHandler
-
-            config = self._config if symbol is None else self._config.with_overrides(symbol=symbol)
-            handler = DataHandler.from_config(config)
-            bars = handler.get_stock_bars(config.symbol, *config.requested_span, timeframe=config.data_frequency)
+            bars = bars_of(self._config, symbol)
         return self._start_job(bars, symbol, None, on_progress)
 
     def retrain_if_due(
@@ -288,7 +289,8 @@ class VolatilityForecaster:
         Parameters
         ----------
         bars
-            One symbol's bars.
+            One symbol's bars; where the configuration names several ``symbols``, theirs, indexed by (symbol,
+            timestamp).
         asof
             Now; None is the end of the last bar.
         background
@@ -298,7 +300,7 @@ class VolatilityForecaster:
         -------
         The job or the outcome; None where nothing is due.
         """
-        now = bars.index[-1] + bar_length(bars.index) if asof is None else in_new_york(asof)
+        now = last_end(bars) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
             return None
@@ -381,9 +383,8 @@ class VolatilityForecaster:
     def _forecast_as_of(
         self, bars: pd.DataFrame, symbol: str | None, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
     ) -> Forecast:
-        own = _bars_of_symbol(bars, symbol)
-        moment = asof if asof is not None else own.index[-1] + bar_length(own.index)
-        model = self._timeline.at(own, moment.tz_convert(EXCHANGE_TIMEZONE))
+        moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
+        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(EXCHANGE_TIMEZONE))
         return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
@@ -391,7 +392,7 @@ class VolatilityForecaster:
         own = _bars_of_symbol(bars, symbol)
         last = ForecastStream.of(ServedModel.of(None, self._config), own).grid().asof[-1]
         parts = []
-        for begin, end, model in self._timeline.spans(own, last):
+        for begin, end, model in self._timeline.spans(self._bars_to_train_on(bars, symbol), last):
             stream = ForecastStream.of(model, bars, symbol)
             grid = stream.grid()
             within = np.asarray((grid.asof >= begin) & (True if end is None else grid.asof < end))
@@ -402,7 +403,12 @@ class VolatilityForecaster:
             series.attrs[count] = sum(part.attrs[count] for part in parts)
         return series
 
-    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:
+    def _bars_to_train_on(self, bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
+        """The bars of all symbols where the configuration names several, or else those of `symbol`."""
+        trains_many = len(self._config.symbols) > 1 and isinstance(bars.index, pd.MultiIndex)
+        return bars if trains_many else _bars_of_symbol(bars, symbol)
+
+    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
         from volcast.training.trainer import LocalLSTMTrainer
 
         return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
@@ -411,8 +417,8 @@ class VolatilityForecaster:
         self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: Progress | None
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
-        own = _bars_of_symbol(bars, symbol)
-        moment = (own.index[-1] + bar_length(own.index) if due is None else due).tz_convert(EXCHANGE_TIMEZONE)
+        own = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
+        moment = last_end(own) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion
@@ -441,7 +447,7 @@ def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     if symbol is not None:
         own = own.copy(deep=False)
         own.attrs = {**own.attrs, "symbol": symbol}
-    return own
+    return validate_bars(own)
 
 
 def _say_nothing(outcome: RetrainingOutcome) -> None:

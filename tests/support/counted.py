@@ -39,5 +39,5 @@ def thinned_bars() -> pd.DataFrame:
 def counted_recipe(measures: pd.DataFrame) -> HarLstm:
     """A recipe whose networks weigh half, fitted on three quarters of `measures`."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
-    made = har_lstm_targets(measures, split, WINDOW).regression
-    return replace(with_networks(made, (CountingNetwork(),), measures, split), weight=0.5)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW).regression
+    return replace(with_networks(made, (CountingNetwork(),), {"SPY": measures}, {"SPY": split}), weight=0.5)

@@ -176,13 +176,17 @@ class FrameArrays:
         """Whether the columns of `bars` are those of this frame, and not only like them."""
         return bool(bars.columns.is_(self.frame.columns))
 
-    def begins_with(self, other: "FrameArrays", count: int) -> bool:
-        """Whether the first `count` bars, of one symbol, are those of the other."""
-        if len(self._stamps) < count or self.lies_where(other):
-            return len(self._stamps) >= count
-        first = slice(0, count)
-        stamps, prices = other.stamps(first), other.prices(first)
-        return self.names == other.names and self.count_alike(None, stamps, prices) == count
+    def begins_with(self, other: "FrameArrays", counts: Mapping[str | None, int]) -> bool:
+        """Whether the first bars of each symbol, as many as `counts` says, are those of the other."""
+        if self.names != other.names or not counts.keys() <= self.symbols.keys():
+            return False
+        if self.lies_where(other):
+            return all(self.symbols[name].stop - self.symbols[name].start >= count for name, count in counts.items())
+        for name, count in counts.items():
+            rows = slice(other.symbols[name].start, other.symbols[name].start + count)
+            if self.count_alike(name, other.stamps(rows), other.prices(rows)) != count:
+                return False
+        return True
 
     def lies_where(self, other: "FrameArrays") -> bool:
         """Whether these bars begin in the memory in which the others begin, symbol for symbol."""

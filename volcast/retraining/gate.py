@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from volcast.bars.symbols import symbols_of
 from volcast.evaluation.evaluation import diebold_mariano_by_day, qlike_losses
 from volcast.forecasters.baselines.simple import diurnal_log_har
 from volcast.measures.hourly import RV_FLOOR
@@ -41,7 +42,8 @@ def judge(
 
     QLIKE of both on the same buckets, and the Diebold-Mariano test, clustered by day, of which `policy` says what it
     must show. A fallback counts as a champion that has seen nothing. None is no champion at all. `bars` and `symbol`
-    are what `VolatilityForecaster.stream` takes: a pooled model is judged on the symbol as it serves it.
+    are what `VolatilityForecaster.forecast` takes: a model is judged on the symbol as it serves it; where `bars` are of
+    many symbols and none is named, on each of them.
     """
     if policy.gate == "never":
         return GateDecision(False, "the gate never lets a new model serve; promote it by hand")
@@ -49,7 +51,8 @@ def judge(
         return GateDecision(True, "no model served before" if champion is None else "the gate always lets it serve")
     if champion.preset != challenger.preset:
         return GateDecision(False, f"it forecasts {challenger.preset} RV and {champion.version} {champion.preset} RV")
-    losses = _losses((champion, challenger), bars, symbol)
+    names: list[str | None] = [symbol] if symbol is not None else [*symbols_of(bars)] or [None]
+    losses = pd.concat([_losses((champion, challenger), bars, name) for name in names])
     details: dict[str, Any] = {"champion": champion.version, "challenger": challenger.version, "buckets": len(losses)}
     if len(losses) < policy.gate_buckets:
         few = f"{len(losses)} buckets that neither has seen, and the rule is {policy.gate_buckets} at least"
@@ -66,9 +69,15 @@ def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPol
     """Whether the champion's QLIKE ratio to the diurnal log-HAR over the last buckets is above its own band.
 
     The band is the mean and two standard deviations of the same rolling ratio over the five windows before the last,
-    as far as they go back to what the champion has seen. `bars` are one symbol's.
+    as far as they go back to what the champion has seen. Of many symbols in `bars`, most must say so.
     """
-    stream = ForecastStream.of(champion, bars)
+    names: list[str | None] = [*symbols_of(bars)] or [None]
+    answers = [_has_decayed_on(name, champion, bars, policy) for name in names]
+    return 2 * sum(answers) > len(answers)
+
+
+def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy) -> bool:
+    stream = ForecastStream.of(champion, bars, symbol)
     grid = stream.grid()
     grid, realized = _judged(stream, grid, grid)
     recent = np.arange(len(realized)) >= len(realized) - 6 * policy.decay_buckets

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from volcast.arrays import FloatArray, IntArray
-from volcast.features.intraday import HISTORY, MEASURES, STATES
-from volcast.forecasters.har_lstm.pooled import FEWEST_IN_MARKET, PooledHarLstm
+from volcast.features.intraday import FEWEST_IN_MARKET, HISTORY, MEASURES, STATES
+from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.tables import HourlyTable
 
@@ -29,7 +29,7 @@ class SymbolShare:
         Its hourly measures.
     """
 
-    def __init__(self, recipe: PooledHarLstm, symbol: str, table: HourlyTable) -> None:
+    def __init__(self, recipe: HarLstm, symbol: str, table: HourlyTable) -> None:
         self._recipe, self._symbol, self._table = recipe, symbol, table
         self._places = [table.names.index(name) for name in MEASURES]
         # How many rows the numbers were learnt from, and the first row with which it is part of the market.
@@ -61,7 +61,7 @@ class SymbolShare:
         """
         rows, first = 0, 0
         if self._symbol not in self._recipe.symbols:
-            trained = self._recipe.shared.trained_through.value // 1000
+            trained = self._recipe.trained_through.value // 1000
             past = int(self._table.labels.searchsorted(trained, side="right"))
             rows, first = (past, 0) if past >= HISTORY else (HISTORY, HISTORY - 1)
         if len(self._table) < rows:

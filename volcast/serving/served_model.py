@@ -14,9 +14,10 @@ from volcast.bars.checks import symbol_among
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.baselines.simple import diurnal_ewma
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon, IntervalForecast
 from volcast.measures.hourly import HourlyMeasurement, Preset
+from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
 
 __all__ = ["FALLBACK", "Forecast", "ServedModel"]
@@ -27,8 +28,8 @@ FALLBACK = "ewma"
 _FALLBACK_MEMORY = 7
 
 
-@dataclass(frozen=True)
-class Forecast:
+@dataclass(frozen=True, repr=False)
+class Forecast(OneLineRepr):
     """One forecast.
 
     Attributes
@@ -60,6 +61,17 @@ class Forecast:
     model_version: str
     is_fallback: bool
     horizon: Horizon = 1
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "bucket": self.bucket,
+            "horizon": self.horizon,
+            "volatility": self.volatility,
+            "annualized_volatility": self.annualized_volatility,
+            "lower": self.lower,
+            "upper": self.upper,
+            "model_version": self.model_version,
+        }
 
 
 @dataclass(frozen=True)
@@ -98,10 +110,10 @@ class ServedModel:
         return "session" if self.bundle is None else self.bundle.preset
 
     @property
-    def many(self) -> PooledHarLstm | None:
+    def many(self) -> HarLstm | None:
         """Its recipe, where it is a model of many symbols."""
         recipe = None if self.bundle is None else self.bundle.recipe
-        return recipe if isinstance(recipe, PooledHarLstm) else None
+        return recipe if isinstance(recipe, HarLstm) and len(recipe.symbols) > 1 else None
 
     def symbol_of(self, present: Sequence[str], symbol: str | None) -> str:
         """Of the symbols that are `present` in bars, the one asked for; None is its own, or the only one.
@@ -136,7 +148,7 @@ class ServedModel:
     ) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `labels`; see `ModelBundle`."""
         if self.bundle is not None:
-            return self.bundle.forecast_horizon(measures, labels, known, horizon)
+            return self.bundle.forecast(measures, labels, known, horizon)
         if horizon != 1:
             raise ConfigError(
                 f"horizon is {horizon!r}; the rule for the EWMA that serves without a model is 1, the next bucket; "

@@ -11,7 +11,6 @@ from volcast.bars.arrays import FrameArrays
 from volcast.bars.checks import validate_bars
 from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
 from volcast.features.intraday import market_columns
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -312,7 +311,9 @@ class _TableForecasts:
         elif len(labels):
             if horizon not in self._running:
                 self._running[horizon] = RunningForecast(self.state, self._model.bundle.networks, horizon, self.table)
-            forecast = self._running[horizon].forecast(labels, known)
+            with np.errstate(all="ignore"):
+                forecast = self._running[horizon].forecast(labels, known)
+            forecast = self._model.bundle.sound(forecast)
         else:
             forecast = IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
         if len(labels) == 1:
@@ -326,7 +327,8 @@ class _OneTable:
     def __init__(self, model: ServedModel, history: HourlyHistory) -> None:
         recipe = None if model.bundle is None else model.bundle.recipe
         self._history = history
-        self._forecasts = _TableForecasts(model, history.table, recipe if isinstance(recipe, HarLstm) else None)
+        state = recipe.for_symbol(None, history.table.frame) if isinstance(recipe, HarLstm) else None
+        self._forecasts = _TableForecasts(model, history.table, state)
 
     def at(self, key: str | None, moment: int) -> _TableForecasts:
         """What is forecast from it as of a moment in microseconds."""
@@ -341,7 +343,7 @@ class _ManyTables:
     def __init__(
         self,
         model: ServedModel,
-        recipe: PooledHarLstm,
+        recipe: HarLstm,
         histories: Mapping[str | None, HourlyHistory],
         symbol: str | None,
     ) -> None:

@@ -33,7 +33,7 @@ def first_after_training(recipe: HarLstm, measures: pd.DataFrame) -> int:
 def asked_at_once(
     recipe: HarLstm, measures: pd.DataFrame, positions: npt.NDArray[np.int64], horizon: Horizon
 ) -> npt.NDArray[np.float64]:
-    made = recipe.forecast_horizon((CountingNetwork(),), measures, measures.index[positions], positions, horizon)
+    made = recipe.forecast((CountingNetwork(),), measures, measures.index[positions], positions, horizon)
     return np.column_stack([made.volatility, made.lower, made.upper])
 
 
@@ -42,7 +42,7 @@ class Asked:
 
     def __init__(self, recipe: HarLstm, measures: pd.DataFrame, horizon: Horizon) -> None:
         self.table = HourlyTable(list(measures.columns))
-        self.running = RunningForecast(recipe, (CountingNetwork(),), horizon, self.table)
+        self.running = RunningForecast(recipe.for_symbol("SPY", measures), (CountingNetwork(),), horizon, self.table)
 
     def __call__(
         self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: npt.NDArray[np.int64]

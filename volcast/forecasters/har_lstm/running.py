@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray
-from volcast.errors import ConfigError
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -43,13 +42,8 @@ class RunningForecast:
     """
 
     def __init__(self, recipe: HarLstmState, networks: Sequence[Network], horizon: Horizon, table: HourlyTable) -> None:
-        if horizon not in recipe.horizons:
-            raise ConfigError(
-                f"horizon is {horizon!r}; the rule for this model is {', '.join(map(repr, recipe.horizons))}; train a "
-                "model of the symbol alone for others."
-            )
         self._recipe, self._horizon, self._table = recipe, horizon, table
-        self._state = recipe.horizons[horizon]
+        self._state = recipe.of_horizon(horizon)
         self._networks = networks if horizon == 1 and recipe.weight else ()
         self._states = _States(recipe.features, recipe.window, table)
         self._regression = RefittedRegression(self._state.regression)
@@ -67,7 +61,7 @@ class RunningForecast:
         self._asked: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
 
     def forecast(self, labels: IntArray, known: IntArray) -> IntervalForecast:
-        """As `HarLstm.forecast_horizon`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
+        """As `HarLstm.forecast`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
 
         All rows of the table are taken in.
         """
