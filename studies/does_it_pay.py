@@ -78,13 +78,13 @@ def prepared(path: Path, forecasts: Sequence[str]) -> tuple[pd.DataFrame, dict[s
     bars.attrs = {"symbol": symbol}
     days = pd.DatetimeIndex(bars.index).tz_convert("America/New_York").normalize().unique()
     cut = days[len(days) // 2]
-    tables = {name: made(name, bars, cut)[symbol] for name in dict.fromkeys([FALLBACK, *forecasts])}
+    tables = {name: session_forecasts(name, bars, cut)[symbol] for name in dict.fromkeys([FALLBACK, *forecasts])}
     shared = sorted(set.intersection(*(set(table["asof"]) for table in tables.values())))
-    kept = {name: table[table["asof"].isin(shared) & (table["asof"] >= cut)] for name, table in tables.items()}
-    return bars, kept
+    traded = {name: table[table["asof"].isin(shared) & (table["asof"] >= cut)] for name, table in tables.items()}
+    return bars, traded
 
 
-def made(name: str, bars: pd.DataFrame, cut: pd.Timestamp) -> dict[str, pd.DataFrame]:
+def session_forecasts(name: str, bars: pd.DataFrame, cut: pd.Timestamp) -> dict[str, pd.DataFrame]:
     """Session forecasts of `bars` by a baseline, by hindsight, or by a network that has seen nothing since `cut`."""
     if name in BASELINE_FORECASTS:
         return baseline_forecasts(name, bars)
@@ -105,7 +105,7 @@ def add_gains(
     """What each forecast is worth above the EWMA, session by session, at each cost."""
     for bps in COSTS:
         try:
-            runs = {name: run_strategy(strategy, Market.of(bars, own), Costs(bps)) for name, own in tables.items()}
+            runs = {name: run_strategy(strategy, Market.of(bars, table), Costs(bps)) for name, table in tables.items()}
         except VolatilityError as error:
             print(f"  {strategy.title}: left out ({error})", flush=True)
             return

@@ -62,12 +62,6 @@ def test_a_days_own_mean_joined_to_that_day_is_refused(some_bars: pd.DataFrame) 
         positions_for(by_day / by_day.mean(), some_bars)
 
 
-def test_old_forecasts_can_count_as_none(forecasts: pd.DataFrame) -> None:
-    stamps = pd.DatetimeIndex([forecasts["asof"].iloc[-1] + pd.Timedelta(hours=2)])
-    assert align_to(forecasts, stamps)["volatility"].notna().all()
-    assert align_to(forecasts, stamps, longest=pd.Timedelta(hours=1))["volatility"].isna().all()
-
-
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=30, unique=True), st.integers(1, 300))
 def test_positions_are_those_decided_by_the_bars_start(minutes: list[int], count: int) -> None:
     opening = pd.Timestamp("2024-09-03 09:30", tz="America/New_York")

@@ -15,7 +15,7 @@ from volcast.backtest.statistics import (
     sharpe_standard_error,
     tracking_error,
 )
-from volcast.errors import ConfigError
+from volcast.errors import ConfigError, NotEnoughDataError
 
 return_lists = st.lists(st.floats(-0.2, 0.25), min_size=3, max_size=120)
 
@@ -97,7 +97,7 @@ def test_the_error_of_the_sharpe_ratio_of_normal_returns_is_los() -> None:
 def test_few_returns_are_not_annualized_and_none_are_refused() -> None:
     assert math.isnan(performance([0.01, -0.01])["annual_return"])
     assert math.isnan(performance([0.0, 0.0])["sharpe"])
-    with pytest.raises(ValueError, match="two at least"):
+    with pytest.raises(NotEnoughDataError, match="two at least"):
         performance([0.01])
 
 

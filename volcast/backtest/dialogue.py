@@ -68,10 +68,10 @@ def run_dialogue(console: Console, config: TrainingConfig, reports: Path) -> Non
     interview.say("Enter takes the answer in brackets, ? explains, b goes back, Ctrl-C leaves.")
 
     def questions() -> None:
-        own, bars = _ask_bars(interview, config)
-        settings, forecaster = _ask_forecasts(interview, own, bars)
+        asked, bars = _ask_bars(interview, config)
+        settings, forecaster = _ask_forecasts(interview, asked, bars)
         settings = _ask_strategy(interview, settings)
-        interview.once(lambda: _trade(interview, own, settings, forecaster, bars, reports))
+        interview.once(lambda: _trade(interview, asked, settings, forecaster, bars, reports))
 
     interview.hold(questions)
 

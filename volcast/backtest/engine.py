@@ -138,8 +138,8 @@ class Backtest:
         """
         if self.twin is None:
             return math.nan, math.nan
-        own, other = (self._worth(run) for run in (self.strategy, self.twin))
-        return float((own - other).mean()), mean_difference_t(own, other)
+        first, second = (self._worth(run) for run in (self.strategy, self.twin))
+        return float((first - second).mean()), mean_difference_t(first, second)
 
     def _worth(self, run: Run) -> pd.Series:
         if self.trades_options:
@@ -204,13 +204,13 @@ def run_backtest(
         has forecasts of are traded.
     """
     costs = costs or Costs()
-    own = run_strategy(strategy, market, costs)
-    benchmark = run_strategy(BuyAndHold(own.plan.orders.index[0]), market, costs)
+    run = run_strategy(strategy, market, costs)
+    benchmark = run_strategy(BuyAndHold(run.plan.orders.index[0]), market, costs)
     twin = None
     if twin_forecasts is not None:
         tables = {name: _of_the_same_moments(twin_forecasts[name], market.forecasts[name]) for name in market.symbols}
         twin = run_strategy(strategy, replace(market, forecasts=tables), costs, f"{strategy.title} by EWMA")
-    return Backtest(own, twin, benchmark, market, costs)
+    return Backtest(run, twin, benchmark, market, costs)
 
 
 def _of_the_same_moments(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:

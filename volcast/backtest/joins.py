@@ -14,7 +14,7 @@ from volcast.sessions import EXCHANGE_TIMEZONE
 __all__ = ["align_to", "positions_for"]
 
 
-def align_to(forecasts: pd.DataFrame, stamps: pd.DatetimeIndex, *, longest: pd.Timedelta | None = None) -> pd.DataFrame:
+def align_to(forecasts: pd.DataFrame, stamps: pd.DatetimeIndex) -> pd.DataFrame:
     """What was known at each moment: the newest row of `forecasts` with ``asof`` at or before it.
 
     Parameters
@@ -23,8 +23,6 @@ def align_to(forecasts: pd.DataFrame, stamps: pd.DatetimeIndex, *, longest: pd.T
         What `VolatilityForecaster.forecast_series` made: a column ``asof`` (tz-aware, in time order) and any others.
     stamps
         Moments, tz-aware, in time order, in any zone.
-    longest
-        Age beyond which a forecast counts as none; None takes it at any age.
 
     Returns
     -------
@@ -59,11 +57,8 @@ def align_to(forecasts: pd.DataFrame, stamps: pd.DatetimeIndex, *, longest: pd.T
             "before its bucket ends; pass the rows of forecast_series as they are, with their own asof."
         )
     row = asof.searchsorted(stamps, side="right") - 1
-    known = row >= 0
-    if longest is not None:
-        known &= np.asarray(stamps - asof[np.maximum(row, 0)] <= longest)
     joined = forecasts.assign(bucket=labels).iloc[np.maximum(row, 0)].set_axis(stamps)
-    return joined.where(pd.Series(known, index=stamps), axis=0)
+    return joined.where(pd.Series(row >= 0, index=stamps), axis=0)
 
 
 def positions_for(positions: pd.Series, bars: pd.DataFrame) -> pd.Series:

@@ -215,13 +215,13 @@ class Market:
         """Linked open (close where there is none) of the first bar from each moment on in its session, or NaN."""
         bars = self.bars[name]
         row = bars.index.searchsorted(moments, side="left")
-        found = row < len(bars)
+        inside = row < len(bars)
         row = np.minimum(row, len(bars) - 1)
         session = bars["session"].to_numpy()[row]
-        found &= session == moments.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize().to_numpy()
+        inside &= session == moments.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize().to_numpy()
         closes = bars["close"]
         price = bars.get("open", closes).fillna(closes).to_numpy(dtype=float)[row]
-        return pd.Series(np.where(found, price * self.factors[name].reindex(session).to_numpy(), np.nan), moments)
+        return pd.Series(np.where(inside, price * self.factors[name].reindex(session).to_numpy(), np.nan), moments)
 
     def _marks(self, names: list[str]) -> pd.DataFrame:
         """Linked closes of the symbols, a session a row, indexed by the end of the latest of their last bars."""

@@ -116,8 +116,8 @@ def _figures(backtest: Backtest) -> str:
 
 
 def _pictures(backtest: Backtest) -> Iterable[str]:
-    own = backtest.strategy.sessions
-    days = pd.DatetimeIndex(own.index)
+    sessions = backtest.strategy.sessions
+    days = pd.DatetimeIndex(sessions.index)
     marks = Marks(_hole_rows(backtest, days), _training_rows(backtest.strategy, days))
     equity = {run.name: run.sessions["equity"].reindex(days).to_numpy() for run in backtest.runs}
     order = list(reversed(list(enumerate(equity.items()))))
@@ -126,7 +126,7 @@ def _pictures(backtest: Backtest) -> Iterable[str]:
     yield chart("Capital after costs, 1 at the start", days, curves, form="{:.2f}", height=260, marks=marks)
     falls = [Line(line.name, _drawdown(line.values), line.colour) for line in curves]
     yield chart("Loss from the peak before", days, falls, height=150, from_zero=True, marks=marks)
-    exposure = own["exposure"].to_numpy()
+    exposure = sessions["exposure"].to_numpy()
     yield chart(
         "Exposure, share of capital", days, [Line("held", exposure, 0)], height=130, from_zero=True, marks=marks
     )

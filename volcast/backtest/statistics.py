@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import FloatArray
-from volcast.errors import ConfigError
+from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.evaluation.significance import long_run_covariance
 
 __all__ = [
@@ -94,12 +94,14 @@ def performance(returns: npt.ArrayLike) -> dict[str, float]:
 
     Raises
     ------
-    ValueError
+    NotEnoughDataError
         There are fewer than two.
     """
     values = np.asarray(returns, dtype=float)
     if len(values) < 2:
-        raise ValueError(f"{len(values)} returns; the rule is two at least")
+        raise NotEnoughDataError(
+            f"{len(values)} session(s) were traded; figures need two at least; give bars that go on longer."
+        )
     capital = np.concatenate([[1.0], np.cumprod(1.0 + values)])
     count, mean, spread = len(values), float(values.mean()), float(values.std(ddof=1))
     losses = math.sqrt(float(np.mean(np.minimum(values, 0.0) ** 2)))

@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast backtes
 
 def _ask_or_run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     apart = {"model_save_path", "reports"}
-    given = [name for name, value in vars(options).items() if name not in apart and value not in (None, False)]
-    return _run(options, out, err) if given else _hold_dialogue(options, out)
+    asked = [name for name, value in vars(options).items() if name not in apart and value not in (None, False)]
+    return _run(options, out, err) if asked else _hold_dialogue(options, out)
 
 
 def _hold_dialogue(options: argparse.Namespace, out: "Console") -> int:
@@ -71,8 +71,10 @@ def _run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     from volcast.backtest.page import save_page
     from volcast.backtest.running import backtest_bars, read_implied
 
-    given = {name: value for name, value in vars(options).items() if value is not None}
-    settings = BacktestSettings.from_mapping({name: given[name] for name in BacktestSettings.flags() if name in given})
+    values = {name: value for name, value in vars(options).items() if value is not None}
+    settings = BacktestSettings.from_mapping(
+        {name: values[name] for name in BacktestSettings.flags() if name in values}
+    )
     config = resolve_config(options.config, os.environ, settings_given(options)).config
     if options.trades is not None:
         require_table_format(Path(options.trades))

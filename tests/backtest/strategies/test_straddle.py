@@ -142,10 +142,10 @@ def test_it_does_not_look_ahead(rule: StraddleTiming, some_bars: pd.DataFrame) -
 def test_a_year_takes_less_than_half_a_minute() -> None:
     bars = make_bars("2023-01-03", "2024-03-15", minutes=30)
     market = Market.of(bars, baseline_forecasts("ewma", bars))
-    began = time.perf_counter()
+    began = time.process_time()
     run = run_strategy(StraddleTiming(), market)
     assert len(run.sessions) > 252
-    assert time.perf_counter() - began < 30
+    assert time.process_time() - began < 30
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,8 @@ class StraddleTiming:
             ("persistence", 0 <= self.persistence < 1, "0 or above, under 1"),
             ("hedge", self.hedge in ("daily", "band"), "'daily' or 'band'"),
         )
-        for name, kept, rule in rules:
-            if not kept:
+        for name, is_right, rule in rules:
+            if not is_right:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; the rule is {rule}; change it.")
 
     def plan(self, market: Market, costs: Costs) -> Plan:
@@ -123,8 +123,8 @@ class StraddleTiming:
         outlook = market.outlook[symbol]
         life = life_volatility(market, self.sessions_to_expiry, self.persistence)
         # Any label after `asof` will do: what is known when is all that is joined by.
-        known = outlook.assign(forecast=life).set_index(outlook["asof"] + pd.Timedelta(minutes=1))
-        joined = align_to(known[["asof", "forecast", "model_version"]], stamps)
+        forecasts = outlook.assign(forecast=life).set_index(outlook["asof"] + pd.Timedelta(minutes=1))
+        joined = align_to(forecasts[["asof", "forecast", "model_version"]], stamps)
         implied = market.implied[symbol] if symbol in market.implied else self._assumed_implied(market)
         row = pd.DatetimeIndex(implied.index).searchsorted(stamps, side="right") - 1
         values = np.where(row >= 0, implied.to_numpy(dtype=float)[np.maximum(row, 0)], np.nan)
