@@ -11,9 +11,9 @@ import pytest
 from tests.support.bars import make_bars
 from volcast.bars.cleaning import CLEANING_RULES
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, ConfigError
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
-from volcast.measures.estimators import ESTIMATORS, RANGE_ESTIMATORS, estimator_named
+from volcast.measures.estimators import ESTIMATORS, FEWEST_RETURNS, RANGE_ESTIMATORS, estimator_named
 from volcast.measures.hourly import get_hourly_rv
 
 FloatArray = npt.NDArray[np.float64]
@@ -229,8 +229,17 @@ def test_what_an_estimator_cannot_do_is_said() -> None:
     with pytest.raises(BarsError, match="no open, high and low"):
         get_hourly_rv(bars[["close"]], estimator="parkinson")
     hourly = bars.resample("60min").agg({"open": "first", "high": "max", "low": "min", "close": "last"})
-    with pytest.raises(ConfigError, match="no bucket has two bars"):
+    with pytest.raises(NotEnoughDataError, match=r"holds 1 of them.*'yang_zhang' needs 2"):
         get_hourly_rv(hourly, estimator="yang_zhang")
+
+
+def test_an_hour_with_the_fewest_returns_makes_hardly_ever_nothing() -> None:
+    random = np.random.default_rng(0)
+    for name in ESTIMATORS.keys() - RANGE_ESTIMATORS:
+        returns = FEWEST_RETURNS[name]
+        variance = ESTIMATORS[name](of_returns(1e-3 * random.standard_normal((5_000, returns)), 60 / returns))
+        assert (variance <= 0).mean() < 2e-3, name
+    assert set(FEWEST_RETURNS) == set(ESTIMATORS)
 
 
 def test_the_configuration_knows_every_estimator_and_every_rule() -> None:

@@ -11,6 +11,9 @@ import pandas as pd
 
 from volcast.arrays import FloatArray, IntArray
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
+from volcast.bars.clocks import require_starts
+from volcast.bars.columns import require_prices_in_range
+from volcast.bars.frames import as_bars_frame
 
 __all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
 
@@ -59,12 +62,15 @@ class SymbolBars:
         """
         if isinstance(bars, SymbolBars):
             return bars
+        bars = as_bars_frame(bars)
         frame = select_symbol(bars, symbol)
         if symbol is None and frame is not bars:
             symbol = str(bars.index[0][0])
         arrays, rows = FrameArrays.of(frame), slice(0, len(frame))
         if not arrays.are_usable(rows):
             validate_bars(frame)
+        require_prices_in_range(frame, "the bars")
+        require_starts(frame, "the bars")
         stamps = arrays.stamps(rows)
         return cls(frame, stamps, arrays.prices(rows), commonest_step(stamps), symbol or frame.attrs.get("symbol"))
 

@@ -34,10 +34,10 @@ import numpy as np
 
 from volcast.arrays import FloatArray
 from volcast.bars.arrays import PRICES
-from volcast.errors import BarsError, ConfigError
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
 
-__all__ = ["ESTIMATORS", "RANGE_ESTIMATORS", "estimator_named", "require_enough_bars"]
+__all__ = ["ESTIMATORS", "FEWEST_RETURNS", "RANGE_ESTIMATORS", "estimator_named", "require_enough_bars"]
 
 _MED_RV = np.pi / (6 - 4 * np.sqrt(3) + np.pi)
 _SUBSAMPLE_MINUTES = 5.0
@@ -154,9 +154,18 @@ def require_enough_bars(name: str, bars: BucketedBars) -> None:
 
     Raises
     ------
+    NotEnoughDataError
+        They are so long that an hour holds fewer than it needs (`FEWEST_RETURNS`).
     ConfigError
         It steps from bar to bar, and no bucket has two.
     """
+    returns, fewest = int(60 // bars.minutes), FEWEST_RETURNS[name]
+    if returns < fewest:
+        raise NotEnoughDataError(
+            f"the bars are of {bars.minutes:g} min, so that an hourly bucket holds {returns} of them, and the "
+            f"estimator {name!r} needs {fewest} at least; take shorter bars, or an rv_estimator that needs fewer "
+            "('garman_klass' makes do with one bar an hour)."
+        )
     if name == "yang_zhang" and len(bars.bucket) and bars.number(bars.bucket).max() < 2:
         raise ConfigError(
             "rv_estimator is 'yang_zhang' and no bucket has two bars, which it needs; shorter bars, or 'garman_klass'."
@@ -218,3 +227,24 @@ ESTIMATORS: Mapping[str, Callable[[BucketedBars], FloatArray]] = MappingProxyTyp
 
 RANGE_ESTIMATORS = frozenset({"parkinson", "garman_klass", "rogers_satchell", "yang_zhang"})
 """Those that need open, high and low, and make a variance of a single bar."""
+
+FEWEST_RETURNS: Mapping[str, int] = MappingProxyType(
+    {
+        "close": 4,
+        "subsampled": 4,
+        "bipower": 6,
+        "medrv": 6,
+        "down_semivariance": 12,
+        "up_semivariance": 12,
+        "two_scale": 30,
+        "parkinson": 1,
+        "garman_klass": 1,
+        "rogers_satchell": 1,
+        "yang_zhang": 2,
+    }
+)
+"""How many returns (of range estimators: bars) a full hour must have, by estimator.
+
+With four, a third of a volatility is chance. Of 12 normal returns all are of one sign in one hour of 4,000, of four in
+one of 16, which makes a semivariance of 0.0; of `two_scale` it is one hour of 2,000 with 30 returns, one of 25 with 12.
+"""

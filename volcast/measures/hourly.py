@@ -20,6 +20,7 @@ import pandas as pd
 from volcast.arrays import BoolArray, FloatArray, IntArray
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import select_symbol
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
@@ -172,7 +173,7 @@ def get_hourly_rv(
         There is no such preset or estimator, or the estimator does not go with the preset.
     """
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
-    frame = select_symbol(bars_df, symbol)
+    frame = select_symbol(as_bars_frame(bars_df), symbol)
     if preset == "colab":
         return _colab_hourly_rv(frame, price_col, tz)
     if price_col != "close":

@@ -42,7 +42,7 @@ class Asked:
 
     def __init__(self, recipe: HarLstm, measures: pd.DataFrame, horizon: Horizon) -> None:
         self.table = HourlyTable(list(measures.columns))
-        self.running = RunningForecast(recipe, (CountingNetwork(),), horizon, self.table)
+        self.running = RunningForecast(recipe.for_symbol("SPY", measures), (CountingNetwork(),), horizon, self.table)
 
     def __call__(
         self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: npt.NDArray[np.int64]
