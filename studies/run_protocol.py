@@ -25,9 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from volcast.evaluation.losses import qlike_losses
 from volcast.evaluation.pooled import evaluate_pooled
 from volcast.features.intraday import hour_means, new_york_days
-from volcast.features.windows import har_terms
+from volcast.features.windows import HAR_LAGS, har_terms
 from volcast.forecasters.baselines.har import FEWEST_BUCKETS
-from volcast.forecasters.baselines.simple import HAR_LAGS
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volcast.errors import ConfigError, NotEnoughDataError
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.walk_forward import Refit, forecast_by_fold, walk_forward
 
 

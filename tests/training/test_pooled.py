@@ -17,7 +17,7 @@ from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDat
 from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import STATES, market_columns
 from volcast.forecaster import VolatilityForecaster
-from volcast.forecasters.baselines.simple import diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm, market_states
 from volcast.forecasters.recipe import recipe_from_dict
 from volcast.measures.hourly import RV_FLOOR, get_hourly_rv

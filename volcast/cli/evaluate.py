@@ -100,7 +100,7 @@ def _judge(options: argparse.Namespace, out: Console) -> None:
 
 def _judge_one(bundle: "ModelBundle", options: argparse.Namespace) -> _Judged:
     from volcast.evaluation.bundles import evaluate_bundle
-    from volcast.forecasters.baselines.simple import ALL_BASELINES
+    from volcast.forecasters.baselines.registry import ALL_BASELINES
 
     bars = _bars(bundle, options.symbol or bundle.manifest.get("symbol") or bundle.config.symbol, options)
     measures = _measures(bundle, bars)

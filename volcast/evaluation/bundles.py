@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.walk_forward import Forecaster

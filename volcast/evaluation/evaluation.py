@@ -29,7 +29,7 @@ from volcast.evaluation.losses import (
 )
 from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
 from volcast.evaluation.verdict import MODEL, REFERENCE, UNINFORMED, Judgment, judgment_of, title_of, verdict_on
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR

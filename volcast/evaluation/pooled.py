@@ -14,7 +14,7 @@ from volcast.evaluation.bundles import ALONE, evaluate_bundle
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.significance import diebold_mariano_by_day
 from volcast.evaluation.verdict import MODEL, REFERENCE, Judgment, pooled_judgment_of, pooled_verdict_on
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.store.bundle import ModelBundle
 
