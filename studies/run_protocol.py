@@ -136,7 +136,7 @@ def horizons(data: Path) -> pd.DataFrame:
         result = trained(pd.read_parquet(data / name), seed=PROTOCOL["single_symbol"]["seeds"][0], networks=1)
         measures, split = result.data.measures, result.data.split
         rows[name] = {}
-        for horizon in HORIZONS[1:]:
+        for horizon in list(HORIZONS)[1:]:
             outcomes = horizon_outcomes(measures, horizon)
             positions = np.arange(split.test.start, split.test.stop)
             positions = positions[outcomes.known_with[positions] < len(measures)]
