@@ -5,20 +5,37 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from enum import Enum
+from importlib.metadata import EntryPoint
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from volcast.errors import ConfigError
+from volcast.registry import offered
 
-__all__ = ["BAR_SOURCES", "BAR_SOURCES_GROUP", "TRAINING_CONFIG", "Role", "TrainingConfig", "minutes_of"]
+__all__ = [
+    "BAR_SOURCES",
+    "BAR_SOURCES_GROUP",
+    "NETWORKS_GROUP",
+    "SEARCHED_NETWORKS",
+    "TRAINING_CONFIG",
+    "Role",
+    "TrainingConfig",
+    "minutes_of",
+]
 
 BAR_SOURCES = ("alpaca", "yahoo", "file", "simulator")
 """Where bars can come from without another package."""
 
 BAR_SOURCES_GROUP = "local_volatility_training.bar_sources"
 """Entry points of other packages' sources; see `bars.sources.registry`."""
+
+NETWORKS_GROUP = "volcast.networks"
+"""Entry points of other packages' networks; see `networks.architectures`."""
+
+SEARCHED_NETWORKS = {"roadmap": EntryPoint("roadmap", "volcast.networks.architectures:ROADMAP", NETWORKS_GROUP)}
+"""Networks whose hyperparameters are searched, by the name that the configuration gives them; TensorFlow builds them."""
 
 _TICKER = re.compile(r"[A-Za-z0-9.\-/^=]+")
 _FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
@@ -134,9 +151,10 @@ class TrainingConfig(BaseModel):
     """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
     preset: Annotated[Literal["session", "colab"], Role.FORECAST] = "session"
     """``session``: regular hours, no look-ahead; ``colab``: the notebook's recipe, bit for bit."""
-    network: Annotated[Literal["har_lstm", "roadmap"] | None, Role.TRAINING] = None
+    network: Annotated[str | None, Role.SEARCH] = None
     """``har_lstm``: a HAR refitted daily and the ensemble of LSTMs that corrects it; ``roadmap``: one LSTM on scaled
-    RV, its hyperparameters searched; None takes what belongs to the preset."""
+    RV, its hyperparameters searched; the name of an installed network: the same of that; None takes what belongs to
+    the preset."""
     networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
     """Networks of a `har_lstm`, alike but for their seeds."""
     scaling: Annotated[Literal["diurnal_log", "minmax"] | None, Role.FORECAST] = None
@@ -293,6 +311,14 @@ class TrainingConfig(BaseModel):
                 raise ValueError(f"must be one of {names}")
         return value
 
+    @field_validator("network")
+    @classmethod
+    def _known_network(cls, value: str | None) -> str | None:
+        names = ("har_lstm", *SEARCHED_NETWORKS)
+        if value not in (None, *names) and value not in (others := offered(NETWORKS_GROUP)):
+            raise ValueError(f"must be one of {', '.join(repr(name) for name in (*names, *others))}")
+        return value
+
     @field_validator("data_frequency")
     @classmethod
     def _known_frequency(cls, value: str) -> str:
@@ -385,6 +411,8 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(f"preset is 'colab' and rv_estimator is {config.rv_estimator!r}; the notebook's is 'close'")
     if config.preset == "colab" and config.scaling == "diurnal_log":
         problems.append("preset is 'colab' and scaling is 'diurnal_log'; the notebook's preset is 'minmax' only")
-    if config.preset == "colab" and config.network == "har_lstm":
-        problems.append("preset is 'colab' and network is 'har_lstm'; the notebook's network is 'roadmap' only")
+    if config.preset == "colab" and config.network not in (None, "roadmap"):
+        problems.append(
+            f"preset is 'colab' and network is {config.network!r}; the notebook's network is 'roadmap' only"
+        )
     return problems

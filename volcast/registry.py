@@ -29,18 +29,17 @@ class Registry(Mapping[str, Member]):
     member
         The type that each of them has.
     own
-        The library's own, by name.
+        The library's own, by name; what is costly to import as an entry point, loaded when it is asked for.
     groups
         Groups of entry points in which packages offer more.
     """
 
-    def __init__(self, kind: str, member: type[Member], own: Mapping[str, Member], *groups: str) -> None:
+    def __init__(self, kind: str, member: type[Member], own: Mapping[str, Member | EntryPoint], *groups: str) -> None:
         self._kind, self._member, self._own, self._groups = kind, member, own, groups
 
     def __getitem__(self, name: str) -> Member:
-        if name in self._own:
-            return self._own[name]
-        return self._loaded(offered(*self._groups)[name])
+        member = self._own[name] if name in self._own else offered(*self._groups)[name]
+        return self._loaded(member) if isinstance(member, EntryPoint) else member
 
     def __iter__(self) -> Iterator[str]:
         yield from self._own

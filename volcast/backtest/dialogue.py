@@ -42,7 +42,8 @@ _PARAMETERS = {
     "test_split": "Share of the bars kept from training, for the test and the backtest",
     "seed": "Seed",
 }
-_OF_THE_OTHER_NETWORK = {"har_lstm": ("max_trials", "batch_size"), "roadmap": ("networks",)}
+_OF_SEARCHES = ("max_trials", "batch_size")
+_OF_ENSEMBLES = ("networks",)
 _WHOLE_FILE = "all"
 _ZONE_IN_FILE = "in the file"
 
@@ -161,7 +162,7 @@ def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> Vola
     """A forecaster that trains in this process; what served in it before goes on serving where training fails."""
     config = config.with_overrides(network=config.effective_network)
     for key, question in _PARAMETERS.items():
-        if key not in _OF_THE_OTHER_NETWORK[config.effective_network]:
+        if key not in (_OF_SEARCHES if config.effective_network == "har_lstm" else _OF_ENSEMBLES):
             config = _ask_setting(console, config, key, question, type(getattr(config, key)))
     forecaster = _serving_forecaster(console, config)
     before = forecaster.model_info()

@@ -23,7 +23,8 @@ from volcast.features.windows import prepare_lstm_sequences
 from volcast.networks.architectures import (
     HAR_LSTM_BATCH_SIZE,
     HAR_LSTM_NETWORK,
-    build_lstm_from_values,
+    architecture_of,
+    build_from_values,
     build_lstm_model_fast,
 )
 from volcast.networks.fitting import fit_network
@@ -168,7 +169,8 @@ class LocalLSTMTrainer:
 
         keras.utils.set_random_seed(seed)
         features = self._prepared_data().X.shape[2]
-        return build_lstm_from_values(hyperparams, self.config.memory, features=features, config=self.config)
+        architecture = architecture_of(self.config)
+        return build_from_values(architecture, hyperparams, self.config.memory, features=features, config=self.config)
 
     def train_model(
         self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
