@@ -35,7 +35,7 @@ NETWORKS_GROUP = "volcast.networks"
 """Entry points of other packages' networks; see `networks.architectures`."""
 
 SEARCHED_NETWORKS = {"roadmap": EntryPoint("roadmap", "volcast.networks.architectures:ROADMAP", NETWORKS_GROUP)}
-"""Networks whose hyperparameters are searched, by the name that the configuration gives them; TensorFlow builds them."""
+"""Networks whose hyperparameters are searched, by the name that the configuration gives them; loaded on use."""
 
 _TICKER = re.compile(r"[A-Za-z0-9.\-/^=]+")
 _FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
