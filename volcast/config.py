@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from enum import Enum
 from importlib.metadata import EntryPoint
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -198,7 +198,7 @@ class TrainingConfig(BaseModel):
     """Rules of cleaning to apply to bars of any source, or ``all``; what they do is counted and said."""
     accept_quality: Annotated[bool, Role.RUN] = False
     """Whether to train on bars that are judged bad; what was accepted is said."""
-    rv_estimator: Annotated[RvEstimator, Role.FORECAST] = "close"
+    rv_estimator: Annotated[str, Role.FORECAST] = "close"
     """How variance is made of the bars of a bucket: a name of `measures.estimators` (`session`)."""
     calendar: Annotated[str, Role.FORECAST] = "XNYS"
     """Exchange, by its name in `exchange_calendars`; its hours must be New York's."""
@@ -309,6 +309,13 @@ class TrainingConfig(BaseModel):
             if value not in others:
                 names = ", ".join(repr(name) for name in ("auto", *BAR_SOURCES, *others))
                 raise ValueError(f"must be one of {names}")
+        return value
+
+    @field_validator("rv_estimator")
+    @classmethod
+    def _known_estimator(cls, value: str) -> str:
+        if value not in get_args(RvEstimator) and value not in (others := offered("volcast.estimators")):
+            raise ValueError(f"must be one of {', '.join(repr(name) for name in (*get_args(RvEstimator), *others))}")
         return value
 
     @field_validator("network")

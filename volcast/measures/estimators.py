@@ -27,16 +27,16 @@ yang_zhang           variance of the steps between bars, of open to close, and R
 A bucket with fewer returns than an estimator needs gets its sum of squared returns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from volcast.errors import BarsError, ConfigError
+from volcast.registry import Registry
 
-__all__ = ["ESTIMATORS", "RANGE_ESTIMATORS", "BucketedBars", "estimator_named"]
+__all__ = ["ESTIMATORS", "BucketedBars", "Estimator"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -100,6 +100,31 @@ class BucketedBars:
                 "to 'close'."
             )
         return self.prices
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How variance is made of the bars of a bucket; called, it does it.
+
+    Attributes
+    ----------
+    variance
+        ``variance(bars)``: one variance for each bucket of `BucketedBars`, decimal, not annualized, shape (count,).
+    from_ranges
+        Whether it needs open, high and low, and makes a variance of a single bar.
+
+    Examples
+    --------
+    >>> Estimator(close_to_close).from_ranges
+    False
+    """
+
+    variance: Callable[[BucketedBars], FloatArray]
+    from_ranges: bool = False
+
+    def __call__(self, bars: BucketedBars) -> FloatArray:
+        """One variance for each bucket."""
+        return self.variance(bars)
 
 
 def close_to_close(bars: BucketedBars) -> FloatArray:
@@ -205,19 +230,6 @@ def yang_zhang(bars: BucketedBars) -> FloatArray:
     return np.where(number >= 2, estimate, close_to_close(bars))
 
 
-def estimator_named(name: str) -> Callable[[BucketedBars], FloatArray]:
-    """The estimator of that name.
-
-    Raises
-    ------
-    ConfigError
-        There is none.
-    """
-    if name not in ESTIMATORS:
-        raise ConfigError(f"rv_estimator is {name!r}; it must be one of {', '.join(ESTIMATORS)}; 'close' is usual.")
-    return ESTIMATORS[name]
-
-
 def _averaged_grids(bars: BucketedBars, steps: int) -> FloatArray:
     """Mean over the `steps` grids of returns over `steps` bars, scaled to the whole bucket."""
     if steps == 1:
@@ -244,22 +256,22 @@ def _rogers_satchell_of(bars: BucketedBars) -> FloatArray:
     return variance
 
 
-ESTIMATORS: Mapping[str, Callable[[BucketedBars], FloatArray]] = MappingProxyType(
+ESTIMATORS = Registry(
+    "estimator",
+    Estimator,
     {
-        "close": close_to_close,
-        "subsampled": subsampled,
-        "bipower": bipower,
-        "medrv": medrv,
-        "down_semivariance": down_semivariance,
-        "up_semivariance": up_semivariance,
-        "two_scale": two_scale,
-        "parkinson": parkinson,
-        "garman_klass": garman_klass,
-        "rogers_satchell": rogers_satchell,
-        "yang_zhang": yang_zhang,
-    }
+        "close": Estimator(close_to_close),
+        "subsampled": Estimator(subsampled),
+        "bipower": Estimator(bipower),
+        "medrv": Estimator(medrv),
+        "down_semivariance": Estimator(down_semivariance),
+        "up_semivariance": Estimator(up_semivariance),
+        "two_scale": Estimator(two_scale),
+        "parkinson": Estimator(parkinson, from_ranges=True),
+        "garman_klass": Estimator(garman_klass, from_ranges=True),
+        "rogers_satchell": Estimator(rogers_satchell, from_ranges=True),
+        "yang_zhang": Estimator(yang_zhang, from_ranges=True),
+    },
+    "volcast.estimators",
 )
-"""Every estimator by the name that the configuration gives it."""
-
-RANGE_ESTIMATORS = frozenset({"parkinson", "garman_klass", "rogers_satchell", "yang_zhang"})
-"""Those that need open, high and low, and make a variance of a single bar."""
+"""Every estimator by the name that the configuration gives it: the library's own, and those of installed packages."""

@@ -8,7 +8,7 @@ and realized volatility its square root (Andersen, Bollerslev, Diebold and Labys
 Values are decimals per bucket (0.004 is 0.4 % over that hour) and never annualized here unless a name says so.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -17,7 +17,7 @@ import pandas as pd
 
 from volcast.bars.checks import bar_length, select_symbol, validate_bars
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
-from volcast.measures.estimators import RANGE_ESTIMATORS, BucketedBars, estimator_named
+from volcast.measures.estimators import ESTIMATORS, BucketedBars, Estimator
 from volcast.sessions import EXCHANGE_TIMEZONE, session_buckets
 
 __all__ = ["MINUTES_PER_YEAR", "RV_FLOOR", "Preset", "annualize", "bar_length", "get_hourly_rv"]
@@ -40,7 +40,7 @@ def get_hourly_rv(
     *,
     min_bucket_coverage: float = 0.8,
     calendar: str = "XNYS",
-    estimator: str = "close",
+    estimator: str | Estimator = "close",
 ) -> pd.Series:
     """Hourly realized volatility of one symbol, not annualized.
 
@@ -65,7 +65,8 @@ def get_hourly_rv(
     calendar
         Name of the exchange in `exchange_calendars` (`session` only).
     estimator
-        Name out of `measures.estimators.ESTIMATORS` (`session` only): how variance is made of the bars of a bucket.
+        How variance is made of the bars of a bucket (`session` only): a name in `measures.estimators.ESTIMATORS`, or
+        an `Estimator` of your own.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def get_hourly_rv(
     if preset not in get_args(Preset):
         raise ConfigError(f"preset is {preset!r}; the rule is one of {', '.join(get_args(Preset))}; use 'session'.")
     bars = select_symbol(bars_df, symbol)
-    variance_of = estimator_named(estimator)
+    variance_of = estimator if isinstance(estimator, Estimator) else ESTIMATORS.named(estimator)
     if preset == "colab":
         if estimator != "close":
             raise ConfigError(f"preset is 'colab' and the estimator {estimator!r}; the notebook's is 'close' only.")
@@ -91,8 +92,7 @@ def get_hourly_rv(
     if price_col != "close":
         bars = bars[bars.columns.intersection([price_col])].rename(columns={price_col: "close"})
     bars = validate_bars(bars)
-    needs_returns = estimator not in RANGE_ESTIMATORS
-    return _session_hourly_rv(bars, min_bucket_coverage, calendar, variance_of, needs_returns).tz_convert(tz)
+    return _session_hourly_rv(bars, min_bucket_coverage, calendar, variance_of).tz_convert(tz)
 
 
 def annualize(
@@ -124,8 +124,7 @@ def _session_hourly_rv(
     bars: pd.DataFrame,
     min_coverage: float,
     calendar: str,
-    variance_of: Callable[[BucketedBars], np.ndarray],
-    needs_returns: bool,
+    variance_of: Estimator,
 ) -> pd.Series:
     length = bar_length(bars.index)
     ends = bars.index + length
@@ -145,9 +144,9 @@ def _session_hourly_rv(
 
     count = len(buckets)
     minutes = length / pd.Timedelta(minutes=1)
-    prices = None if needs_returns else _log_prices(bars)
+    prices = _log_prices(bars) if variance_of.from_ranges else None
     variance = variance_of(BucketedBars(bucket_of, count, returns, counted, minutes, prices))
-    usable = counted if needs_returns else np.ones(len(bars), dtype=bool)
+    usable = np.ones(len(bars), dtype=bool) if variance_of.from_ranges else counted
     returns_in = np.bincount(bucket_of, weights=usable, minlength=count)
     found = np.bincount(bucket_of, minlength=count)
     expected = buckets["minutes"].to_numpy() * pd.Timedelta(minutes=1) / length
