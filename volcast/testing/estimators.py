@@ -67,10 +67,7 @@ def check_estimator(estimator: str | Estimator, share: float = 1.0) -> None:
         bool((quiet <= _NEGLIGIBLE * typical).all()),
         f"prices that stand still have a variance of {quiet.max():.3g}; the rule is none.",
     )
-    try:
-        _require_usable(_variance(estimator, _hourly(bars)), "in a bucket of one bar")
-    except VolatilityError:
-        return
+    _check_one_bar(estimator, _hourly(bars))
 
 
 def _variance(estimator: str | Estimator, bars: pd.DataFrame) -> pd.Series:
@@ -93,8 +90,8 @@ def _check_scales(estimator: str | Estimator, bars: pd.DataFrame, variance: pd.S
     doubled[_PRICES] = bars[_PRICES] ** 2 / 100.0
     dearer[_PRICES] = bars[_PRICES] * 37.0
     for changed, factor, sentence in (
-        (doubled, 4.0, "twice the log returns do not give four times the variance"),
         (dearer, 1.0, "prices 37 times as high give another variance"),
+        (doubled, 4.0, "twice the log returns do not give four times the variance"),
     ):
         _require_close(_variance(estimator, changed), factor * variance, sentence, factor * tolerance)
 
@@ -120,6 +117,19 @@ def _check_its_bucket_alone(estimator: str | Estimator, bars: pd.DataFrame, vari
         _require_close(tail, variance[since], sentence, tolerance)
 
 
+def _check_one_bar(estimator: str | Estimator, hourly: pd.DataFrame) -> None:
+    try:
+        variance = _variance(estimator, hourly)
+    except VolatilityError:
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"a bucket of one bar raises {type(error).__name__} ({error}); the rule is a variance, or a ConfigError or "
+            "BarsError that says what is needed."
+        ) from error
+    _require_usable(variance, "in a bucket of one bar")
+
+
 def _require_close(values: pd.Series, expected: pd.Series, sentence: str, tolerance: float) -> None:
     require(values.index.equals(expected.index), f"{sentence}: the buckets are others.")
     far = (np.abs(values - expected) > tolerance).to_numpy() | values.isna().to_numpy()
@@ -136,8 +146,8 @@ def _require_usable(variance: pd.Series, what: str) -> None:
     if wrong.any():
         first = int(np.argmax(wrong))
         raise AssertionError(
-            f"the variance {what} ({variance.index[first]}) is {variance.iloc[first]!r}; the rule is finite and not "
-            "negative."
+            f"the variance {what} ({variance.index[first]}) is {float(variance.iloc[first])!r}; the rule is finite and "
+            "not negative."
         )
 
 

@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], IntervalForecast]
 
 _FIRST = 320
-_TARGETS = 40
+_TARGETS, _AHEAD = 40, 3
 _FARTHEST = 5.0
 _SCALE_TOLERANCE = 1e-6
 _ROUNDING = 1e-12
@@ -64,7 +64,7 @@ def check_forecaster(
         Hourly measures to forecast (see `measures.bucketed`), 60 buckets after `first` at least; None simulates
         half a year.
     first
-        How many buckets it is given before its first forecast.
+        The fewest buckets that it is given before a forecast.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def check_forecaster(
         len(measures) >= first + _TARGETS + 20,
         f"there are {len(measures)} buckets to check with; the rule is {first} + {_TARGETS + 20} at least.",
     )
-    rows = np.arange(first, first + _TARGETS)
+    rows = np.arange(first, first + _TARGETS) + _AHEAD
     targets = measures.index[rows]
     before = measures.copy()
     forecasts = _volatility(forecast(measures, targets, rows.copy()))
@@ -88,7 +88,7 @@ def check_forecaster(
     again = _volatility(forecast(measures, targets, rows.copy()))
     require_equal(again, forecasts, "the same call gives another result")
     require(measures.equals(before), "the measures are changed by the call; they belong to the caller.")
-    for known in (rows, rows - 3):
+    for known in (rows, rows - _AHEAD):
         _check_no_look_ahead(forecast, measures, targets, known)
     alone = _volatility(forecast(measures, targets[:7], rows[:7]))
     sentence = "the first seven targets get other forecasts when the later ones are not asked"
@@ -127,6 +127,11 @@ def check_baseline(baseline: Forecaster) -> None:
             forecasts = baseline(measures, measures.index[known : known + 3], np.arange(known, known + 3))
         except NotEnoughDataError:
             continue
+        except Exception as error:
+            raise AssertionError(
+                f"{known} bucket(s) of history raise {type(error).__name__} ({error}); the rule is a forecast, or a "
+                "NotEnoughDataError that says how many are needed."
+            ) from error
         _require_positive(forecasts, f"from {known} buckets")
 
 
@@ -220,7 +225,7 @@ def _require_positive(forecasts: npt.ArrayLike, what: str) -> None:
     wrong = ~(np.isfinite(values) & (values > 0))
     if wrong.any():
         first = int(np.argmax(wrong))
-        raise AssertionError(f"forecast {first} {what} is {values[first]!r}; the rule is positive and finite.")
+        raise AssertionError(f"forecast {first} {what} is {float(values[first])!r}; the rule is positive and finite.")
 
 
 def _check_no_look_ahead(

@@ -29,7 +29,5 @@ def require_equal(values: npt.ArrayLike, expected: npt.ArrayLike, sentence: str,
     alike = (np.abs(one - other) <= relative * np.abs(other)) | (one == other) | (np.isnan(one) & np.isnan(other))
     if not alike.all():
         first = np.unravel_index(int(np.argmin(alike)), alike.shape)
-        where = ", ".join(map(str, first))
-        raise AssertionError(
-            f"{sentence}: at {where} there is {float(one[first])!r} in place of {float(other[first])!r}."
-        )
+        value, wanted, where = float(one[first]), float(other[first]), ", ".join(map(str, first))
+        raise AssertionError(f"{sentence}: at {where} there is {value!r} in place of {wanted!r}.")

@@ -56,11 +56,8 @@ def check_source(
     _require_same(again, bars, "the same moments written in another zone have other bars")
     first, stop = len(bars) // 4, len(bars) // 2
     part = source.fetch(symbol, bars.index[first], bars.index[stop], timeframe)
-    _require_same(
-        part,
-        bars.iloc[first:stop],
-        "a part of the span has other bars than the whole: the bars that start in [start, end)",
-    )
+    sentence = "a part [start, end) of the span has others than the bars of the whole that start in it"
+    _require_same(part, bars.iloc[first:stop], sentence)
     weekend = start.normalize() + pd.offsets.Week(weekday=5)
     _check_nothing(source, symbol, (weekend, weekend + pd.Timedelta(hours=12)), timeframe, "a Saturday")
     _check_nothing(source, symbol, (start, start), timeframe, "a span that is empty")
@@ -112,9 +109,7 @@ def _check_length(bars: pd.DataFrame, length: pd.Timedelta) -> None:
 def _check_openings(bars: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> None:
     opens = pd.DatetimeIndex(session_schedule(start, end)["open"])
     asked = opens[(opens >= start) & (opens < end)]
-    require(
-        len(asked) >= 2, f"{len(asked)} session(s) open from {start} to {end}; the rule is two at least to check with."
-    )
+    require(len(asked) >= 2, f"{len(asked)} session(s) open from {start} to {end}; two at least are needed to check.")
     require(
         bool(asked.isin(bars.index).any()),
         f"no session has a bar that starts at its opening (the first bar is stamped {bars.index[0]}); the rule is the "

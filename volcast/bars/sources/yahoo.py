@@ -56,7 +56,7 @@ class YahooBars:
         Raises
         ------
         NotEnoughDataError
-            Yahoo has nothing that old.
+            Yahoo has nothing that old, or the span is empty.
         DataSourceError
             yfinance is not installed, or Yahoo has no bars of that length, or failed.
         """
@@ -68,6 +68,8 @@ class YahooBars:
             )
         reach = YAHOO_REACH_DAYS[minutes]
         start, end = start.tz_convert("UTC"), end.tz_convert("UTC")
+        if end <= start:
+            raise NotEnoughDataError(f"the span from {start} to {end} is empty; it must end later than it begins.")
         # A day less than it says: the first one is cut.
         earliest = (pd.Timestamp(self._clock()).tz_convert("UTC") - pd.Timedelta(days=reach - 1)).ceil("D")
         if end <= earliest:
