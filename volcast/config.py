@@ -16,7 +16,7 @@ from volcast.registry import offered
 
 __all__ = [
     "BAR_SOURCES",
-    "BAR_SOURCES_GROUP",
+    "BAR_SOURCES_GROUPS",
     "NETWORKS_GROUP",
     "SEARCHED_NETWORKS",
     "TRAINING_CONFIG",
@@ -28,8 +28,8 @@ __all__ = [
 BAR_SOURCES = ("alpaca", "yahoo", "file", "simulator")
 """Where bars can come from without another package."""
 
-BAR_SOURCES_GROUP = "local_volatility_training.bar_sources"
-"""Entry points of other packages' sources; see `bars.sources.registry`."""
+BAR_SOURCES_GROUPS = ("volcast.sources", "local_volatility_training.bar_sources")
+"""Entry points of other packages' sources, today's group and the one before; see `bars.sources.registry`."""
 
 NETWORKS_GROUP = "volcast.networks"
 """Entry points of other packages' networks; see `networks.architectures`."""
@@ -303,9 +303,7 @@ class TrainingConfig(BaseModel):
     @classmethod
     def _known_source(cls, value: str) -> str:
         if value not in ("auto", *BAR_SOURCES):
-            from importlib.metadata import entry_points
-
-            others = sorted(point.name for point in entry_points(group=BAR_SOURCES_GROUP))
+            others = sorted(offered(*BAR_SOURCES_GROUPS))
             if value not in others:
                 names = ", ".join(repr(name) for name in ("auto", *BAR_SOURCES, *others))
                 raise ValueError(f"must be one of {names}")

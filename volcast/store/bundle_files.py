@@ -276,7 +276,12 @@ def _parsed(files: Mapping[str, bytes], name: str, directory: Path) -> dict[str,
 def _read_config(settings: Mapping[str, Any]) -> TrainingConfig:
     # Settings that an older release had and this one has not say nothing about forecasts.
     known = {key: value for key, value in settings.items() if key in TrainingConfig.model_fields}
-    return TrainingConfig.from_mapping(known)
+    try:
+        return TrainingConfig.from_mapping(known)
+    except ConfigError:
+        # A source or a network of a package that is not installed here: only the training needed it.
+        others = {key: value for key, value in known.items() if key not in ("bars_source", "network")}
+        return TrainingConfig.from_mapping(others)
 
 
 def _whole_manifest(bundle: ModelBundle, directory: Path) -> dict[str, Any]:

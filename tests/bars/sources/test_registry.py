@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast import registry
 from volcast.bars.handler import DataHandler
-from volcast.bars.sources import registry as bar_sources
 from volcast.bars.sources import yahoo as yahoo_bars
 from volcast.bars.sources.registry import BarSource
 from volcast.config import TrainingConfig
@@ -90,8 +90,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint(name, f"{__name__}:{value}", "local_volatility_training.bar_sources")
         for name, value in (("mybroker", "MyBroker"), ("broken", "Nothing"), ("empty", "NOW.date"))
     )
-    monkeypatch.setattr(bar_sources, "entry_points", lambda group: points.select(group=group))
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
 
 
 @pytest.mark.usefixtures("_installed")

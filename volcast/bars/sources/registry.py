@@ -1,12 +1,12 @@
 """Other people's sources of bars: one method, found by their packages' entry points."""
 
-from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
-from volcast.config import BAR_SOURCES, BAR_SOURCES_GROUP
+from volcast.config import BAR_SOURCES, BAR_SOURCES_GROUPS
 from volcast.errors import DataSourceError
+from volcast.registry import offered
 
 __all__ = ["BarSource", "load_source"]
 
@@ -34,18 +34,17 @@ def load_source(name: str) -> BarSource:
     DataSourceError
         No installed package offers it, it cannot be loaded, or it has no ``fetch``.
     """
-    offered = entry_points(group=BAR_SOURCES_GROUP)
-    points: list[EntryPoint] = [point for point in offered if point.name == name]
-    if not points:
-        names = ", ".join((*BAR_SOURCES, *sorted(point.name for point in offered)))
+    points = offered(*BAR_SOURCES_GROUPS)
+    if name not in points:
+        names = ", ".join((*BAR_SOURCES, *sorted(points)))
         raise DataSourceError(f"there is no source of bars named {name!r}; it must be one of {names}.")
     try:
-        source = points[0].load()()
+        source = points[name].load()()
     except Exception as error:
         raise DataSourceError(
-            f"the source {name!r} ({points[0].value}) cannot be loaded ({type(error).__name__}: {error}); its package "
-            "must be whole; install it again."
+            f"the source {name!r} ({points[name].value}) cannot be loaded ({type(error).__name__}: {error}); its "
+            "package must be whole; install it again."
         ) from error
     if not isinstance(source, BarSource):
-        raise DataSourceError(f"the source {name!r} ({points[0].value}) has no method fetch; it must have one.")
+        raise DataSourceError(f"the source {name!r} ({points[name].value}) has no method fetch; it must have one.")
     return source
