@@ -41,6 +41,10 @@ class Registry(Mapping[str, Member]):
         member = self._own[name] if name in self._own else offered(*self._groups)[name]
         return self._loaded(member) if isinstance(member, EntryPoint) else member
 
+    def __contains__(self, name: object) -> bool:
+        # Whether it is there, not whether it can be loaded.
+        return name in self._own or name in offered(*self._groups)
+
     def __iter__(self) -> Iterator[str]:
         yield from self._own
         yield from (name for name in offered(*self._groups) if name not in self._own)
@@ -56,7 +60,7 @@ class Registry(Mapping[str, Member]):
         ConfigError
             There is none, or what a package offers under that name cannot be loaded or is of another type.
         """
-        if name not in self._own and name not in offered(*self._groups):
+        if name not in self:
             raise ConfigError(f"there is no {self._kind} named {name!r}; it must be one of {', '.join(self)}.")
         return self[name]
 

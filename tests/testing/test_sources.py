@@ -42,8 +42,7 @@ def test_yahoo_keeps_the_rules() -> None:
         found = local[(local.index >= start) & (local.index < end)] if symbol == "SPY" else local.iloc[:0]
         return found.rename(columns=str.title).assign(**{"Adj Close": found["close"]})
 
-    said: list[str] = []
-    source = YahooBars(said.append, clock=lambda: datetime(2024, 6, 20, 20, tzinfo=UTC), download=download)
+    source = YahooBars(clock=lambda: datetime(2024, 6, 20, 20, tzinfo=UTC), download=download)
     check_source(source, "SPY", START, END, "5Min")
 
 

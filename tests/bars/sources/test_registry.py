@@ -38,7 +38,8 @@ class Yahoo:
 
 def handler(monkeypatch: pytest.MonkeyPatch, server: Yahoo) -> DataHandler:
     monkeypatch.setattr(yahoo_bars, "_yfinance_download", lambda: server)
-    return DataHandler("yahoo", clock=lambda: NOW)
+    monkeypatch.setattr(yahoo_bars, "_utc_now", lambda: NOW)
+    return DataHandler("yahoo")
 
 
 def test_yahoo_gives_a_month_of_minutes_and_says_that_it_is_too_little(
@@ -73,7 +74,7 @@ def test_what_yahoo_has_not_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(yahoo_bars, "_yfinance_download", lambda: broken)
     with pytest.raises(DataSourceError, match="Yahoo failed to answer"):
-        DataHandler("yahoo", clock=lambda: NOW).get_stock_bars("SPY", "2024-06-10", "2024-06-28")
+        DataHandler("yahoo").get_stock_bars("SPY", "2024-06-10", "2024-06-28")
 
 
 class MyBroker:

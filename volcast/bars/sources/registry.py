@@ -1,14 +1,15 @@
-"""Other people's sources of bars: one method, found by their packages' entry points."""
+"""Sources of bars that are asked by one method: the library's own and those of installed packages."""
 
-from typing import Protocol, runtime_checkable
+from importlib.metadata import EntryPoint
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
 from volcast.config import BAR_SOURCES, BAR_SOURCES_GROUPS
-from volcast.errors import DataSourceError
-from volcast.registry import offered
+from volcast.errors import ConfigError, DataSourceError
+from volcast.registry import Registry
 
-__all__ = ["BarSource", "load_source"]
+__all__ = ["SOURCES", "BarSource", "load_source"]
 
 
 @runtime_checkable
@@ -22,29 +23,40 @@ class BarSource(Protocol):
         -------
         DataFrame indexed by the start of each bar (tz-aware, increasing, unique), columns ``close`` at least, and
         ``open``, ``high``, ``low``, ``volume`` where there are; empty where there are no bars. `timeframe` is written
-        as ``1Min``, ``5Min``, ``1Hour``.
+        as ``1Min``, ``5Min``, ``1Hour``. ``attrs["notes"]`` may hold sentences that the user should read.
         """
 
 
+SOURCES = Registry(
+    "source of bars",
+    object,
+    {"yahoo": EntryPoint("yahoo", "volcast.bars.sources.yahoo:YahooBars", BAR_SOURCES_GROUPS[0])},
+    *BAR_SOURCES_GROUPS,
+)
+"""By name what makes each, called without arguments; loaded when it is asked for."""
+
+
 def load_source(name: str) -> BarSource:
-    """The source of that name: its entry point called without arguments.
+    """The source of that name in `SOURCES`.
 
     Raises
     ------
     DataSourceError
         No installed package offers it, it cannot be loaded, or it has no ``fetch``.
     """
-    points = offered(*BAR_SOURCES_GROUPS)
-    if name not in points:
-        names = ", ".join((*BAR_SOURCES, *sorted(points)))
+    if name not in SOURCES:
+        names = ", ".join(dict.fromkeys((*BAR_SOURCES, *SOURCES)))
         raise DataSourceError(f"there is no source of bars named {name!r}; it must be one of {names}.")
     try:
-        source = points[name].load()()
+        make: Any = SOURCES.named(name)
+        source = make()
+    except ConfigError as error:
+        raise DataSourceError(str(error)) from error
     except Exception as error:
         raise DataSourceError(
-            f"the source {name!r} ({points[name].value}) cannot be loaded ({type(error).__name__}: {error}); its "
-            "package must be whole; install it again."
+            f"the source {name!r} cannot be made ({type(error).__name__}: {error}); called without arguments it must "
+            "give a source; install its package again."
         ) from error
     if not isinstance(source, BarSource):
-        raise DataSourceError(f"the source {name!r} ({points[name].value}) has no method fetch; it must have one.")
+        raise DataSourceError(f"the source {name!r} ({type(source).__name__}) has no method fetch; it must have one.")
     return source
