@@ -4,22 +4,34 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LOWEST := .venv-lowest
+PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help train test test-slow lint clean
+.PHONY: help train test quick coverage test-slow test-lowest lint lock clean
 
 help:
-	@echo "make train      train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
-	@echo "make test       run the tests"
-	@echo "make test-slow  run the tests that take minutes"
-	@echo "make lint       check style, types and which room imports which"
+	@echo "make train        train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
+	@echo "make test         run the tests"
+	@echo "make quick        run those that load no TensorFlow"
+	@echo "make coverage     run the tests and see which branches they take"
+	@echo "make test-slow    run the tests that take minutes"
+	@echo "make test-lowest  run the tests on the lowest versions that pyproject.toml claims"
+	@echo "make lint         check style, types and which room imports which"
+	@echo "make lock         choose exact versions anew"
 
-$(INSTALLED): requirements.txt requirements_training.txt pyproject.toml
+# The lock fits Python 3.11 to 3.13 on any system; an index that has not all of its versions gets the floors. A file that
+# is not the one that was locked ends the installation.
+$(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (about two minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	@if $(BIN)/python $(PIP) --require-hashes --requirement requirements.lock 2> $(VENV)/lock.log; \
+	then $(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .; \
+	elif grep --quiet 'DO NOT MATCH THE HASHES' $(VENV)/lock.log; then cat $(VENV)/lock.log; exit 1; \
+	else echo "The exact versions of requirements.lock cannot be had here; others are taken:"; tail -n 1 $(VENV)/lock.log; \
+		$(BIN)/python $(PIP) --editable '.[train,dev]'; fi
 	@touch $@
 
 train: $(INSTALLED)
@@ -33,8 +45,20 @@ train: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+quick: $(INSTALLED)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not train'
+
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
+
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# In an environment of its own, made anew: what lies in one that is there says nothing of the floors.
+test-lowest: $(INSTALLED)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[train,dev]'
+	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -42,5 +66,9 @@ lint: $(INSTALLED)
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra dev --universal --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(LOWEST) build *.egg-info

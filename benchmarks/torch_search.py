@@ -1,6 +1,7 @@
 """The trials of a search trained by PyTorch in its best arrangement, for `benchmark_training.py` to compare with.
 
-Run as ``python torch_search.py TRIALS.json BARS MODEL.pt``: bars to a saved model, as `local_training.py` does it.
+Run as ``python -m benchmarks.torch_search TRIALS.json BARS MODEL.pt``: bars to a saved model, as `volcast train` does
+it, in processes that do not load TensorFlow.
 """
 
 import json
@@ -13,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ways import Network, torch_network, torch_training
+from volcast.bars.sources.files import read_bars_file
+from volcast.config import TrainingConfig
+from volcast.training.data import prepare_training_data
 
-__all__ = ["main", "train_trial"]
+__all__ = ["main", "prepared_samples", "train_trial"]
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -33,7 +37,7 @@ def train_trial(
     model = torch_network(network)
     epoch = torch_training(network, train, model)
     windows, targets = (torch.from_numpy(np.ascontiguousarray(part)) for part in validation)
-    best, waited, kept = float("inf"), 0, None
+    best, waited, weights = float("inf"), 0, None
     for _ in range(config["epochs"]):
         epoch()
         model.eval()
@@ -41,29 +45,30 @@ def train_trial(
             loss = float(torch.nn.functional.mse_loss(model(windows), targets))
         waited = 0 if loss < best else waited + 1
         if loss < best:
-            best, kept = loss, {name: value.clone() for name, value in model.state_dict().items()}
+            best, weights = loss, {name: value.clone() for name, value in model.state_dict().items()}
         if waited >= config["early_stopping_patience"]:
             break
     if place:
-        torch.save(kept, place)
+        torch.save(weights, place)
     return best
+
+
+def prepared_samples(config: dict[str, Any], bars_path: str) -> tuple[Arrays, Arrays]:
+    """Windows and targets of training and of validation, as the search of `config` has them of the bars of a file."""
+    data = prepare_training_data(read_bars_file(Path(bars_path)), TrainingConfig.from_mapping(config))
+    return (data.X_train, data.y_train), (data.X_val, data.y_val)
 
 
 def main() -> int:
     """Train the trials in as many processes as there are cores, then the best one anew, and save it."""
-    from volcast.bars.sources.files import read_bars_file
-    from volcast.config import TrainingConfig
-    from volcast.training.data import prepare_training_data
-
     trials_path, bars_path, place = sys.argv[1:]
-    given = json.loads(Path(trials_path).read_text())
-    config = given["config"]
-    data = prepare_training_data(read_bars_file(Path(bars_path)), TrainingConfig.from_mapping(config))
-    train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
-    jobs = [(trial, config, train, validation) for trial in given["trials"]]
+    search = json.loads(Path(trials_path).read_text())
+    config = search["config"]
+    train, validation = prepared_samples(config, bars_path)
+    jobs = [(trial, config, train, validation) for trial in search["trials"]]
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
         losses = pool.starmap(train_trial, jobs, chunksize=1)
-    train_trial(given["trials"][int(np.argmin(losses))], config, train, validation, place)
+    train_trial(search["trials"][int(np.argmin(losses))], config, train, validation, place)
     return 0
 
 

@@ -13,7 +13,6 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -26,11 +25,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.epochs import EpochWorker
 from benchmarks.ways import WAYS, Network, keras_network, random_samples
 from volcast.bars.handler import DataHandler
 from volcast.config import TrainingConfig
 from volcast.errors import TrainingError, VolatilityError
 from volcast.networks.tensorflow import load_tensorflow_quietly
+from volcast.processes import environment_of_children, module_command
 
 __all__ = [
     "Comparison",
@@ -69,27 +70,24 @@ class Comparison:
 
     @property
     def median(self) -> float:
-        """Of the rounds."""
+        """The median of the rounds."""
         return statistics.median(self.values)
 
 
 def compare_epochs(cases: Sequence[str], rounds: int, ways: Sequence[str]) -> list[Comparison]:
-    """Seconds of an epoch, compilation not counted, of each way on each of `cases`."""
-    found = []
+    """Seconds of an epoch, compilation not counted, of each way on each of `cases`, each way in its own process."""
+    comparisons = []
     for case in cases:
-        network, count = _EPOCHS[case]
-        samples = random_samples(network, count)
-        epochs = {way: WAYS[way](network, samples) for way in ways}
-        for epoch in epochs.values():
-            epoch()
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(rounds):
-            for way, epoch in epochs.items():
-                began = time.perf_counter()
-                epoch()
-                seconds[way].append(time.perf_counter() - began)
-        found += _compared(case, "s an epoch", seconds)
-    return found
+        with contextlib.ExitStack() as processes:
+            workers = {way: processes.enter_context(EpochWorker(way, *_EPOCHS[case])) for way in ways}
+            for worker in workers.values():
+                worker.train_epoch()
+            seconds: dict[str, list[float]] = {way: [] for way in ways}
+            for _ in range(rounds):
+                for way, worker in workers.items():
+                    seconds[way].append(worker.train_epoch())
+        comparisons += _compared(case, "s an epoch", seconds)
+    return comparisons
 
 
 def compare_searches(config: TrainingConfig, rounds: int, ways: Sequence[str]) -> list[Comparison]:
@@ -114,7 +112,7 @@ def compare_searches(config: TrainingConfig, rounds: int, ways: Sequence[str]) -
 
 
 def _our_search(config: TrainingConfig, way: str, place: str) -> tuple[float, float, list[dict[str, Any]]]:
-    command = ["local_training.py", "--network", "roadmap", "--tuner", "random", "--symbol", config.symbol]
+    command = ["volcast", "train", "--network", "roadmap", "--tuner", "random", "--symbol", config.symbol]
     command += ["--bars", str(config.bars_path), "--accept-quality"]
     command += ["--max-trials", str(config.max_trials), "--epochs", str(config.epochs), "--output", place, "--json"]
     spent, peak, output = _run(command + (["--engine", "keras", "--workers", "1"] if way == "Keras" else []))
@@ -124,19 +122,22 @@ def _our_search(config: TrainingConfig, way: str, place: str) -> tuple[float, fl
 def _torch_search(config: TrainingConfig, trials: list[dict[str, Any]], place: Path) -> tuple[float, float]:
     listed = place / "trials.json"
     listed.write_text(json.dumps({"config": config.as_dict(), "trials": trials}))
-    spent, peak, _ = _run(["torch_search.py", str(listed), str(config.bars_path), str(place / "model.pt")])
+    spent, peak, _ = _run(["benchmarks.torch_search", str(listed), str(config.bars_path), str(place / "model.pt")])
     return spent, peak
 
 
 def _run(command: list[str]) -> tuple[float, float, str]:
-    """Run a script of ours; returns seconds, the peak in MiB of its whole tree of processes, and what it printed."""
+    """Run a module of ours; returns seconds, the peak in MiB of its whole tree of processes, and what it printed."""
     import psutil
 
     peak, done = 0.0, threading.Event()
     began = time.perf_counter()
-    script = str(Path(__file__).with_name(command[0]))
     process = subprocess.Popen(
-        [sys.executable, script, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        module_command(*command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment_of_children(),
     )
 
     def watch() -> None:
@@ -165,7 +166,7 @@ def compare_losses(epochs: int = 3) -> list[Comparison]:
     from volcast.networks.fitting import fit_network
     from volcast.networks.schedule import Schedule
 
-    found = []
+    comparisons = []
     for network, count in _EPOCHS.values():
         network = replace(network, rate=0.0)
         samples, judged = random_samples(network, min(count, 2_000)), random_samples(network, 256, seed=1)
@@ -178,18 +179,21 @@ def compare_losses(epochs: int = 3) -> list[Comparison]:
             history = fit_network(model, samples, judged, schedule, lambda *news: None)
             losses.append(np.array(history["loss"] + history["val_loss"]))
         difference = float(np.abs(losses[1] / losses[0] - 1).max())
-        found.append(Comparison(str(network), "local_training", "largest relative difference", (difference,), 1.0))
-    return found
+        comparisons.append(
+            Comparison(str(network), "local_training", "largest relative difference", (difference,), 1.0)
+        )
+    return comparisons
 
 
 def compare_validation(seeds: int, architectures: Sequence[tuple[int, ...]], epochs: int) -> list[Comparison]:
     """Best validation loss over seeds of Keras and of the compiled engine, dropout as in the search."""
+    load_tensorflow_quietly()
     import keras
 
     from volcast.networks.fitting import fit_network
     from volcast.networks.schedule import Schedule
 
-    found = []
+    comparisons = []
     for units in architectures:
         network = Network(units, rate=0.2, learning_rate=3e-3)
         samples, judged = random_samples(network, 1_500), random_samples(network, 500, seed=1)
@@ -200,8 +204,8 @@ def compare_validation(seeds: int, architectures: Sequence[tuple[int, ...]], epo
                 schedule = Schedule(epochs, 16, 5, seed=seed, engine=engine)  # type: ignore[arg-type]
                 history = fit_network(keras_network(network), samples, judged, schedule, lambda *news: None)
                 best[way].append(min(history["val_loss"]))
-        found += _compared(str(network), "validation loss", best)
-    return found
+        comparisons += _compared(str(network), "validation loss", best)
+    return comparisons
 
 
 def compare_tuners(config: TrainingConfig, rounds: int, minutes: Sequence[float]) -> list[Comparison]:
@@ -211,22 +215,22 @@ def compare_tuners(config: TrainingConfig, rounds: int, minutes: Sequence[float]
 
     data = LocalLSTMTrainer(config).prepare_data()
     train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
-    found: dict[str, list[list[float]]] = {tuner: [] for tuner in _TUNERS}
+    races: dict[str, list[list[float]]] = {tuner: [] for tuner in _TUNERS}
     for seed in range(1, rounds + 1):
         for tuner in _TUNERS:
-            found[tuner].append(best_losses_by(minutes, config, tuner, seed, train, validation))
-    compared = []
+            races[tuner].append(best_losses_by(minutes, config, tuner, seed, train, validation))
+    comparisons = []
     for at, minute in enumerate(minutes):
-        losses = {tuner: [best[at] for best in rows] for tuner, rows in found.items()}
-        compared += _compared(f"best after {minute:g} min", "validation loss", losses)
-    return compared
+        losses = {tuner: [best[at] for best in rows] for tuner, rows in races.items()}
+        comparisons += _compared(f"best after {minute:g} min", "validation loss", losses)
+    return comparisons
 
 
 def _compared(case: str, unit: str, values: dict[str, list[float]]) -> list[Comparison]:
     """Each way beside the first; a ratio over 1 is better than it."""
     first = statistics.median(next(iter(values.values())))
     return [
-        Comparison(case, way, unit, tuple(found), first / statistics.median(found)) for way, found in values.items()
+        Comparison(case, way, unit, tuple(rounds), first / statistics.median(rounds)) for way, rounds in values.items()
     ]
 
 
@@ -248,20 +252,20 @@ def machine() -> dict[str, Any]:
     } | versions
 
 
-def as_table(found: Sequence[Comparison]) -> Table:
+def as_table(comparisons: Sequence[Comparison]) -> Table:
     """For the terminal: median, spread and ratio of each."""
     table = Table("case", "way", "figure", "median", "lowest to highest", "times as good")
-    for one in found:
+    for one in comparisons:
         spread = f"{min(one.values):.4g} to {max(one.values):.4g}"
         table.add_row(one.case, one.way, one.unit, f"{one.median:.4g}", spread, f"{one.ratio:.2f}")
     return table
 
 
-def draw(found: Sequence[Comparison], path: Path) -> None:
+def draw(comparisons: Sequence[Comparison], path: Path) -> None:
     """Bars of the ratios in time, one group a case, as PNG."""
     from matplotlib.figure import Figure
 
-    timed = [one for one in found if one.unit.startswith("s")]
+    timed = [one for one in comparisons if one.unit.startswith("s")]
     figure = Figure(figsize=(9, 1.2 + 0.35 * len(timed)), layout="constrained")
     axes = figure.subplots()
     labels = [f"{one.case}: {one.way}" for one in timed]
@@ -277,24 +281,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out, err = Console(), Console(stderr=True)
     try:
-        found = _compare(options, err)
+        comparisons = _compare(options, err)
     except VolatilityError as error:
         err.print(f"error: {error}", highlight=False, markup=False)
         return 1
     report: dict[str, Any] = {
         "machine": machine(),
         "simulated": options.bars is None,
-        "comparisons": [asdict(one) for one in found],
+        "comparisons": [asdict(one) for one in comparisons],
     }
     if options.output is not None:
         place = Path(options.output)
         place.mkdir(parents=True, exist_ok=True)
         (place / "benchmark.json").write_text(json.dumps(report, indent=2))
-        draw(found, place / "benchmark.png")
+        draw(comparisons, place / "benchmark.png")
     if options.json:
         print(json.dumps(report, indent=2))
     else:
-        out.print(as_table(found))
+        out.print(as_table(comparisons))
         out.print(", ".join(f"{name} {value}" for name, value in report["machine"].items()), highlight=False)
         if options.bars is None and "search" in options.parts:
             out.print("The search was on SIMULATED bars.")
@@ -306,28 +310,27 @@ def _compare(options: argparse.Namespace, err: Console) -> list[Comparison]:
     has_torch = importlib.util.find_spec("torch") is not None
     rounds = options.rounds or (2 if quick else 5)
     ways = [way for way in WAYS if (has_torch or way != "PyTorch") and (not quick or "switches" not in way)]
-    found: list[Comparison] = []
-    load_tensorflow_quietly()
+    comparisons: list[Comparison] = []
     if "epoch" in parts:
         err.print("an epoch of each network ...")
-        found += compare_epochs(list(_EPOCHS)[: 1 if quick else None], rounds, ways)
+        comparisons += compare_epochs(list(_EPOCHS)[: 1 if quick else None], rounds, ways)
     if "losses" in parts:
         err.print("losses from the same start ...")
-        found += compare_losses(1 if quick else 3)[: 1 if quick else None]
+        comparisons += compare_losses(1 if quick else 3)[: 1 if quick else None]
     if "search" in parts or ("tuners" in parts and not quick):
         with tempfile.TemporaryDirectory() as place:
             config = _search_config(options, Path(place))
             if "search" in parts:
                 err.print("whole searches ...")
                 searched = [way for way in ("Keras", "PyTorch", "local_training") if has_torch or way != "PyTorch"]
-                found += compare_searches(config, 1 if quick else rounds, searched)
+                comparisons += compare_searches(config, 1 if quick else rounds, searched)
             if "tuners" in parts and not quick:
                 err.print("what each tuner finds in time ...")
-                found += compare_tuners(config, rounds, _MINUTES)
+                comparisons += compare_tuners(config, rounds, _MINUTES)
     if "validation" in parts and not quick:
         err.print("validation losses over seeds ...")
-        found += compare_validation(5, _ARCHITECTURES, 6)
-    return found
+        comparisons += compare_validation(5, _ARCHITECTURES, 6)
+    return comparisons
 
 
 def _search_config(options: argparse.Namespace, place: Path) -> TrainingConfig:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+from volcast.networks.tensorflow import load_tensorflow_quietly
 
 if TYPE_CHECKING:
     import keras
@@ -30,6 +32,11 @@ class Network:
     rate: float = 0.1
     learning_rate: float = 1e-3
 
+    @classmethod
+    def from_mapping(cls, fields: dict[str, Any]) -> Self:
+        """The network whose fields came through JSON, where a tuple is a list."""
+        return cls(**fields | {"units": tuple(fields["units"])})
+
     def __str__(self) -> str:
         layers = " + ".join(f"LSTM({units})" for units in self.units)
         return f"{layers}, batch {self.batch}"
@@ -51,6 +58,7 @@ def random_samples(network: Network, count: int, memory: int = 60, seed: int = 0
 
 def keras_network(network: Network, memory: int = 60, **compilation: Any) -> "keras.Model":
     """The compiled Keras model of a network; `compilation` goes to ``compile``."""
+    load_tensorflow_quietly()
     import keras
 
     window = keras.Input((memory, network.features), name="window")

@@ -1,6 +1,6 @@
 """The search for the default forecast, on data that no published figure is judged on.
 
-``python evaluation/development.py terms|ridge|networks --data FOLDER`` prints QLIKE relative to the diurnal log-HAR
+``python studies/development.py terms|ridge|networks --data FOLDER`` prints QLIKE relative to the diurnal log-HAR
 refitted daily, on the last `test_share` of the development part of each file that `protocol.json` names:
 
 - ``terms``: the regression's terms, one group after the other

@@ -1,6 +1,6 @@
 """Runs the evaluation that `protocol.json` fixes, and prints the figures that the documents quote.
 
-``python evaluation/run_protocol.py PART --data FOLDER`` with PART one of:
+``python studies/run_protocol.py PART --data FOLDER`` with PART one of:
 
 - ``single``: the default training of each file, twice with another seed; intervals; the notebook's recipe beside it
 - ``horizons``: longer horizons against a log-HAR fitted on the same horizon

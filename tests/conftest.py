@@ -1,12 +1,45 @@
-"""Bars and folders that many tests need."""
+"""Bars and folders that many tests need; what is left out of a run, and what a run may load."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+
+_HAD_TENSORFLOW = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that take minutes, unless the expression of markers speaks of them."""
+    # An expression in `addopts` would do the same only until somebody asks for -m "not train".
+    if "slow" not in config.option.markexpr:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def pytest_collection_finish() -> None:
+    """Hold the modules of tests to import TensorFlow in their tests alone, which the quick loop may leave out."""
+    assert "tensorflow" not in sys.modules, "a module of tests imports TensorFlow: import it in the test that needs it"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember whether TensorFlow was there before the test and its fixtures."""
+    item.stash[_HAD_TENSORFLOW] = "tensorflow" in sys.modules
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail a test without the marker `train` that loads TensorFlow: the quick loop would take its seconds."""
+    yield
+    loaded = "tensorflow" in sys.modules and not item.stash[_HAD_TENSORFLOW]
+    if loaded and item.get_closest_marker("train") is None:
+        pytest.fail("this test loads TensorFlow: mark it with pytest.mark.train", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ from volcast.networks.architectures import build_lstm_from_values
 from volcast.networks.keras_files import KerasNetwork
 from volcast.store.store import ModelBundle, ModelStore
 
+pytestmark = pytest.mark.train
+
 NEW_YORK = "America/New_York"
 SMALL = {
     "network": "roadmap",

@@ -96,6 +96,7 @@ def piped(monkeypatch: pytest.MonkeyPatch, directory: Path, *answers: str) -> in
     return main(["--models", str(directory / "models"), "--pictures", str(directory / "pictures")])
 
 
+@pytest.mark.train
 def test_option_4_trains_swaps_and_backtests_with_the_new_version(trained: Dialogue) -> None:
     version = version_of(trained.models)
     assert trained.status == 0
@@ -110,6 +111,7 @@ def test_option_4_trains_swaps_and_backtests_with_the_new_version(trained: Dialo
     assert re.search(r"Left out: \d+ hourly buckets because the model has seen them in training", after)
 
 
+@pytest.mark.train
 def test_old_and_new_figures_stand_side_by_side(trained: Dialogue) -> None:
     table = trained.screen.split("Figures on the test part of each model")[1].split("serves from now on")[0]
     assert re.search(r"version\W+ewma\W+" + re.escape(version_of(trained.models)), table)
@@ -117,6 +119,7 @@ def test_old_and_new_figures_stand_side_by_side(trained: Dialogue) -> None:
     assert re.search(r"QLIKE to log-HAR's\W+\d\.\d+\W+\d\.\d+", table)
 
 
+@pytest.mark.train
 def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -> None:
     for sentence in (
         "symbol is 'no such thing!'",
@@ -133,6 +136,7 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
     assert "Traceback" not in trained.screen
 
 
+@pytest.mark.train
 def test_the_picture_is_where_the_screen_says_and_is_marked_as_simulated(trained: Dialogue) -> None:
     (picture,) = trained.pictures.iterdir()
     assert f"Picture: {picture}" in trained.screen
@@ -141,11 +145,13 @@ def test_the_picture_is_where_the_screen_says_and_is_marked_as_simulated(trained
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.train
 def test_nothing_but_the_dialogue_is_on_the_screen(trained: Dialogue) -> None:
     for noise in ("oneDNN", "absl", "Trial complete", "epoch/step"):
         assert noise not in trained.screen
 
 
+@pytest.mark.train
 def test_where_training_fails_the_old_model_serves_the_backtest(trained: Dialogue, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.models.symlink_to(trained.models, target_is_directory=True)
@@ -162,6 +168,7 @@ def test_where_training_fails_the_old_model_serves_the_backtest(trained: Dialogu
     assert "Left out: 0" not in after
 
 
+@pytest.mark.train
 def test_where_training_fails_and_there_is_no_old_model_the_fallback_serves(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-11-04", "2024-11-15")
@@ -174,6 +181,7 @@ def test_where_training_fails_and_there_is_no_old_model_the_fallback_serves(tmp_
     assert not ModelStore(failed.models).list()
 
 
+@pytest.mark.train
 def test_a_model_that_has_seen_all_bars_is_refused_and_the_menu_asked_again(trained: Dialogue, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.models.symlink_to(trained.models, target_is_directory=True)
@@ -198,6 +206,7 @@ def test_ctrl_c_leaves_with_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in left.screen
 
 
+@pytest.mark.train
 def test_ctrl_c_in_a_training_leaves_with_one_sentence_and_no_half_model(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-06-03", "2024-10-31")

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +26,8 @@ SEEN_THROUGH = "2024-10-31T16:00:00-04:00"
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with bars, and an untrained model that has seen the first three months of them."""
+    import keras
+
     folder = tmp_path_factory.mktemp("judged")
     bars = make_bars("2024-08-01", "2024-12-31")
     bars.to_parquet(folder / "spy.parquet")
@@ -48,6 +49,7 @@ def judge(place: Path, *arguments: str) -> int:
     return main(["--models", str(place / "models"), *arguments])
 
 
+@pytest.mark.train
 def test_a_model_is_judged_on_what_it_has_not_seen(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = place / "verdict.html"
     assert judge(place, "--bars", str(place / "spy.parquet"), "--json", "--html", str(page)) == 0
@@ -62,6 +64,7 @@ def test_a_model_is_judged_on_what_it_has_not_seen(place: Path, capsys: pytest.C
     assert {path.name for path in place.iterdir()} == {"models", "spy.parquet", "old.parquet", "verdict.html"}
 
 
+@pytest.mark.train
 def test_what_a_person_reads(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(place, "--model", str(place / "models" / "SPY-untrained"), "--allow-in-sample") == 0
     said = capsys.readouterr().out
@@ -69,6 +72,7 @@ def test_what_a_person_reads(place: Path, capsys: pytest.CaptureFixture[str]) ->
         assert expected in said
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -101,7 +105,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     checked = (
         "import sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from evaluation_cli import main\n"
+        "from volcast.cli.evaluate import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as done:\n    assert done.code == 0\n"
         "assert not {'tensorflow', 'keras', 'arch', 'matplotlib', 'pandas'} & set(sys.modules), 'heavy'\n"
     )
@@ -117,6 +121,7 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     assert "volcast evaluate: error" in done.stderr
 
 
+@pytest.mark.train
 def test_a_training_on_noise_ends_with_a_refusal(tmp_path: Path) -> None:
     # Every bucket's volatility is drawn anew: there is nothing in the past to learn from.
     bars, random = make_bars("2024-06-03", "2024-12-31"), np.random.default_rng(1)

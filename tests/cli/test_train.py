@@ -46,6 +46,7 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.train
 def test_a_training_ends_with_figures_and_the_next_command(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
     done = run(
         ["--config", str(small_config), "--symbol", "SPY", "--bars", str(bars_file), "--max-trials", "1"], tmp_path
@@ -61,6 +62,7 @@ def test_a_training_ends_with_figures_and_the_next_command(bars_file: Path, smal
     assert said[4:] == ["Training network 1 of 1, up to 2 epochs."]
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("option", ["--quiet", "--json"])
 def test_nothing_is_said_where_nobody_wants_it(
     bars_file: Path, small_config: Path, tmp_path: Path, option: str
@@ -72,6 +74,7 @@ def test_nothing_is_said_where_nobody_wants_it(
     assert tmp_path / path == model
 
 
+@pytest.mark.train
 def test_json_output_is_json(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
     arguments = ["--config", str(small_config), "--bars", str(bars_file), "--max-trials", "1", "--json"]
     done = run([*arguments, "--output", "elsewhere"], tmp_path)
@@ -82,6 +85,7 @@ def test_json_output_is_json(bars_file: Path, small_config: Path, tmp_path: Path
     assert json.loads(failed.stdout)["exit_status"] == failed.returncode == 1
 
 
+@pytest.mark.train
 def test_simulated_bars_are_called_so_everywhere(small_config: Path, tmp_path: Path) -> None:
     arguments = ["--config", str(small_config), "--simulate", "--start-date", "2024-06-03", "--max-trials", "1"]
     done = run(arguments, tmp_path)
@@ -91,6 +95,7 @@ def test_simulated_bars_are_called_so_everywhere(small_config: Path, tmp_path: P
     assert json.loads((model / "manifest.json").read_text())["simulated"] is True
 
 
+@pytest.mark.train
 def test_two_processes_with_one_seed_give_the_same(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
     arguments = ["--config", str(small_config), "--bars", str(bars_file), "--max-trials", "1", "--json", "--seed"]
     results = []
@@ -111,6 +116,7 @@ def weights_of(model: Path, root: Path) -> list[list[float]]:
     return [weight.ravel().tolist() for weight in keras.models.load_model(file, compile=False).get_weights()]
 
 
+@pytest.mark.train
 def test_a_killed_search_goes_on_where_it_was(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
     arguments = ["--config", str(small_config), "--bars", str(bars_file), "--json"]
     (tmp_path / "whole").mkdir()
@@ -141,6 +147,7 @@ def test_a_killed_search_goes_on_where_it_was(bars_file: Path, small_config: Pat
     assert [path.name for path in models.iterdir() if path.is_dir()] == [result["model"]]
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_how_to_go_on(
     number: signal.Signals, status: int, bars_file: Path, small_config: Path, tmp_path: Path
@@ -218,6 +225,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], said: str, statu
     assert said in done.stderr
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("what", WRONG_BARS)
 def test_bad_bars_get_one_sentence_and_leave_nothing(
     what: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
@@ -255,6 +263,7 @@ def test_wrong_settings_get_one_sentence_and_leave_nothing(arguments: list[str],
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.train
 def test_a_place_that_cannot_be_written_gets_one_sentence(bars_file: Path, small_config: Path, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     settings = ["--config", str(small_config), "--bars", str(bars_file), "--quiet"]

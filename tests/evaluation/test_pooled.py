@@ -116,6 +116,7 @@ def judge(trained: PooledResult, *arguments: str) -> int:
     return main(["--models", str(trained.bundle.path.parent), *arguments])
 
 
+@pytest.mark.train
 def test_a_pooled_model_is_judged_on_what_it_has_not_seen(
     trained: PooledResult, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_pooled_model_is_judged_on_what_it_has_not_seen(
     assert escape(judged["verdict"]) in page.read_text()
 
 
+@pytest.mark.train
 def test_what_a_person_reads(trained: PooledResult, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(trained, "--bars", str(folder), "--symbols", "aaa,bbb,ccc,GONE", "--allow-in-sample") == 0
     said = capsys.readouterr().out
@@ -142,6 +144,7 @@ def test_what_a_person_reads(trained: PooledResult, folder: Path, capsys: pytest
         assert expected in said
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -164,6 +167,7 @@ def test_what_is_wrong_is_one_sentence(
     assert said in captured.err
 
 
+@pytest.mark.train
 def test_bars_that_end_too_early_are_said(
     trained: PooledResult, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

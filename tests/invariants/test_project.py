@@ -1,27 +1,40 @@
-"""The project installs what it says: modules that exist, extras that setuptools accepts, requirements that agree."""
+"""The project installs what it says, from one list of requirements; its lock and its files hold together."""
 
+import re
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from tests.support.bars import ROOT
+from volcast import __version__
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TOOL = PROJECT["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
+LOCK = (ROOT / "requirements.lock").read_text()
 
 
-def requirements(name: str) -> set[str]:
+def name_of(requirement: str) -> str:
+    """The name in a line of requirements, as package indexes compare them."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=!~\[; ]", requirement)[0]).lower()
+
+
+def lines_of(name: str) -> list[str]:
     lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
-    return {line for line in lines if line}
+    return [line for line in lines if line]
 
 
 def test_a_wheel_brings_the_package_and_four_doors() -> None:
     at_the_top = {path.stem for path in ROOT.glob("*.py")}
-    assert at_the_top - set(TOOL["py-modules"]) == {"main", "benchmark_training"}
-    assert set(TOOL["py-modules"]) == {"data_handler", "local_training", "training_config", "volatility_forecaster"}
-    assert TOOL["packages"]["find"]["include"] == ["volcast*"]
+    assert at_the_top - set(SETUPTOOLS["py-modules"]) == {"main", "benchmark_training"}
+    assert set(SETUPTOOLS["py-modules"]) == {
+        "data_handler",
+        "local_training",
+        "training_config",
+        "volatility_forecaster",
+    }
+    assert SETUPTOOLS["packages"]["find"]["include"] == ["volcast*"]
 
 
 def test_the_top_of_the_repository_fits_one_screen() -> None:
@@ -31,21 +44,25 @@ def test_the_top_of_the_repository_fits_one_screen() -> None:
     assert len({line.split("/")[0] for line in listed.stdout.splitlines()}) < 25
 
 
-def test_nothing_is_given_twice_and_every_file_is_there() -> None:
-    # Setuptools refuses a field that is both dynamic and written out.
-    assert not set(PROJECT["project"]["dynamic"]) & set(PROJECT["project"])
-    extras = TOOL["dynamic"]["optional-dependencies"]
-    for source in (TOOL["dynamic"]["dependencies"], *extras.values()):
-        for name in source["file"]:
-            assert requirements(name), name
-    assert {"train", "dev"} <= set(extras)
-    assert (ROOT / PROJECT["project"]["readme"]).is_file()
+def test_forecasting_needs_no_tensorflow() -> None:
+    assert not {"tensorflow", "keras", "keras-tuner"} & {name_of(line) for line in PROJECT["dependencies"]}
 
 
-def test_training_needs_what_forecasting_needs() -> None:
-    assert requirements("requirements.txt") <= requirements("requirements_training.txt")
-    assert not any(line.startswith(("tensorflow", "keras")) for line in requirements("requirements.txt"))
+def test_files_of_requirements_repeat_nothing() -> None:
+    assert lines_of("requirements_training.txt") == ["-e .[train]"]
+    assert lines_of("requirements_bench.txt") == ["-e .[train,bench]"]
+    assert {"train", "bench", "dev"} <= set(PROJECT["optional-dependencies"])
 
 
-def test_make_installs_what_training_and_tests_need() -> None:
-    assert "'.[train,dev]'" in Path(ROOT / "Makefile").read_text()
+def test_the_lock_has_every_requirement_with_its_hashes_and_names_no_index() -> None:
+    extras = PROJECT["optional-dependencies"]
+    wanted = {name_of(line) for line in (*PROJECT["dependencies"], *extras["train"], *extras["dev"])}
+    pinned = re.findall(r"^([\w.-]+)==\S+.*\\\n    --hash=sha256:", LOCK, flags=re.MULTILINE)
+    assert wanted <= {name_of(name) for name in pinned}
+    assert len(pinned) == len(re.findall(r"^\w", LOCK, flags=re.MULTILINE))
+    assert not re.findall(r"https?://|file:|^--", LOCK, flags=re.MULTILINE)
+
+
+def test_the_changelog_speaks_of_the_version_in_the_package() -> None:
+    versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert __version__ in versions[:2]

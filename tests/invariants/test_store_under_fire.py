@@ -164,6 +164,7 @@ def test_a_full_disk_is_one_sentence_and_the_champion_stays(tmp_path: Path) -> N
     assert serving == "champion"
 
 
+@pytest.mark.train
 def test_a_search_that_the_disk_has_no_room_for_is_one_sentence_and_goes_on_later(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()

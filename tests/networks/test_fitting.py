@@ -16,6 +16,8 @@ from volcast.errors import ConfigError, TrainingError
 from volcast.networks.fitting import fit_network, log_qlike
 from volcast.networks.schedule import Engine, Schedule
 
+pytestmark = pytest.mark.train
+
 MEMORY = 12
 
 
@@ -302,8 +304,9 @@ def test_the_first_run_of_a_machine_gives_what_later_ones_give(tmp_path: Path) -
     """What a process compiles itself may differ in the last bits from what later ones load from the cache."""
     code = (
         "import numpy as np, keras\n"
-        "from lstm_models import build_lstm_from_values\n"
-        "from network_training import Schedule, fit_network\n"
+        "from volcast.networks.architectures import build_lstm_from_values\n"
+        "from volcast.networks.fitting import fit_network\n"
+        "from volcast.networks.schedule import Schedule\n"
         "keras.utils.set_random_seed(1)\n"
         "model = build_lstm_from_values({'n_layers': 1, 'units_0': 16, 'dropout_0': 0.1, 'lr': 0.01}, 20)\n"
         "random = np.random.default_rng(0)\n"

@@ -16,6 +16,8 @@ from volcast.networks.onnx import TOLERANCE, OnnxNetwork, largest_difference, on
 if TYPE_CHECKING:
     import keras
 
+pytestmark = pytest.mark.train
+
 MEMORY = 20
 
 

@@ -289,6 +289,7 @@ SMALL = {
 }
 
 
+@pytest.mark.train
 def test_a_training_in_a_process_of_its_own_is_cancelled_goes_on_and_swaps(
     half_year: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ import pytest
 from volcast.progress import SilentProgress
 from volcast.training.trainer import SearchResult, train_with_hyperparameter_tuning
 
+pytestmark = pytest.mark.train
+
 SPACE = {
     "n_layers_range": (1, 2),
     "units_range": (16, 32),

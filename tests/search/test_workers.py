@@ -22,6 +22,8 @@ from volcast.errors import TrainingError
 from volcast.progress import SilentProgress
 from volcast.search.search import SearchResult, search_directory, search_hyperparameters
 
+pytestmark = pytest.mark.train
+
 MEMORY = 30
 SCRIPT = """
 import sys, time

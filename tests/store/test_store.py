@@ -20,6 +20,8 @@ from volcast.networks.keras_files import KerasNetwork, load_network
 from volcast.store.serving_log import Event, HistoryEntry
 from volcast.store.store import ModelBundle, ModelStore
 
+pytestmark = pytest.mark.train
+
 FILES = (
     "network_0.keras", "network_0.onnx", "recipe.json", "config.json", "metrics.json", "manifest.json",
     "manifest.sha256",

@@ -141,6 +141,7 @@ headed = Architecture("LSTM with a dense head", build)
 """
 
 
+@pytest.mark.train
 @pytest.mark.filterwarnings("ignore:this network is trained by Keras:UserWarning")
 def test_a_network(add: Add, bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add("headed", NETWORK, "volcast.networks")
@@ -163,6 +164,7 @@ half_session = buckets_ahead(4, "half a session")
 """
 
 
+@pytest.mark.train
 def test_a_horizon(bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_horizon.py").write_text(HORIZON)
     monkeypatch.syspath_prepend(str(tmp_path))

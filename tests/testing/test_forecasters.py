@@ -145,6 +145,7 @@ def test_windows_of_scaled_volatility_keep_the_rules(kind: str, measures: pd.Dat
     check_recipe(replace(windows, scaler=scaler, bounds=(np.nan, np.nan)), NETWORKS, measures)
 
 
+@pytest.mark.train
 def test_the_default_recipe_keeps_the_rules(bars: pd.DataFrame, measures: pd.DataFrame) -> None:
     trainer = LocalLSTMTrainer({"networks": 1, "epochs": 1, "memory": 20, "accept_quality": True})
     data = trainer.prepare_data(bars=bars)

@@ -35,6 +35,7 @@ def trained(bars_of_two: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return place, train_symbols(config_of(bars_of_two, place), SYMBOLS, jobs=2)
 
 
+@pytest.mark.train
 def test_each_symbol_gets_a_model_and_a_failing_one_a_sentence(trained: tuple[Path, list[SymbolOutcome]]) -> None:
     place, outcomes = trained
     assert [outcome.symbol for outcome in outcomes] == SYMBOLS
@@ -46,6 +47,7 @@ def test_each_symbol_gets_a_model_and_a_failing_one_a_sentence(trained: tuple[Pa
     assert json.loads(json.dumps(jobs_as_dict(outcomes)))["failed"] == 1
 
 
+@pytest.mark.train
 def test_a_second_run_trains_only_what_changed(trained: tuple[Path, list[SymbolOutcome]], bars_of_two: Path) -> None:
     place, first = trained
     told: list[str] = []
@@ -59,6 +61,7 @@ def test_a_second_run_trains_only_what_changed(trained: tuple[Path, list[SymbolO
     assert again[1].result["data"]["last_bar"] > first[1].result["data"]["last_bar"]
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("settings", "status"),
     [

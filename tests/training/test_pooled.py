@@ -29,6 +29,8 @@ from volcast.store.store import ModelStore
 from volcast.training.pooled_trainer import PooledTrainer
 from volcast.training.result import PooledResult
 
+pytestmark = pytest.mark.train
+
 SMALL: dict[str, Any] = {"memory": 20, "networks": 2, "epochs": 2, "accept_quality": True, "test_from": "2024-12-02"}
 NAMES = ("AAA", "BBB", "CCC", "LATE", "HOLE")
 

@@ -3,11 +3,9 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
-import keras
-import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +28,11 @@ from volcast.training.trainer import (
     train_with_hyperparameter_tuning,
 )
 
+if TYPE_CHECKING:
+    import keras
+
+pytestmark = pytest.mark.train
+
 SMALL = {"network": "roadmap", "symbol": "SPY", "memory": 20, "max_trials": 2, "epochs": 2, "units_range": (16, 32)}
 
 
@@ -47,11 +50,10 @@ def trainer(path: Path, **settings: Any) -> LocalLSTMTrainer:
     return LocalLSTMTrainer({**SMALL, "model_save_path": str(path), **settings})
 
 
-class AskedInOrder(keras_tuner.HyperParameters):  # type: ignore[misc]
-    """Remembers the questions; answers each with its highest value."""
+class AskedInOrder:
+    """Hyperparameters that remember the questions and answer each with its highest value."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.questions: list[tuple[Any, ...]] = []
 
     def Int(self, name: str, low: int, high: int, step: int = 1, **rest: Any) -> int:
@@ -76,7 +78,7 @@ def test_hyperparameters_are_asked_in_the_notebooks_order() -> None:
     ]
 
 
-def described(model: keras.Model) -> list[tuple[Any, ...]]:
+def described(model: "keras.Model") -> list[tuple[Any, ...]]:
     layers = []
     for layer in model.layers:
         config = layer.get_config()
@@ -86,6 +88,8 @@ def described(model: keras.Model) -> list[tuple[Any, ...]]:
 
 
 def test_a_search_of_one_architecture_gives_the_notebooks_network(colab_dir: Path, tmp_path: Path) -> None:
+    import keras
+
     path = colab_dir / "volatility_lstm_model.h5"
     theirs = keras.models.load_model(path, compile=False)
     with h5py.File(path) as file:

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +73,8 @@ class SearchResult:
 
 def search_directory(config: TrainingConfig, train: Arrays, validation: Arrays) -> Path:
     """Where the search of these settings on these data keeps its state: another search never finds it."""
-    import keras
-    import keras_tuner
-
     digest = hashlib.sha256()
-    versions = {"keras": keras.__version__, "keras_tuner": keras_tuner.__version__}
+    versions = {"keras": version("keras"), "keras_tuner": version("keras-tuner")}
     digest.update(json.dumps([config.identity(Role.SEARCH), versions], sort_keys=True).encode())
     for array in (*train, *validation):
         digest.update(repr((array.shape, array.dtype.str)).encode())

@@ -77,6 +77,7 @@ def plain_design_row(features: IntradayFeatures, states: npt.NDArray[np.float64]
     return [*standardized, *[float(hour == known) for known in features.hours], *map(float, decisions)]
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd.DataFrame, horizon: Horizon) -> None:
     """Everything that had ended before a day began is refitted from scratch, one row after the other."""
@@ -114,6 +115,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     assert (found.volatility < found.upper).all()
 
 
+@pytest.mark.train
 def test_the_networks_correct_the_regression(trained: TrainingResult, measures: pd.DataFrame) -> None:
     recipe = replace(recipe_of(trained), weight=0.5)
     positions = np.arange(trained.data.split.test.start, len(measures))
@@ -125,6 +127,7 @@ def test_the_networks_correct_the_regression(trained: TrainingResult, measures: 
     np.testing.assert_allclose(np.log(found), expected, atol=1e-9)
 
 
+@pytest.mark.train
 def test_one_forecast_is_a_row_of_the_series(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
     for horizon in HORIZONS:
         series = forecaster.forecast_series(bars, horizon)
@@ -135,6 +138,7 @@ def test_one_forecast_is_a_row_of_the_series(forecaster: VolatilityForecaster, b
                 assert getattr(one, name) == pytest.approx(series.loc[label, name], rel=1e-9)
 
 
+@pytest.mark.train
 def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
     series = forecaster.forecast_series(bars)
     random = np.random.default_rng(0)
@@ -191,6 +195,7 @@ def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> Non
     assert knowing(-1.0).weight == 0.0
 
 
+@pytest.mark.train
 def test_the_same_after_saving(trained: TrainingResult, measures: pd.DataFrame) -> None:
     recipe = recipe_of(trained)
     again = recipe_from_dict(json.loads(json.dumps(recipe.to_dict())))
@@ -202,6 +207,7 @@ def test_the_same_after_saving(trained: TrainingResult, measures: pd.DataFrame) 
         assert (before.upper == after.upper).all()
 
 
+@pytest.mark.train
 def test_a_seed_gives_one_model(trained: TrainingResult, bars: pd.DataFrame, tmp_path: Path) -> None:
     again = LocalLSTMTrainer({**SMALL, "model_save_path": str(tmp_path)}).run_training_pipeline(bars=bars)
     assert again.evaluation.to_dict() == trained.evaluation.to_dict()
@@ -210,6 +216,7 @@ def test_a_seed_gives_one_model(trained: TrainingResult, bars: pd.DataFrame, tmp
     assert other.histories != trained.histories
 
 
+@pytest.mark.train
 def test_a_directory_says_what_was_trained(trained: TrainingResult) -> None:
     assert trained.bundle.path is not None
     manifest = json.loads((trained.bundle.path / "manifest.json").read_text())
@@ -219,6 +226,7 @@ def test_a_directory_says_what_was_trained(trained: TrainingResult) -> None:
     assert len(json.loads((trained.bundle.path / "history.json").read_text())) == 2
 
 
+@pytest.mark.train
 def test_horizons_are_asked_for_by_name(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
     for wrong in (2, "week", True):
         with pytest.raises(ConfigError, match="session_end"):
@@ -227,6 +235,7 @@ def test_horizons_are_asked_for_by_name(forecaster: VolatilityForecaster, bars: 
         VolatilityForecaster("ewma").forecast(bars, horizon=7)
 
 
+@pytest.mark.train
 def test_too_few_buckets_are_said(forecaster: VolatilityForecaster, bars: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughDataError, match=r"needs 154"):
         forecaster.forecast(bars.loc["2024-12-20":])
