@@ -8,7 +8,7 @@ LOWEST := .venv-lowest
 PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help train test quick coverage test-slow test-lowest lint lock clean
+.PHONY: help train test quick coverage test-slow test-lowest lint docs lock clean
 
 help:
 	@echo "make train        train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-slow    run the tests that take minutes"
 	@echo "make test-lowest  run the tests on the lowest versions that pyproject.toml claims"
 	@echo "make lint         check style, types and which room imports which"
+	@echo "make docs         write the settings' own sentences into docs/configuration.md"
 	@echo "make lock         choose exact versions anew"
 
 # The lock fits Python 3.11 to 3.13 on any system; an index that has not all of its versions gets the floors. A file that
@@ -65,6 +66,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)
+	$(BIN)/python studies/settings_table.py
 
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile pyproject.toml --extra train --extra dev --universal --upgrade --generate-hashes \

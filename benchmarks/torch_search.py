@@ -15,8 +15,7 @@ import numpy as np
 
 from benchmarks.ways import Network, torch_network, torch_training
 from volcast.bars.sources.files import read_bars_file
-from volcast.config import TrainingConfig
-from volcast.training.data import prepare_training_data
+from volcast.training.trainer import LocalLSTMTrainer
 
 __all__ = ["main", "prepared_samples", "train_trial"]
 
@@ -55,7 +54,7 @@ def train_trial(
 
 def prepared_samples(config: dict[str, Any], bars_path: str) -> tuple[Arrays, Arrays]:
     """Windows and targets of training and of validation, as the search of `config` has them of the bars of a file."""
-    data = prepare_training_data(read_bars_file(Path(bars_path)), TrainingConfig.from_mapping(config))
+    data = LocalLSTMTrainer(config).prepare_data(bars=read_bars_file(Path(bars_path)))
     return (data.X_train, data.y_train), (data.X_val, data.y_val)
 
 

@@ -27,9 +27,11 @@ from rich.table import Table
 
 from benchmarks.epochs import EpochWorker
 from benchmarks.ways import WAYS, Network, keras_network, random_samples
-from volcast.bars.handler import DataHandler
+from volcast.cli.command import run_command
 from volcast.config import TrainingConfig
-from volcast.errors import TrainingError, VolatilityError
+from volcast.configured import bars_of
+from volcast.errors import TrainingError
+from volcast.files import json_bytes, write_whole
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.processes import environment_of_children, module_command
 
@@ -278,13 +280,11 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare as the `arguments` say; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    out, err = Console(), Console(stderr=True)
-    try:
-        comparisons = _compare(options, err)
-    except VolatilityError as error:
-        err.print(f"error: {error}", highlight=False, markup=False)
-        return 1
+    return run_command(_parser(), _report, arguments, interrupted="Interrupted; nothing was written.")
+
+
+def _report(options: argparse.Namespace, out: Console, err: Console) -> int:
+    comparisons = _compare(options, err)
     report: dict[str, Any] = {
         "machine": machine(),
         "simulated": options.bars is None,
@@ -293,13 +293,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.output is not None:
         place = Path(options.output)
         place.mkdir(parents=True, exist_ok=True)
-        (place / "benchmark.json").write_text(json.dumps(report, indent=2))
+        write_whole(place / "benchmark.json", json_bytes(report))
         draw(comparisons, place / "benchmark.png")
     if options.json:
         print(json.dumps(report, indent=2))
     else:
         out.print(as_table(comparisons))
-        out.print(", ".join(f"{name} {value}" for name, value in report["machine"].items()), highlight=False)
+        out.print(", ".join(f"{name} {value}" for name, value in report["machine"].items()))
         if options.bars is None and "search" in options.parts:
             out.print("The search was on SIMULATED bars.")
     return 0
@@ -347,8 +347,7 @@ def _search_config(options: argparse.Namespace, place: Path) -> TrainingConfig:
     settings |= {"epochs": options.epochs or (2 if options.quick else 50)}
     if options.bars is None:
         simulated = TrainingConfig.from_mapping({"symbol": options.symbol, "bars_source": "simulator"})
-        first, last = simulated.requested_span
-        bars = DataHandler.from_config(simulated).get_stock_bars(options.symbol, first, last)
+        bars = bars_of(simulated)
         settings["bars_path"] = str(place / "simulated.parquet")
         bars.to_parquet(settings["bars_path"])
     return TrainingConfig.from_mapping(settings)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from volcast.config import TrainingConfig
-from volcast.progress import SilentProgress
+from volcast.progress import SilentProgress, TrialEnd
 from volcast.search.search import search_hyperparameters
 from volcast.search.tuner import Arrays
 
@@ -46,9 +46,9 @@ class _BestInTime(SilentProgress):
         """Since the race began."""
         return (time.monotonic() - self._began) / 60
 
-    def trial_ended(self, best_loss: float | None) -> None:
-        if best_loss is not None:
-            self._found.append((self.minutes, best_loss))
+    def trial_ended(self, trial: TrialEnd) -> None:
+        if trial.best_loss is not None:
+            self._found.append((self.minutes, trial.best_loss))
 
     def best_by(self, minutes: float) -> float:
         """The best of those that had ended by then; infinity where none had."""

@@ -22,11 +22,11 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from volcast.evaluation.losses import qlike_losses
-from volcast.features.intraday import HISTORY, IntradayFeatures, new_york_days, opens_session
-from volcast.features.windows import split_in_time
+from volcast.features.intraday import HISTORY, new_york_days, opens_session
+from volcast.features.windows import TimeSplit, split_in_time
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.regression import RIDGE, fit_state
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.networks.architectures import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values
 from volcast.networks.fitting import fit_network
 from volcast.networks.onnx import serving_network
@@ -66,7 +66,9 @@ def regression_ratio(
     measures: pd.DataFrame, first: int, columns: list[int], ridge: float, *, with_decisions: bool
 ) -> float:
     """QLIKE of the regression on some of its terms, refitted daily from scratch, relative to the diurnal log-HAR."""
-    features = replace(IntradayFeatures.fit(measures.iloc[:first]), with_decisions=with_decisions)
+    split = TimeSplit(slice(0, first), slice(first, first), slice(first, len(measures)))
+    fitted = har_lstm_targets({"": measures}, {"": split}, 60).regression
+    features = replace(fitted.features, with_decisions=with_decisions)
     hours, rows = session_hours(measures.index), np.arange(HISTORY, len(measures))
     days, opens = new_york_days(measures.index)[rows], opens_session(measures.index)[rows]
     whole = features.design(features.states(measures), rows - 1, hours[rows], days, opens)
@@ -116,7 +118,8 @@ def networks(measures: pd.DataFrame, first: int) -> dict[str, float]:
     import keras
 
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.0, test_start=first)
-    made = har_lstm_targets(measures, split, 60)
+    targets = har_lstm_targets({"": measures}, {"": split}, 60)
+    windows, errors = targets.windows[""], targets.targets[""]
     validation, fitted = slice(split.validation.start - HISTORY, first - HISTORY), slice(0, split.train.stop - HISTORY)
     positions = np.arange(first, len(measures))
     ratios = {}
@@ -124,15 +127,15 @@ def networks(measures: pd.DataFrame, first: int) -> dict[str, float]:
         ensemble = []
         for seed in range(5):
             keras.utils.set_random_seed(seed)
-            model = build_lstm_from_values({**HAR_LSTM_NETWORK, "units_0": units}, 60, features=made.windows.shape[2])
-            train, judged = ((made.windows[part], made.targets[part]) for part in (fitted, validation))
+            model = build_lstm_from_values({**HAR_LSTM_NETWORK, "units_0": units}, 60, features=windows.shape[2])
+            train, judged = ((windows[part], errors[part]) for part in (fitted, validation))
             schedule = Schedule(50, HAR_LSTM_BATCH_SIZE, 5, seed=seed)
             fit_network(model, train, judged, schedule, lambda epoch, loss, val_loss: None)
             ensemble.append(serving_network(model))
-        learnt = with_networks(made.regression, ensemble, measures, split)
+        learnt = with_networks(targets.regression, ensemble, {"": measures}, {"": split})
         for name, weight in (("0", 0.0), ("0.5", 0.5), ("1", 1.0), ("learnt", learnt.weight)):
             recipe = replace(learnt, weight=weight)
-            found = recipe.forecast(ensemble, measures, measures.index[positions], positions)
+            found = recipe.forecast(ensemble, measures, measures.index[positions], positions).volatility
             ratios[f"{units} units, weight {name}"] = ratio(measures, first, found)
     return ratios
 

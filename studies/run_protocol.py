@@ -22,20 +22,18 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from volcast.evaluation.evaluation import evaluate_bundle
 from volcast.evaluation.losses import qlike_losses
-from volcast.evaluation.pooled import evaluate_pooled
 from volcast.features.intraday import hour_means, new_york_days
 from volcast.features.windows import HAR_LAGS, har_terms
 from volcast.forecasters.baselines.har import FEWEST_BUCKETS
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.sessions import session_hours
 from volcast.store.bundle import ModelBundle
-from volcast.training.pooled_trainer import PooledTrainer
-from volcast.training.result import PooledResult, TrainingResult
+from volcast.training.result import TrainingResult
 from volcast.training.trainer import LocalLSTMTrainer
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
@@ -82,13 +80,15 @@ def coverage(result: TrainingResult) -> dict[str, float]:
     """
     data, recipe = result.data, result.bundle.recipe
     assert isinstance(recipe, HarLstm)
-    validation, test = (np.arange(part.start, part.stop) for part in (data.split.validation, data.split.test))
-    made = result.bundle.forecast_horizon(data.measures, data.rv.index[test], test, 1)
-    realized = data.rv.to_numpy()
+    ((name, measures),) = data.measures.items()
+    validation, test = data.positions("validation")[name], data.positions("test")[name]
+    made = result.bundle.forecast(measures, measures.index[test], test)
+    realized = measures["rv_hourly"].to_numpy()
     inside = (realized[test] >= made.lower) & (realized[test] <= made.upper)
     fifth = pd.qcut(made.volatility, 5, labels=False)
-    errors = realized[validation] - data.recipe.forecast(
-        result.bundle.networks, data.measures, data.rv.index[validation], validation
+    errors = (
+        realized[validation]
+        - data.recipe.forecast(result.bundle.networks, measures, measures.index[validation], validation).volatility
     )
     low, high = np.quantile(errors, [0.05, 0.95])
     constant = winkler(realized[test], np.maximum(made.volatility + low, 0), made.volatility + high)
@@ -134,13 +134,13 @@ def horizons(data: Path) -> pd.DataFrame:
     rows: dict[str, dict[str, float]] = {}
     for name in PROTOCOL["single_symbol"]["files"]:
         result = trained(pd.read_parquet(data / name), seed=PROTOCOL["single_symbol"]["seeds"][0], networks=1)
-        measures, split = result.data.measures, result.data.split
+        ((symbol, measures),) = result.data.measures.items()
         rows[name] = {}
         for horizon in list(HORIZONS)[1:]:
             outcomes = horizon_outcomes(measures, horizon)
-            positions = np.arange(split.test.start, split.test.stop)
+            positions = result.data.positions("test")[symbol]
             positions = positions[outcomes.known_with[positions] < len(measures)]
-            made = result.bundle.forecast_horizon(measures, measures.index[positions], positions, horizon)
+            made = result.bundle.forecast(measures, measures.index[positions], positions, horizon)
             plain = direct_log_har(measures, positions, horizon)
             realized = outcomes.volatility[positions]
             ratio = qlike_losses(realized, made.volatility).mean() / qlike_losses(realized, plain).mean()
@@ -150,14 +150,14 @@ def horizons(data: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def pooled_model(data: Path, symbols: list[str]) -> PooledResult:
+def pooled_model(data: Path, symbols: list[str]) -> TrainingResult:
     """One model over `symbols`, trained before the cut."""
     plan = PROTOCOL["pooled"]
     settings = {
         "bars_source": "file", "bars_path": str(data / plan["folder"]), "test_from": plan["cut"], "seed": 1,
         "accept_quality": True, "model_save_path": tempfile.mkdtemp(),
     }  # fmt: skip
-    return PooledTrainer(symbols, settings).run_training_pipeline()
+    return LocalLSTMTrainer({**settings, "symbols": symbols}).run_training_pipeline()
 
 
 def panel_symbols(data: Path) -> list[str]:
@@ -167,7 +167,7 @@ def panel_symbols(data: Path) -> list[str]:
 
 def panel_measures(data: Path) -> dict[str, pd.DataFrame]:
     """Hourly measures of all of them."""
-    from volcast.measures.bucketed import get_hourly_measures
+    from volcast.measures.hourly import get_hourly_measures
 
     folder = data / PROTOCOL["pooled"]["folder"]
     return {
@@ -177,17 +177,15 @@ def panel_measures(data: Path) -> dict[str, pd.DataFrame]:
 
 def judged(bundle: ModelBundle, measures: Mapping[str, pd.DataFrame], symbols: list[str]) -> pd.DataFrame:
     """QLIKE after the cut relative to each symbol's own log-HAR, the pooled regression alone, and the test of both."""
-    recipe = bundle.recipe
-    assert isinstance(recipe, PooledHarLstm)
     cut = pd.Timestamp(PROTOCOL["pooled"]["cut"], tz="America/New_York")
-    frames = recipe.with_market(measures)
+    frames = bundle.recipe.with_market(measures)
     begins = {name: int(frames[name].index.searchsorted(cut)) for name in symbols}
     known = {name: begin for name, begin in begins.items() if begin >= FEWEST_BUCKETS}
     positions = {name: np.arange(begin, len(frames[name])) for name, begin in known.items()}
-    evaluation = evaluate_pooled(bundle, frames, positions)
+    evaluation = evaluate_bundle(bundle, frames, positions)
     print(evaluation.verdict)
-    print(f"Diebold-Mariano against the pooled HAR, by day: p = {evaluation.p_value_to_pooled_har:.4f}")
-    return evaluation.table()
+    print(f"Diebold-Mariano against the regression alone, by day: p = {evaluation.p_value_of_networks:.4f}")
+    return evaluation.symbol_table()
 
 
 def pooled(data: Path) -> pd.DataFrame:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from volcast.config import TRAINING_CONFIG, Role, TrainingConfig, minutes_of
+from volcast.bars.sources.registry import minutes_of
+from volcast.config import TRAINING_CONFIG, Role, TrainingConfig
 from volcast.errors import ConfigError
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining
@@ -63,6 +64,7 @@ OTHER: dict[str, Any] = {
     "save_history": False,
     "seed": 7,
     "engine": "keras",
+    "symbols": ("SPY", "QQQ"),
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,
@@ -113,6 +115,10 @@ def test_the_roadmaps_keys_come_first_and_in_its_order() -> None:
 
 def test_each_setting_has_a_default_and_a_description() -> None:
     assert list(TrainingConfig.model_fields) == list(TRAINING_CONFIG)
+    for name in TRAINING_CONFIG:
+        sentence = TrainingConfig.sentence_of(name)
+        assert len(sentence) > 5, name
+        assert not sentence.endswith("."), name
 
 
 def test_each_setting_has_one_role() -> None:
@@ -140,7 +146,7 @@ def test_a_choice_left_open_is_the_one_that_it_comes_to() -> None:
 def names_of_the_work(config: TrainingConfig) -> tuple[str, str]:
     """What a retraining calls its model, and where a search keeps its state."""
 
-    def train(bars: pd.DataFrame, symbol: str, name: str) -> Any:
+    def train(bars: pd.DataFrame, symbol: str | None, name: str) -> Any:
         raise NotImplementedError
 
     index = pd.date_range("2024-12-02 09:30", periods=30, freq="min", tz="America/New_York")
@@ -193,8 +199,8 @@ def test_a_key_like_no_other_is_answered_without_a_guess() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
-        ("symbol", "", "must be a ticker of letters, digits and any of . - / ^ ="),
-        ("symbol", "no such thing!", "must be a ticker of letters, digits and any of . - / ^ ="),
+        ("symbol", "", "must be a ticker of up to 40 letters, digits and any of . - / ^ = $"),
+        ("symbol", "no such thing!", "must be a ticker of up to 40 letters, digits and any of . - / ^ = $"),
         ("symbol", "SPY\n", "must be a ticker"),
         ("start_date", "June", "must be a date such as 2024-12-31"),
         ("end_date", "2024-02-30", "must be a date such as 2024-12-31"),
@@ -219,7 +225,7 @@ def test_a_key_like_no_other_is_answered_without_a_guess() -> None:
         ("early_stopping_patience", 0, "greater than or equal to 1"),
         ("max_trials", 0, "greater than or equal to 1"),
         ("executions_per_trial", -1, "greater than or equal to 1"),
-        ("model_save_path", "", "at least 1 character"),
+        ("model_save_path", "", "must be a path"),
         ("save_config", "perhaps", "boolean"),
         ("seed", 0, "greater than or equal to 1"),
         ("preset", "collab", "'session' or 'colab'"),
@@ -318,3 +324,30 @@ def test_the_default_span_does_not_cut_the_users_own_file() -> None:
 @pytest.mark.parametrize(("text", "minutes"), [("1Min", 1), ("5Min", 5), ("59Min", 59), ("1Hour", 60)])
 def test_lengths_of_bars_as_alpaca_writes_them(text: str, minutes: int) -> None:
     assert minutes_of(text) == minutes
+
+
+@pytest.mark.parametrize("settings", ["colab", ["symbol"], 3])
+def test_what_is_no_settings_is_refused(settings: Any) -> None:
+    with pytest.raises(ConfigError, match="must be settings by name"):
+        TrainingConfig.from_mapping(settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("end_date", "2999-01-01", "must lie between 1995-01-03 and 2099-12-31"),
+        ("start_date", "1600-01-01", "must lie between 1995-01-03 and 2099-12-31"),
+        ("model_save_path", "x" * 300, "200 a name"),
+        ("bars_path", "x/" * 2000, "a path of up to 3,000 letters"),
+        ("cache_dir", "a\0b", "must be a path"),
+        ("bars_path", "\ud800", "must be a path"),
+        ("symbol", "A" * 200, "up to 40 letters"),
+        ("symbol", "\ud800", "must be a ticker"),
+        ("rv_estimator", "garch", "'close', 'subsampled', 'bipower'"),
+        ("cleaning", "ticks,wigs", "'ticks', 'wicks'"),
+    ],
+)
+def test_what_no_name_or_day_can_be_is_answered_shortly(key: str, value: str, rule: str) -> None:
+    sentence = complaint(**{key: value})
+    assert rule in sentence
+    assert len(sentence) < 400

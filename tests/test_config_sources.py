@@ -113,6 +113,29 @@ def test_what_is_wrong_with_a_file_is_said_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+def unfolding(levels: int, first: str, body: str) -> str:
+    lines = [f"a0: &a0 {first}"]
+    for level in range(1, levels):
+        references = ", ".join([f"*a{level - 1}"] * 9)
+        lines.append(f"a{level}: &a{level} {body.format(references)}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [unfolding(30, "[1]", "[{}]"), unfolding(12, "{x: 1}", "{{<<: [{}]}}"), "a: &a [*a]", "a: &a {b: *a}"],
+)
+def test_yaml_that_unfolds_without_end_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bomb.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"bomb\.yaml unfolds to over 10,000 values"):
+        load_config_file(tmp_path / "bomb.yaml")
+
+
+def test_yaml_with_an_anchor_is_read(tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text("units_range: &pair [2, 3]\nn_layers_range: *pair\n")
+    assert load_config_file(tmp_path / "two.yaml") == {"units_range": [2, 3], "n_layers_range": [2, 3]}
+
+
 def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no configuration file"):
         load_config_file(tmp_path / "absent.toml")

@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -285,3 +286,30 @@ def test_the_notebooks_pair_gives_its_reference_forecasts(colab_dir: Path) -> No
         forecast = forecaster.forecast(bars_with_hourly_rv(window))
         assert forecast.volatility == pytest.approx(expected, abs=1e-6)
         assert not forecast.is_fallback
+
+
+@pytest.mark.parametrize("model", ["x" * 5000, "x" * 5000 + ".h5", "a\0b", "\ud800"])
+def test_what_can_name_no_model_is_none(model: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        VolatilityForecaster(model, {"model_save_path": str(tmp_path)})
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("asof", "said"),
+    [
+        ("garbage", "is no moment"),
+        ([], "is no moment"),
+        (pd.NaT, "is no moment"),
+        ("1600-01-03", "is no moment"),
+        ("2024-03-10 02:30", "never show it"),
+        ("2024-11-03 01:30", "show it twice"),
+        ("2150-01-01", "ask for an earlier moment"),
+    ],
+)
+def test_a_moment_that_is_none_is_said(month: pd.DataFrame, asof: Any, said: str, tmp_path: Path) -> None:
+    forecaster = VolatilityForecaster("ewma", {"model_save_path": str(tmp_path)})
+    forecaster.forecast(month)
+    for ask in (forecaster.forecast, forecaster.forecast_volatility):
+        with pytest.raises(ConfigError, match=said):
+            ask(month, asof)

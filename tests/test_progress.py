@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from volcast.progress import LineProgress, SilentProgress, TerminalProgress, progress_for
+from volcast.progress import LineProgress, SilentProgress, TerminalProgress, TrialEnd, progress_for
 
 
 class Clock:
@@ -42,7 +42,8 @@ def search(progress: SilentProgress, clock: Clock, *, done: int = 0) -> None:
             for epoch, loss in enumerate(losses, start=1):
                 progress.epoch_ended(epoch, loss + 0.1, loss)
             clock.now += 60
-            progress.trial_ended(0.4 if number == 3 else 0.5)
+            best = 0.4 if number == 3 else 0.5
+            progress.trial_ended(TrialEnd(number, min(losses, default=None), len(losses), best))
         progress.training_began(50, 1, 1)
         progress.epoch_ended(1, 0.5, 0.4)
 
@@ -76,12 +77,27 @@ def test_a_search_with_a_limit_of_time_does_not_promise_more(clock: Clock) -> No
     assert lines[3].endswith("best 0.5.")
 
 
+def test_a_trial_that_a_worker_ended_is_told_by_its_own_number_and_loss(clock: Clock) -> None:
+    """While this process is in the middle of another, of which it says nothing yet."""
+    where = console(terminal=False)
+    progress = LineProgress(where)
+    progress.search_began(12, 0, 50)
+    progress.trial_began(11)
+    progress.epoch_ended(1, 0.9, 0.8)
+    progress.trial_ended(TrialEnd(10, 0.25, 7, 0.2))
+    progress.trial_ended(TrialEnd(12, 0.3, 2.5, 0.2))
+    assert shown(where).splitlines()[-2:] == [
+        "Trial 10 of 12: validation loss 0.25 after 7 epochs; best 0.2.",
+        "Trial 12 of 12: validation loss 0.3 after 2.5 epochs; best 0.2.",
+    ]
+
+
 def test_before_any_trial_is_done_there_is_no_best(clock: Clock) -> None:
     where = console(terminal=False)
     progress = LineProgress(where)
     progress.search_began(1, 0, 1)
     progress.trial_began(1)
-    progress.trial_ended(None)
+    progress.trial_ended(TrialEnd(1, None, 0, None))
     assert shown(where).splitlines()[-1] == "Trial 1 of 1: failed; best none yet."
 
 
@@ -94,7 +110,7 @@ def test_a_terminal_shows_trial_epoch_best_and_time_left(clock: Clock) -> None:
     progress.trial_began(1)
     progress.epoch_ended(2, 0.7, 0.5)
     clock.now += 60
-    progress.trial_ended(0.5)
+    progress.trial_ended(TrialEnd(1, 0.5, 2, 0.5))
     clock.now += 10
     progress.trial_began(2)
     progress.epoch_ended(2, 0.7, 0.6)

@@ -1,11 +1,28 @@
 """Dated facts of the New York Stock Exchange."""
 
+import datetime as dt
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from volcast.sessions import next_bucket, session_buckets
+from volcast.errors import ConfigError
+from volcast.sessions import in_new_york, new_york_midnight, next_bucket, session_buckets
 
 NEW_YORK = "America/New_York"
+CLOCK = ZoneInfo(NEW_YORK)
+ZONES = st.sampled_from(["America/New_York", "UTC", "Asia/Kolkata", "Europe/London", "Pacific/Apia"]).map(ZoneInfo)
+SPAN: dict[str, Any] = {"min_value": dt.datetime(1970, 1, 2), "max_value": dt.datetime(2199, 12, 30)}
+# Hours around the two changes of a year, where most of what can go wrong does.
+CHANGES = st.builds(
+    lambda day, minutes: dt.datetime.fromisoformat(day) + dt.timedelta(minutes=minutes),
+    st.sampled_from(["2024-03-10", "2024-11-03", "1987-04-05", "2006-10-29", "2150-03-08"]),
+    st.integers(0, 300),
+)
 
 
 def labels_of(day: str) -> list[str]:
@@ -63,3 +80,62 @@ def test_the_open_moves_in_utc_when_clocks_change(day: str, open_utc: str) -> No
 )
 def test_the_next_bucket(asof: str, expected: str) -> None:
     assert next_bucket(pd.Timestamp(asof, tz=NEW_YORK)).name == pd.Timestamp(expected, tz=NEW_YORK)
+
+
+def hours_of_clock(moment: dt.datetime) -> set[dt.timedelta]:
+    """The offsets at which New York's clocks show a naive moment, one after the other: none, one or two."""
+    shown = set()
+    for hours in (-5, -4):
+        instant = moment.replace(tzinfo=dt.timezone(dt.timedelta(hours=hours)))
+        if instant.astimezone(CLOCK).replace(tzinfo=None) == moment:
+            shown.add(dt.timedelta(hours=hours))
+    return shown
+
+
+@given(CHANGES | st.datetimes(**SPAN), st.sampled_from([str, pd.Timestamp, np.datetime64, lambda moment: moment]))
+def test_a_moment_without_a_zone_is_what_new_yorks_clocks_show_once(moment: dt.datetime, form: Any) -> None:
+    offsets = hours_of_clock(moment)
+    if len(offsets) != 1:
+        with pytest.raises(ConfigError, match="show it twice" if offsets else "never show it"):
+            in_new_york(form(moment))
+        return
+    read = in_new_york(form(moment))
+    assert read.tz_localize(None) == moment
+    assert read.utcoffset() == offsets.pop()
+
+
+@given(st.datetimes(**SPAN, timezones=ZONES), st.integers(0, 999))
+def test_a_moment_with_a_zone_is_that_instant_to_the_microsecond(moment: dt.datetime, nanoseconds: int) -> None:
+    instant = pd.Timestamp(moment)
+    read = in_new_york(instant.as_unit("ns") + pd.Timedelta(nanoseconds, unit="ns"))
+    assert read == instant
+    assert str(read.tz) == NEW_YORK
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Nd"]))
+    | st.floats()
+    | st.integers()
+    | st.lists(st.dates())
+    | st.datetimes(max_value=dt.datetime(1969, 12, 31))
+    | st.datetimes(min_value=dt.datetime(2200, 1, 1))
+    | st.sampled_from([pd.NaT, np.datetime64("NaT"), "now", "today", "", "3/4/2024", "2024-02-30", "2024-06-03 25:00"])
+    | st.sampled_from([True, {}, object(), pd.Period("2024-06"), np.arange(3), pd.DataFrame(), "\ud800", "2024-06-03x"])
+)
+def test_what_is_no_moment_is_refused_in_one_sentence(moment: Any) -> None:
+    for reader in (in_new_york, new_york_midnight):
+        with pytest.raises(ConfigError) as caught:
+            reader(moment)
+        assert "is no moment" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("asof", ["2031-06-02 10:00", "2150-01-01 12:00"])
+def test_no_bucket_follows_the_last_known_session(asof: str) -> None:
+    with pytest.raises(ConfigError, match=r"XNYS are known from 1995-01-03 to .* ask for an earlier moment"):
+        next_bucket(pd.Timestamp(asof, tz=NEW_YORK))
+
+
+def test_an_exchange_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigError, match="'XXXX' is no exchange"):
+        session_buckets(pd.Timestamp("2024-06-03"), pd.Timestamp("2024-06-03"), "XXXX")

@@ -1,11 +1,15 @@
-"""An array that rows are added to, at the cost of these rows."""
+"""The types of arrays, and an array that rows are added to, at the cost of these rows."""
 
 from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GrowingArray"]
+__all__ = ["BoolArray", "FloatArray", "GrowingArray", "IntArray"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 _FEWEST = 64
 

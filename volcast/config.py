@@ -1,35 +1,28 @@
 """The configuration of a training: its defaults, its validated form, and where each value came from."""
 
+import ast
 import difflib
-import re
+import inspect
+import os
+import reprlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from functools import cache
 from importlib.metadata import EntryPoint
-from typing import Annotated, Any, Literal, Self, get_args
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from volcast.bars.sources.registry import BAR_SOURCES, minutes_of, source_names
 from volcast.errors import ConfigError
+from volcast.files import file_name_of
 from volcast.registry import offered
 
-__all__ = [
-    "BAR_SOURCES",
-    "BAR_SOURCES_GROUPS",
-    "NETWORKS_GROUP",
-    "SEARCHED_NETWORKS",
-    "TRAINING_CONFIG",
-    "Role",
-    "TrainingConfig",
-    "minutes_of",
-]
-
-BAR_SOURCES = ("alpaca", "yahoo", "file", "simulator")
-"""Where bars can come from without another package."""
-
-BAR_SOURCES_GROUPS = ("volcast.sources", "local_volatility_training.bar_sources")
-"""Entry points of other packages' sources, today's group and the one before; see `bars.sources.registry`."""
+__all__ = ["NETWORKS_GROUP", "SEARCHED_NETWORKS", "TRAINING_CONFIG", "Flag", "Role", "TrainingConfig"]
 
 NETWORKS_GROUP = "volcast.networks"
 """Entry points of other packages' networks; see `networks.architectures`."""
@@ -37,9 +30,10 @@ NETWORKS_GROUP = "volcast.networks"
 SEARCHED_NETWORKS = {"roadmap": EntryPoint("roadmap", "volcast.networks.architectures:ROADMAP", NETWORKS_GROUP)}
 """Networks whose hyperparameters are searched, by the name that the configuration gives them; loaded on use."""
 
-_TICKER = re.compile(r"[A-Za-z0-9.\-/^=]+")
-_FREQUENCY = re.compile(r"(\d+)(Min|Hour)")
-_MINUTES = {"Min": 1, "Hour": 60}
+_LONGEST_NAME, _LONGEST_PATH = 200, 3000
+_SHORTENED = reprlib.Repr()
+_SHORTENED.maxstring = _SHORTENED.maxother = 80
+_FIRST_DAY, _LAST_DAY = date(1995, 1, 3), date(2099, 12, 31)
 
 
 def _pair(value: Any) -> Any:
@@ -53,30 +47,33 @@ def _iso_date(value: Any) -> Any:
         raise ValueError("must be a date such as 2024-12-31") from None
 
 
+def _within_reach(value: date) -> date:
+    if not _FIRST_DAY <= value <= _LAST_DAY:
+        raise ValueError(f"must lie between {_FIRST_DAY} and {_LAST_DAY}")
+    return value
+
+
 def _names(value: Any) -> Any:
     return tuple(part for part in value.replace(" ", "").split(",") if part) if isinstance(value, str) else _pair(value)
 
 
+def _path(value: str) -> str:
+    try:
+        coded = os.fsencode(value)
+    except UnicodeEncodeError:
+        coded = b"\0"
+    if not coded or b"\0" in coded:
+        raise ValueError("must be a path")
+    if len(coded) > _LONGEST_PATH or max(map(len, coded.split(b"/"))) > _LONGEST_NAME:
+        raise ValueError(f"must be a path of up to {_LONGEST_PATH:,} letters, {_LONGEST_NAME} a name")
+    return value
+
+
 IntRange = Annotated[tuple[int, int], BeforeValidator(_pair)]
 FloatRange = Annotated[tuple[float, float], BeforeValidator(_pair)]
-CleaningRule = Literal[
-    "all", "missing", "zero", "order", "duplicates", "crossed", "outside", "splits", "stale", "ticks", "wicks"
-]
-RvEstimator = Literal[
-    "close",
-    "subsampled",
-    "bipower",
-    "medrv",
-    "down_semivariance",
-    "up_semivariance",
-    "two_scale",
-    "parkinson",
-    "garman_klass",
-    "rogers_satchell",
-    "yang_zhang",
-]
-Day = Annotated[date, BeforeValidator(_iso_date)]
+Day = Annotated[date, BeforeValidator(_iso_date), AfterValidator(_within_reach)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+FilePath = Annotated[str, AfterValidator(_path)]
 
 
 class Role(Enum):
@@ -97,28 +94,40 @@ class Role(Enum):
     """Where and how the work is done and what is written beside the model, which stays the same."""
 
 
+@dataclass(frozen=True)
+class Flag:
+    """How a setting is given on the command line: the option, and what stands for its value in the help.
+
+    A switch has no value: it says yes.
+    """
+
+    name: str
+    value: str | None = None
+
+
 class TrainingConfig(BaseModel):
     """All settings of a training, validated together; frozen.
 
-    Each field has its default, its `Role` and its description here and nowhere else.
+    Each field has its default, its `Role`, its `Flag` where the command line offers it, and its sentence (the
+    docstring below it) here and nowhere else: help, documents and menus are made of them.
 
     Build it with `from_mapping`, which reports everything that is wrong in one `ConfigError`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
-    symbol: Annotated[str, Role.FORECAST] = "TSLA"
-    """Ticker; stored in upper case."""
-    start_date: Annotated[Day, Role.DATA] = date(2023, 1, 1)
-    """First day of bars, New York; the default does not cut the user's own file."""
-    end_date: Annotated[Day, Role.DATA] = date(2024, 12, 31)
-    """Last day of bars, New York, included; the default does not cut the user's own file."""
-    data_frequency: Annotated[str, Role.FORECAST] = "1Min"
+    symbol: Annotated[str, Role.FORECAST, Flag("--symbol", "S")] = "TSLA"
+    """Ticker, in capitals."""
+    start_date: Annotated[Day, Role.DATA, Flag("--start-date", "D")] = date(2023, 1, 1)
+    """First day of bars, New York; the default does not cut your own file."""
+    end_date: Annotated[Day, Role.DATA, Flag("--end-date", "D")] = date(2024, 12, 31)
+    """Last day of bars, New York, included; the default does not cut your own file."""
+    data_frequency: Annotated[str, Role.FORECAST, Flag("--timeframe", "T")] = "1Min"
     """Length of a bar as Alpaca writes it: 1Min to 59Min, 1Hour."""
     timezone: Annotated[str, Role.FORECAST] = "America/New_York"
     """Time zone of bucket labels."""
     memory: Annotated[int, Field(ge=2, le=10_000), Role.FORECAST] = 60
-    """Hourly buckets in a window."""
+    """Hourly buckets that a network looks back."""
     n_layers_range: Annotated[IntRange, Role.SEARCH] = (1, 2)
     """Fewest and most LSTM layers."""
     units_range: Annotated[IntRange, Role.SEARCH] = (16, 64)
@@ -126,84 +135,94 @@ class TrainingConfig(BaseModel):
     dropout_range: Annotated[FloatRange, Role.SEARCH] = (0.0, 0.3)
     """Lowest and highest dropout, in steps of 0.1."""
     learning_rate_range: Annotated[FloatRange, Role.SEARCH] = (1e-3, 1e-2)
-    """Lowest and highest learning rate of Adam."""
+    """Lowest and highest learning rate of Adam, sampled on a log scale."""
     batch_size: Annotated[int, Field(ge=1), Role.SEARCH] = 16
     """Windows in a gradient step."""
-    epochs: Annotated[int, Field(ge=1), Role.SEARCH] = 50
-    """Most epochs of a network."""
+    epochs: Annotated[int, Field(ge=1), Role.SEARCH, Flag("--epochs", "N")] = 50
+    """Epochs of a network at the most."""
     validation_split: Annotated[Fraction, Role.TRAINING] = 0.2
     """Share of what is not test that trials are judged on."""
     early_stopping_patience: Annotated[int, Field(ge=1), Role.SEARCH] = 5
     """Epochs without a better validation loss after which a training stops."""
-    max_trials: Annotated[int, Field(ge=1), Role.SEARCH] = 20
-    """Networks that the search tries."""
+    max_trials: Annotated[int, Field(ge=1), Role.SEARCH, Flag("--max-trials", "N")] = 20
+    """Networks that the roadmap's search tries."""
     executions_per_trial: Annotated[int, Field(ge=1), Role.SEARCH] = 1
     """Trainings of each of them, whose validation losses are averaged."""
-    model_save_path: Annotated[str, Field(min_length=1), Role.RUN] = "volatility_models/"
-    """Directory where models go."""
+    model_save_path: Annotated[FilePath, Role.RUN, Flag("--output", "DIR")] = "volatility_models/"
+    """Directory of the models."""
     save_config: Annotated[bool, Role.RUN] = True
     """Whether a model keeps its whole configuration; otherwise only what its forecasts need."""
     save_history: Annotated[bool, Role.RUN] = True
     """Whether the losses of each epoch are saved."""
-    seed: Annotated[int, Field(ge=1, lt=2**31), Role.SEARCH] = 42
-    """Seed of everything random; at least 1, since Keras Tuner takes 0 for none."""
-    engine: Annotated[Literal["auto", "fast", "keras"], Role.SEARCH] = "auto"
+    seed: Annotated[int, Field(ge=1, lt=2**31), Role.SEARCH, Flag("--seed", "N")] = 42
+    """Seed of everything random, at least 1: the same seed gives the same trials, weights and figures."""
+    engine: Annotated[Literal["auto", "fast", "keras"], Role.SEARCH, Flag("--engine", "E")] = "auto"
     """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
-    preset: Annotated[Literal["session", "colab"], Role.FORECAST] = "session"
-    """``session``: regular hours, no look-ahead; ``colab``: the notebook's recipe, bit for bit."""
-    network: Annotated[str | None, Role.SEARCH] = None
-    """``har_lstm``: a HAR refitted daily and the ensemble of LSTMs that corrects it; ``roadmap``: one LSTM on scaled
-    RV, its hyperparameters searched; the name of an installed network: the same of that; None takes what belongs to
-    the preset."""
+    symbols: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST] = ()
+    """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
+    preset: Annotated[Literal["session", "colab"], Role.FORECAST, Flag("--preset", "P")] = "session"
+    """Rules of the hours: ``session``, the exchange's, without look-ahead; ``colab``, the notebook's, bit for bit."""
+    network: Annotated[str | None, Role.SEARCH, Flag("--network", "N")] = None
+    """What is trained: ``har_lstm``, a HAR refitted daily and the ensemble of LSTMs that corrects it, by default under
+    ``session``; ``roadmap``, one LSTM on scaled RV, its hyperparameters searched for, always under ``colab``; or
+    the name of an installed network that is searched for."""
     networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
-    """Networks of a `har_lstm`, alike but for their seeds."""
+    """Networks of a ``har_lstm``, alike but for their seeds."""
     scaling: Annotated[Literal["diurnal_log", "minmax"] | None, Role.FORECAST] = None
-    """What the network is fed; None takes what belongs to the preset."""
-    tuner: Annotated[Literal["random", "bayesian", "hyperband", "median"] | None, Role.SEARCH] = None
-    """The search; ``median`` is random and stops what does worse; None takes what belongs to the preset."""
-    workers: Annotated[int | None, Field(ge=1, le=256), Role.RUN] = None
-    """Processes of this machine that train trials; None takes its cores, where there is enough to do."""
-    chief: Annotated[str | None, Field(pattern=r"^[^:\s]+:\d+$"), Role.RUN] = None
-    """Address, HOST:PORT, at which workers of other machines may join the search; None lets none join."""
+    """What the roadmap's network is fed: ``diurnal_log``, by default under ``session``; ``minmax``, always under
+    ``colab``."""
+    tuner: Annotated[Literal["random", "bayesian", "hyperband", "median"] | None, Role.SEARCH, Flag("--tuner", "T")] = (
+        None
+    )
+    """How the roadmap's search goes: ``median``, by default under ``session``, is random, but what does worse than the
+    median of the first five had done by then is not trained on; ``random``, by default under ``colab``; ``bayesian``;
+    ``hyperband``, which sets its own number of trials."""
+    workers: Annotated[int | None, Field(ge=1, le=256), Role.RUN, Flag("--workers", "N")] = None
+    """Processes of this machine that train trials; by default its cores, where there is enough to do."""
+    chief: Annotated[str | None, Field(pattern=r"^[^:\s]+:\d+$"), Role.RUN, Flag("--chief", "HOST:PORT")] = None
+    """Address, HOST:PORT, at which workers of other machines may join the search."""
     test_split: Annotated[float, Field(gt=0, lt=1), Role.TRAINING] = 0.15
-    """Share of the buckets, the last ones, that neither search nor training sees (`session`)."""
-    test_from: Annotated[Day | None, Role.TRAINING] = None
-    """First day of the test part, New York, in place of `test_split` (`session`)."""
-    max_search_minutes: Annotated[float | None, Field(gt=0), Role.TRAINING] = None
-    """Minutes after which no further trial begins; None sets no limit."""
-    resume: Annotated[bool, Role.RUN] = True
-    """Whether an interrupted search of the same kind goes on."""
-    bars_source: Annotated[str, Field(min_length=1), Role.DATA] = "auto"
+    """Share of the buckets, the last ones, that neither search nor training sees; ``colab`` takes seven days."""
+    test_from: Annotated[Day | None, Role.TRAINING, Flag("--test-from", "D")] = None
+    """First day of the test part, New York, in place of its share (``session``)."""
+    max_search_minutes: Annotated[float | None, Field(gt=0), Role.TRAINING, Flag("--max-search-minutes", "M")] = None
+    """Minutes after which no further trial begins."""
+    resume: Annotated[bool, Role.RUN, Flag("--resume")] = True
+    """Go on with an interrupted search of the same kind."""
+    bars_source: Annotated[str, Role.DATA, Flag("--source", "NAME")] = "auto"
     """Where bars come from: ``alpaca``, ``yahoo``, ``file``, ``simulator``, or the name of an installed source;
     ``auto``: the file if there is one, else Alpaca."""
-    bars_path: Annotated[str | None, Role.DATA] = None
-    """The user's own bars: a CSV, Parquet or Feather file, a directory or a glob of such."""
-    bars_timezone: Annotated[str | None, Role.DATA] = None
-    """Time zone of their stamps where they carry none."""
-    bars_stamps: Annotated[Literal["start", "end"] | None, Role.DATA] = None
-    """Whether their stamps are the start or the end of a bar; None takes what is known of their format, else start."""
-    bars_epoch: Annotated[Literal["s", "ms", "us", "ns"] | None, Role.DATA] = None
-    """Unit of their stamps where they are numbers; None recognizes it by its size."""
-    bars_dates: Annotated[Literal["mdy", "dmy"] | None, Role.DATA] = None
-    """Whether dates with slashes have the month or the day first; None takes what the days tell."""
-    feed: Annotated[Literal["auto", "sip", "iex"], Role.DATA] = "auto"
-    """Alpaca's feed; ``auto``: the consolidated one where the keys' plan has it, else IEX, which is said."""
-    adjustment: Annotated[Literal["raw", "split", "dividend", "all"], Role.DATA] = "all"
-    """Alpaca's adjustment of prices."""
-    cache_dir: Annotated[str | None, Role.RUN] = None
-    """Where Alpaca's bars are kept; None is the user's cache directory."""
-    offline: Annotated[bool, Role.RUN] = False
-    """Whether Alpaca's bars come from the cache alone."""
-    cleaning: Annotated[tuple[CleaningRule, ...], BeforeValidator(_names), Role.DATA] = ()
-    """Rules of cleaning to apply to bars of any source, or ``all``; what they do is counted and said."""
-    accept_quality: Annotated[bool, Role.RUN] = False
-    """Whether to train on bars that are judged bad; what was accepted is said."""
-    rv_estimator: Annotated[str, Role.FORECAST] = "close"
-    """How variance is made of the bars of a bucket: a name of `measures.estimators` (`session`)."""
+    bars_path: Annotated[FilePath | None, Role.DATA, Flag("--bars", "PATH")] = None
+    """Your own bars: a CSV, Parquet or Feather file, a directory or a glob of such."""
+    bars_timezone: Annotated[str | None, Role.DATA, Flag("--bars-timezone", "ZONE")] = None
+    """Time zone of the stamps in your file where they carry none."""
+    bars_stamps: Annotated[Literal["start", "end"] | None, Role.DATA, Flag("--bars-stamps", "SIDE")] = None
+    """Whether the stamps in your file are the ``start`` or the ``end`` of a bar; by default what is known of its
+    format, else the start."""
+    bars_epoch: Annotated[Literal["s", "ms", "us", "ns"] | None, Role.DATA, Flag("--bars-epoch", "UNIT")] = None
+    """Unit of the stamps in your file where they are numbers: ``s``, ``ms``, ``us`` or ``ns``; by default it is
+    recognized by its size."""
+    bars_dates: Annotated[Literal["mdy", "dmy"] | None, Role.DATA, Flag("--bars-dates", "ORDER")] = None
+    """Whether dates as 01/02/2024 are ``mdy`` or ``dmy``; by default what the days tell."""
+    feed: Annotated[Literal["auto", "sip", "iex"], Role.DATA, Flag("--feed", "F")] = "auto"
+    """Which feed of Alpaca's: ``sip``, the consolidated one; ``iex``; ``auto``: the first where the keys' plan has it,
+    else the second, which is said."""
+    adjustment: Annotated[Literal["raw", "split", "dividend", "all"], Role.DATA, Flag("--adjustment", "A")] = "all"
+    """What Alpaca's prices are adjusted for: ``all``, ``split``, ``dividend``, or nothing (``raw``)."""
+    cache_dir: Annotated[FilePath | None, Role.RUN, Flag("--cache-dir", "DIR")] = None
+    """Where Alpaca's bars are kept; by default the user's cache directory."""
+    offline: Annotated[bool, Role.RUN, Flag("--offline")] = False
+    """Take Alpaca's bars from the cache alone."""
+    cleaning: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--clean", "RULES")] = ()
+    """Rules by which bars are mended, with commas, or ``all``; what they do is counted and said."""
+    accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False
+    """Train on bars that are judged bad, too; what was accepted is said."""
+    rv_estimator: Annotated[str, Role.FORECAST, Flag("--rv-estimator", "E")] = "close"
+    """How variance is made of the bars of a bucket: an estimator's name, such as ``medrv`` (``session``)."""
     calendar: Annotated[str, Role.FORECAST] = "XNYS"
-    """Exchange, by its name in `exchange_calendars`; its hours must be New York's."""
+    """Exchange, by its name in ``exchange_calendars``; its hours must be New York's."""
     min_bucket_coverage: Annotated[float, Field(ge=0, le=1), Role.FORECAST] = 0.8
-    """Share of a bucket's bars below which it is dropped (`session`)."""
+    """Share of a bucket's bars below which it is dropped (``session``)."""
 
     @classmethod
     def from_mapping(cls, settings: "Mapping[str, Any] | TrainingConfig | None" = None) -> Self:
@@ -217,16 +236,21 @@ class TrainingConfig(BaseModel):
         """
         if isinstance(settings, cls):
             return settings
-        given = dict(settings or {})
-        problems = [_unknown_key(key) for key in given if key not in cls.model_fields]
-        known = {key: value for key, value in given.items() if key in cls.model_fields}
+        if settings is not None and not isinstance(settings, Mapping):
+            raise ConfigError(
+                f"the configuration is {_SHORTENED.repr(settings)}, but must be settings by name; give them as "
+                "{'symbol': 'SPY'}."
+            )
+        values = dict(settings or {})
+        problems = [_unknown_key(key) for key in values if key not in cls.model_fields]
+        values = {key: value for key, value in values.items() if key in cls.model_fields}
         try:
-            config = cls.model_validate(known)
+            config = cls.model_validate(values)
         except ValidationError as error:
             details = error.errors()
             problems += [_wrong_value(detail) for detail in details]
             wrong = {detail["loc"][0] for detail in details}
-            config = cls.model_validate({key: value for key, value in known.items() if key not in wrong})
+            config = cls.model_validate({key: value for key, value in values.items() if key not in wrong})
         problems += _contradictions(config)
         if problems:
             raise ConfigError("the configuration is not usable: " + "; ".join(problems) + ".")
@@ -243,6 +267,17 @@ class TrainingConfig(BaseModel):
     def for_forecasting(self) -> Self:
         """Only the settings that a model's forecasts depend on; defaults for the rest."""
         return type(self).from_mapping({name: getattr(self, name) for name in self.names_of(Role.FORECAST)})
+
+    @classmethod
+    def sentence_of(cls, name: str) -> str:
+        """What a setting is, in a sentence for people, without the stop at its end."""
+        return " ".join(_docstrings()[name].split()).removesuffix(".")
+
+    @classmethod
+    def flags(cls) -> dict[str, Flag]:
+        """The settings that the command line offers, and how."""
+        fields = cls.model_fields.items()
+        return {name: flag for name, field in fields for flag in field.metadata if isinstance(flag, Flag)}
 
     @classmethod
     def names_of(cls, *roles: Role) -> list[str]:
@@ -295,25 +330,39 @@ class TrainingConfig(BaseModel):
     @field_validator("symbol")
     @classmethod
     def _known_form(cls, value: str) -> str:
-        if _TICKER.fullmatch(value) is None:
-            raise ValueError("must be a ticker of letters, digits and any of . - / ^ =")
+        file_name_of(value)
         return value.upper()
+
+    @field_validator("symbols")
+    @classmethod
+    def _known_forms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cls._known_form(symbol) for symbol in value))
 
     @field_validator("bars_source")
     @classmethod
     def _known_source(cls, value: str) -> str:
-        if value not in ("auto", *BAR_SOURCES):
-            others = sorted(offered(*BAR_SOURCES_GROUPS))
-            if value not in others:
-                names = ", ".join(repr(name) for name in ("auto", *BAR_SOURCES, *others))
-                raise ValueError(f"must be one of {names}")
+        if value not in ("auto", *BAR_SOURCES) and value not in source_names():
+            raise ValueError("must be one of " + ", ".join(map(repr, ("auto", *source_names()))))
+        return value
+
+    @field_validator("cleaning")
+    @classmethod
+    def _known_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value not in ((), ("all",)):
+            from volcast.bars.cleaning import CLEANING_RULES
+
+            if not {*value} <= {"all", *CLEANING_RULES}:
+                raise ValueError("must be out of " + ", ".join(map(repr, ("all", *CLEANING_RULES))))
         return value
 
     @field_validator("rv_estimator")
     @classmethod
     def _known_estimator(cls, value: str) -> str:
-        if value not in get_args(RvEstimator) and value not in (others := offered("volcast.estimators")):
-            raise ValueError(f"must be one of {', '.join(repr(name) for name in (*get_args(RvEstimator), *others))}")
+        if value != cls.model_fields["rv_estimator"].default:
+            from volcast.measures.estimators import ESTIMATORS
+
+            if value not in ESTIMATORS:
+                raise ValueError("must be one of " + ", ".join(map(repr, ESTIMATORS)))
         return value
 
     @field_validator("network")
@@ -333,8 +382,8 @@ class TrainingConfig(BaseModel):
     @field_validator("timezone", "bars_timezone")
     @classmethod
     def _known_timezone(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
-            near = difflib.get_close_matches(value, available_timezones(), 1)
+        if value is not None and value not in _time_zones():
+            near = difflib.get_close_matches(value, _time_zones(), 1)
             raise ValueError("must be a time zone such as " + (near[0] if near else "America/New_York"))
         return value
 
@@ -358,29 +407,31 @@ TRAINING_CONFIG: dict[str, Any] = {
 """Defaults of every setting, dates as text; `TrainingConfig` describes each."""
 
 
-def minutes_of(frequency: str) -> int:
-    """Minutes of a bar whose length is written as Alpaca does: ``1Min`` to ``59Min``, or ``1Hour``.
+@cache
+def _docstrings() -> dict[str, str]:
+    """The docstring below each field; pydantic would read them, too, but whenever this module is imported."""
+    tree = ast.parse(inspect.getsource(TrainingConfig)).body[0]
+    docstrings = {}
+    for field, below in pairwise(tree.body if isinstance(tree, ast.ClassDef) else ()):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            docstrings[field.target.id] = str(ast.literal_eval(below.value))
+    return docstrings
 
-    Raises
-    ------
-    ValueError
-        It is not.
-    """
-    match = _FREQUENCY.fullmatch(frequency)
-    minutes = int(match[1]) * _MINUTES[match[2]] if match else 0
-    if not 1 <= minutes <= 60:
-        raise ValueError("must be 1Min to 59Min, or 1Hour")
-    return minutes
+
+@cache
+def _time_zones() -> set[str]:
+    """Their names, looked up once: that reads a thousand files, and a saved model's settings are checked each time."""
+    return available_timezones()
 
 
 def _unknown_key(key: str) -> str:
-    near = difflib.get_close_matches(str(key), TrainingConfig.model_fields, 1, 0.5)
-    return f"{key!r} is no setting" + (f", did you mean {near[0]!r}?" if near else "")
+    near = difflib.get_close_matches(str(key)[:60], TrainingConfig.model_fields, 1, 0.5)
+    return f"{_SHORTENED.repr(key)} is no setting" + (f", did you mean {near[0]!r}?" if near else "")
 
 
 def _wrong_value(detail: Any) -> str:
     rule = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{detail['loc'][0]} is {detail['input']!r}, but {_lower_first(rule)}"
+    return f"{detail['loc'][0]} is {_SHORTENED.repr(detail['input'])}, but {_lower_first(rule)}"
 
 
 def _lower_first(text: str) -> str:
@@ -407,6 +458,11 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(
             f"validation_split {config.validation_split} and test_split {config.test_split} leave too little "
             "to train on; their sum must be under 0.9"
+        )
+    if len(config.symbols) > 1 and config.effective_network != "har_lstm":
+        problems.append(
+            f"symbols are {len(config.symbols)} and network is {config.effective_network!r}; the rule for a model of "
+            "several symbols is 'har_lstm', under the preset 'session'"
         )
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")

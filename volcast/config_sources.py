@@ -19,6 +19,7 @@ __all__ = ["ENVIRONMENT_PREFIX", "ResolvedConfig", "load_config_file", "resolve_
 
 ENVIRONMENT_PREFIX = "VOLATILITY_"
 _NO_SETTINGS = frozenset({"VOLATILITY_SHARED_DATA"})
+_MOST_VALUES = 10_000
 _SUFFIXES = (".py", ".json", ".toml", ".yaml", ".yml")
 
 
@@ -81,7 +82,7 @@ def load_config_file(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration file {path}; check the path after --config.") from None
     except (SyntaxError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} has a syntax error: {' '.join(str(error).split())}; mend it there.") from None
+        raise ConfigError(f"{path} has a syntax error: {' '.join(str(error).split())[:300]}; mend it there.") from None
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"{path} cannot be read ({reason}); mend it there.") from error
@@ -103,7 +104,29 @@ def _read(path: Path) -> Any:
     text = path.read_text()
     if path.suffix == ".json":
         return json.loads(text)
-    return tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    return tomllib.loads(text) if path.suffix == ".toml" else _unfolded(text, path)
+
+
+def _unfolded(text: str, path: Path) -> Any:
+    """The content of a YAML file, whose anchors may stand for no more than a configuration can need."""
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        nodes, count = [root], 0
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, yaml.MappingNode):
+                nodes += [part for pair in node.value for part in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                nodes += node.value
+            count += 1
+            if count > _MOST_VALUES:
+                raise ConfigError(f"{path} unfolds to over {_MOST_VALUES:,} values; write what its anchors mean there.")
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

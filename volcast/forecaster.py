@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import bar_length, select_symbol
+from volcast.bars.checks import select_symbol, validate_bars
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of
 from volcast.errors import ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
+from volcast.reprs import OneLineRepr
 from volcast.retraining.background import Progress, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
-from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until
+from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
 from volcast.retraining.timeline import ModelTimeline
-from volcast.serving.pooled import served_for_symbol
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
+from volcast.serving.stream import ForecastStream, LiveStreams
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 from volcast.store.colab import colab_bundle
 from volcast.store.store import ModelBundle, ModelStore
@@ -36,7 +38,7 @@ _Models: TypeAlias = Literal["serving", "as-of"]
 _MOST_TO_ROLL_BACK = 4
 
 
-class VolatilityForecaster:
+class VolatilityForecaster(OneLineRepr):
     """Forecasts the volatility of the next hourly bucket.
 
     Parameters
@@ -77,6 +79,10 @@ class VolatilityForecaster:
         # One reference holds networks, recipe and configuration: whoever forecasts reads it once.
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
+        self._streams = LiveStreams()
+
+    def _facts(self) -> dict[str, object]:
+        return {"model": self._serving.version, "store": self._store.path}
 
     def forecast(
         self,
@@ -121,8 +127,7 @@ class VolatilityForecaster:
         moment = None if asof is None else in_new_york(asof)
         if models == "as-of":
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
-        served, own = served_for_symbol(self._serving, bars, symbol)
-        return served.forecast(own, moment, horizon, allow_in_sample=allow_in_sample)
+        return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
 
     def forecast_series(
         self,
@@ -160,8 +165,43 @@ class VolatilityForecaster:
         horizon_named(horizon)
         if models == "as-of":
             return self._series_as_of(bars, symbol, horizon)
-        served, own = served_for_symbol(self._serving, bars, symbol)
-        return served.series(served.grid(own), horizon, allow_in_sample=allow_in_sample)
+        stream = ForecastStream.of(self._serving, bars, symbol)
+        return stream.series(stream.grid(), horizon, allow_in_sample=allow_in_sample)
+
+    def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
+        """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
+
+        Where `forecast` takes all bars so far each time, a stream is handed the new ones: a minute that ends no bucket
+        costs less than a look at the bars before it. It stays with the model that serves now.
+
+        Parameters
+        ----------
+        bars
+            The history to begin with: one symbol's bars, stamped at their start, tz-aware. Of a model of many symbols
+            also those of many, indexed by (symbol, timestamp): they are the market that it looks at.
+        symbol
+            Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
+
+        Returns
+        -------
+        The stream: ``stream.update(bars)`` takes bars that are new or were revised, ``stream.forecast(asof, horizon)``
+        gives what `forecast` gives from all bars so far.
+
+        Raises
+        ------
+        BarsError, NotEnoughDataError
+            The bars are unusable, or there are none.
+
+        Examples
+        --------
+        >>> from volcast.bars.handler import DataHandler
+        >>> bars = DataHandler("simulator").get_stock_bars("TSLA", "2024-01-02", "2024-01-31")
+        >>> stream = VolatilityForecaster("ewma").stream(bars.iloc[:-1])
+        >>> stream.update(bars.iloc[-1:])
+        >>> stream.forecast() == VolatilityForecaster("ewma").forecast(bars)
+        False
+        """
+        return ForecastStream.of(self._serving, bars, symbol)
 
     def forecast_volatility(
         self, price_data: pd.DataFrame, forecast_date: _Moment, *, allow_in_sample: bool = False
@@ -190,7 +230,7 @@ class VolatilityForecaster:
         Parameters
         ----------
         symbol, start_date, end_date
-            What to train on; None takes the configuration's.
+            What to train on; None takes the configuration's, where ``symbols`` may be several.
         bars
             The bars to train on; None fetches them from the configured source.
         progress
@@ -235,11 +275,7 @@ class VolatilityForecaster:
         The job: ``job.progress``, ``job.wait()``, ``job.cancel()``.
         """
         if bars is None:
-            from volcast.bars.handler import DataHandler
-
-            config = self._config if symbol is None else self._config.with_overrides(symbol=symbol)
-            handler = DataHandler.from_config(config)
-            bars = handler.get_stock_bars(config.symbol, *config.requested_span, timeframe=config.data_frequency)
+            bars = bars_of(self._config, symbol)
         return self._start_job(bars, symbol, None, on_progress)
 
     def retrain_if_due(
@@ -253,7 +289,8 @@ class VolatilityForecaster:
         Parameters
         ----------
         bars
-            One symbol's bars.
+            One symbol's bars; where the configuration names several ``symbols``, theirs, indexed by (symbol,
+            timestamp).
         asof
             Now; None is the end of the last bar.
         background
@@ -263,7 +300,7 @@ class VolatilityForecaster:
         -------
         The job or the outcome; None where nothing is due.
         """
-        now = bars.index[-1] + bar_length(bars.index) if asof is None else in_new_york(asof)
+        now = last_end(bars) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
             return None
@@ -279,9 +316,10 @@ class VolatilityForecaster:
         found = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
         served = ServedModel.of(found, self._config)
         with self._change:
-            # A fresh one: the histories that the old one carries would keep its bars in memory.
-            self._served_before.append(ServedModel(self._serving.bundle, self._serving.config))
+            self._served_before.append(self._serving)
             self._serving = served
+            # The old model's streams would keep its bars in memory.
+            self._streams = LiveStreams()
 
     def rollback(self) -> None:
         """Let the model that served before the last swap serve again.
@@ -297,6 +335,7 @@ class VolatilityForecaster:
                     "no model served before this one in this forecaster; there is nothing to roll back to."
                 )
             self._serving = self._served_before.pop()
+            self._streams = LiveStreams()
 
     def model_info(self) -> dict[str, Any]:
         """What serves: version, preset, memory, symbol, source, ``trained_through``, figures of its test part."""
@@ -344,29 +383,32 @@ class VolatilityForecaster:
     def _forecast_as_of(
         self, bars: pd.DataFrame, symbol: str | None, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
     ) -> Forecast:
-        own = _bars_of_symbol(bars, symbol)
-        moment = asof if asof is not None else own.index[-1] + bar_length(own.index)
-        model = self._timeline.at(own, moment.tz_convert(EXCHANGE_TIMEZONE))
-        served, fed = served_for_symbol(model, bars, symbol)
-        return served.forecast(fed, asof, horizon, allow_in_sample=allow_in_sample)
+        moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
+        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(EXCHANGE_TIMEZONE))
+        return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
         own = _bars_of_symbol(bars, symbol)
-        last = ServedModel.of(None, self._config).grid(own).asof[-1]
+        last = ForecastStream.of(ServedModel.of(None, self._config), own).grid().asof[-1]
         parts = []
-        for begin, end, model in self._timeline.spans(own, last):
-            served, fed = served_for_symbol(model, bars, symbol)
-            grid = served.grid(fed)
+        for begin, end, model in self._timeline.spans(self._bars_to_train_on(bars, symbol), last):
+            stream = ForecastStream.of(model, bars, symbol)
+            grid = stream.grid()
             within = np.asarray((grid.asof >= begin) & (True if end is None else grid.asof < end))
             if within.any():
-                parts.append(served.series(grid.where(within), horizon, allow_in_sample=False))
+                parts.append(stream.series(grid.where(within), horizon, allow_in_sample=False))
         series = pd.concat(parts)
         for count in ("in_sample_left_out", "without_history"):
             series.attrs[count] = sum(part.attrs[count] for part in parts)
         return series
 
-    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:
+    def _bars_to_train_on(self, bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
+        """The bars of all symbols where the configuration names several, or else those of `symbol`."""
+        trains_many = len(self._config.symbols) > 1 and isinstance(bars.index, pd.MultiIndex)
+        return bars if trains_many else _bars_of_symbol(bars, symbol)
+
+    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
         from volcast.training.trainer import LocalLSTMTrainer
 
         return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
@@ -375,8 +417,8 @@ class VolatilityForecaster:
         self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: Progress | None
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
-        own = _bars_of_symbol(bars, symbol)
-        moment = (own.index[-1] + bar_length(own.index) if due is None else due).tz_convert(EXCHANGE_TIMEZONE)
+        own = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
+        moment = last_end(own) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion
@@ -405,7 +447,7 @@ def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     if symbol is not None:
         own = own.copy(deep=False)
         own.attrs = {**own.attrs, "symbol": symbol}
-    return own
+    return validate_bars(own)
 
 
 def _say_nothing(outcome: RetrainingOutcome) -> None:

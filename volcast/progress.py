@@ -4,6 +4,7 @@ In a terminal that is a live display, in a file or a pipe one line a trial, and 
 """
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +12,29 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-__all__ = ["LineProgress", "SilentProgress", "TerminalProgress", "progress_for"]
+__all__ = ["LineProgress", "SilentProgress", "TerminalProgress", "TrialEnd", "progress_for"]
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """How a trial ended, whoever trained it.
+
+    Attributes
+    ----------
+    number
+        Counted from 1.
+    val_loss
+        Its validation loss; None where it failed.
+    epochs
+        How many it took, in the mean of its executions; 0 where it failed.
+    best_loss
+        The best validation loss of all trials so far; None where there is none.
+    """
+
+    number: int
+    val_loss: float | None
+    epochs: float
+    best_loss: float | None
 
 
 class SilentProgress:
@@ -43,8 +66,8 @@ class SilentProgress:
     def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
         """Epoch `epoch`, counted from 1, of the running trial or training ended."""
 
-    def trial_ended(self, best_loss: float | None) -> None:
-        """The running trial ended; `best_loss` is the best validation loss so far."""
+    def trial_ended(self, trial: TrialEnd) -> None:
+        """A trial ended, in this process or in a worker's."""
 
     def training_began(self, epochs: int, number: int, count: int) -> None:
         """The training of network `number` (from 1) of the `count` that the model will have began."""
@@ -99,8 +122,6 @@ class LineProgress(SilentProgress):
     def __init__(self, console: Console | None = None, minutes: float | None = None) -> None:
         self._console = console or Console(stderr=True, soft_wrap=True)
         self._clock = _SearchClock(minutes)
-        self._number = 0
-        self._losses: list[float] = []
 
     def say(self, sentence: str) -> None:
         """Print one line."""
@@ -116,22 +137,15 @@ class LineProgress(SilentProgress):
         before = f", {done} of them done by an earlier run" if done else ""
         self.say(f"Searching: {_counted(trials, 'trial')} of up to {_counted(epochs, 'epoch')}{before}.")
 
-    def trial_began(self, number: int) -> None:
-        """Remember which trial runs."""
-        self._number, self._losses = number, []
-
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
-        """Remember the losses of the running trial."""
-        self._losses.append(val_loss)
-
-    def trial_ended(self, best_loss: float | None) -> None:
+    def trial_ended(self, trial: TrialEnd) -> None:
         """Say how the trial ended, the best loss so far and the time left."""
         self._clock.trial_ended()
-        epochs = _counted(len(self._losses), "epoch")
-        own = f"validation loss {min(self._losses):.4g} after {epochs}" if self._losses else "failed"
-        best = "none yet" if best_loss is None else f"{best_loss:.4g}"
-        parts = (own, f"best {best}", self._clock.time_left())
-        self.say(f"Trial {self._number} of {self._clock.trials}: {'; '.join(part for part in parts if part)}.")
+        result = "failed"
+        if trial.val_loss is not None:
+            result = f"validation loss {trial.val_loss:.4g} after {_counted(trial.epochs, 'epoch')}"
+        best = "none yet" if trial.best_loss is None else f"{trial.best_loss:.4g}"
+        parts = (result, f"best {best}", self._clock.time_left())
+        self.say(f"Trial {trial.number} of {self._clock.trials}: {'; '.join(part for part in parts if part)}.")
 
     def training_began(self, epochs: int, number: int, count: int) -> None:
         """Say what is trained."""
@@ -216,10 +230,10 @@ class TerminalProgress(SilentProgress):
         status = f"epoch {epoch}  loss {loss:.4g}  validation {val_loss:.4g}"
         self._progress.update(self._epochs, completed=epoch, status=status)
 
-    def trial_ended(self, best_loss: float | None) -> None:
+    def trial_ended(self, trial: TrialEnd) -> None:
         """Move the search's bar, with the best loss and the time left."""
         self._clock.trial_ended()
-        best = "none yet" if best_loss is None else f"{best_loss:.4g}"
+        best = "none yet" if trial.best_loss is None else f"{trial.best_loss:.4g}"
         self._progress.update(
             self._search,
             completed=self._clock.done,
@@ -255,5 +269,5 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+def _counted(count: float, thing: str) -> str:
+    return f"{count:g} {thing}" if count == 1 else f"{count:g} {thing}s"

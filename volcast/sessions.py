@@ -4,6 +4,8 @@ A bucket is a clock hour of New York time inside a regular session, right-closed
 end in (09:00, 10:00] are bucket 10:00. A full XNYS session has seven, the first of 30 minutes; a half-day has four.
 """
 
+import re
+import reprlib
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -14,12 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.errors import ConfigError
+
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
 __all__ = [
     "EXCHANGE_TIMEZONE",
     "BucketArrays",
+    "beyond_the_sessions",
     "bucket_arrays",
     "in_new_york",
     "new_york_clock",
@@ -36,27 +41,64 @@ EXCHANGE_TIMEZONE = "America/New_York"
 _NEW_YORK = ZoneInfo(EXCHANGE_TIMEZONE)
 _FIRST_SESSION = "1995-01-03"
 _LONGEST_CLOSURE_DAYS = 12
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+_WRITTEN = re.compile(r"\d{4}-?\d{2}-?\d{2}($|[T ])")
 _HOUR = 3_600_000_000
 
 
 def new_york_midnight(day: str | date) -> pd.Timestamp:
-    """When a New York day begins; of a moment, the day that it is there."""
-    return pd.Timestamp(day).tz_localize(None).normalize().tz_localize(EXCHANGE_TIMEZONE)
+    """When a New York day begins; of a moment, the day that it is there. Raises what `in_new_york` raises."""
+    return _stamp(day).tz_localize(None).normalize().tz_localize(EXCHANGE_TIMEZONE)
 
 
 def in_new_york(moment: str | date | pd.Timestamp) -> pd.Timestamp:
-    """A moment in New York time, which one without a time zone is taken to be."""
-    stamp = pd.Timestamp(moment)
-    if stamp.tzinfo is None:
-        return stamp.tz_localize(EXCHANGE_TIMEZONE)
-    return stamp if stamp.tzinfo is _NEW_YORK else stamp.tz_convert(EXCHANGE_TIMEZONE)
+    """A moment in New York time, which one without a time zone is taken to be; to the microsecond, later ones cut.
+
+    Raises
+    ------
+    ConfigError
+        It is no moment from 1970 to 2199, or the clocks of New York never show it, or show it twice.
+    """
+    stamp = _stamp(moment)
+    if stamp.nanosecond:
+        stamp -= pd.Timedelta(stamp.nanosecond, unit="ns")
+    if stamp.tzinfo is not None:
+        return stamp if stamp.tzinfo is _NEW_YORK else stamp.tz_convert(EXCHANGE_TIMEZONE)
+    try:
+        return stamp.tz_localize(EXCHANGE_TIMEZONE, ambiguous="raise", nonexistent="raise")
+    except ValueError:
+        forward = stamp.month < 7
+        found = "never show it, for they are set forward" if forward else "show it twice, for they are set back"
+        raise ConfigError(f"{stamp} is no moment in New York: its clocks {found}; give it with its zone.") from None
+
+
+def _stamp(moment: object) -> pd.Timestamp:
+    # Pandas also reads "now", "5" and 5, each as a moment of its own choice.
+    written = isinstance(moment, str) and _WRITTEN.match(moment.strip())
+    if written or isinstance(moment, date | np.datetime64):
+        try:
+            stamp = pd.Timestamp(moment)
+        except (ValueError, OverflowError):
+            stamp = pd.NaT
+        if isinstance(stamp, pd.Timestamp) and _FIRST_YEAR <= stamp.year <= _LAST_YEAR:
+            return stamp
+    shown = " ".join(reprlib.repr(moment).split())
+    raise ConfigError(
+        f"{shown} is no moment; it must be a date or time of {_FIRST_YEAR} to {_LAST_YEAR}; write it as 2024-06-03 "
+        "10:30, or give a datetime or a Timestamp."
+    )
 
 
 @lru_cache(maxsize=4)
 def _calendar(name: str) -> "ExchangeCalendar":
-    import exchange_calendars
+    from exchange_calendars import errors, get_calendar
 
-    return exchange_calendars.get_calendar(name, start=_FIRST_SESSION)
+    try:
+        return get_calendar(name, start=_FIRST_SESSION)
+    except errors.InvalidCalendarName:
+        raise ConfigError(
+            f"{name[:60]!r} is no exchange; it must be a name in exchange_calendars; XNYS is New York's."
+        ) from None
 
 
 @lru_cache(maxsize=4)
@@ -125,9 +167,26 @@ def next_bucket(asof: pd.Timestamp, calendar: str = "XNYS") -> pd.Series:
     Returns
     -------
     Series named by the bucket's label, with `start`, `minutes` and `session`.
+
+    Raises
+    ------
+    ConfigError
+        The exchange's sessions are not known so far ahead.
     """
     ahead = session_buckets(asof, asof + pd.Timedelta(days=_LONGEST_CLOSURE_DAYS), calendar)
-    return ahead.iloc[int(ahead.index.searchsorted(asof, side="right"))]
+    position = int(ahead.index.searchsorted(asof, side="right"))
+    if position == len(ahead):
+        raise beyond_the_sessions(asof, calendar)
+    return ahead.iloc[position]
+
+
+def beyond_the_sessions(asof: pd.Timestamp, calendar: str) -> ConfigError:
+    """What to raise where no known session follows `asof`."""
+    last = _whole_schedule(calendar).index[-1]
+    return ConfigError(
+        f"the sessions of {calendar} are known from {_FIRST_SESSION} to {last:%Y-%m-%d} and none follows "
+        f"{asof:%Y-%m-%d} soon; ask for an earlier moment."
+    )
 
 
 @dataclass(frozen=True)

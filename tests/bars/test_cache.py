@@ -207,7 +207,7 @@ def test_months_are_new_yorks() -> None:
 @pytest.mark.parametrize("symbol", ["..", "../../etc", "", ".", "a b", "x\0y"])
 def test_a_symbol_cannot_leave_the_cache(symbol: str, tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match="no symbol"):
-        BarCache(tmp_path, "alpaca", "sip", "all", "1Min", symbol)
+        BarCache.of_symbol(tmp_path, "alpaca", "sip", "all", "1Min", symbol)
 
 
 def test_a_cache_that_cannot_be_written_is_said(server: AlpacaStandIn, tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def killed_fetches(server: AlpacaStandIn, root: Path, moments: int) -> None:
     server.requests.clear()
     assert_same(get(server, root, "2023-01-03", "2025-01-15"), wanted)
     assert len(server.requests) == 25 - len(kept_months)
-    assert not list(root.rglob(".unfinished-*"))
+    assert not list(root.rglob(".partial-*"))
 
 
 def test_a_killed_fetch_goes_on_where_it_was(server: AlpacaStandIn, tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_the_command_line_fetches_and_says_what_failed(
     server: AlpacaStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = handler(server, tmp_path)
-    monkeypatch.setattr(DataHandler, "from_config", lambda *_: source)
+    monkeypatch.setattr(data_cli, "handler_of", lambda *_: source)
     span = ["--start-date", "2024-06-03", "--end-date", "2024-06-07", "--timeframe", "30Min", "--json"]
     assert data_cli.main(["fetch", "--symbol", "SPY,NOSUCH", *span]) == 1
     good, bad = json.loads(capsys.readouterr().out)

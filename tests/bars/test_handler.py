@@ -18,7 +18,7 @@ import pytest
 from tests.support.bars import make_bars
 from volcast.bars.handler import DataHandler, alpaca_credentials
 from volcast.cli import train as training_cli
-from volcast.errors import CredentialsError, DataSourceError, NotEnoughDataError
+from volcast.errors import ConfigError, CredentialsError, DataSourceError, NotEnoughDataError, VolatilityError
 from volcast.measures.hourly import get_hourly_rv
 
 KEY, SECRET = "PKSTANDIN0123456789", "s3cretStandInThatNobodyMaySee"
@@ -239,10 +239,36 @@ def test_the_command_line_says_it_in_one_sentence_and_writes_nothing(
 ) -> None:
     server.refusal = refusal
     stand_in = DataHandler("alpaca", url_override=server.url)
-    monkeypatch.setattr(DataHandler, "from_config", lambda *_: stand_in)
+    monkeypatch.setattr("volcast.configured.handler_of", lambda *_: stand_in)
     status = training_cli.main(["--symbol", symbol, "--start-date", "2024-10-31", "--end-date", "2024-11-05"])
     out, err = capfd.readouterr()
     assert (status, out) == (1, "")
     assert said in err
     assert len(err.strip().splitlines()) == 1
     assert not Path("volatility_models").exists()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "first", "last", "timeframe", "said"),
+    [
+        ("\ud800", "2024-01-02", "2024-01-05", "1Min", "symbol is .* must be a ticker"),
+        ("A" * 300, "2024-01-02", "2024-01-05", "1Min", "symbol is .* must be a ticker"),
+        ("SPY", "2024-01-02", "2024-01-05", "1Minute", "timeframe is '1Minute', but must be 1Min to 59Min"),
+        ("SPY", "soon", "2024-01-05", "1Min", "'soon' is no moment"),
+        ("SPY", "2024-01-02", "2999-01-01", "1Min", "'2999-01-01' is no moment"),
+        ("SPY", "2024-01-02", "2099-12-30", "1Min", "sessions of XNYS are known from"),
+        ("SPY", "2024-02-01", "2024-01-01", "1Min", "no session from"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_in_one_sentence(
+    symbol: str, first: str, last: str, timeframe: str, said: str
+) -> None:
+    with pytest.raises(VolatilityError, match=said) as caught:
+        DataHandler("simulator").get_stock_bars(symbol, first, last, timeframe)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_simulators_last_known_day_says_how_far_the_sessions_are_known() -> None:
+    ahead = pd.Timestamp.now() + pd.Timedelta(days=400)
+    with pytest.raises(ConfigError, match="ask for an earlier moment"):
+        DataHandler("simulator").get_stock_bars("SPY", "2024-01-02", f"{ahead:%Y-%m-%d}")

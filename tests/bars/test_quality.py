@@ -13,7 +13,7 @@ from volcast.bars.sources.simulator import simulate_bars
 from volcast.cli import bars as data_cli
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError
-from volcast.training.data import prepare_training_data
+from volcast.training.trainer import LocalLSTMTrainer
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +85,13 @@ def test_a_training_refuses_bad_bars_unless_they_are_accepted_and_remembers_what
     bars.loc[on(bars, "2024-06-10"), ["open", "high", "low", "close"]] /= 10
     config = TrainingConfig.from_mapping({"symbol": "SPY", "memory": 20})
     with pytest.raises(BarsError, match="bad"):
-        prepare_training_data(bars, config)
-    data = prepare_training_data(bars, config.with_overrides(accept_quality=True))
-    remembered = data.provenance["quality"]
+        LocalLSTMTrainer(config).prepare_data(bars=bars)
+    data = LocalLSTMTrainer(config.with_overrides(accept_quality=True)).prepare_data(bars=bars)
+    remembered = data.provenance["SPY"]["quality"]
     assert remembered["is_bad"]
     assert json.loads(json.dumps(remembered)) == remembered
-    assert not prepare_training_data(clean, config).provenance["quality"]["is_bad"]
+    unspoilt = LocalLSTMTrainer(config).prepare_data(bars=clean)
+    assert not unspoilt.provenance["SPY"]["quality"]["is_bad"]
 
 
 def test_missing_volume_and_bars_outside_sessions_are_said() -> None:

@@ -242,7 +242,7 @@ def test_bad_bars_get_one_sentence_and_leave_nothing(
         (["--simulate", "--start-date", "2024-06-01", "--end-date", "2024-01-01"], "before start_date"),
         (["--simulate", "--preset", "collab"], "preset is 'collab'"),
         (["--simulate", "--tuner", "grid"], "tuner is 'grid'"),
-        (["--simulate", "--max-trials", "0"], "max_trials is 0"),
+        (["--simulate", "--max-trials", "0"], "max_trials is '0'"),
         (["--simulate", "--start-date", "June"], "start_date is 'June'"),
         (["--config", "unknown_key.json"], "did you mean 'max_trials'"),
         (["--config", "broken.py"], "line 2"),

@@ -13,7 +13,7 @@ from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 FloatArray = npt.NDArray[np.float64]
 FIRST = 600

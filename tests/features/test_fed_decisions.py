@@ -14,7 +14,7 @@ from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.sessions import session_hours
 from volcast.store.store import ModelStore
 from volcast.training.har_lstm import har_lstm_targets, with_networks
@@ -74,23 +74,25 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
     """The regression alone, trained before the decision of December."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
 
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, 20)
+
     def network(windows: Any, side: Any = None) -> Any:
         return np.zeros(len(windows))
 
-    return with_networks(har_lstm_targets(measures, split, 20).regression, (network,), measures, split)
+    return with_networks(made.regression, (network,), {"SPY": measures}, {"SPY": split})
 
 
 def test_a_decision_is_foreseen(recipe: HarLstm, measures: pd.DataFrame) -> None:
     day = measures.index.strftime("%Y-%m-%d") == "2024-12-18"
     positions = np.flatnonzero(day)
-    made = recipe.forecast((), measures, measures.index[positions], positions)
+    made = recipe.forecast((), measures, measures.index[positions], positions).volatility
     hours = measures.index.hour[positions]
     assert made[hours == 15] > 2 * made[hours == 14]
     assert made[hours == 15] > 2 * made[hours == 16]
     realized = measures["rv_hourly"].to_numpy()[positions]
     assert made[hours == 15] == pytest.approx(realized[hours == 15], rel=0.4)
     # What is left of the session holds the hour after the decision.
-    ahead = recipe.forecast_horizon((), measures, measures.index[positions], positions, "session_end").volatility
+    ahead = recipe.forecast((), measures, measures.index[positions], positions, "session_end").volatility
     outcomes = horizon_outcomes(measures, "session_end")
     np.testing.assert_allclose(ahead[hours < 15], outcomes.volatility[positions][hours < 15], rtol=0.4)
 
@@ -100,7 +102,7 @@ def test_a_model_of_a_release_without_decisions_goes_on_as_it_did() -> None:
     bundle = ModelStore(ROOT / "tests" / "data").load("schema-2-har-lstm")
     measures = get_hourly_measures(make_bars("2024-05-01", "2024-12-31", minutes=5))
     positions = np.flatnonzero(measures.index.strftime("%Y-%m-%d") == "2024-12-18")[-3:]
-    found = bundle.forecast_horizon(measures, measures.index[positions], positions, 1)
+    found = bundle.forecast(measures, measures.index[positions], positions)
     np.testing.assert_allclose(found.volatility, [0.0044564067, 0.0042248313, 0.0044835390], rtol=1e-6)
     np.testing.assert_allclose(found.lower, [0.0026312989, 0.0022641922, 0.0029784283], rtol=1e-6)
     np.testing.assert_allclose(found.upper, [0.0059589053, 0.0059556793, 0.0056134399], rtol=1e-6)

@@ -10,7 +10,7 @@ from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.intervals import MISS, QuantileTracker
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.sessions import session_hours
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
@@ -75,10 +75,12 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
     """The regression alone."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
 
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, 20)
+
     def network(windows: npt.NDArray[np.float32], side: object = None) -> npt.NDArray[np.float64]:
         return np.zeros(len(windows))
 
-    return with_networks(har_lstm_targets(measures, split, 20).regression, (network,), measures, split)
+    return with_networks(made.regression, (network,), {"SPY": measures}, {"SPY": split})
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)
@@ -86,7 +88,7 @@ def test_a_miss_is_one_of_the_bounds_that_were_given(recipe: HarLstm, measures: 
     tracker, outcomes = recipe.horizons[horizon].tracker, horizon_outcomes(measures, horizon)
     first = int(measures.index.searchsorted(recipe.trained_through, side="right"))
     positions, hours = np.arange(first, len(measures)), session_hours(measures.index)
-    made = recipe.forecast_horizon((), measures, measures.index[positions], positions, horizon)
+    made = recipe.forecast((), measures, measures.index[positions], positions, horizon)
     lower, upper, step, noted = tracker.lower, tracker.upper, tracker.rate * tracker.spread, 0
     given: list[tuple[float, float]] = []
     for row, position in enumerate(positions):

@@ -304,7 +304,7 @@ def test_a_recipe_of_another_shape_is_refused(store: ModelStore) -> None:
     (store.path / "one" / "recipe.json").write_bytes(content)
     entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     rewrite_manifest(store.path / "one", lambda manifest: manifest["files"].update({"recipe.json": entry}))
-    with pytest.raises(CorruptModelError, match=r"recipe\.json .* train anew"):
+    with pytest.raises(CorruptModelError, match=r"recipe\.json.* no scaler\.profile.* train anew"):
         store.load("one")
 
 
@@ -365,6 +365,46 @@ for number in range(10):
     assert len(store.history()) == 1 + 40 + 20
     assert len(store.list()) == 2 + 20
     assert set(store.verify_all().values()) == {None}
+
+
+@pytest.mark.parametrize("act", ["verify", "load", "promote"])
+def test_a_model_removed_while_it_is_read_is_gone_and_not_damaged(
+    act: str, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from volcast.store import bundle_files
+
+    listed = bundle_files._names_in
+
+    def removed_meanwhile(directory: Path) -> set[str]:
+        shutil.rmtree(store.path / "two", ignore_errors=True)
+        return listed(directory)
+
+    monkeypatch.setattr(bundle_files, "_names_in", removed_meanwhile)
+    with pytest.raises(ModelNotFoundError, match=r"two was removed from .* while it was read"):
+        store.promote("two", "x") if act == "promote" else getattr(store, act)("two")
+    assert store.verify_all() == {"one": None}
+
+
+def test_beside_a_prune_and_promotions_everything_verifies(store: ModelStore, sample: ModelBundle) -> None:
+    store.promote("two", "better")
+    done = threading.Event()
+
+    def churn() -> None:
+        for turn in range(15):
+            for number in range(8):
+                store.save(replace(sample, name=f"{turn}-{number}"))
+            store.promote("two" if turn % 2 else "one", "in turn")
+            store.prune(keep=1)
+        done.set()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    found = []
+    while not done.is_set():
+        found.append({name: problem for name, problem in store.verify_all().items() if problem})
+    thread.join()
+    assert len(found) > 20
+    assert not any(found), next(filter(None, found))
 
 
 def test_prune_leaves_those_that_serve_and_served_last(store: ModelStore, sample: ModelBundle) -> None:

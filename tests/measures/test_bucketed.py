@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import with_noise_after
-from volcast.measures.bucketed import HALF_LIVES, get_hourly_measures
-from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.bucketed import HALF_LIVES
+from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 
 
 @pytest.fixture(scope="module")

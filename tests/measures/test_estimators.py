@@ -1,7 +1,6 @@
 """Estimators on simulated diffusions whose variance is known: bias, efficiency, jumps, noise."""
 
 from functools import cache
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +9,10 @@ import pytest
 
 from tests.support.bars import make_bars
 from volcast.bars.cleaning import CLEANING_RULES
-from volcast.config import CleaningRule, RvEstimator
+from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError
-from volcast.measures.estimators import ESTIMATORS, BucketedBars
+from volcast.measures.bucketed import BucketedBars
+from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import get_hourly_rv
 
 FloatArray = npt.NDArray[np.float64]
@@ -27,11 +27,28 @@ def minute_returns(seed: int = 0) -> FloatArray:
     return float(SIGMA / np.sqrt(MINUTES)) * np.random.default_rng(seed).standard_normal((HOURS, MINUTES))
 
 
+def bucketed(
+    bucket: npt.NDArray[np.int64],
+    count: int,
+    logs: dict[str, FloatArray],
+    previous: FloatArray,
+    counted: npt.NDArray[np.bool_] | None = None,
+    minutes: float = 1.0,
+) -> BucketedBars:
+    """Bars in buckets of no day in particular."""
+    bars, length = len(bucket), round(minutes * 60_000_000)
+    every = np.ones(bars, dtype=bool) if counted is None else counted
+    hours = np.arange(count)
+    return BucketedBars(
+        hours, hours, hours, bucket, np.arange(bars) * length, length, np.zeros(bars, bool), logs, previous,
+        np.zeros(bars), every,
+    )  # fmt: skip
+
+
 def of_returns(returns: FloatArray, minutes: float = 1.0) -> BucketedBars:
     count, length = returns.shape
-    return BucketedBars(
-        np.repeat(np.arange(count), length), count, returns.ravel(), np.ones(returns.size, bool), minutes
-    )
+    bucket = np.repeat(np.arange(count), length)
+    return bucketed(bucket, count, {"close": returns.ravel()}, np.zeros(returns.size), minutes=minutes)
 
 
 @cache
@@ -57,10 +74,8 @@ def hourly_bars(drift: float = 0.0, opening: float = 0.0, bars: int = 1, seed: i
 
 def of_prices(prices: FloatArray) -> BucketedBars:
     hours, bars, _ = prices.shape
-    flat = prices.reshape(-1, 4)
-    returns = flat[:, 3] - flat[:, 0]
-    bucket = np.repeat(np.arange(hours), bars)
-    return BucketedBars(bucket, hours, returns, np.ones(len(flat), bool), 60.0, flat)
+    logs = dict(zip(("open", "high", "low", "close"), prices.reshape(-1, 4).T, strict=True))
+    return bucketed(np.repeat(np.arange(hours), bars), hours, logs, logs["open"], minutes=60.0)
 
 
 def bias(estimates: FloatArray, variance: float = VARIANCE) -> float:
@@ -180,7 +195,7 @@ def test_they_equal_their_formulas_bucket_by_bucket(name: str) -> None:
     lengths = [60, 1, 2, 3, 4, 5, 6, 30, 0, 60]
     bucket = np.repeat(np.arange(len(lengths)), lengths)
     returns, counted = 1e-3 * random.standard_normal(len(bucket)), random.random(len(bucket)) > 0.1
-    found = ESTIMATORS[name](BucketedBars(bucket, len(lengths), returns, counted))
+    found = ESTIMATORS[name](bucketed(bucket, len(lengths), {"close": returns}, 0 * returns, counted))
     for number in range(len(lengths)):
         own = returns[(bucket == number) & counted].tolist()
         assert found[number] == pytest.approx(slow(name, own), rel=1e-9, abs=1e-18)
@@ -218,8 +233,9 @@ def test_what_an_estimator_cannot_do_is_said() -> None:
 
 
 def test_the_configuration_knows_every_estimator_and_every_rule() -> None:
-    assert get_args(RvEstimator) == tuple(ESTIMATORS)
-    assert get_args(CleaningRule) == ("all", *CLEANING_RULES)
+    for name in ESTIMATORS:
+        assert TrainingConfig.from_mapping({"rv_estimator": name}).rv_estimator == name
+    assert TrainingConfig.from_mapping({"cleaning": ("all", *CLEANING_RULES)}).cleaning == ("all", *CLEANING_RULES)
 
 
 def test_garman_klass_of_real_hours_goes_along_with_their_minutes(spy_bars: pd.DataFrame) -> None:

@@ -48,7 +48,7 @@ def _with_side(units: tuple[int, ...], *, rate: float = 0.0, loss: Any = "mse", 
     return model
 
 
-def _samples(count: int, *, seed: int = 0, side: bool = False, weights: bool = False) -> tuple[Any, ...]:
+def _samples(count: int, *, seed: int = 0, side: bool = False) -> tuple[Any, ...]:
     """Strided, read-only windows whose targets depend on their last steps and on what stands beside them."""
     random = np.random.default_rng(seed)
     features = 3 if side else 1
@@ -57,8 +57,7 @@ def _samples(count: int, *, seed: int = 0, side: bool = False, weights: bool = F
     beside = random.standard_normal((count, 5)).astype(np.float32)
     targets = 0.5 * windows[:, -1, 0] + windows[:, -2, 0] * windows[:, -3, 0] + side * beside[:, 0]
     inputs = (windows, beside) if side else windows
-    given = (random.uniform(0.5, 2.0, count),) if weights else ()
-    return (inputs, targets.astype(np.float32), *given)
+    return inputs, targets.astype(np.float32)
 
 
 def _silent(epoch: int, loss: float, val_loss: float) -> None:
@@ -68,7 +67,7 @@ def _silent(epoch: int, loss: float, val_loss: float) -> None:
 PARITY: dict[str, tuple[Callable[[], Any], dict[str, bool]]] = {
     "one layer": (lambda: _sequential((16,)), {}),
     "two layers, not whole vectors": (lambda: _sequential((20, 7)), {}),
-    "side inputs and weights": (lambda: _with_side((16,)), {"side": True, "weights": True}),
+    "side inputs": (lambda: _with_side((16,)), {"side": True}),
     "log-QLIKE": (lambda: _with_side((16, 16), loss=log_qlike(0.5)), {"side": True}),
 }
 
@@ -103,7 +102,7 @@ def test_a_second_call_goes_on_where_keras_would() -> None:
     np.testing.assert_allclose(losses[1:], losses[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["side inputs and weights", "log-QLIKE"])
+@pytest.mark.parametrize("case", ["side inputs", "log-QLIKE"])
 def test_gradients_are_those_of_keras_and_of_finite_differences(case: str) -> None:
     import keras
     import tensorflow as tf
@@ -112,7 +111,6 @@ def test_gradients_are_those_of_keras_and_of_finite_differences(case: str) -> No
 
     build, kind = PARITY[case]
     model, data = build(), _samples(21, **kind)
-    weights = data[2] if len(data) > 2 else np.ones(21)
     plan = plan_of(model)
     assert not isinstance(plan, str)
     network, samples = CompiledNetwork(plan, MEMORY), Samples.of(data)
@@ -122,7 +120,7 @@ def test_gradients_are_those_of_keras_and_of_finite_differences(case: str) -> No
     loss = model.loss if callable(model.loss) else keras.losses.get(model.loss)
     with tf.GradientTape() as tape:
         outputs = model([np.ascontiguousarray(data[0][0]), data[0][1]])
-        value = tf.reduce_mean(loss(data[1][:, None], outputs) * tf.constant(weights, tf.float32))
+        value = tf.reduce_mean(loss(data[1][:, None], outputs))
     scale = max(float(np.abs(part).max()) for part in gradient)
     for ours, keras_gradient in zip(gradient, tape.gradient(value, model.trainable_variables), strict=True):
         np.testing.assert_allclose(ours, keras_gradient.numpy(), atol=1e-4 * scale)
@@ -135,12 +133,12 @@ def test_gradients_are_those_of_keras_and_of_finite_differences(case: str) -> No
             there, losses = np.unravel_index(place, weight.shape), []
             for moved in (step, -step):
                 weight[there] += moved
-                losses.append(_plain_loss(started, data, weights, spread))
+                losses.append(_plain_loss(started, data, spread))
                 weight[there] -= moved
             assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(float(ours[there]), abs=1e-4 * scale)
 
 
-def _plain_loss(parameters: list[np.ndarray], data: tuple[Any, ...], weights: np.ndarray, spread: float) -> float:
+def _plain_loss(parameters: list[np.ndarray], data: tuple[Any, ...], spread: float) -> float:
     """The loss of LSTM layers, side inputs and a dense output, in double precision and as textbooks write it."""
     (windows, side), targets = data[0], data[1]
     flow = windows.astype(float)
@@ -157,7 +155,7 @@ def _plain_loss(parameters: list[np.ndarray], data: tuple[Any, ...], weights: np
         flow = np.stack(states, axis=1)
     errors = targets - (np.concatenate([flow[:, -1], side], axis=1) @ kernel + bias)[:, 0]
     scaled = 2 * spread * errors
-    return float(np.mean(weights * (np.expm1(scaled) - scaled if spread else errors**2)))
+    return float(np.mean(np.expm1(scaled) - scaled if spread else errors**2))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

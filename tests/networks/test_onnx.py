@@ -2,19 +2,23 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support.bars import ROOT
-from volcast.errors import CorruptModelError, TrainingError, UnsafeModelError
+from volcast.errors import CorruptModelError, TrainingError, UnsafeModelError, VolatilityError
 from volcast.networks.onnx import TOLERANCE, OnnxNetwork, largest_difference, onnx_graph, serving_network
 
 if TYPE_CHECKING:
     import keras
+    import onnx
 
 pytestmark = pytest.mark.train
 
@@ -127,6 +131,119 @@ def test_foreign_operators_are_refused() -> None:
     graph.graph.node[0].domain = "com.evil"
     with pytest.raises(UnsafeModelError, match=r"com\.evil"):
         OnnxNetwork(graph.SerializeToString())
+
+
+def doubled(graph: "onnx.ModelProto") -> None:
+    """Forty times itself beside itself: a width of a million millions, in a few bytes."""
+    from onnx import helper
+
+    output = graph.graph.node.pop()
+    name = output.input[0]
+    for number in range(40):
+        graph.graph.node.append(helper.make_node("Concat", [name, name], [f"twice{number}"], axis=1))
+        name = f"twice{number}"
+    graph.graph.node.append(helper.make_node("Identity", [name], ["output"]))
+
+
+def of_weights(graph: "onnx.ModelProto") -> None:
+    from onnx import helper
+
+    weight = graph.graph.initializer[0].name
+    graph.graph.node.insert(0, helper.make_node("Concat", [weight, weight], ["folded"], axis=1))
+
+
+def not_finite(graph: "onnx.ModelProto") -> None:
+    weight = graph.graph.initializer[0]
+    weight.raw_data = np.full(len(weight.raw_data) // 4, np.nan, "<f4").tobytes()
+
+
+def many_nodes(graph: "onnx.ModelProto") -> None:
+    from onnx import helper
+
+    graph.graph.node.extend(helper.make_node("Identity", ["window"], [f"{number}"]) for number in range(2000))
+
+
+def swap_nodes(graph: "onnx.ModelProto") -> None:
+    graph.graph.node.append(graph.graph.node.pop(0))
+
+
+Change = Callable[["onnx.ModelProto"], object]
+FORGERIES: dict[str, tuple[Change, str]] = {
+    "a width that doubles": (doubled, "has a Concat of other things"),
+    "weights folded before any window": (of_weights, "an operator Concat with other inputs"),
+    "weights that are not finite": (not_finite, "weights that are not finite"),
+    "too many nodes": (many_nodes, "has 2009 nodes|has 20.. nodes"),
+    "nodes in another order": (swap_nodes, "with other inputs than ours"),
+    "a shape without its bytes": (lambda graph: graph.graph.initializer[0].dims.insert(0, 10**9), "than their shape"),
+    "more units than weights": (lambda graph: set_units(graph, 20_000), "whose weights do not fit"),
+    "no units": (lambda graph: set_units(graph, 0), "whose weights do not fit"),
+    "a longer window": (lambda graph: set_window(graph, 2, 7), "whose weights do not fit"),
+    "an endless window": (lambda graph: set_window(graph, 1, 10**9), "of other shapes"),
+    "another attribute": (
+        lambda graph: graph.graph.node[1].attribute.add(name="clip", f=0.5, type=1), "something in an attribute",
+    ),
+    "another output": (lambda graph: graph.graph.output.add().CopyFrom(graph.graph.output[0]), "another output"),
+    "two weights of one name": (
+        lambda graph: graph.graph.initializer.add().CopyFrom(graph.graph.initializer[0]), "several weights of one name",
+    ),
+    "functions": (lambda graph: graph.functions.add(name="f"), "something in the model"),
+    "sparse weights": (lambda graph: graph.graph.sparse_initializer.add(), "something in the graph"),
+}  # fmt: skip
+
+
+def set_units(graph: "onnx.ModelProto", units: int) -> None:
+    next(node for node in graph.graph.node if node.op_type == "LSTM").attribute[0].i = units
+
+
+def set_window(graph: "onnx.ModelProto", axis: int, size: int) -> None:
+    graph.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_graph_is_refused_at_once(name: str) -> None:
+    import onnx
+
+    change, said = FORGERIES[name]
+    graph = onnx.load_from_string(onnx_graph(sequential(3)))
+    change(graph)
+    content = graph.SerializeToString()
+    began = time.perf_counter()
+    with pytest.raises(UnsafeModelError, match=said):
+        OnnxNetwork(content)
+    assert time.perf_counter() - began < 1
+
+
+def test_millions_of_fields_are_refused_at_once() -> None:
+    began = time.perf_counter()
+    with pytest.raises(CorruptModelError):
+        OnnxNetwork(b"\x08\x08" * 10_000_000)
+    assert time.perf_counter() - began < 1
+
+
+@given(data=st.data())
+@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_damaged_graph_computes_or_is_refused(data: st.DataObject) -> None:
+    """Bytes changed, cut and doubled anywhere: a network that computes, or one sentence, in a moment."""
+    content = bytearray((ROOT / "tests" / "data" / "schema-2-har-lstm" / "network_0.onnx").read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        stop = place + data.draw(st.integers(1, 40))
+        content[place:stop] = data.draw(
+            st.sampled_from([b"", content[place:stop] * 2]) | st.binary(min_size=1, max_size=3)
+        )
+    began = time.perf_counter()
+    said = ""
+    try:
+        network = OnnxNetwork(bytes(content))
+        outputs = network(np.zeros((3, *network.window_shape), np.float32))
+    except VolatilityError as error:
+        said = str(error)
+    assert time.perf_counter() - began < 5
+    if said:
+        assert said.endswith(".")
+        assert "\n" not in said
+    else:
+        assert outputs.shape == (3,)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK torn", bytes(range(256)), b"\xff" * 40])

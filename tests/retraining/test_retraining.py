@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.bars import ROOT, make_bars, with_noise_after
 from volcast.config import TrainingConfig
-from volcast.errors import ConfigError, LookAheadError, TrainingError, VolatilityError
+from volcast.errors import BarsError, ConfigError, LookAheadError, TrainingError, VolatilityError
 from volcast.features.scaling import DiurnalLogScaler
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.recipe import ScaledWindows
@@ -40,7 +40,8 @@ def stand_in_model(bars: pd.DataFrame, name: str, networks: tuple[Any, ...] | No
     rv = get_hourly_rv(bars)
     through = rv.index[int(0.85 * len(rv))]
     sample = ModelStore(ROOT / "tests" / "data").load("schema-2")
-    manifest = {"symbol": "SPY", "trained_through": through.isoformat(), "last_bar": bars.index[-1].isoformat()}
+    about = {"last_bar": bars.index[-1].isoformat()}
+    manifest = {"symbol": "SPY", "symbols": {"SPY": about}, "trained_through": through.isoformat()}
     recipe = ScaledWindows(DiurnalLogScaler().fit(rv[rv.index <= through]), 5)
     return ModelBundle(name, networks or sample.networks, recipe, CONFIG, manifest)
 
@@ -169,7 +170,7 @@ def test_each_forecast_is_by_a_model_that_could_have_been_there(
     assert set(used["model_version"]) == set(manifests)
     for row in used.itertuples():
         assert pd.Timestamp(manifests[row.model_version]["trained_through"]) <= row.asof
-        assert pd.Timestamp(manifests[row.model_version]["last_bar"]) < row.asof
+        assert pd.Timestamp(manifests[row.model_version]["symbols"]["SPY"]["last_bar"]) < row.asof
     assert used.index[0] == at("2024-07-01 10:00")
     assert series.index.is_monotonic_increasing
     assert series.index.is_unique
@@ -247,7 +248,7 @@ def test_a_model_may_not_serve_before_what_it_has_seen(half_year: pd.DataFrame, 
     store = ModelStore(tmp_path)
     bundle = store.save(stand_in_model(half_year, "late"))
 
-    def train(bars: pd.DataFrame, symbol: str, name: str) -> ModelBundle:
+    def train(bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
         return bundle
 
     retraining = Retraining(store, CONFIG, RetrainingPolicy(), train, lambda outcome: None)
@@ -333,3 +334,27 @@ def test_a_training_process_that_fails_says_why(half_year: pd.DataFrame, tmp_pat
     assert not outcome.promoted
     assert "training windows" in str(outcome.error)
     assert forecaster.model_info()["is_fallback"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        (lambda bars: bars.tz_localize(None), "without a time zone"),
+        (lambda bars: bars.iloc[:0], "are empty"),
+        (lambda bars: pd.DataFrame(), "are empty"),
+        (lambda bars: bars.reset_index(drop=True), "the start of each bar as a time is needed"),
+    ],
+)
+def test_bars_that_cannot_be_trained_on_are_refused_in_one_sentence(
+    half_year: pd.DataFrame, tmp_path: Path, spoilt: Callable[[pd.DataFrame], pd.DataFrame], said: str
+) -> None:
+    forecaster = VolatilityForecaster(None, {"every": "month", "model_save_path": str(tmp_path)})
+    bars = spoilt(half_year)
+    with pytest.raises(BarsError, match=said):
+        forecaster.retrain_if_due(bars)
+    with pytest.raises(BarsError, match=said):
+        forecaster.retrain_if_due(bars, "2024-07-20", background=False)
+    for symbol in (None, "SPY"):
+        with pytest.raises(BarsError, match=said):
+            forecaster.retrain_async(symbol, bars)
+    assert not list(tmp_path.iterdir())

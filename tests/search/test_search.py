@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volcast.progress import SilentProgress
+from volcast.progress import SilentProgress, TrialEnd
 from volcast.training.trainer import SearchResult, train_with_hyperparameter_tuning
 
 pytestmark = pytest.mark.train
@@ -44,8 +44,8 @@ class Told(SilentProgress):
     def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
         self.events.append(("epoch", epoch, val_loss))
 
-    def trial_ended(self, best_loss: float | None) -> None:
-        self.events.append(("ended", best_loss))
+    def trial_ended(self, trial: TrialEnd) -> None:
+        self.events.append(("ended", trial))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,9 @@ def test_progress_is_told_in_order(found: SearchResult, told: Told) -> None:
         if event[0] == "epoch":
             losses.append(event[2])
         elif event[0] == "ended":
-            assert event[1] == pytest.approx(min(losses), rel=1e-6)
+            assert event[1].best_loss == pytest.approx(min(losses), rel=1e-6)
+            assert event[1].val_loss == pytest.approx(min(losses[-2:]), rel=1e-6)
+            assert (event[1].number, event[1].epochs) == (len(losses) // 2, 2)
     assert len(losses) == 6
     assert min(losses) == pytest.approx(found.best_val_loss, rel=1e-6)
 
@@ -126,6 +128,13 @@ def test_the_same_seed_gives_the_same_search_and_a_second_execution_another_seed
     assert first == pytest.approx(found.trials["val_loss"].iloc[0], rel=1e-6)
     assert second != first
     assert twice.best_val_loss == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+def test_the_best_epoch_is_that_of_the_lowest_loss(stopped: tuple[SearchResult, Told]) -> None:
+    losses = losses_by_trial(stopped[1])
+    best = {number: int(np.argmin(curve)) + 1 for number, curve in losses.items()}
+    assert dict(zip(stopped[0].trials["trial"], stopped[0].trials["best_epoch"], strict=True)) == best
+    assert len(set(best.values())) > 1
 
 
 def losses_by_trial(told: Told) -> dict[int, list[float]]:

@@ -19,7 +19,7 @@ import pytest
 from tests.support.bars import ROOT
 from volcast.config import TrainingConfig
 from volcast.errors import TrainingError
-from volcast.progress import SilentProgress
+from volcast.progress import SilentProgress, TrialEnd
 from volcast.search.search import SearchResult, search_directory, search_hyperparameters
 
 pytestmark = pytest.mark.train
@@ -61,9 +61,13 @@ class Watcher(SilentProgress):
     def __init__(self, config: TrainingConfig, act: Callable[[Path], None]) -> None:
         self.directory, self.act, self.acted = search_directory(config, *samples()), act, False
         self.began: list[int] = []
+        self.ended: list[TrialEnd] = []
 
     def trial_began(self, number: int) -> None:
         self.began.append(number)
+
+    def trial_ended(self, trial: TrialEnd) -> None:
+        self.ended.append(trial)
 
     def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
         # The first trials of this process wait until a worker has one.
@@ -107,6 +111,20 @@ def _check_same(found: SearchResult, expected: SearchResult) -> None:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     return search_hyperparameters(config_in(tmp_path_factory.mktemp("alone"), workers=1), *samples())
+
+
+def test_each_trial_is_told_once_by_its_own_number_and_loss(alone: SearchResult, tmp_path: Path) -> None:
+    """Whoever trained it: this process, or a worker while this one is in the middle of another."""
+    config = config_in(tmp_path, workers=2)
+    watcher = Watcher(config, lambda directory: None)
+    found = search_hyperparameters(config, *samples(), watcher)
+    assert watcher.acted
+    assert len(watcher.began) < 5
+    told = {trial.number: (trial.val_loss, trial.epochs) for trial in watcher.ended}
+    assert len(watcher.ended) == len(told)
+    assert told == {row.trial: (row.val_loss, 3) for row in found.trials.itertuples()}
+    losses = [trial.val_loss or np.inf for trial in watcher.ended]
+    assert [trial.best_loss for trial in watcher.ended] == np.minimum.accumulate(losses).tolist()
 
 
 def test_a_worker_killed_in_a_trial_changes_nothing(alone: SearchResult, tmp_path: Path) -> None:
@@ -164,7 +182,7 @@ def test_a_worker_without_a_chief_or_with_other_data_is_told_so(tmp_path: Path) 
     todo = TrialsToDo(config, *samples(), search_directory(config, *samples()))
     todo.directory.mkdir(parents=True)
     oracle = make_tuner(todo, SilentProgress()).oracle
-    server = TrialServer(oracle, todo, "127.0.0.1:0", lambda oracle: None, lambda: None)
+    server = TrialServer(oracle, todo, "127.0.0.1:0", lambda oracle: None, SilentProgress())
     try:
         other = TrialsToDo(config, *samples(), tmp_path / "other")
         with pytest.raises(TrainingError, match="its settings or its data are not the chief's"):
@@ -172,4 +190,4 @@ def test_a_worker_without_a_chief_or_with_other_data_is_told_so(tmp_path: Path) 
     finally:
         server.close()
     with pytest.raises(TrainingError, match="must be this machine's and its port free"):
-        TrialServer(oracle, todo, "192.0.2.1:1", lambda oracle: None, lambda: None)
+        TrialServer(oracle, todo, "192.0.2.1:1", lambda oracle: None, SilentProgress())

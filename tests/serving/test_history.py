@@ -1,155 +1,240 @@
-"""Hourly history that grows with the bars is the history of all bars, whatever comes and in whichever order."""
-
-from collections.abc import Callable
+"""An hourly history that grows with the bars is the history of all bars, whatever comes and in whichever order."""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.bars import make_bars
-from volcast.errors import BarsError
-from volcast.measures.bucketed import get_hourly_measures
-from volcast.measures.hourly import get_hourly_rv
-from volcast.measures.quick import QuickMeasure, quick_session_measures, quick_session_rv
-from volcast.serving.grid import NextBucket, forecast_grid
-from volcast.serving.history import HourlyHistories
+from volcast.bars.arrays import FrameArrays, Prices
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
+from volcast.measures.estimators import ESTIMATORS
+from volcast.measures.hourly import HourlyMeasurement, Rows, get_hourly_measures, get_hourly_rv
+from volcast.serving.history import HourlyHistory, history_of
 
 BARS = make_bars("2024-11-25", "2024-12-06")
+SUMMED_UP = ("subsampled", "two_scale")
+"""Estimators that add returns up along all bars: what comes before changes their last bits."""
 
 
-def rv_alone(bars: pd.DataFrame) -> pd.DataFrame:
-    return get_hourly_rv(bars).to_frame()
+class Followed:
+    """A history, and the frames that it followed."""
+
+    def __init__(self, measurement: HourlyMeasurement) -> None:
+        self.measurement = measurement
+        self.history: HourlyHistory | None = None
+        self.before: FrameArrays | None = None
+
+    def follow(self, bars: pd.DataFrame, asof: pd.Timestamp | None = None) -> pd.DataFrame:
+        """The table as of a moment, of bars as `volcast.serving.stream` hands them over."""
+        arrays = FrameArrays.of(bars, self.before)
+        if self.history is None or self.history.names != arrays.names:
+            self.history, self.before = history_of(self.measurement, arrays.names), None
+        before, self.before = self.before, None
+        moment = None if asof is None else asof.value // 1000
+        is_same = before is not None and arrays.lies_where(before)
+        self.history.follow(arrays, None, moment, before, is_same=is_same)
+        self.before = arrays
+        self.history.measure(self.history.last_end if moment is None else moment)
+        return self.history.table.frame
 
 
-MEASURES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "quick": rv_alone,
-    "plain": rv_alone,
-    "all": get_hourly_measures,
-    "quick_all": get_hourly_measures,
+def measured(bars: pd.DataFrame, asof: pd.Timestamp | None, measurement: HourlyMeasurement) -> pd.DataFrame:
+    """The rows that the public functions make of the bars that had ended."""
+    if asof is not None:
+        bars = bars[bars.index + pd.Timedelta(minutes=1) <= asof]
+    made = get_hourly_rv if measurement.rv_alone else get_hourly_measures
+    table = pd.DataFrame(
+        made(bars, measurement.preset, estimator=measurement.estimator)
+        if made is get_hourly_measures
+        else get_hourly_rv(bars, preset=measurement.preset)
+    )
+    return table if asof is None else table[table.index <= asof]
+
+
+def assert_same(table: pd.DataFrame, bars: pd.DataFrame, asof: pd.Timestamp | None, how: HourlyMeasurement) -> None:
+    expected = measured(bars, asof, how)
+    assert list(table.columns) == list(expected.columns)
+    assert (table.index == expected.index).all()
+    if how.estimator in SUMMED_UP:
+        np.testing.assert_allclose(table, expected, rtol=1e-9)
+    else:
+        np.testing.assert_array_equal(table, expected)
+
+
+MEASUREMENTS = {"alone": HourlyMeasurement(rv_alone=True)} | {
+    name: HourlyMeasurement(estimator=name) for name in ESTIMATORS
 }
-QUICK: dict[str, QuickMeasure] = {"quick": quick_session_rv(0.8), "quick_all": quick_session_measures(0.8)}
 
 
-def histories(kind: str) -> HourlyHistories:
-    return HourlyHistories(MEASURES[kind], "XNYS", QUICK.get(kind))
-
-
-def assert_same(found: NextBucket, bars: pd.DataFrame, asof: pd.Timestamp | None, kind: str) -> None:
-    """Against the whole grid, made of all bars."""
-    whole = forecast_grid(bars, "session", asof, measure=MEASURES[kind])
-    assert (found.bucket, found.moment) == (whole.labels[-1], whole.moment)
-    assert (found.minutes, found.known) == (whole.minutes[-1], whole.known[-1])
-    history = found.history.frame
-    np.testing.assert_allclose(history.to_numpy(), whole.measures.to_numpy(), rtol=1e-12, atol=1e-18)
-    assert (history.index == whole.measures.index).all()
-    assert list(history.columns) == list(whole.measures.columns)
-
-
-@pytest.mark.parametrize("kind", MEASURES)
-@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("name", MEASUREMENTS)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
-def test_bars_that_grow_give_what_all_of_them_give(kind: str, data: st.DataObject) -> None:
+def test_bars_that_grow_give_what_all_of_them_give(name: str, data: st.DataObject) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     kept = random.random(len(BARS)) > data.draw(st.sampled_from([0.0, 0.05, 0.3]))
     hole = data.draw(st.integers(0, len(BARS) - 700))
     kept[hole : hole + 600] &= data.draw(st.booleans())
     bars = BARS[kept]
-    if data.draw(st.booleans()):
+    if name in ("alone", "close") and data.draw(st.booleans()):
         bars = bars.drop(columns="open")
-    growing = histories(kind)
+    followed = Followed(MEASUREMENTS[name])
     for count in sorted(random.integers(900, len(bars), 12)):
         given_bars = bars.iloc[:count]
         if data.draw(st.booleans()):
             given_bars = given_bars.copy()
         late = pd.Timedelta(minutes=data.draw(st.sampled_from([1, 2, 45, 1000])))
         asof = given_bars.index[-1] + late if data.draw(st.booleans()) else None
-        assert_same(growing.next_bucket(given_bars, asof), given_bars, asof, kind)
+        assert_same(followed.follow(given_bars, asof), given_bars, asof, MEASUREMENTS[name])
 
 
-@pytest.mark.parametrize("kind", MEASURES)
-def test_a_moment_that_moves_over_one_frame_is_a_frame_that_grows(kind: str) -> None:
-    growing = histories(kind)
+def edited(bars: pd.DataFrame, data: st.DataObject) -> pd.DataFrame:
+    """One edit of a frame, most of them in place."""
+    row = data.draw(st.integers(1, len(bars) - 2))
+    column = data.draw(st.sampled_from(["open", "high", "low", "close"]))
+    kind = data.draw(st.sampled_from(["iloc", "loc", "column", "update", "drop", "insert", "shift", "rows", "append"]))
+    if kind == "iloc":
+        bars.iloc[row, bars.columns.get_loc(column)] *= 1.01
+    elif kind == "loc":
+        bars.loc[bars.index[row], ["open", "close"]] = bars["close"].iloc[row] * 0.99
+    elif kind == "column":
+        bars[column] = bars[column] * np.where(np.arange(len(bars)) < row, 1.0, 1.001)
+    elif kind == "update":
+        bars.update(pd.DataFrame({column: [bars[column].iloc[row] * 1.02]}, index=bars.index[[row]]))
+    elif kind == "drop":
+        return bars.drop(index=bars.index[row])
+    elif kind == "insert":
+        late = bars.iloc[[row]].set_axis(bars.index[[row]] + pd.Timedelta(seconds=30))
+        return pd.concat([bars, late]).sort_index()
+    elif kind == "shift":
+        bars.index = bars.index + pd.Timedelta(minutes=data.draw(st.sampled_from([-60, -1, 1])))
+    elif kind == "rows":
+        bars.iloc[row : row + 40] = bars.iloc[row : row + 40].to_numpy() * 1.003
+    else:
+        bars.loc[bars.index[-1] + pd.Timedelta(minutes=1)] = bars.iloc[-1] * 1.001
+    return bars
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_edit_of_bars_that_were_seen_is_noticed(data: st.DataObject) -> None:
+    bars, how = BARS.iloc[: data.draw(st.sampled_from([900, 1500, 2500]))].copy(), HourlyMeasurement()
+    followed = Followed(how)
+    for _ in range(8):
+        asof = data.draw(st.sampled_from([None, bars.index[-1], bars.index[len(bars) // 2]]))
+        assert_same(followed.follow(bars, asof), bars, asof, how)
+        bars = edited(bars, data)
+
+
+@pytest.mark.parametrize("name", ["alone", "close", "yang_zhang"])
+def test_a_moment_that_moves_over_one_frame_is_a_frame_that_grows(name: str) -> None:
+    followed = Followed(MEASUREMENTS[name])
     for minutes in (2000, 2001, 2045, 2060, 2500, 1500, 2600):
         asof = BARS.index[minutes]
-        assert_same(growing.next_bucket(BARS, asof), BARS, asof, kind)
+        assert_same(followed.follow(BARS, asof), BARS, asof, MEASUREMENTS[name])
 
 
-def test_other_bars_of_the_past_are_noticed() -> None:
-    growing = histories("quick")
-    growing.next_bucket(BARS.iloc[:2000], None)
-    for row in (5, 1000, 1999):
-        changed = BARS.copy()
-        changed.iloc[row, changed.columns.get_loc("close")] *= 1.01
-        assert_same(growing.next_bucket(changed.iloc[:2100], None), changed.iloc[:2100], None, "quick")
+def test_a_later_moment_and_an_earlier_one_see_the_same_bars() -> None:
+    """A bucket whose last bar is missing is there as soon as it has ended, and gone at a moment before."""
+    bars, how, followed = BARS.iloc[: 390 + 55], HourlyMeasurement(), Followed(HourlyMeasurement())
+    end = bars.index[-1] + pd.Timedelta(minutes=1)
+    for minutes in (0, 5, 300, 2, 40):
+        asof = end + pd.Timedelta(minutes=minutes)
+        assert_same(followed.follow(bars, asof), bars, asof, how)
 
 
-def test_a_frame_changed_in_place_is_noticed() -> None:
-    bars, growing = BARS.copy(), histories("quick")
-    growing.next_bucket(bars.iloc[:2000], None)
-    bars.iloc[1000, bars.columns.get_loc("close")] *= 1.01
-    assert_same(growing.next_bucket(bars.iloc[:2100], None), bars.iloc[:2100], None, "quick")
+def test_the_notebooks_hours_grow_too() -> None:
+    how = HourlyMeasurement("colab")
+    followed = Followed(how)
+    for count in (100, 101, 130, 500, 1300, 700):
+        bars = BARS.iloc[:count]
+        asof = bars.index[-1] + pd.Timedelta(minutes=200)
+        table = followed.follow(bars, asof)
+        expected = get_hourly_rv(bars, preset="colab")
+        hours = pd.date_range(expected.index[0], (asof - pd.Timedelta(minutes=1)).floor("h"), freq="h")
+        np.testing.assert_array_equal(table["rv_hourly"], expected.reindex(hours, fill_value=0.0))
+        assert (table.index == hours).all()
 
 
-def test_several_symbols_take_turns() -> None:
-    other, growing = make_bars("2024-11-25", "2024-12-06", seed=5), histories("quick")
-    for count in range(1900, 2500, 90):
-        for bars in (BARS, other):
-            assert_same(growing.next_bucket(bars.iloc[:count], None), bars.iloc[:count], None, "quick")
-
-
-@pytest.mark.parametrize("laid_out", ["in one piece", "column by column", "of two types"])
+@pytest.mark.parametrize("laid_out", ["in one piece", "column by column", "of two types", "in small floats"])
 def test_columns_may_lie_anywhere_in_memory(laid_out: str) -> None:
-    bars = BARS[["open", "high", "low", "close"]].copy()
+    bars, how = BARS[["open", "high", "low", "close"]].copy(), HourlyMeasurement()
     if laid_out == "column by column":
         bars = pd.DataFrame({name: bars[name].to_numpy().copy() for name in bars}, index=bars.index, copy=False)
     elif laid_out == "of two types":
         bars["volume"] = 100
-    growing = histories("quick_all")
+    elif laid_out == "in small floats":
+        bars = bars.astype("float32")
+    followed = Followed(how)
     for count in (1900, 1930, 2100):
-        assert_same(growing.next_bucket(bars.iloc[:count], None), bars.iloc[:count], None, "quick_all")
+        assert_same(followed.follow(bars.iloc[:count]), bars.iloc[:count], None, how)
     # Earlier highs in other memory, and the same slices with a high of the past changed.
-    assert_same(growing.next_bucket(bars.iloc[:2160].copy(), None), bars.iloc[:2160], None, "quick_all")
+    assert_same(followed.follow(bars.iloc[:2160].copy()), bars.iloc[:2160], None, how)
     changed = bars.copy()
     changed.iloc[1000, changed.columns.get_loc("high")] *= 1.01
-    assert_same(growing.next_bucket(changed.iloc[:2200], None), changed.iloc[:2200], None, "quick_all")
+    assert_same(followed.follow(changed.iloc[:2200]), changed.iloc[:2200], None, how)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "ns"])
 def test_every_unit_of_time_stamps_is_read(unit: str) -> None:
-    bars = BARS.copy()
+    bars, how = BARS.copy(), HourlyMeasurement()
     bars.index = bars.index.as_unit(unit)
-    growing = histories("quick")
+    followed = Followed(how)
     for count in (1900, 1930, 2100):
-        assert_same(growing.next_bucket(bars.iloc[:count], None), bars.iloc[:count], None, "quick")
+        assert_same(followed.follow(bars.iloc[:count]), bars.iloc[:count], None, how)
 
 
-@pytest.mark.parametrize("wrong", ["price", "order"])
+@pytest.mark.parametrize("wrong", ["price", "order", "category"])
 def test_wrong_bars_among_the_new_are_refused(wrong: str) -> None:
-    growing = histories("quick")
-    growing.next_bucket(BARS.iloc[:2000], None)
+    followed, how = Followed(HourlyMeasurement()), HourlyMeasurement()
+    followed.follow(BARS.iloc[:2000])
     bars = BARS.iloc[:2100].copy()
     if wrong == "price":
         bars.iloc[2050, bars.columns.get_loc("close")] = -1.0
+    elif wrong == "category":
+        bars["close"] = bars["close"].astype("category")
     else:
         bars = bars.iloc[[*range(2050), 2060, *range(2050, 2060)]]
     with pytest.raises(BarsError):
-        growing.next_bucket(bars, None)
-    assert_same(growing.next_bucket(BARS.iloc[:2100], None), BARS.iloc[:2100], None, "quick")
+        followed.follow(bars)
+    assert_same(followed.follow(BARS.iloc[:2100]), BARS.iloc[:2100], None, how)
 
 
-def test_each_call_costs_the_new_bars_alone() -> None:
-    """Counted, not timed: what is measured after the first call is a session or two, not the history."""
-    measured: list[int] = []
+def test_no_bar_that_had_ended_is_said() -> None:
+    with pytest.raises(NotEnoughDataError, match="empty"):
+        Followed(HourlyMeasurement()).follow(BARS, BARS.index[0])
 
-    def counting(bars: pd.DataFrame) -> pd.DataFrame:
-        measured.append(len(bars))
-        return rv_alone(bars)
 
-    growing = HourlyHistories(counting, "XNYS")
-    for count in range(1900, 3900, 60):
-        growing.next_bucket(BARS.iloc[:count], None)
-    assert measured[0] == 1900
-    # Two sessions, the bars of a holiday and of a half-day between them included.
-    assert max(measured[1:]) <= 4 * 390
+def test_an_estimator_that_needs_two_bars_says_so_of_all_bars_only() -> None:
+    halves = BARS.resample("30min").agg({"open": "first", "high": "max", "low": "min", "close": "last"}).dropna()
+    how = HourlyMeasurement(estimator="yang_zhang")
+    with pytest.raises(ConfigError, match="no bucket has two bars"):
+        Followed(how).follow(halves[halves.index.minute == 30])
+    followed = Followed(how)
+    followed.follow(BARS.iloc[:390])
+    # The next session begins with a bucket that holds one bar.
+    assert len(followed.follow(BARS.iloc[[*range(390), 419, *range(450, 460)]])) == 7
+
+
+def test_each_call_costs_the_new_bars_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed: what is measured after the first call is a session, not the history."""
+    counts: list[int] = []
+    rows = HourlyMeasurement.rows
+
+    def counting(
+        self: HourlyMeasurement, stamps: npt.NDArray[np.int64], prices: Prices, length: int, *, is_tail: bool = False
+    ) -> Rows:
+        counts.append(len(stamps))
+        return rows(self, stamps, prices, length, is_tail=is_tail)
+
+    monkeypatch.setattr(HourlyMeasurement, "rows", counting)
+    followed = Followed(HourlyMeasurement())
+    for count in range(1900, 3900, 10):
+        followed.follow(BARS.iloc[:count])
+    assert counts[0] == 1900
+    # The session from its first bar on, and the bar before it; the bars of a holiday and of a half-day's afternoon.
+    assert max(counts[1:]) <= 3 * 390
+    # Only where a bucket has ended.
+    assert len(counts) < 60

@@ -13,6 +13,7 @@ from tests.support.bars import ROOT, make_bars
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
 from volcast.features.scaling import DiurnalLogScaler, RangeScaler
+from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.measures.hourly import get_hourly_rv
 from volcast.networks.architectures import build_lstm_from_values
@@ -49,7 +50,7 @@ def scaler_of(bundle: ModelBundle) -> RangeScaler:
 
 def forecasts(bundle: ModelBundle, rv: pd.Series) -> np.ndarray:
     positions = np.arange(100, 200)
-    return bundle.forecast(rv.to_frame(), rv.index[positions], positions)
+    return bundle.forecast(rv.to_frame(), rv.index[positions], positions).volatility
 
 
 def test_a_saved_model_comes_back_with_the_same_forecasts(tmp_path: Path, rv: pd.Series) -> None:
@@ -260,5 +261,32 @@ def test_directories_of_older_releases_go_on_loading(schema: int) -> None:
     bundle = ModelStore(ROOT / "tests" / "data").load(f"schema-{schema}")
     assert bundle.manifest["schema_version"] == schema
     assert bundle.trained_through == pd.Timestamp("2024-11-08 16:00", tz="America/New_York")
-    found = bundle.forecast(rv.to_frame(), rv.index[100:103], np.arange(100, 103))
+    found = bundle.forecast(rv.to_frame(), rv.index[100:103], np.arange(100, 103)).volatility
     np.testing.assert_allclose(found, [0.0018152201, 0.0017551717, 0.0018803086], rtol=1e-6)
+
+
+def test_a_model_of_many_symbols_of_an_older_release_goes_on_as_it_did() -> None:
+    """``tests/data`` keeps one as that release wrote it; asked with the market, without it, and of a stranger."""
+    names = ("AAA", "BBB", "CCC")
+    bars = {name: make_bars("2024-06-03", "2024-12-31", seed=seed, minutes=5) for seed, name in enumerate(names)}
+    market = pd.concat(bars, names=["symbol", "timestamp"])
+    path = ROOT / "tests" / "data" / "schema-2-pooled-har-lstm"
+    assert ModelStore(path.parent).load(path.name).symbols == names
+    for frame, symbol, expected in (
+        (market, "BBB", [0.0006482384533311147, 0.0009547716897575052, 0.0007539469947194167]),
+        (bars["BBB"], "BBB", [0.0007490544414955759, 0.0009194852600687017, 0.0008186589745218543]),
+        (bars["AAA"], "NEW", [0.004866022610019969, 0.011616891038784435, 0.005307133849331003]),
+    ):
+        series = VolatilityForecaster(path).forecast_series(frame, symbol=symbol)
+        np.testing.assert_allclose(series["volatility"].iloc[[0, 20, -1]], expected, rtol=1e-9)
+    with pytest.raises(ConfigError, match="train it anew"):
+        VolatilityForecaster(path).forecast(market, horizon=7, symbol="BBB")
+
+
+def test_manifests_of_older_releases_say_what_is_said_by_symbol(tmp_path: Path, rv: pd.Series) -> None:
+    store = ModelStore(ROOT / "tests" / "data")
+    for name in ("schema-1", "schema-2", "schema-2-har-lstm"):
+        bundle = store.load(name)
+        assert bundle.symbols == (bundle.manifest["symbol"],)
+        about = bundle.manifest["symbols"][bundle.manifest["symbol"]]
+        assert about.get("sha256") == bundle.manifest.get("sha256")

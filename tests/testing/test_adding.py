@@ -17,16 +17,15 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
-from volcast.bars.handler import DataHandler
 from volcast.bars.sources.registry import load_source
 from volcast.config import TrainingConfig
+from volcast.configured import handler_of
 from volcast.errors import ConfigError
 from volcast.evaluation.evaluation import compare_with_baselines
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import HORIZONS
-from volcast.measures.bucketed import get_hourly_measures
-from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 from volcast.testing.estimators import check_estimator
 from volcast.testing.forecasters import check_baseline
 from volcast.testing.horizons import check_horizon
@@ -72,7 +71,7 @@ class broker:
 def test_a_source(add: Add, group: str) -> None:
     add("broker", SOURCE, group)
     config = TrainingConfig.from_mapping({"symbol": "MINE", "bars_source": "broker"})
-    bars = DataHandler.from_config(config).get_stock_bars("MINE", "2024-06-04", "2024-06-05", "5Min")
+    bars = handler_of(config).get_stock_bars("MINE", "2024-06-04", "2024-06-05", "5Min")
     assert len(bars) == 2 * 78
     assert bars.attrs["source"] == "broker"
     first, last = (pd.Timestamp(day, tz="America/New_York") for day in ("2024-06-04", "2024-06-08"))
@@ -81,10 +80,10 @@ def test_a_source(add: Add, group: str) -> None:
 
 ESTIMATOR = """
 import numpy as np
-from volcast.measures.estimators import Estimator
+from volcast.measures.estimators import Estimator, price_logs
 
 def mean_of_two_ranges(bars):
-    opens, highs, lows, closes = bars.ranges().T
+    opens, highs, lows, closes = price_logs(bars)
     parkinson = (highs - lows) ** 2 / (4 * np.log(2))
     rogers_satchell = (highs - opens) * (highs - closes) + (lows - opens) * (lows - closes)
     return bars.total((parkinson + rogers_satchell) / 2)

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from volcast.errors import ConfigError
-from volcast.measures.estimators import ESTIMATORS, BucketedBars, Estimator, close_to_close
+from volcast.measures.bucketed import BucketedBars
+from volcast.measures.estimators import ESTIMATORS, Estimator, close_to_close, price_logs
 from volcast.testing.estimators import check_estimator
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,7 +33,7 @@ def with_a_constant(bars: BucketedBars) -> FloatArray:
 
 
 def of_prices(bars: BucketedBars) -> FloatArray:
-    level = bars.total(bars.ranges()[:, 3]) / np.maximum(bars.total(np.ones(len(bars.bucket))), 1.0)
+    level = bars.total(price_logs(bars)[3]) / np.maximum(bars.total(np.ones(len(bars.bucket))), 1.0)
     return close_to_close(bars) * (1 + 1e-4 * level)
 
 

@@ -146,31 +146,32 @@ def test_windows_of_scaled_volatility_keep_the_rules(kind: str, measures: pd.Dat
 
 
 @pytest.mark.train
-def test_the_default_recipe_keeps_the_rules(bars: pd.DataFrame, measures: pd.DataFrame) -> None:
+def test_the_default_recipe_keeps_the_rules(bars: pd.DataFrame) -> None:
     trainer = LocalLSTMTrainer({"networks": 1, "epochs": 1, "memory": 20, "accept_quality": True})
     data = trainer.prepare_data(bars=bars)
     trainer.build_model()
     trainer.train_model(data.X_train, data.y_train, data.X_val, data.y_val)
     bundle = trainer._bundle()
-    check_recipe(bundle.recipe, bundle.networks, data.measures)
+    (measures,) = data.measures.values()
+    check_recipe(bundle.recipe, bundle.networks, measures)
 
 
 class RefusesTheNext(ScaledWindows):
-    def forecast_horizon(self, *arguments: Any) -> IntervalForecast:
+    def forecast(self, *arguments: Any) -> IntervalForecast:
         raise ConfigError("no horizon at all")
 
 
 class OfManyAtOnce(ScaledWindows):
-    def forecast_horizon(
-        self, networks: Any, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon
+    def forecast(
+        self, networks: Any, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon = 1
     ) -> IntervalForecast:
-        made = super().forecast_horizon(networks, measures, targets, known, horizon)
+        made = super().forecast(networks, measures, targets, known, horizon)
         return IntervalForecast(made.volatility * (1 + 1e-3 * (len(targets) > 1)), made.lower, made.upper)
 
 
 class UpsideDown(ScaledWindows):
-    def forecast_horizon(self, *arguments: Any) -> IntervalForecast:
-        made = super().forecast_horizon(*arguments)
+    def forecast(self, *arguments: Any) -> IntervalForecast:
+        made = super().forecast(*arguments)
         return IntervalForecast(made.volatility, made.upper, made.lower)
 
 
@@ -180,10 +181,10 @@ class Forgets(ScaledWindows):
 
 
 class NeedsMore(ScaledWindows):
-    def forecast_horizon(
-        self, networks: Any, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon
+    def forecast(
+        self, networks: Any, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon = 1
     ) -> IntervalForecast:
-        made = super().forecast_horizon(networks, measures, targets, known, horizon)
+        made = super().forecast(networks, measures, targets, known, horizon)
         shift = 1.0 if "minutes" in measures else 1.5
         return IntervalForecast(made.volatility * shift, made.lower, made.upper)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.bars.symbols import read_symbols
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError
-from volcast.training.jobs import SymbolOutcome, jobs_as_dict, read_symbols, train_symbols
+from volcast.training.jobs import SymbolOutcome, jobs_as_dict, train_symbols
 
 SYMBOLS = ["AAA", "BBB", "NONE"]
 

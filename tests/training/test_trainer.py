@@ -12,7 +12,8 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler
 
 from tests.support.bars import make_bars
-from volcast.errors import ConfigError, NotEnoughDataError, TrainingError
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError, TrainingError
+from volcast.files import file_name_of
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.measures.hourly import get_hourly_rv
 from volcast.networks.keras_files import load_network
@@ -162,7 +163,8 @@ def test_parts_are_in_time_order_and_scaled_by_the_training_part_alone(
 ) -> None:
     data = trainer(tmp_path).prepare_data(bars=small_bars)
     rv = get_hourly_rv(small_bars)
-    train, validation, test = data.split.train, data.split.validation, data.split.test
+    split = data.splits["SPY"]
+    train, validation, test = split.train, split.validation, split.test
     assert (validation.start - train.stop, test.start - validation.stop) == (1, 1)
     assert len(data.X_train) == train.stop - 20
     assert len(data.X_val) == validation.stop - validation.start
@@ -182,7 +184,7 @@ def test_parts_are_in_time_order_and_scaled_by_the_training_part_alone(
 def test_windows_are_views(small_bars: pd.DataFrame, tmp_path: Path) -> None:
     data = trainer(tmp_path).prepare_data(bars=small_bars)
     for part in (data.X_train, data.X_val, data.X_test, data.y_train, data.y_val, data.y_test):
-        assert np.shares_memory(part, data.X)
+        assert np.shares_memory(part, data.windows["SPY"])
 
 
 def test_each_step_can_be_used_alone(small_bars: pd.DataFrame, tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_each_step_can_be_used_alone(small_bars: pd.DataFrame, tmp_path: Path) -
     assert on_validation.buckets == len(data.X_val)
     assert alone.evaluate_model(data.X_test, data.y_test).to_dict() == alone.evaluate_model().to_dict()
     with pytest.raises(ConfigError, match="no part of the prepared data"):
-        alone.evaluate_model(data.X_val, data.y_val.copy())
+        alone.evaluate_model(data.X_val, data.y_val + 1)
     assert alone.save_model("by-hand").path == tmp_path / "by-hand"
 
 
@@ -218,7 +220,7 @@ def test_a_model_directory_explains_itself(small_bars: pd.DataFrame, tmp_path: P
     assert manifest["simulated"] is True
     assert result.bundle.name.startswith("SIMULATED-SPY-")
     assert manifest["symbol"] == "SPY"
-    assert manifest["bars"] == len(small_bars)
+    assert manifest["symbols"]["SPY"]["bars"] == len(small_bars)
     assert manifest["seed"] == 42
     assert pd.Timestamp(manifest["trained_through"]) < pd.Timestamp(manifest["evaluation"]["first"])
     assert set(manifest["files"]) == names - {"manifest.json", "manifest.sha256"}
@@ -365,3 +367,24 @@ def test_validation_losses_over_seeds_are_those_of_plain_keras(small_bars: pd.Da
     error = math.hypot(ours.std(ddof=1), theirs.std(ddof=1)) / math.sqrt(len(ours))
     assert ours.mean() <= theirs.mean() + 2 * error
     assert 0.3 < ours.std() / theirs.std() < 3
+
+
+def test_a_symbol_with_any_sign_is_trained_saved_and_drawn(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    # To matplotlib's mathematics "$^$" is an error; the file's own name of a symbol may hold it.
+    bars = small_bars.copy()
+    bars.attrs["symbol"] = "BTC/$^$"
+    result = trainer(tmp_path, max_trials=1, epochs=1).run_training_pipeline(bars=bars)
+    assert result.bundle.name.startswith(f"{file_name_of('BTC/$^$')}-")
+    assert result.bundle.manifest["symbol"] == "BTC/$^$"
+    assert ModelStore(tmp_path).load(result.bundle.name).manifest["symbol"] == "BTC/$^$"
+
+
+@pytest.mark.parametrize("symbol", ["A B", "\ud800", "A" * 200, "../A"])
+def test_a_symbol_that_can_name_no_file_is_refused_before_any_work(
+    small_bars: pd.DataFrame, symbol: str, tmp_path: Path
+) -> None:
+    bars = small_bars.copy()
+    bars.attrs["symbol"] = symbol
+    with pytest.raises(BarsError, match="must be a ticker"):
+        trainer(tmp_path).prepare_data(bars=bars)
+    assert not list(tmp_path.iterdir())

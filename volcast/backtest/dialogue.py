@@ -1,5 +1,6 @@
 """The dialogue of `main.py`: questions in the terminal, from bars to a backtest."""
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -13,9 +14,12 @@ from rich.text import Text
 
 from volcast.backtest.report import describe_backtest, describe_forecast, figures_table, save_picture, statistics_table
 from volcast.backtest.strategies import volatility_target_backtest
-from volcast.bars.handler import DataHandler, alpaca_credentials
+from volcast.bars.handler import alpaca_credentials
+from volcast.bars.sources.registry import BAR_SOURCES, source_names
 from volcast.config import TrainingConfig
+from volcast.configured import handler_of
 from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError, describe_os_error
+from volcast.evaluation.report.tables import model_row, models_table
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.progress import progress_for
@@ -27,21 +31,7 @@ __all__ = ["run_dialogue"]
 Answer = TypeVar("Answer")
 Span = tuple[date | None, date | None]
 
-_SOURCES = {
-    "alpaca": "Alpaca (keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file)",
-    "file": "Own file (CSV or Parquet)",
-    "simulator": "Simulated",
-}
-_PARAMETERS = {
-    "network": "Network, har_lstm (a HAR corrected by LSTMs) or roadmap (one LSTM, searched for)",
-    "max_trials": "Trials, networks to try",
-    "networks": "Networks, alike but for their seeds",
-    "epochs": "Epochs of a network at the most",
-    "memory": "Memory, hourly buckets that the network looks back",
-    "batch_size": "Batch size",
-    "test_split": "Share of the bars kept from training, for the test and the backtest",
-    "seed": "Seed",
-}
+_ASKED = ("network", "max_trials", "networks", "epochs", "memory", "batch_size", "test_split", "seed")
 _OF_SEARCHES = ("max_trials", "batch_size")
 _OF_ENSEMBLES = ("networks",)
 _WHOLE_FILE = "all"
@@ -79,35 +69,36 @@ def run_dialogue(console: Console, config: TrainingConfig, pictures: Path) -> No
 
 
 def _ask_bars(console: Console, config: TrainingConfig) -> tuple[TrainingConfig, pd.DataFrame]:
-    config = _ask_setting(console, config, "symbol", "Symbol", str)
-    source = _choose(console, "Bars", list(_SOURCES.values()), default=_default_source(config))
-    config = config.with_overrides(bars_source="auto", bars_path=None)
-    chosen = list(_SOURCES)[source - 1]
+    config = _ask_setting(console, config, "symbol")
+    sources = source_names()
+    about = [BAR_SOURCES.get(name, name) for name in sources]
+    number = _choose(console, "Bars", about, default=sources.index(_default_source(config)) + 1)
+    config, chosen = config.with_overrides(bars_source="auto", bars_path=None), sources[number - 1]
     if chosen == "alpaca" and alpaca_credentials() is None:
         raise CredentialsError(
             "there are no keys for Alpaca; they belong in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file; "
-            "set them and start again, or choose 2 or 3."
+            "set them and start again, or choose another."
         )
     config = _ask_file(console, config) if chosen == "file" else config.with_overrides(bars_source=chosen)
     span = _ask_span(console, config, whole=chosen == "file")
     with console.status("Getting bars"):
-        bars = DataHandler.from_config(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
+        bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
     for note in bars.attrs["notes"]:
-        console.print(note, highlight=False, markup=False)
+        console.print(note)
     if None not in span:
         config = config.with_overrides(start_date=span[0], end_date=span[1])
     return config, bars
 
 
-def _default_source(config: TrainingConfig) -> int:
-    if config.bars_source == "auto" and config.bars_path is None:
-        return list(_SOURCES).index("simulator" if alpaca_credentials() is None else "alpaca") + 1
-    return list(_SOURCES).index(config.effective_source) + 1
+def _default_source(config: TrainingConfig) -> str:
+    if config.bars_source == "auto" and config.bars_path is None and alpaca_credentials() is None:
+        return "simulator"
+    return config.effective_source
 
 
 def _ask_file(console: Console, config: TrainingConfig) -> TrainingConfig:
     path = _ask(console, "File of bars", _existing_file, config.bars_path)
-    zone = _ask(console, "Time zone of its stamps, as America/New_York", str, config.bars_timezone or _ZONE_IN_FILE)
+    zone = _ask(console, _question("bars_timezone"), str, config.bars_timezone or _ZONE_IN_FILE)
     overrides = {"bars_source": "file", "bars_path": path, "bars_timezone": None if zone == _ZONE_IN_FILE else zone}
     return config.with_overrides(**overrides)
 
@@ -137,16 +128,10 @@ def _set_up_forecaster(console: Console, config: TrainingConfig, bars: pd.DataFr
 
 def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -> VolatilityForecaster:
     saved = store.list()
-    table = Table(title="Saved models, the newest first", title_justify="left")
-    for heading in ("", "version", "symbol", "trained through", "QLIKE to log-HAR"):
-        table.add_column(heading, no_wrap=heading == "version")
-    for number, manifest in enumerate(saved, start=1):
-        ratio = _network_figure(manifest, "qlike_ratio")
-        through = str(manifest.get("trained_through") or "unknown")[:10]
-        shown = "-" if ratio is None else f"{ratio:.3f}"
-        table.add_row(str(number), manifest["name"], str(manifest.get("symbol") or "-"), through, shown)
     if saved:
-        _print_whole(console, table)
+        _say(console, "Saved models, the newest first", "bold")
+        serving = store.serving()
+        _print_whole(console, models_table([model_row(manifest, serving) for manifest in saved], numbered=True))
     question = "Its number, its name, or the path of a model or of a Colab pair's .h5"
 
     def load(answer: str) -> VolatilityForecaster:
@@ -161,9 +146,9 @@ def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -
 def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
     """A forecaster that trains in this process; what served in it before goes on serving where training fails."""
     config = config.with_overrides(network=config.effective_network)
-    for key, question in _PARAMETERS.items():
-        if key not in (_OF_SEARCHES if config.effective_network == "har_lstm" else _OF_ENSEMBLES):
-            config = _ask_setting(console, config, key, question, type(getattr(config, key)))
+    for name in _ASKED:
+        if name not in (_OF_SEARCHES if config.effective_network == "har_lstm" else _OF_ENSEMBLES):
+            config = _ask_setting(console, config, name)
     forecaster = _serving_forecaster(console, config)
     before = forecaster.model_info()
     with console.status("Loading TensorFlow"):
@@ -222,12 +207,6 @@ def _describe_bars(bars: pd.DataFrame) -> str:
     )
 
 
-def _network_figure(manifest: dict[str, Any], name: str) -> float | None:
-    metrics = (manifest.get("evaluation") or {}).get("metrics", {})
-    figure = metrics.get("model", {}).get(name)
-    return None if figure is None else float(figure)
-
-
 def _again_until_done(console: Console, step: Callable[[], Answer]) -> Answer:
     while True:
         try:
@@ -239,26 +218,20 @@ def _again_until_done(console: Console, step: Callable[[], Answer]) -> Answer:
 def _ask(console: Console, question: str, parse: Callable[[str], Answer], default: str | None = None) -> Answer:
     prompt = f"{question}: " if default is None else f"{question} [{default}]: "
     while True:
-        answer = console.input(Text(prompt)).strip() or default or ""
         try:
-            return parse(answer)
+            return parse(console.input(Text(prompt)).strip() or default or "")
         except (ValueError, VolatilityError) as error:
             _say(console, str(error), "red")
 
 
-def _ask_setting(
-    console: Console, config: TrainingConfig, key: str, question: str, kind: Callable[[str], Any]
-) -> TrainingConfig:
-    default = getattr(config, key)
+def _ask_setting(console: Console, config: TrainingConfig, name: str) -> TrainingConfig:
+    """The configuration with what is answered."""
+    default = str(getattr(config, name))
+    return _ask(console, _question(name), lambda answer: config.with_overrides(**{name: answer}), default)
 
-    def with_answer(answer: str) -> TrainingConfig:
-        try:
-            value = kind(answer)
-        except ValueError:
-            raise ConfigError(f"{key} is {answer!r}; the rule is a number, as {default}; type one.") from None
-        return config.with_overrides(**{key: value})
 
-    return _ask(console, question, with_answer, str(default))
+def _question(name: str) -> str:
+    return TrainingConfig.sentence_of(name).replace("``", "")
 
 
 def _choose(console: Console, title: str, options: Sequence[str], *, default: int) -> int:
@@ -276,9 +249,13 @@ def _choose(console: Console, title: str, options: Sequence[str], *, default: in
 
 
 def _existing_file(answer: str) -> str:
-    if not Path(answer).expanduser().is_file():
-        raise ConfigError(f"there is no file {answer!r}; the rule is a CSV or Parquet file of bars; give its path.")
-    return str(Path(answer).expanduser())
+    # Of os.path, for which a name that is too long for the system, or of no user's home, is none of a file.
+    path = os.path.expanduser(answer)
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"there is no file {answer[:200]!r}; the rule is a CSV or Parquet file of bars; give its path."
+        )
+    return path
 
 
 def _day(answer: str) -> date:
@@ -300,8 +277,8 @@ def _not_before(first: date | None, last: date | None) -> Any:
 
 def _print_whole(console: Console, content: Text | Table) -> None:
     # Never broken between words: paths are to be copied, and a table's title may be wider than the table.
-    console.print(content, highlight=False, soft_wrap=True)
+    console.print(content, soft_wrap=True)
 
 
 def _say(console: Console, sentence: str, style: str | None = None) -> None:
-    console.print(sentence, style=style, markup=False, highlight=False)
+    console.print(sentence, style=style)

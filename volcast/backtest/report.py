@@ -2,8 +2,6 @@
 
 import io
 import math
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,8 @@ import pandas as pd
 from rich.table import Table
 
 from volcast.backtest.strategies import BENCHMARK, STRATEGY, VolatilityBacktest
+from volcast.evaluation.report.tables import figures_of
+from volcast.files import file_name_of, write_whole
 from volcast.forecaster import FALLBACK, Forecast
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _ROWS = {
     "costs": ("costs, of the capital at the start", "{:.2%}"),
 }
 _NONE = "-"
+_FIGURES = ("QLIKE", "to log-HAR", "R2")
 _LEFT_OUT = {
     "in_sample": "because the model has seen them in training",
     "without_history": "because too little comes before them",
@@ -106,16 +107,12 @@ def figures_table(old: Mapping[str, Any], new: Mapping[str, Any]) -> Table:
 def save_picture(backtest: VolatilityBacktest, version: str, directory: Path) -> Path:
     """Save capital, position and forecast over time as a PNG in `directory`; returns its path."""
     mark = "SIMULATED-" if backtest.simulated and not version.startswith("SIMULATED") else ""
-    symbol = "" if backtest.symbol in version else f"{backtest.symbol.replace('/', '-')}-"
+    name = file_name_of(backtest.symbol)
+    symbol = "" if name in version else f"{name}-"
     span = "-to-".join(_day(backtest.equity.index[end]) for end in (0, -1))
     path = directory / f"{mark}{symbol}{version}-{span}.png"
     directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / f".partial-{uuid.uuid4().hex[:8]}.png"
-    try:
-        partial.write_bytes(_png(_backtest_figure(backtest, version)))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, _png(_backtest_figure(backtest, version)))
     return path
 
 
@@ -141,7 +138,8 @@ def _backtest_figure(backtest: VolatilityBacktest, version: str) -> "Figure":
     _label_days(capital, pd.DatetimeIndex(_with_start(backtest).index))
     for axes in (position, forecast):
         _label_days(axes, pd.DatetimeIndex(decisions.index))
-    figure.suptitle(f"{_simulated(backtest)}{backtest.symbol}: volatility target after costs\nforecasts by {version}")
+    title = f"{_simulated(backtest)}{backtest.symbol}: volatility target after costs\nforecasts by {version}"
+    figure.suptitle(title, parse_math=False)
     return figure
 
 
@@ -183,19 +181,11 @@ def _figures_column(info: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
         "from": evaluation.get("first", _NONE)[:10],
         "to": evaluation.get("last", _NONE)[:10],
         "hourly buckets": f"{evaluation['buckets']:,}" if evaluation else _NONE,
-        "QLIKE": _figure(row, "qlike", "{:.4f}"),
-        "QLIKE to log-HAR's": _figure(row, "qlike_ratio", "{:.3f}"),
-        "R2": _figure(row, "r2", "{:.3f}"),
-    }
+    } | {heading: figure or _NONE for heading, figure in zip(_FIGURES, figures_of(row, _FIGURES), strict=True)}
 
 
 def _day(moment: pd.Timestamp) -> str:
     return f"{moment:%Y-%m-%d}"
-
-
-def _figure(row: Mapping[str, float | None], name: str, form: str) -> str:
-    value = row.get(name)
-    return _NONE if value is None else _number(form, value)
 
 
 def _number(form: str, value: float) -> str:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import select_symbol
+from volcast.bars.checks import bar_length, select_symbol
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
-from volcast.measures.hourly import bar_length
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["BENCHMARK", "STRATEGY", "VolatilityBacktest", "target_positions", "volatility_target_backtest"]

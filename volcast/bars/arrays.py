@@ -1,122 +1,267 @@
-"""The arrays in a frame of bars, and whether one frame carries on another."""
+"""Bars as arrays: those of one symbol, checked once at the edge, and those in a frame as they lie in memory."""
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.bars.checks import validate_bars
+from volcast.arrays import FloatArray, IntArray
+from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
 
-__all__ = ["BarArrays", "same_beginning"]
+__all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
 
-IntArray = npt.NDArray[np.int64]
+PRICES = ("open", "high", "low", "close")
+
+Prices = Mapping[str, FloatArray]
+"""Prices of bars by the name of their column, of `PRICES` those that there are, shape (n,) each."""
 
 _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
+_Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class BarArrays:
-    """A frame of bars and the arrays in it. Holding the frame keeps its memory from being changed or reused."""
+class SymbolBars:
+    """Bars of one symbol that have been checked, and what is known of them.
+
+    Attributes
+    ----------
+    frame
+        The bars as they were given, indexed by the start of each; its ``attrs`` say where they come from.
+    stamps
+        Start of each bar in microseconds since the epoch, shape (n,), rising.
+    prices
+        Positive and finite.
+    length
+        Of a bar, in microseconds: the commonest distance from one to the next.
+    symbol
+        Whose they are; None where nobody says so.
+    """
 
     frame: pd.DataFrame
     stamps: IntArray
-    unit: str
-    columns: dict[str, npt.NDArray[np.generic]]
-    block: npt.NDArray[np.generic] | None
+    prices: Prices
+    length: int
+    symbol: str | None
 
     @classmethod
-    def of(
-        cls, frame: pd.DataFrame, names: Collection[str] | None = None, like: "BarArrays | None" = None
-    ) -> "BarArrays":
-        """The arrays of one symbol's bars, of the columns among `names` alone where these are given.
+    def of(cls, bars: "pd.DataFrame | SymbolBars", symbol: str | None = None) -> "SymbolBars":
+        """The bars of `symbol` in a frame of one symbol, or of many, indexed by (symbol, timestamp).
 
-        Those of a further slice of the frame that `like` was made of, with the same `names`, are found faster.
-
-        Raises what `validate_bars` raises where the bars have no usable index.
+        Raises
+        ------
+        BarsError, NotEnoughDataError
+            They are unusable, or of several symbols, of which `symbol` names none.
         """
-        index, columns = frame.index, frame.columns
-        if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not columns.is_unique:
+        if isinstance(bars, SymbolBars):
+            return bars
+        frame = select_symbol(bars, symbol)
+        if symbol is None and frame is not bars:
+            symbol = str(bars.index[0][0])
+        arrays, rows = FrameArrays.of(frame), slice(0, len(frame))
+        if not arrays.are_usable(rows):
             validate_bars(frame)
-        kin = like if like is not None and columns.is_(like.frame.columns) else None
-        if kin is not None and kin.block is not None:
+        stamps = arrays.stamps(rows)
+        return cls(frame, stamps, arrays.prices(rows), commonest_step(stamps), symbol or frame.attrs.get("symbol"))
+
+
+@dataclass(frozen=True)
+class FrameArrays:
+    """The arrays in a frame of bars, unchecked, which rows are whose, and whether they lie where others did.
+
+    pandas writes to no memory that two frames refer to, it copies first. So this keeps a frame of its own: as long as
+    it is there, bars that lie in the same memory are the same bars.
+
+    Attributes
+    ----------
+    frame
+        The bars, those of each symbol together.
+    symbols
+        Rows of each symbol; of the only one, named None, where the index does not say whose bars they are.
+    """
+
+    frame: pd.DataFrame
+    symbols: Mapping[str | None, slice]
+    _index: pd.Index
+    # Stamps as pandas counts them, or, where there is a level, their places in it.
+    _stamps: _Array
+    _level: IntArray | None
+    _unit: str
+    _columns: Mapping[str, _Array]
+    _places: Mapping[str, int] | None
+
+    @classmethod
+    def of(cls, bars: pd.DataFrame, like: "FrameArrays | None" = None) -> "FrameArrays":
+        """The arrays of `bars`; found faster where their index or their columns are those of `like`.
+
+        Raises
+        ------
+        BarsError, NotEnoughDataError
+            The index is no index of bars, or a column of prices holds no numbers.
+        """
+        frame = bars.copy(deep=False)
+        index, kin = bars.index, like if like is not None and like.has_columns_of(bars) else None
+        if like is not None and index.is_(like._index):
+            symbols, stamps, level, unit = like.symbols, like._stamps, like._level, like._unit
+        elif isinstance(index, pd.MultiIndex):
+            frame, symbols = _by_symbol(frame)
+            stamps, level, unit = _stacked_stamps(frame)
+        else:
+            _require_stamps(index, frame)
+            symbols, stamps, level, unit = {None: slice(0, len(index))}, index.asi8, None, index.unit
+        if kin is not None and kin._places is not None:
             # All columns lie in one piece of memory, from which numpy takes them sooner than pandas does.
             block = frame.to_numpy()
-            arrays = {name: block[:, columns.get_loc(name)] for name in kin.columns}
-            return cls(frame, index.asi8, index.unit, arrays, block)
-        chosen = [name for name in columns if names is None or name in names]
-        arrays = {str(name): frame[name].to_numpy() for name in chosen}
-        return cls(frame, index.asi8, index.unit, arrays, _block(frame, arrays) if kin is None else None)
+            return cls(frame, symbols, frame.index, stamps, level, unit, _columns_of(block, kin._places), kin._places)
+        columns = {name: _numbers(frame, name) for name in PRICES if name in frame.columns}
+        places = _places(frame, columns) if kin is None else None
+        return cls(frame, symbols, frame.index, stamps, level, unit, columns, places)
 
-    def ends(self, rows: slice, length: int) -> IntArray:
-        """When bars of `length` microseconds end, in microseconds since the epoch."""
-        return self._microseconds(self.stamps[rows]) + length
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns of prices."""
+        return tuple(self._columns)
 
-    def steps(self, rows: slice) -> IntArray:
-        """Microseconds from each bar to the next."""
-        stamps = self._microseconds(self.stamps[rows])
-        return stamps[1:] - stamps[:-1]
+    def stamps(self, rows: slice) -> IntArray:
+        """Start of each bar of `rows` in microseconds since the epoch."""
+        stamps = self._counted(rows)
+        return stamps // 1000 if self._unit == "ns" else stamps * _MICROSECONDS[self._unit]
 
-    def count_until(self, moment: int) -> int:
-        """How many bars are stamped at or before a moment in microseconds."""
-        latest = moment * 1000 if self.unit == "ns" else moment // _MICROSECONDS[self.unit]
-        return int(self.stamps.searchsorted(latest, side="right"))
+    def prices(self, rows: slice) -> Prices:
+        """Prices of the bars of `rows`."""
+        return {name: values[rows].astype(float, copy=False) for name, values in self._columns.items()}
 
-    def begins_like(self, other: "BarArrays") -> bool:
-        """Whether the first bar seems to be the same."""
-        return (
-            min(len(self.stamps), len(other.stamps)) > 0
-            and self.stamps[0] == other.stamps[0]
-            and self.unit == other.unit
-            and self.columns.keys() == other.columns.keys()
-            and ("close" not in self.columns or self.columns["close"][0] == other.columns["close"][0])
-        )
+    def count_until(self, rows: slice, moment: int) -> int:
+        """How many of the bars of `rows` are stamped at or before a moment in microseconds."""
+        latest = moment * 1000 if self._unit == "ns" else moment // _MICROSECONDS[self._unit]
+        if self._level is not None:
+            latest = int(self._level.searchsorted(latest, side="right")) - 1
+        return int(self._stamps[rows].searchsorted(latest, side="right"))
 
-    def carries_on(self, earlier: "BarArrays", count: int) -> bool:
-        """Whether the first `count` bars are those of `earlier`, which begins like these."""
-        if len(self.stamps) < count:
+    def are_usable(self, rows: slice) -> bool:
+        """Whether the bars of `rows` pass `checks.validate_bars`."""
+        prices = (values[rows] for values in self._columns.values())
+        return "close" in self._columns and are_usable(self._counted(rows), prices)
+
+    def of_rows(self, rows: slice) -> pd.DataFrame:
+        """The bars of `rows`, all of one symbol, as a frame."""
+        frame = self.frame.iloc[rows]
+        return frame.droplevel(0) if isinstance(frame.index, pd.MultiIndex) else frame
+
+    def length_until(self, rows: slice, moment: int | None) -> int:
+        """Length in microseconds of the bars of `rows` that are stamped at or before `moment`; None is all of them."""
+        count = rows.stop - rows.start if moment is None else self.count_until(rows, moment)
+        return commonest_step(self.stamps(slice(rows.start, rows.start + count)))
+
+    def count_alike(self, symbol: str | None, stamps: IntArray, prices: Prices, of: "FrameArrays | None" = None) -> int:
+        """How many leading bars of a symbol have these `stamps`, in microseconds, and `prices`.
+
+        `of` is where they come from, if that is known: stamps of many symbols need not be looked up then.
+        """
+        rows = self.symbols[symbol]
+        rows = slice(rows.start, min(rows.stop, rows.start + len(stamps)))
+        columns: list[tuple[_Array, _Array]] = [(values[rows], prices[name]) for name, values in self._columns.items()]
+        if of is not None and symbol in of.symbols and self._counts_like(of):
+            columns.append((self._stamps[rows], of._stamps[of.symbols[symbol]]))
+        else:
+            columns.append((self.stamps(rows), stamps))
+        return min(_count_alike(values, others[: len(values)]) for values, others in columns)
+
+    def has_columns_of(self, bars: pd.DataFrame) -> bool:
+        """Whether the columns of `bars` are those of this frame, and not only like them."""
+        return bool(bars.columns.is_(self.frame.columns))
+
+    def begins_with(self, other: "FrameArrays", counts: Mapping[str | None, int]) -> bool:
+        """Whether the first bars of each symbol, as many as `counts` says, are those of the other."""
+        if self.names != other.names or not counts.keys() <= self.symbols.keys():
             return False
-        return self._is_of_one_frame_with(earlier) or (
-            self.begins_like(earlier)
-            and same_beginning(self.stamps, earlier.stamps, count)
-            and all(same_beginning(values, earlier.columns[name], count) for name, values in self.columns.items())
-        )
-
-    def _is_of_one_frame_with(self, other: "BarArrays") -> bool:
-        return (
-            self.block is not None
-            and other.block is not None
-            and self.unit == other.unit
-            and self.columns.keys() == other.columns.keys()
-            and _begin_in_one_place(self.block, other.block)
-            and _begin_in_one_place(self.stamps, other.stamps)
-        )
-
-    def _microseconds(self, stamps: IntArray) -> IntArray:
-        return stamps // 1000 if self.unit == "ns" else stamps * _MICROSECONDS[self.unit]
-
-
-def same_beginning(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic], count: int) -> bool:
-    """Whether the first `count` values are equal, missing ones included; at no cost where they are the same memory."""
-    if values.dtype != earlier.dtype:
-        return False
-    if _begin_in_one_place(values, earlier):
+        if self.lies_where(other):
+            return all(self.symbols[name].stop - self.symbols[name].start >= count for name, count in counts.items())
+        for name, count in counts.items():
+            rows = slice(other.symbols[name].start, other.symbols[name].start + count)
+            if self.count_alike(name, other.stamps(rows), other.prices(rows)) != count:
+                return False
         return True
-    return bool(np.array_equal(values[:count], earlier[:count], equal_nan=values.dtype.kind == "f"))
+
+    def lies_where(self, other: "FrameArrays") -> bool:
+        """Whether these bars begin in the memory in which the others begin, symbol for symbol."""
+        return (
+            self.names == other.names
+            and (self.symbols is other.symbols or self.symbols.keys() == other.symbols.keys() == {None})
+            and self._counts_like(other)
+            and _begin_in_one_place(self._stamps, other._stamps)
+            and all(_begin_in_one_place(values, other._columns[name]) for name, values in self._columns.items())
+        )
+
+    def _counted(self, rows: slice) -> IntArray:
+        stamps: IntArray = self._stamps[rows] if self._level is None else self._level.take(self._stamps[rows])
+        return stamps
+
+    def _counts_like(self, other: "FrameArrays") -> bool:
+        """Whether the same numbers stand for the same stamps."""
+        if self._level is None or other._level is None:
+            return self._level is other._level and self._unit == other._unit
+        both = min(len(self._level), len(other._level))
+        return self._unit == other._unit and (
+            _begin_in_one_place(self._level, other._level) or np.array_equal(self._level[:both], other._level[:both])
+        )
 
 
-def _begin_in_one_place(values: npt.NDArray[np.generic], earlier: npt.NDArray[np.generic]) -> bool:
-    first = (slice(1),) * values.ndim
+def _count_alike(values: _Array, others: _Array) -> int:
+    return len(values) if np.array_equal(values, others) else int(np.argmin(values == others))
+
+
+def _require_stamps(index: pd.Index, frame: pd.DataFrame) -> None:
+    if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not frame.columns.is_unique:
+        validate_bars(frame)
+
+
+def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slice]]:
+    """A frame of many symbols with the bars of each together, and their rows."""
+    codes = frame.index.codes[0]
+    edges = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist(), len(codes)]
+    if len(edges) - 1 > len(set(codes[edges[:-1]].tolist())):
+        return _by_symbol(frame.iloc[np.argsort(codes, kind="stable")])
+    names = frame.index.levels[0]
+    return frame, {
+        str(names[codes[begin]]): slice(begin, end) for begin, end in itertools.pairwise(edges) if end > begin
+    }
+
+
+def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, IntArray | None, str]:
+    level, codes = frame.index.levels[1], frame.index.codes[1]
+    if not isinstance(level, pd.DatetimeIndex) or level.tz is None or codes.min() < 0:
+        validate_bars(frame.loc[frame.index[0][0]])
+    return (codes, level.asi8, level.unit) if level.is_monotonic_increasing else (level.asi8[codes], None, level.unit)
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> _Array:
+    values: _Array = frame[name].to_numpy()
+    if values.dtype.kind in "fiu":
+        return values
+    validate_bars(frame.loc[frame.index[0][0]] if isinstance(frame.index, pd.MultiIndex) else frame)
+    numbers: FloatArray = frame[name].to_numpy(dtype=float)
+    return numbers
+
+
+def _columns_of(block: _Array, places: Mapping[str, int]) -> dict[str, _Array]:
+    return {name: block[:, place] for name, place in places.items()}
+
+
+def _places(frame: pd.DataFrame, columns: Mapping[str, _Array]) -> dict[str, int] | None:
+    """Where each column is in the one piece of memory of all; None where they lie apart, and a table is a copy."""
+    first = frame.iloc[:1].to_numpy()
+    if columns and all(np.shares_memory(first, values[:1]) for values in columns.values()):
+        return {name: frame.columns.get_loc(name) for name in columns}
+    return None
+
+
+def _begin_in_one_place(values: _Array, earlier: _Array) -> bool:
     return (
         values.strides == earlier.strides
-        and values.shape[1:] == earlier.shape[1:]
-        and np.may_share_memory(values[first], earlier[first])
+        and values.dtype == earlier.dtype
+        and np.may_share_memory(values[:1], earlier[:1])
     )
-
-
-def _block(frame: pd.DataFrame, arrays: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.generic] | None:
-    """The memory that all columns lie in, shape (n, k); None where they lie apart, and a table of them is a copy."""
-    first = frame.iloc[:1].to_numpy()
-    together = arrays and all(np.shares_memory(first, array[:1]) for array in arrays.values())
-    return frame.to_numpy() if together else None

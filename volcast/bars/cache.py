@@ -8,15 +8,16 @@ must hold, whoever is killed at whatever moment.
 import contextlib
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
 from volcast.errors import DataSourceError
+from volcast.files import PARTIAL, file_name_of, write_whole
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = [
@@ -34,9 +35,7 @@ __all__ = [
 _APPLICATION = "local-volatility-training"
 _NAME = re.compile(r"(?P<month>\d{4}-\d{2})_(?P<through>\d{8}T\d{6}Z)_(?P<sha256>[0-9a-f]{64})\.parquet")
 _STAMP = "%Y%m%dT%H%M%SZ"
-_SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-^=]*")
 _LOCK = ".lock"
-_UNFINISHED = ".unfinished-"
 
 
 class DamagedBarsError(DataSourceError):
@@ -105,7 +104,7 @@ class CachedMonth:
 
 @dataclass(frozen=True)
 class CachedSymbol:
-    """What is kept of one symbol in one feed, adjustment and timeframe."""
+    """What is kept of one symbol, by its name in files, in one feed, adjustment and timeframe."""
 
     source: str
     feed: str
@@ -113,38 +112,33 @@ class CachedSymbol:
     timeframe: str
     symbol: str
     months: tuple[CachedMonth, ...]
+    cache: "BarCache"
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(month.path.stat().st_size for month in self.months)
 
-    def cache(self, root: Path) -> "BarCache":
-        """Its files under `root`."""
-        return BarCache(root, self.source, self.feed, self.adjustment, self.timeframe, self.symbol)
 
-
+@dataclass(frozen=True)
 class BarCache:
-    """The files of one symbol, source, feed, adjustment and timeframe.
+    """The files of one symbol, source, feed, adjustment and timeframe, in one directory, made when it is needed."""
 
-    Parameters
-    ----------
-    root
-        Directory of all cached bars; made when something is stored.
-    source, feed, adjustment, timeframe, symbol
-        Which of them.
+    directory: Path
 
-    Raises
-    ------
-    DataSourceError
-        The symbol cannot be the name of a directory.
-    """
+    @classmethod
+    def of_symbol(cls, root: Path, source: str, feed: str, adjustment: str, timeframe: str, symbol: str) -> Self:
+        """Those under `root`, the directory of all cached bars.
 
-    def __init__(self, root: Path, source: str, feed: str, adjustment: str, timeframe: str, symbol: str) -> None:
-        name = symbol.upper().replace("/", "-")
-        if _SYMBOL.fullmatch(name) is None:
-            raise DataSourceError(f"{symbol!r} is no symbol; letters, digits and . - / ^ = are; check it.")
-        self.directory = root / source / feed / adjustment / timeframe / name
+        Raises
+        ------
+        DataSourceError
+            It is no symbol.
+        """
+        try:
+            return cls(root / source / feed / adjustment / timeframe / file_name_of(symbol))
+        except ValueError as error:
+            raise DataSourceError(f"{symbol!r} is no symbol: it {error}; check it.") from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -161,7 +155,7 @@ class BarCache:
                 "directory that can."
             ) from None
         try:
-            for path in self.directory.glob(f"{_UNFINISHED}*"):
+            for path in self.directory.glob(f"{PARTIAL}*"):
                 path.unlink(missing_ok=True)
             yield
         finally:
@@ -188,7 +182,7 @@ class BarCache:
         digest = hashlib.sha256(content).hexdigest()
         path = self.directory / f"{month}_{through.tz_convert('UTC').strftime(_STAMP)}_{digest}.parquet"
         try:
-            _write_and_rename(path, content)
+            write_whole(path, content)
             for other in self.directory.glob(f"{month}_*.parquet"):
                 if other != path:
                     other.unlink(missing_ok=True)
@@ -220,9 +214,9 @@ def cached_symbols(root: Path) -> list[CachedSymbol]:
     found = []
     for directory in sorted({path.parent for path in root.glob("*/*/*/*/*/*.parquet")}):
         source, feed, adjustment, timeframe, symbol = directory.relative_to(root).parts
-        months = tuple(BarCache(root, source, feed, adjustment, timeframe, symbol).months().values())
-        if months:
-            found.append(CachedSymbol(source, feed, adjustment, timeframe, symbol, months))
+        cache = BarCache(directory)
+        if months := tuple(cache.months().values()):
+            found.append(CachedSymbol(source, feed, adjustment, timeframe, symbol, months, cache))
     return found
 
 
@@ -244,18 +238,3 @@ def _as_parquet(bars: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(plain, preserve_index=False), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _write_and_rename(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name[:7]}")
-    with open(unfinished, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-    if os.name == "posix":
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

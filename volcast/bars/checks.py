@@ -1,13 +1,20 @@
 """What bars must be before anything is computed from them."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import IntArray
 from volcast.errors import BarsError, NotEnoughDataError
 
-__all__ = ["bar_length", "select_symbol", "validate_bars"]
+__all__ = ["are_usable", "bar_length", "commonest_step", "select_symbol", "symbol_among", "validate_bars"]
 
 _PRICES = ("open", "high", "low", "close")
+_MINUTE = 60_000_000
+_MISSING = np.iinfo(np.int64).min
 
 
 def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
@@ -40,14 +47,30 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     return bars
 
 
+def are_usable(stamps: IntArray, prices: Iterable[npt.NDArray[Any]]) -> bool:
+    """Whether bars with these `stamps` and columns of `prices`, shape (n,) each, pass `validate_bars`; it says why not.
+
+    Stamps are in whatever unit pandas counts them.
+    """
+    if not len(stamps) or stamps[0] == _MISSING or not (stamps[1:] > stamps[:-1]).all():
+        return False
+    # A missing price is neither above nothing nor below infinity.
+    return all(values.min() > 0 and values.max() < np.inf for values in prices)
+
+
 def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
     """Length of the bars: the most frequent distance between consecutive stamps, one minute for a single bar."""
-    steps = np.diff(index.as_unit("us").asi8)
+    return pd.Timedelta(commonest_step(index.as_unit("us").asi8), unit="us")
+
+
+def commonest_step(stamps: IntArray) -> int:
+    """The most frequent distance between consecutive `stamps` in microseconds; a minute where there is none."""
+    steps = np.diff(stamps)
     steps = steps[steps > 0]
     if len(steps) == 0:
-        return pd.Timedelta(minutes=1)
+        return _MINUTE
     lengths, counts = np.unique(steps, return_counts=True)
-    return pd.Timedelta(int(lengths[counts.argmax()]), unit="us")
+    return int(lengths[counts.argmax()])
 
 
 def _check_index(index: pd.Index, name: str) -> None:
@@ -111,14 +134,25 @@ def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame
     """
     if not isinstance(bars.index, pd.MultiIndex):
         return bars
-    present = list(bars.index.get_level_values(0).unique())
+    symbol = symbol_among(list(bars.index.get_level_values(0).unique()), symbol)
+    selected = bars.xs(symbol, level=0)
+    selected.attrs = dict(bars.attrs)
+    return selected
+
+
+def symbol_among(present: Sequence[str], symbol: str | None = None) -> str:
+    """The one of the symbols that are `present` that is meant by `symbol`; None means the only one.
+
+    Raises
+    ------
+    BarsError
+        There are several and none was named, or not the one that was.
+    """
     if symbol is None and len(present) == 1:
-        symbol = present[0]
-    if symbol not in present:
+        return present[0]
+    if symbol is None or symbol not in present:
         raise BarsError(
             f"the bars hold {', '.join(map(str, present)) or 'no symbol'} and {symbol or 'no symbol'} was asked for; "
             "one symbol that is present is needed; name it with symbol=..."
         )
-    selected = bars.xs(symbol, level=0)
-    selected.attrs = dict(bars.attrs)
-    return selected
+    return symbol

@@ -4,11 +4,12 @@ Shell: ``python data_handler.py --help``.
 """
 
 import os
+import reprlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Self, cast
+from typing import cast
 
 import pandas as pd
 
@@ -19,11 +20,11 @@ from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache
 from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
 from volcast.bars.sources.files import read_bars_file
 from volcast.bars.sources.http import Patience
-from volcast.bars.sources.registry import load_source
+from volcast.bars.sources.registry import load_source, minutes_of
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
-from volcast.config import TrainingConfig, minutes_of
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
+from volcast.files import file_name_of
 from volcast.sessions import new_york_midnight
 
 __all__ = ["DataHandler", "alpaca_credentials"]
@@ -104,26 +105,6 @@ class DataHandler:
         self._offline, self._progress = offline, progress
         self._url_override, self._patience, self._clock = url_override, patience, clock
 
-    @classmethod
-    def from_config(cls, config: TrainingConfig, progress: FetchProgress | None = None) -> Self:
-        """The handler of a configuration's source."""
-        return cls(
-            config.effective_source,
-            bars_path=config.bars_path,
-            bars_timezone=config.bars_timezone,
-            bars_stamps=config.bars_stamps,
-            bars_epoch=config.bars_epoch,
-            bars_dates=config.bars_dates,
-            feed=config.feed,
-            adjustment=config.adjustment,
-            cache_dir=config.cache_dir,
-            offline=config.offline,
-            cleaning=config.cleaning,
-            calendar=config.calendar,
-            seed=config.seed,
-            progress=progress,
-        )
-
     def get_stock_bars(
         self,
         symbol: str | Sequence[str],
@@ -175,6 +156,7 @@ class DataHandler:
         timeframe: str = "1Min",
     ) -> pd.DataFrame:
         """As `get_stock_bars`, of one symbol, but whatever state the bars are in; a file's are not cut to the days."""
+        _check_request(symbol, timeframe)
         notes = _Notes(self._progress)
         bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)
         simulated = bool(bars.attrs.get("simulated", False))
@@ -257,7 +239,15 @@ class DataHandler:
         raise AssertionError("there is at least one feed")
 
     def _cache(self, source: str, feed: str, timeframe: str, symbol: str) -> BarCache:
-        return BarCache(self._cache_root, source, feed, self._adjustment, timeframe, symbol)
+        return BarCache.of_symbol(self._cache_root, source, feed, self._adjustment, timeframe, symbol)
+
+
+def _check_request(symbol: str, timeframe: str) -> None:
+    for name, value, rule in (("symbol", symbol, file_name_of), ("timeframe", timeframe, minutes_of)):
+        try:
+            rule(value)
+        except ValueError as error:
+            raise DataSourceError(f"{name} is {reprlib.repr(value)}, but {error}; change it.") from None
 
 
 class _Notes:

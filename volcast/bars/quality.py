@@ -135,7 +135,7 @@ class DataQuality:
         upper.bar(days, 100 * self.sessions["coverage"], width=1.0, color="#7a7a7a")
         upper.set_ylabel("bars there, %")
         upper.set_ylim(0, 105)
-        upper.set_title(f"{self.symbol}: {self._verdict()}")
+        upper.set_title(f"{self.symbol}: {self._verdict()}", parse_math=False)
         lower.plot(days, self.sessions["volume"].where(self.sessions["volume"] > 0), ".", markersize=3, color="#c2410c")
         if (self.sessions["volume"] > 0).any():
             lower.set_yscale("log")

@@ -1,21 +1,23 @@
-"""Work on many symbols, of which some may fail."""
+"""Symbols as users list them, and work on many, of which some may fail."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
-from volcast.errors import DataSourceError, VolatilityError
+from volcast.errors import ConfigError, DataSourceError, VolatilityError, describe_os_error
+from volcast.files import file_name_of
 
-__all__ = ["for_each_symbol", "stacked_bars"]
+__all__ = ["cut_each_symbol", "for_each_symbol", "read_symbols", "stacked_bars", "symbols_in", "symbols_of"]
 
 _SYMBOLS_AT_ONCE = 4
 
-Table = TypeVar("Table", pd.DataFrame, pd.Series)
+Result = TypeVar("Result")
 
 
-def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tuple[dict[str, Table], dict[str, str]]:
+def for_each_symbol(work: Callable[[str], Result], symbols: Sequence[str]) -> tuple[dict[str, Result], dict[str, str]]:
     """The result of each symbol, in the order asked, and the sentence of each that failed; four are worked on at once.
 
     Raises
@@ -23,7 +25,7 @@ def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tup
     DataSourceError
         All of them failed.
     """
-    found: dict[str, Table] = {}
+    found: dict[str, Result] = {}
     failed: dict[str, str] = {}
     unique = list(dict.fromkeys(symbols))
     with ThreadPoolExecutor(max(min(_SYMBOLS_AT_ONCE, len(unique)), 1)) as pool:
@@ -39,6 +41,26 @@ def for_each_symbol(work: Callable[[str], Table], symbols: Sequence[str]) -> tup
     return found, failed
 
 
+def symbols_of(bars: pd.DataFrame) -> list[str]:
+    """Names of the symbols in a frame indexed by (symbol, timestamp), in its order; none in bars of one symbol."""
+    return list(bars.index.get_level_values(0).unique()) if isinstance(bars.index, pd.MultiIndex) else []
+
+
+def cut_each_symbol(bars: pd.DataFrame, cut: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """What `cut` leaves of each symbol's bars, as one frame of the layout of `bars`; symbols without bars are left out.
+
+    `bars` are one symbol's, or those of many, indexed by (symbol, timestamp).
+    """
+    names = symbols_of(bars)
+    if not names:
+        return cut(bars)
+    parts = {name: cut(bars.xs(name)) for name in names}
+    remaining = {name: part for name, part in parts.items() if len(part)}
+    stacked = pd.concat(remaining, names=bars.index.names) if remaining else bars.iloc[:0]
+    stacked.attrs = dict(bars.attrs)
+    return stacked
+
+
 def stacked_bars(found: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.DataFrame:
     """Bars of several symbols as one frame, indexed by (symbol, timestamp), with what `attrs` say of each."""
     stacked = pd.concat(found, names=["symbol", "timestamp"])
@@ -51,3 +73,41 @@ def stacked_bars(found: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.D
         "failed": failed,
     }
     return stacked
+
+
+def read_symbols(path: str | Path) -> list[str]:
+    """The symbols in a file: one a line, or with commas; what follows a ``#`` is a comment.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or no symbol in it.
+    """
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise ConfigError(f"the file of symbols cannot be read: {describe_os_error(error)}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"the file of symbols {path} is no text; write one symbol a line.") from None
+    return symbols_in(text, str(path))
+
+
+def symbols_in(text: str, name: str) -> list[str]:
+    """The symbols in `text`, written as in a file of symbols; `name` is what to call it in an error.
+
+    Raises
+    ------
+    ConfigError
+        There is no symbol in it, or what is no symbol.
+    """
+    lines = text.splitlines()
+    words = [word.strip().upper() for line in lines for word in line.partition("#")[0].split(",")]
+    symbols = list(dict.fromkeys(word for word in words if word))
+    if not symbols:
+        raise ConfigError(f"{name} names no symbol; one at least is needed; write one a line.")
+    for symbol in symbols:
+        try:
+            file_name_of(symbol)
+        except ValueError as error:
+            raise ConfigError(f"{name} names {symbol[:60]!r}, but a symbol {error}; mend it there.") from None
+    return symbols

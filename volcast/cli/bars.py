@@ -3,36 +3,36 @@
 import argparse
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from volcast.bars.cache import (
-    BarCache,
     CachedMonth,
     CachedSymbol,
     DamagedBarsError,
     cached_symbols,
     default_cache_directory,
 )
-from volcast.bars.handler import DataHandler
 from volcast.bars.quality import DataQuality, assess_quality
-from volcast.cli.options import add_bars_options, bars_settings
+from volcast.bars.symbols import symbols_in
+from volcast.cli.command import Work, command_parser, plain_table, run_command, tell
+from volcast.cli.options import add_bars_options, add_setting, add_settings, settings_given
 from volcast.config import TrainingConfig
 from volcast.config_sources import resolve_config
-from volcast.errors import ConfigError, DataSourceError, VolatilityError
+from volcast.configured import handler_of
+from volcast.errors import DataSourceError, VolatilityError
+from volcast.files import file_name_of
 from volcast.progress import progress_for
 
 __all__ = ["main"]
 
-_WIDE = 240
 _EPILOG = """\
-exit status: 0 done, 1 failed or something is wrong, 2 wrong use, 130 interrupted (the same command goes on)
+exit status: 0 done, 1 failed or something is wrong, 2 wrong use, 130 or 143 interrupted (the same
+command goes on)
 
 examples:
   python data_handler.py fetch --symbol SPY,QQQ --start-date 2023-01-01 --end-date 2024-12-31
@@ -43,25 +43,13 @@ examples:
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast bars") -> int:
     """Do what the `arguments` say (None: those of the process); returns the exit status."""
-    options = _parser(prog).parse_args(arguments)
-    # A pipe or a file has no width that a table must fit.
-    out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
-    err = Console(stderr=True, soft_wrap=True)
-    try:
-        command: Callable[[argparse.Namespace, Console, Console], int] = options.command
-        return command(options, out, err)
-    except VolatilityError as error:
-        return _failed(str(error), 2 if isinstance(error, ConfigError) else 1, options, err)
-    except KeyboardInterrupt:
-        return _failed("Interrupted; what came is kept: the same command goes on after it.", 130, options, err)
+    said = "Interrupted; what came is kept: the same command goes on after it."
+    return run_command(_parser(prog), _work, arguments, interrupted=said)
 
 
-def _failed(sentence: str, status: int, options: argparse.Namespace, err: Console) -> int:
-    if options.json:
-        print(json.dumps({"error": sentence, "exit_status": status}))
-    prefix = "" if status == 130 else "error: "
-    err.print(prefix + sentence, highlight=False, markup=False)
-    return status
+def _work(options: argparse.Namespace, out: Console, err: Console) -> int:
+    command: Work = options.command
+    return command(options, out, err)
 
 
 def _list(options: argparse.Namespace, out: Console, err: Console) -> int:
@@ -84,16 +72,14 @@ def _list(options: argparse.Namespace, out: Console, err: Console) -> int:
 
 
 def _verify(options: argparse.Namespace, out: Console, err: Console) -> int:
-    rows = []
-    for kept in _kept(options):
-        for month in kept.months:
-            problem = _problem(month)
-            rows.append({"symbol": kept.symbol, "month": str(month.month), "file": str(month.path), "problem": problem})
+    rows = [
+        {"symbol": kept.symbol, "month": str(month.month), "file": str(month.path), "problem": _problem(month)}
+        for kept in _kept(options)
+        for month in kept.months
+    ]
     damaged = [row for row in rows if row["problem"]]
-    if options.json:
-        print(json.dumps(rows, indent=2))
-    else:
-        _show(damaged, options, out, f"{len(rows)} files, all as they were written.")
+    sound = f"{len(rows)} files, all as they were written."
+    tell(options, out, rows, plain_table(damaged) if damaged else sound)
     return 1 if damaged else 0
 
 
@@ -106,13 +92,12 @@ def _problem(month: CachedMonth) -> str:
 
 
 def _clear(options: argparse.Namespace, out: Console, err: Console) -> int:
-    if options.symbol is None and not options.all:
+    if options.symbols is None and not options.all:
         raise DataSourceError("nothing was named to remove; name symbols with --symbol, or say --all.")
-    root, rows = _root(options), []
+    rows = []
     for kept in _kept(options):
-        cache: BarCache = kept.cache(root)
-        with cache.locked():
-            cache.discard()
+        with kept.cache.locked():
+            kept.cache.discard()
         rows.append(
             {"symbol": kept.symbol, "feed": kept.feed, "timeframe": kept.timeframe, "removed": len(kept.months)}
         )
@@ -139,30 +124,30 @@ def _fetch(options: argparse.Namespace, out: Console, err: Console) -> int:
 
 def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
     config = _config(options)
-    found: list[DataQuality] = []
+    qualities: list[DataQuality] = []
     failed: dict[str, str] = {}
     notes: dict[str, list[str]] = {}
     for symbol, bars in _bars_of(config, _symbols(options) or [config.symbol], options, err, check=False):
         if isinstance(bars, str):
             failed[symbol] = bars
         else:
-            found.append(assess_quality(bars, symbol, calendar=config.calendar))
+            qualities.append(assess_quality(bars, symbol, calendar=config.calendar))
             notes[symbol] = bars.attrs["notes"]
     if options.json:
-        print(json.dumps([*(quality.to_dict() for quality in found), *_as_errors(failed)], indent=2))
+        print(json.dumps([*(quality.to_dict() for quality in qualities), *_as_errors(failed)], indent=2))
     else:
-        for quality in found:
-            out.print(*notes[quality.symbol], quality.table(), sep="\n", highlight=False)
+        for quality in qualities:
+            out.print(*notes[quality.symbol], quality.table(), sep="\n")
         for sentence in failed.values():
-            err.print(sentence, highlight=False, markup=False)
+            err.print(sentence)
     if options.picture is not None:
-        _draw(found, Path(options.picture))
-    return 1 if failed or any(quality.is_bad for quality in found) else 0
+        _draw(qualities, Path(options.picture))
+    return 1 if failed or any(quality.is_bad for quality in qualities) else 0
 
 
-def _draw(found: Sequence[DataQuality], path: Path) -> None:
-    for quality in found:
-        own = path if len(found) == 1 else path.with_stem(f"{path.stem}_{quality.symbol}")
+def _draw(qualities: Sequence[DataQuality], path: Path) -> None:
+    for quality in qualities:
+        own = path if len(qualities) == 1 else path.with_stem(f"{path.stem}_{file_name_of(quality.symbol)}")
         try:
             quality.figure().savefig(own, dpi=120)
         except ImportError:
@@ -183,7 +168,7 @@ def _bars_of(
 ) -> Iterable[tuple[str, pd.DataFrame | str]]:
     """The bars of each symbol, or the sentence that says why there are none."""
     with progress_for(err, quiet=options.json) as progress:
-        handler = DataHandler.from_config(config, progress)
+        handler = handler_of(config, progress)
         for symbol in symbols:
             try:
                 get = handler.get_stock_bars if check else handler.unchecked_bars
@@ -193,50 +178,30 @@ def _bars_of(
 
 
 def _root(options: argparse.Namespace) -> Path:
-    return Path(options.cache_dir) if options.cache_dir is not None else default_cache_directory()
+    config = resolve_config(None, os.environ, settings_given(options)).config
+    return Path(config.cache_dir) if config.cache_dir is not None else default_cache_directory()
 
 
 def _symbols(options: argparse.Namespace) -> list[str]:
-    return [] if options.symbol is None else [name for name in options.symbol.upper().split(",") if name]
+    return [] if options.symbols is None else symbols_in(options.symbols, "--symbol")
 
 
 def _kept(options: argparse.Namespace) -> list[CachedSymbol]:
-    wanted = {name.replace("/", "-") for name in _symbols(options)}
-    return [kept for kept in cached_symbols(_root(options)) if not wanted or kept.symbol in wanted]
+    names = {file_name_of(symbol) for symbol in _symbols(options)}
+    return [kept for kept in cached_symbols(_root(options)) if not names or kept.symbol in names]
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:
-    given: dict[str, Any] = {
-        "start_date": options.start_date,
-        "end_date": options.end_date,
-        "data_frequency": options.timeframe,
-        "cache_dir": options.cache_dir,
-        **bars_settings(options),
-    }
-    overrides = {key: value for key, value in given.items() if value is not None}
-    return resolve_config(options.config, os.environ, overrides).config
+    return resolve_config(options.config, os.environ, settings_given(options)).config
 
 
 def _show(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console, nothing: str) -> None:
-    if options.json:
-        print(json.dumps(rows, indent=2))
-    elif not rows:
-        out.print(nothing, highlight=False)
-    else:
-        table = Table(*rows[0], box=None)
-        for row in rows:
-            table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
-        out.print(table, highlight=False)
+    tell(options, out, rows, plain_table(rows) if rows else nothing)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description="Fetch bars, look after those that are kept, and judge their quality.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = command_parser(prog, "Fetch bars, look after those that are kept, and judge their quality.", _EPILOG)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command, text in (
         ("ls", _list, "list what the cache holds"),
         ("fetch", _fetch, "get bars; Alpaca's are kept, and only what is missing is asked for"),
@@ -246,15 +211,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     ):
         sub = commands.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
         sub.set_defaults(command=command)
-        sub.add_argument("--symbol", metavar="S", help="symbol, or several with commas")
-        sub.add_argument("--cache-dir", metavar="DIR", help="the cache (default: the user's cache directory)")
+        sub.add_argument("--symbol", dest="symbols", metavar="S", help="symbol, or several with commas")
+        add_setting(sub, "cache_dir")
         sub.add_argument("--json", action="store_true", help="JSON on standard output")
         if name in ("fetch", "quality"):
             add_bars_options(sub)
             sub.add_argument("--config", metavar="F", help="configuration, as local_training.py takes it")
-            sub.add_argument("--start-date", metavar="D", help="first day, YYYY-MM-DD, New York")
-            sub.add_argument("--end-date", metavar="D", help="last day, YYYY-MM-DD, New York")
-            sub.add_argument("--timeframe", metavar="T", help="length of a bar: 1Min (default), 5Min, 1Hour ...")
+            add_settings(sub, "start_date", "end_date", "data_frequency")
         if name == "clear":
             sub.add_argument("--all", action="store_true", help="remove everything")
         if name == "quality":

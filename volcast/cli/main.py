@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from volcast import __version__
+from volcast.cli.command import command_parser
 
 __all__ = ["main"]
 
@@ -20,24 +21,21 @@ _COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the first of `arguments` (None: those of the process) names; returns its exit status."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser().parse_args(given[:1])
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(words[:1])
     # Only now: what one command needs would make the help of another slow.
     command = importlib.import_module(f"volcast.cli.{options.command}")
-    status: int = command.main(given[1:])
+    status: int = command.main(words[1:])
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, _COMMANDS))
-    listed = "\n".join(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="volcast",
-        usage="volcast COMMAND [OPTIONS]",
-        description="Train, evaluate and serve the volatility forecaster of a backtesting system.",
-        epilog=f"commands:\n{listed}\n\nvolcast COMMAND --help says more of each.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    lines = "\n".join(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items())
+    description = f"Train, evaluate and serve the volatility forecaster of a backtesting system.\n\ncommands:\n{lines}"
+    parser = command_parser("volcast", description, "volcast COMMAND --help says more of each.")
+    parser.usage = "volcast COMMAND [OPTIONS]"
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("command", metavar="COMMAND", choices=_COMMANDS, help="one of those below")
+    # The listing above says more than argparse would.
+    parser.add_argument("command", metavar="COMMAND", choices=_COMMANDS, help=argparse.SUPPRESS)
     return parser

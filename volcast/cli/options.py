@@ -1,41 +1,55 @@
-"""The options of the command lines that say where bars come from and how they are read."""
+"""Settings as options: flag, sentence and default are those of the field, and the value goes under its name."""
 
 import argparse
 from typing import Any
 
-__all__ = ["add_bars_options", "bars_settings"]
+from volcast.config import TRAINING_CONFIG, TrainingConfig
+
+__all__ = ["add_bars_options", "add_setting", "add_settings", "settings_given"]
+
+Group = argparse._ActionsContainer
+
+
+def add_setting(group: Group, name: str, flag: str | None = None, **keywords: Any) -> None:
+    """Offer a setting; `flag` is another name for it, `keywords` are argparse's."""
+    field = TrainingConfig.flags()[name]
+    keywords |= {"action": "store_true", "default": None} if field.value is None else {"metavar": field.value}
+    group.add_argument(flag or field.name, dest=name, help=_help_of(name), **keywords)
+
+
+def add_settings(group: Group, *names: str) -> None:
+    """Offer several, in this order."""
+    for name in names:
+        add_setting(group, name)
 
 
 def add_bars_options(group: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Add them."""
+    """Offer where bars come from and how they are read."""
     source = group.add_mutually_exclusive_group()
-    source.add_argument("--bars", metavar="PATH", help="your own CSV, Parquet or Feather file, directory or glob")
-    source.add_argument("--simulate", action="store_true", help="simulated bars: needs no keys and no file")
-    source.add_argument("--source", metavar="NAME", help="alpaca (default), yahoo, or an installed source")
-    group.add_argument("--bars-timezone", metavar="ZONE", help="time zone of your stamps where they carry none")
-    group.add_argument("--bars-stamps", metavar="SIDE", help="whether your stamps are the start or the end of a bar")
-    group.add_argument("--bars-epoch", metavar="UNIT", help="unit of stamps that are numbers: s, ms, us or ns")
-    group.add_argument("--bars-dates", metavar="ORDER", help="whether dates as 01/02/2024 are mdy or dmy")
-    group.add_argument("--feed", metavar="F", help="Alpaca's feed: auto (default), sip or iex")
-    group.add_argument("--adjustment", metavar="A", help="Alpaca's adjustment: all (default), split, dividend or raw")
-    group.add_argument("--offline", action="store_true", help="take Alpaca's bars from the cache alone")
-    group.add_argument(
-        "--clean", nargs="?", const="all", metavar="RULES", help="mend bars by all rules, or by these, with commas"
+    add_setting(source, "bars_path")
+    source.add_argument(
+        "--simulate",
+        dest="bars_source",
+        action="store_const",
+        const="simulator",
+        help="simulated bars: needs no keys and no file",
     )
+    add_setting(source, "bars_source")
+    add_settings(group, "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "offline")
+    add_setting(group, "cleaning", nargs="?", const="all")
 
 
-def bars_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the options give, by the configuration's names; None where an option was not given."""
-    source = "simulator" if options.simulate else options.source
-    return {
-        "bars_source": "file" if options.bars is not None else source,
-        "bars_path": options.bars,
-        "bars_timezone": options.bars_timezone,
-        "bars_stamps": options.bars_stamps,
-        "bars_epoch": options.bars_epoch,
-        "bars_dates": options.bars_dates,
-        "feed": options.feed,
-        "adjustment": options.adjustment,
-        "offline": options.offline or None,
-        "cleaning": options.clean,
+def settings_given(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given on the command line, by their names."""
+    settings = {
+        name: value
+        for name, value in vars(options).items()
+        if name in TrainingConfig.model_fields and value is not None
     }
+    return {"bars_source": "file", **settings} if "bars_path" in settings else settings
+
+
+def _help_of(name: str) -> str:
+    sentence, default = TrainingConfig.sentence_of(name), TRAINING_CONFIG[name]
+    shown = "" if default is None or isinstance(default, bool | tuple) else f" (default: {default})"
+    return f"{sentence[:1].lower()}{sentence[1:]}{shown}".replace("``", "").replace("%", "%%")

@@ -1,4 +1,4 @@
-"""How good a forecast is: beside the baselines, by hour, regime and month, and a verdict in words.
+"""How good a forecast is: beside the baselines, by symbol, hour, regime and month, and a verdict in words.
 
 Shell: ``volcast evaluate --help``.
 """
@@ -6,7 +6,7 @@ Shell: ``volcast evaluate --help``.
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,18 +28,32 @@ from volcast.evaluation.losses import (
     r2_against,
 )
 from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
-from volcast.evaluation.verdict import MODEL, REFERENCE, UNINFORMED, Judgment, judgment_of, title_of, verdict_on
+from volcast.evaluation.verdict import (
+    ALONE,
+    MODEL,
+    REFERENCE,
+    UNINFORMED,
+    Judgment,
+    judgment_of,
+    title_of,
+    verdict_on,
+    verdict_on_symbols,
+)
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
+from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
+from volcast.store.bundle import ModelBundle
 
 __all__ = [
+    "FEWEST_JUDGED",
     "Evaluation",
     "IntervalForecaster",
     "compare_with_baselines",
     "diebold_mariano_by_day",
+    "evaluate_bundle",
     "evaluate_forecasts",
     "mae",
     "mse",
@@ -55,11 +69,16 @@ Grouping = Literal["hour", "regime", "month"]
 IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], IntervalForecast]
 """As a `Forecaster`, with the bounds of a central interval of 90 %; NaN where it has none."""
 
+FEWEST_JUDGED = 35
+"""Buckets that one of several symbols must have to be judged: a week."""
+
 _FIFTHS = 5
+# A mean of these says nothing.
+_NOT_FOR_MEANS = ["p_value", "set_p_value", "mz_p_value"]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(OneLineRepr):
     """Losses of several forecasts on the same buckets.
 
     Attributes
@@ -78,22 +97,51 @@ class Evaluation:
         How many buckets were left out because next to nothing moved in them (RV under `RV_FLOOR`).
     level
         What the interval is meant to cover.
+    symbols
+        Of a model of several symbols: the evaluation on each of them, beside the baselines of the symbol alone. Then
+        `metrics` are their means, but for ``p_value``, of a test in which all symbols of a day are one observation;
+        and `by_bucket` has the buckets of symbol after symbol.
     """
 
     metrics: dict[str, dict[str, float]]
     by_bucket: pd.DataFrame
     left_out: int
     level: float = 0.9
+    symbols: "Mapping[str, Evaluation]" = field(default_factory=dict)
+
+    @classmethod
+    def of_symbols(cls, symbols: "Mapping[str, Evaluation]") -> "Evaluation":
+        """The evaluation of a model on several symbols, made of that on each."""
+        if not symbols:
+            return cls({}, pd.DataFrame({"realized": []}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE), float), 0)
+        parts = list(symbols.values())
+        shared = [name for name in parts[0].metrics if all(name in part.metrics for part in parts)]
+        means = {name: pd.DataFrame([part.metrics[name] for part in parts]).mean() for name in shared}
+        metrics = {name: row.drop(_NOT_FOR_MEANS, errors="ignore").to_dict() for name, row in means.items()}
+        by_bucket = pd.concat([part.by_bucket for part in parts], join="inner")
+        whole = cls(metrics, by_bucket, sum(part.left_out for part in parts), parts[0].level, symbols)
+        losses = whole.losses()
+        for name, row in metrics.items():
+            row["p_value"] = diebold_mariano_by_day(losses[name], losses[REFERENCE])
+        return whole
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "buckets": len(self.by_bucket),
+            "first": self.first,
+            "last": self.last,
+            "qlike_ratio": self.metrics.get("model", {}).get("qlike_ratio"),
+        }
 
     @property
     def first(self) -> pd.Timestamp:
         """Label of the first bucket judged, New York time."""
-        return self.by_bucket.index[0]
+        return self.by_bucket.index.min()
 
     @property
     def last(self) -> pd.Timestamp:
         """Label of the last bucket judged, New York time."""
-        return self.by_bucket.index[-1]
+        return self.by_bucket.index.max()
 
     @property
     def buckets(self) -> int:
@@ -101,19 +149,56 @@ class Evaluation:
         return len(self.by_bucket)
 
     @property
+    def ratios(self) -> pd.Series:
+        """QLIKE of the model relative to the diurnal log-HAR's, of each symbol by its name, best first."""
+        parts = self.symbols or {MODEL: self}
+        ratios = {name: part.metrics.get(MODEL, {}).get("qlike_ratio", math.nan) for name, part in parts.items()}
+        return pd.Series(ratios, dtype=float).dropna().sort_values()
+
+    @property
+    def p_value_of_networks(self) -> float:
+        """Of the Diebold-Mariano test against the model's regression alone; NaN where networks add nothing to it."""
+        losses = self.losses()
+        return diebold_mariano_by_day(losses[MODEL], losses[ALONE]) if ALONE in losses else math.nan
+
+    @property
     def judgment(self) -> Judgment:
         """The verdict in a word."""
-        return judgment_of(self.metrics, self.losses())
+        return judgment_of(self.ratios, self.losses())
 
     @property
     def verdict(self) -> str:
         """One sentence: whether the model is worth using."""
-        return verdict_on(self.metrics, self.losses(), self.level)
+        losses = self.losses()
+        if self.buckets and not self.symbols:
+            return verdict_on(self.judgment, self.metrics, losses, self.level)
+        covered = self.metrics.get(MODEL, {}).get("coverage", self.level)
+        return verdict_on_symbols(self.judgment, self.ratios, losses, covered, self.level)
 
     def table(self) -> pd.DataFrame:
         """Losses with one row a forecast, best QLIKE first."""
         frame = pd.DataFrame(self.metrics).T.sort_values("qlike")
         return frame.rename(index=title_of)
+
+    def symbol_table(self) -> pd.DataFrame:
+        """One row a symbol, the best first.
+
+        Columns ``buckets``; ``qlike``; ``ratio`` and ``regression_ratio``, of the model and of its regression alone to
+        the symbol's own diurnal log-HAR; ``p_value`` of the model against that; ``coverage``.
+        """
+        rows = {}
+        for name in self.ratios.index if self.symbols else ():
+            metrics = self.symbols[name].metrics
+            model, reference = metrics[MODEL], metrics[REFERENCE]["qlike"]
+            rows[name] = {
+                "buckets": self.symbols[name].buckets,
+                "qlike": model["qlike"],
+                "ratio": model["qlike_ratio"],
+                "regression_ratio": metrics.get(ALONE, model)["qlike"] / reference,
+                "p_value": model["p_value"],
+                "coverage": model["coverage"],
+            }
+        return pd.DataFrame(rows).T.rename_axis("symbol")
 
     def losses(self) -> pd.DataFrame:
         """QLIKE of each bucket (rows, by label) and forecast (columns)."""
@@ -159,8 +244,8 @@ class Evaluation:
         groups: tuple[Grouping, ...] = ("hour", "regime", "month")
         return {
             "metrics": {name: _finite(row) for name, row in self.metrics.items()},
-            "first": self.first.isoformat(),
-            "last": self.last.isoformat(),
+            "first": self.first.isoformat() if self.buckets else None,
+            "last": self.last.isoformat() if self.buckets else None,
             "buckets": self.buckets,
             "left_out": self.left_out,
             "judgment": self.judgment,
@@ -169,9 +254,12 @@ class Evaluation:
                 f"by_{by}": {str(group): _finite(row) for group, row in self.breakdown(by).T.to_dict().items()}
                 for by in groups
             },
+            **({"symbols": {name: part.to_dict() for name, part in self.symbols.items()}} if self.symbols else {}),
         }
 
     def _groups(self, by: Grouping) -> npt.NDArray[Any]:
+        if self.symbols:
+            return np.concatenate([part._groups(by) for part in self.symbols.values()])
         labels = self.by_bucket.index.tz_convert(EXCHANGE_TIMEZONE)
         if by == "hour":
             return np.asarray(session_hours(labels))
@@ -179,6 +267,58 @@ class Evaluation:
             return np.asarray(labels.strftime("%Y-%m"))
         rank = self.by_bucket[REFERENCE].groupby(session_hours(labels)).rank(method="first", pct=True)
         return np.asarray(np.ceil(_FIFTHS * rank.to_numpy()), dtype=np.int64)
+
+
+def evaluate_bundle(
+    bundle: ModelBundle,
+    measures: Mapping[str, pd.DataFrame],
+    positions: Mapping[str, IntArray],
+    baselines: Mapping[str, Forecaster] = BASELINES,
+) -> Evaluation:
+    """Judge a model's forecasts of the next bucket, with its interval.
+
+    Where networks correct a regression, the regression alone stands beside the model: what do the networks add?
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    measures
+        By symbol, see `measures.bucketed`; with the market's beside them where the model looks at it
+        (`ForecastRecipe.with_market`).
+    positions
+        By symbol, the rows to judge, rising. Of several symbols, those with fewer than `FEWEST_JUDGED`, or in which
+        prices do not move, or with too little history for a log-HAR, are left out.
+    baselines
+        To judge beside.
+
+    Raises
+    ------
+    NotEnoughDataError
+        There is one symbol, and its prices moved in none of the buckets.
+    """
+    if len(measures) == 1:
+        ((name, frame),) = measures.items()
+        return _evaluated(bundle, frame, positions[name], baselines)
+    symbols = {}
+    for name, rows in positions.items():
+        if len(rows) < FEWEST_JUDGED:
+            continue
+        with contextlib.suppress(NotEnoughDataError):
+            judged = _evaluated(bundle, measures[name], rows, baselines)
+            if "qlike_ratio" in judged.metrics[MODEL]:
+                symbols[name] = judged
+    return Evaluation.of_symbols(symbols)
+
+
+def _evaluated(
+    bundle: ModelBundle, measures: pd.DataFrame, positions: IntArray, baselines: Mapping[str, Forecaster]
+) -> Evaluation:
+    regression, parts = bundle.recipe.regression_alone(), {}
+    if regression is not None:
+        alone = replace(bundle, recipe=regression)
+        parts[ALONE] = lambda *asked: alone.forecast(*asked).volatility
+    return compare_with_baselines(measures, positions, bundle.forecast, parts=parts, baselines=baselines)
 
 
 def evaluate_forecasts(

@@ -10,22 +10,25 @@ from volcast.evaluation.significance import diebold_mariano_by_day
 from volcast.forecasters.baselines.registry import ALL_BASELINES
 
 __all__ = [
+    "ALONE",
     "MODEL",
     "REFERENCE",
     "SET_LEVEL",
     "UNINFORMED",
     "Judgment",
     "judgment_of",
-    "pooled_judgment_of",
-    "pooled_verdict_on",
     "title_of",
     "verdict_on",
+    "verdict_on_symbols",
 ]
 
 Judgment = Literal["use", "either", "do not use", "unknown"]
 
 MODEL = "model"
 """The forecast under judgment."""
+
+ALONE = "its HAR alone"
+"""The regression of a model whose networks correct it."""
 
 REFERENCE = "diurnal_log_har"
 """The baseline that others are compared with."""
@@ -49,29 +52,38 @@ def title_of(name: str) -> str:
     return ALL_BASELINES[name].title if name != MODEL and name in ALL_BASELINES else name
 
 
-def judgment_of(metrics: Metrics, losses: pd.DataFrame) -> Judgment:
+def judgment_of(ratios: pd.Series, losses: pd.DataFrame) -> Judgment:
     """``"use"`` what is no worse than the diurnal log-HAR and knows more than the hour of day, surely.
+
+    Of several symbols, what is no worse than most symbols' own log-HARs, in the mean too.
 
     Parameters
     ----------
-    metrics
-        As `Evaluation.metrics`.
+    ratios
+        QLIKE of each symbol relative to its own diurnal log-HAR's.
     losses
-        QLIKE of each bucket (rows, by label) and forecast (columns).
+        QLIKE of each bucket of all symbols (rows, by label) and forecast (columns).
     """
-    ratio = metrics.get(MODEL, {}).get("qlike_ratio", math.nan)
-    if not math.isfinite(ratio):
+    if ratios.empty:
         return "unknown"
-    if _unbeaten(losses) is not None or ratio > _AS_GOOD:
+    mean = float(ratios.mean())
+    if _unbeaten(losses) is not None or mean > _AS_GOOD:
         return "do not use"
-    return "use" if ratio <= 1 else "either"
+    return "use" if mean <= 1 and 2 * int((ratios <= 1).sum()) > len(ratios) else "either"
 
 
-def verdict_on(metrics: Metrics, losses: pd.DataFrame, level: float) -> str:
-    """One sentence: whether the model is worth using; arguments as in `judgment_of`, `level` of its interval."""
+def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level: float) -> str:
+    """One sentence: whether a model is worth using for the symbol that it was judged on.
+
+    Parameters
+    ----------
+    judgment
+        What `judgment_of` says.
+    metrics, losses, level
+        As in `Evaluation`.
+    """
     if MODEL not in metrics:
         return "No model was judged."
-    judgment = judgment_of(metrics, losses)
     if judgment == "unknown":
         return "Too little history for the log-HAR, so nothing can be said about whether the model is worth using."
     if (uninformed := _unbeaten(losses)) is not None:
@@ -92,37 +104,22 @@ def verdict_on(metrics: Metrics, losses: pd.DataFrame, level: float) -> str:
     return f"{said}{_better_still(own, losses)}{_broken_interval(own, level)}."
 
 
-def pooled_judgment_of(ratios: pd.Series, losses: pd.DataFrame) -> Judgment:
-    """``"use"`` what is no worse than most symbols' own log-HARs, in the mean too, and knows more than the hour of day.
+def verdict_on_symbols(
+    judgment: Judgment, ratios: pd.Series, losses: pd.DataFrame, covered: float, level: float
+) -> str:
+    """One sentence: whether a model is worth using for the symbols that it was judged on.
 
     Parameters
     ----------
-    ratios
-        QLIKE of each symbol relative to its own diurnal log-HAR's.
-    losses
-        QLIKE of each bucket of all symbols (rows, by label) and forecast (columns).
-    """
-    if ratios.empty:
-        return "unknown"
-    mean = float(ratios.mean())
-    if _unbeaten(losses) is not None or mean > _AS_GOOD:
-        return "do not use"
-    return "use" if mean <= 1 and 2 * int((ratios < 1).sum()) > len(ratios) else "either"
-
-
-def pooled_verdict_on(ratios: pd.Series, losses: pd.DataFrame, covered: float, level: float = 0.9) -> str:
-    """One sentence: whether a model of many symbols is worth using.
-
-    Parameters
-    ----------
+    judgment
+        What `judgment_of` says.
     ratios, losses
-        As in `pooled_judgment_of`.
+        As in `judgment_of`.
     covered
         What share of the buckets its interval covers, in the mean of the symbols.
     level
         What share it is meant to cover.
     """
-    judgment = pooled_judgment_of(ratios, losses)
     if judgment == "unknown":
         return "No symbol has enough history to judge the model beside a log-HAR."
     if (uninformed := _unbeaten(losses)) is not None:

@@ -17,8 +17,8 @@ A model of many symbols also sees the mean state of all of them in the same buck
 ``market_<state>`` of the measures. Where they are missing, the symbol's own state stands in.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -30,9 +30,10 @@ from volcast.features.fed_decisions import decision_dummies
 from volcast.features.windows import HAR_LAGS
 from volcast.measures.bucketed import HALF_LIVES
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import new_york_clock, session_hours
+from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_hours
 
 __all__ = [
+    "FEWEST_IN_MARKET",
     "HISTORY",
     "MEASURES",
     "STATES",
@@ -40,11 +41,11 @@ __all__ = [
     "hour_means",
     "log_measures",
     "market_columns",
+    "market_states",
     "new_york_days",
     "opens_session",
     "states_of",
     "terms_of",
-    "with_market_states",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -63,6 +64,9 @@ STATES = ("rv", "parkinson", *(f"recent_{half}" for half in HALF_LIVES), "range"
 
 HISTORY = max(HAR_LAGS)
 """Buckets that must be known before the regression's terms are whole."""
+
+FEWEST_IN_MARKET = 3
+"""Symbols that must have a bucket before their mean state counts as the market's."""
 
 _PARKINSON_LAGS = (1, 7, 35)
 _MARKET_LAGS = (1, 7, 35)
@@ -106,25 +110,37 @@ class IntradayFeatures:
     term_spread: FloatArray
 
     @classmethod
-    def fit(cls, measures: pd.DataFrame) -> "IntradayFeatures":
-        """Learn profile and scales of `measures` (see `measures.bucketed`), more than `HISTORY` rows of them."""
-        logs, hours = log_measures(measures), session_hours(measures.index)
-        profile = hour_means(logs, hours)
-        states = states_of(logs - profile[hours])
-        terms = terms_of(states, np.arange(HISTORY - 1, len(states) - 1), opens_session(measures.index)[HISTORY:])
-        return cls(profile, np.unique(hours), False, True, *_mean_and_spread(states), *_mean_and_spread(terms))
+    def unscaled(cls, profile: FloatArray, hours: IntArray, *, with_market: bool) -> "IntradayFeatures":
+        """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
+        width = len(STATES) * (2 if with_market else 1)
+        terms = _term_count(width)
+        return cls(profile, hours, with_market, True, np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms))
 
-    @classmethod
-    def pooled(cls, profile: FloatArray, hours: IntArray, states: FloatArray, terms: FloatArray) -> "IntradayFeatures":
-        """Scales of the `states` and `terms` of many symbols, the market's among them, with one symbol's profile."""
-        return cls(profile, hours, True, True, *_mean_and_spread(states), *_mean_and_spread(terms))
+    def scaled(self, states: Sequence[FloatArray], opens: Sequence[npt.NDArray[np.bool_]]) -> "IntradayFeatures":
+        """The same features with the scales of these states and of their terms.
+
+        Parameters
+        ----------
+        states
+            Of each symbol, shape (n, F), more than `HISTORY` rows.
+        opens
+            Of each symbol, which of its buckets begin a session, shape (n,).
+        """
+        terms = [
+            terms_of(rows, np.arange(HISTORY - 1, len(rows) - 1), begins[HISTORY:])
+            for rows, begins in zip(states, opens, strict=True)
+        ]
+        (state_mean, state_spread), (term_mean, term_spread) = map(_mean_and_spread, (states, terms))
+        return replace(
+            self, state_mean=state_mean, state_spread=state_spread, term_mean=term_mean, term_spread=term_spread
+        )
 
     def states(self, measures: pd.DataFrame) -> FloatArray:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
         columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
         return self.states_of_columns(columns, session_hours(measures.index))
 
-    def columns_read(self, present: pd.Index) -> list[str]:
+    def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""
         market = market_columns() if self.with_market and set(market_columns()) <= set(present) else []
         return [*MEASURES, *market]
@@ -238,10 +254,16 @@ def market_columns() -> list[str]:
     return [f"market_{state}" for state in STATES]
 
 
-def with_market_states(own: FloatArray, measures: pd.DataFrame) -> FloatArray:
-    """A symbol's states and after them the market's, from `market_columns`; its own where these are missing."""
-    present = set(market_columns()) <= set(measures.columns)
-    return _joined(own, measures[market_columns() if present else []].to_numpy(dtype=float))
+def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Mean state of all symbols in each bucket, columns `market_columns`.
+
+    Only the buckets that at least `FEWEST_IN_MARKET` symbols have; a mean over the same bucket looks at no later one.
+    """
+    stacked = pd.concat([frame.tz_convert(EXCHANGE_TIMEZONE) for frame in states.values()])
+    buckets = stacked.groupby(level=0)
+    market = buckets.mean()[buckets.size() >= FEWEST_IN_MARKET]
+    market.columns = pd.Index(market_columns())
+    return market
 
 
 def terms_of(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> FloatArray:
@@ -277,7 +299,14 @@ def _means(values: FloatArray, last: IntArray, lags: IntArray) -> FloatArray:
     return np.asarray(sums[:, lags - 1] / lags)
 
 
-def _mean_and_spread(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _term_count(width: int) -> int:
+    """Terms of states of this width."""
+    lags, plain, quick = _term_layout(width)
+    return sum(len(of) for _, of in lags) + len(plain) + len(quick)
+
+
+def _mean_and_spread(parts: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    values = np.concatenate(parts)
     spread = values.std(axis=0)
     return values.mean(axis=0), np.asarray(np.where(spread > 0, spread, 1.0))
 

@@ -1,6 +1,6 @@
 """What makes forecasts of networks and hourly measures: one object a bundle, its numbers saved as JSON beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,14 +10,11 @@ import pandas as pd
 
 from volcast.errors import ConfigError
 from volcast.features.scaling import Scaler, scaler_from_dict
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon, IntervalForecast
 from volcast.networks.onnx import Network
 
 __all__ = ["ForecastRecipe", "ScaledWindows", "recipe_from_dict"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class ForecastRecipe(Protocol):
@@ -41,18 +38,15 @@ class ForecastRecipe(Protocol):
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
         known: npt.NDArray[np.int64],
-    ) -> FloatArray:
-        """Hourly volatility, shape (len(targets),), of the buckets `targets`; see `ModelBundle.forecast`."""
-
-    def forecast_horizon(
-        self,
-        networks: Sequence[Network],
-        measures: pd.DataFrame,
-        targets: pd.DatetimeIndex,
-        known: npt.NDArray[np.int64],
-        horizon: Horizon,
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
-        """Volatility of the horizons that begin with the buckets `targets`, with bounds."""
+        """Volatility, with bounds, of the horizons that begin with `targets`; see `ModelBundle.forecast`."""
+
+    def with_market(self, measures: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        """Measures by symbol, with what the recipe looks at of all of them beside each one's own."""
+
+    def regression_alone(self) -> "ForecastRecipe | None":
+        """The regression that networks correct, without them; None where there is none, or they add nothing."""
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON, with its ``kind``; `recipe_from_dict` reads them."""
@@ -84,27 +78,9 @@ class ScaledWindows:
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
         known: npt.NDArray[np.int64],
-    ) -> FloatArray:
-        """Hourly volatility, shape (len(targets),), of `targets`, each from the last `memory` known values."""
-        if not len(targets):
-            return np.empty(0)
-        # Only the stretch that these forecasts look at: one forecast costs a window, not the history.
-        start, stop = int(known.min()) - self.memory, int(known.max())
-        scaled = self.scaler.scale(measures["rv_hourly"].iloc[start:stop]).astype(np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(scaled, self.memory)[:, :, None]
-        inputs = windows[np.asarray(known) - self.memory - start]
-        outputs = np.mean([network(inputs) for network in networks], axis=0)
-        return self.scaler.unscale(outputs, targets)
-
-    def forecast_horizon(
-        self,
-        networks: Sequence[Network],
-        measures: pd.DataFrame,
-        targets: pd.DatetimeIndex,
-        known: npt.NDArray[np.int64],
-        horizon: Horizon,
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
-        """Volatility of the buckets `targets`, with bounds.
+        """Volatility of the buckets `targets`, with bounds, each from the last `memory` known values.
 
         Raises
         ------
@@ -116,13 +92,33 @@ class ScaledWindows:
                 f"horizon is {horizon!r}; the rule for the roadmap's network is 1, the next bucket; train a har_lstm, "
                 "the default, for longer ones."
             )
-        volatility = self.forecast(networks, measures, targets, known)
+        if not len(targets):
+            return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
+        # Only the stretch that these forecasts look at: one forecast costs a window, not the history.
+        start, stop = int(known.min()) - self.memory, int(known.max())
+        scaled = self.scaler.scale(measures["rv_hourly"].iloc[start:stop]).astype(np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(scaled, self.memory)[:, :, None]
+        inputs = windows[np.asarray(known) - self.memory - start]
+        volatility = self.scaler.unscale(np.mean([network(inputs) for network in networks], axis=0), targets)
         return IntervalForecast(volatility, volatility * self.bounds[0], volatility * self.bounds[1])
+
+    def with_market(self, measures: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        """The `measures` as they are: this recipe looks at no market."""
+        return dict(measures)
+
+    def regression_alone(self) -> None:
+        """There is no regression in this recipe."""
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON."""
         bounds = None if np.isnan(self.bounds).any() else list(self.bounds)
         return {"kind": self.kind, "memory": self.memory, "scaler": self.scaler.to_dict(), "bounds": bounds}
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> "ScaledWindows":
+        """The recipe whose `to_dict` gave `numbers`."""
+        low, high = numbers.get("bounds") or (np.nan, np.nan)
+        return cls(scaler_from_dict(numbers["scaler"]), int(numbers["memory"]), (float(low), float(high)))
 
 
 def recipe_from_dict(numbers: Mapping[str, Any]) -> ForecastRecipe:
@@ -133,14 +129,14 @@ def recipe_from_dict(numbers: Mapping[str, Any]) -> ForecastRecipe:
     ConfigError
         It is of no kind that this release knows.
     """
-    if numbers.get("kind") == "har_lstm":
-        return HarLstm.from_dict(numbers)
-    if numbers.get("kind") == "pooled_har_lstm":
-        return PooledHarLstm.from_dict(numbers)
-    if numbers.get("kind") != "scaled_windows":
+    kinds: dict[str, Callable[[Mapping[str, Any]], ForecastRecipe]] = {
+        "har_lstm": HarLstm.from_dict,
+        "scaled_windows": ScaledWindows.from_dict,
+    }
+    read = kinds.get(str(numbers.get("kind")))
+    if read is None:
         raise ConfigError(
-            f"the recipe's kind is {numbers.get('kind')!r}; the rule is 'har_lstm', 'pooled_har_lstm' or "
-            "'scaled_windows'; update the library."
+            f"the recipe's kind is {numbers.get('kind')!r}; the rule is {' or '.join(map(repr, kinds))}; update the "
+            "library."
         )
-    low, high = numbers.get("bounds") or (np.nan, np.nan)
-    return ScaledWindows(scaler_from_dict(numbers["scaler"]), int(numbers["memory"]), (float(low), float(high)))
+    return read(numbers)

@@ -1,56 +1,100 @@
-"""Hourly measures as plain arrays, for work on a bucket at a time: a frame takes longer to make than a forecast."""
+"""Hourly measures as arrays that grow, for work on a bucket at a time: a frame takes longer to make than a forecast."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray
+from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock
 
-__all__ = ["HourlyRows"]
+__all__ = ["HourlyTable", "hours_and_days"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+_HOUR, _HOURS = 3_600_000_000, 24
 
 
-@dataclass(frozen=True)
-class HourlyRows:
-    """Rows of hourly measures (see `measures.bucketed`), in time order.
+class HourlyTable:
+    """Hourly measures (see `measures.bucketed`) in time order, a row a bucket, and when the buckets are.
 
-    Attributes
+    Parameters
     ----------
-    labels
-        When each bucket ends, in microseconds since the epoch, shape (n,).
-    values
-        Its measures, shape (n, k).
     names
         Of the measures, k of them.
     """
 
-    labels: IntArray
-    values: FloatArray
-    names: pd.Index
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._labels, self._hours, self._days = (GrowingArray(np.int64) for _ in range(3))
+        self._values = GrowingArray(np.float64, len(self.names))
 
     @classmethod
-    def of(cls, measures: pd.DataFrame) -> "HourlyRows":
-        """Those of a frame, indexed by label, which stays `frame`, its ``attrs`` with it."""
-        rows = cls(_microseconds(measures.index), measures.to_numpy(dtype=float), measures.columns)
-        vars(rows)["frame"] = measures
-        return rows
+    def of(cls, measures: pd.DataFrame) -> "HourlyTable":
+        """The rows of a frame, indexed by label."""
+        table = cls(list(map(str, measures.columns)))
+        table.append(measures.index.as_unit("us").asi8, measures.to_numpy(dtype=float))
+        return table
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self._labels)
 
-    @cached_property
+    @property
+    def labels(self) -> IntArray:
+        """When each bucket ends, in microseconds since the epoch, shape (n,)."""
+        return self._labels.values
+
+    @property
+    def hours(self) -> IntArray:
+        """Clock hour in New York of each label, shape (n,)."""
+        return self._hours.values
+
+    @property
+    def days(self) -> IntArray:
+        """A number for the day in New York of each label, rising with time, shape (n,)."""
+        return self._days.values
+
+    @property
+    def values(self) -> FloatArray:
+        """The measures, shape (n, k)."""
+        return self._values.values
+
+    @property
     def frame(self) -> pd.DataFrame:
-        """As a frame, indexed by label, New York time."""
+        """A copy as a frame, indexed by label, New York time."""
         index = pd.DatetimeIndex(self.labels.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
-        return pd.DataFrame(self.values, index=index, columns=self.names, copy=False)
+        return pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
+
+    def opens(self, begin: int = 0) -> BoolArray:
+        """Whether each row from `begin` on is of another session than the one before it; the first counts as one."""
+        days = self.days[begin:]
+        return np.append(True, days[1:] != days[:-1])[: len(days)]
+
+    def append(self, labels: IntArray, values: FloatArray) -> None:
+        """Add rows behind the others."""
+        hours, days = hours_and_days(labels)
+        self._labels.append(labels)
+        self._hours.append(hours)
+        self._days.append(days)
+        self._values.append(values)
+
+    def cut(self, count: int) -> None:
+        """Keep the first `count` rows alone."""
+        for column in (self._labels, self._hours, self._days):
+            column.cut(count)
+        self._values.cut(count)
+
+    def replace(self, begin: int, labels: IntArray, values: FloatArray) -> int:
+        """Put these rows in place of those from `begin` on; returns the first that is another than before, or new."""
+        both = min(len(self) - begin, len(labels))
+        old_labels, old_values = self.labels[begin : begin + both], self.values[begin : begin + both]
+        alike = (values[:both] == old_values) | np.isnan(values[:both]) & np.isnan(old_values)
+        equal = (labels[:both] == old_labels) & alike.all(axis=1)
+        same = both if equal.all() else int(np.argmin(equal))
+        self.cut(begin + same)
+        self.append(labels[same:], values[same:])
+        return begin + same
 
 
-def _microseconds(labels: pd.DatetimeIndex) -> IntArray:
-    # An index that counts so already is not copied.
-    stamps: IntArray = labels.asi8 if labels.unit == "us" else labels.as_unit("us").asi8
-    return stamps
+def hours_and_days(labels: IntArray) -> tuple[IntArray, IntArray]:
+    """Clock hour, and number of the day, in New York of buckets labelled in microseconds since the epoch."""
+    hours = new_york_clock(labels) // _HOUR
+    return hours % _HOURS, hours // _HOURS

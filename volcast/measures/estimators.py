@@ -31,75 +31,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from volcast.arrays import FloatArray
+from volcast.bars.arrays import PRICES
 from volcast.errors import BarsError, ConfigError
+from volcast.measures.bucketed import BucketedBars
 from volcast.registry import Registry
 
-__all__ = ["ESTIMATORS", "BucketedBars", "Estimator"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+__all__ = ["ESTIMATORS", "Estimator", "price_logs"]
 
 _MED_RV = np.pi / (6 - 4 * np.sqrt(3) + np.pi)
 _SUBSAMPLE_MINUTES = 5.0
-
-
-@dataclass(frozen=True)
-class BucketedBars:
-    """Bars in time order, each in its bucket.
-
-    Attributes
-    ----------
-    bucket
-        Number of each bar's bucket, shape (n,), never decreasing.
-    count
-        How many buckets there are.
-    returns
-        Log return of each bar since the one before, shape (n,); of a session's first bar, since its open.
-    counted
-        Which of them belong to their bucket, shape (n,).
-    minutes
-        Length of a bar.
-    prices
-        Log of open, high, low and close, shape (n, 4); None where bars have the close alone.
-    """
-
-    bucket: IntArray
-    count: int
-    returns: FloatArray
-    counted: BoolArray
-    minutes: float = 1.0
-    prices: FloatArray | None = None
-
-    def total(self, values: FloatArray, bucket: IntArray | None = None) -> FloatArray:
-        """Sum of `values` in each bucket, shape (count,)."""
-        where = self.bucket if bucket is None else bucket
-        return np.bincount(where, weights=values, minlength=self.count).astype(float, copy=False)
-
-    def number(self, bucket: IntArray) -> FloatArray:
-        """How many entries of `bucket` each bucket has, shape (count,)."""
-        return np.bincount(bucket, minlength=self.count).astype(float)
-
-    def compact(self) -> tuple[FloatArray, IntArray]:
-        """The counted returns alone, and the bucket of each."""
-        return self.returns[self.counted], self.bucket[self.counted]
-
-    def ranges(self) -> FloatArray:
-        """Log prices, shape (n, 4).
-
-        Raises
-        ------
-        BarsError
-            The bars have no open, high and low.
-        """
-        if self.prices is None:
-            raise BarsError(
-                "the bars have no open, high and low, which a range estimator needs; give them, or set rv_estimator "
-                "to 'close'."
-            )
-        return self.prices
 
 
 @dataclass(frozen=True)
@@ -112,6 +54,8 @@ class Estimator:
         ``variance(bars)``: one variance for each bucket of `BucketedBars`, decimal, not annualized, shape (count,).
     from_ranges
         Whether it needs open, high and low, and makes a variance of a single bar.
+    fewest_bars
+        How many bars a bucket has at least where it is to be more than the sum of squared returns.
 
     Examples
     --------
@@ -121,10 +65,25 @@ class Estimator:
 
     variance: Callable[[BucketedBars], FloatArray]
     from_ranges: bool = False
+    fewest_bars: int = 1
 
     def __call__(self, bars: BucketedBars) -> FloatArray:
         """One variance for each bucket."""
         return self.variance(bars)
+
+    def require_enough_bars(self, bars: BucketedBars) -> None:
+        """Say that it can make nothing of `bars`.
+
+        Raises
+        ------
+        ConfigError
+            No bucket has as many as it needs.
+        """
+        if len(bars.bucket) and bars.number(bars.bucket).max() < self.fewest_bars:
+            raise ConfigError(
+                f"no bucket has {self.fewest_bars} bars, which this rv_estimator needs; the rule is one such bucket at "
+                "least; take shorter bars, or 'garman_klass'."
+            )
 
 
 def close_to_close(bars: BucketedBars) -> FloatArray:
@@ -189,13 +148,13 @@ def two_scale(bars: BucketedBars) -> FloatArray:
 
 def parkinson(bars: BucketedBars) -> FloatArray:
     """Squared range of each bar."""
-    prices = bars.ranges()
-    return bars.total((prices[:, 1] - prices[:, 2]) ** 2 / (4 * np.log(2)))
+    _, highs, lows, _ = price_logs(bars)
+    return bars.total((highs - lows) ** 2 / (4 * np.log(2)))
 
 
 def garman_klass(bars: BucketedBars) -> FloatArray:
     """Range and close of each bar, in the combination of the least variance without a drift."""
-    opens, highs, lows, closes = bars.ranges().T
+    opens, highs, lows, closes = price_logs(bars)
     return bars.total(0.5 * (highs - lows) ** 2 - (2 * np.log(2) - 1) * (closes - opens) ** 2)
 
 
@@ -205,19 +164,9 @@ def rogers_satchell(bars: BucketedBars) -> FloatArray:
 
 
 def yang_zhang(bars: BucketedBars) -> FloatArray:
-    """Variance over all bars of a bucket, steps between bars included; at least two bars in each.
-
-    Raises
-    ------
-    ConfigError
-        No bucket has two bars.
-    """
-    opens, _, _, closes = bars.ranges().T
+    """Variance over all bars of a bucket, steps between bars included; at least two bars in each."""
+    opens, _, _, closes = price_logs(bars)
     number = bars.number(bars.bucket)
-    if len(bars.bucket) and number.max() < 2:
-        raise ConfigError(
-            "rv_estimator is 'yang_zhang' and no bucket has two bars, which it needs; shorter bars, or 'garman_klass'."
-        )
     inner = bars.bucket[1:] == bars.bucket[:-1]
     step, step_bucket = (opens[1:] - closes[:-1])[inner], bars.bucket[1:][inner]
     n = np.maximum(number, 2.0)
@@ -228,6 +177,22 @@ def yang_zhang(bars: BucketedBars) -> FloatArray:
     k = 0.34 / (1.34 + (n + 1) / (n - 1))
     estimate = between + k * spread + (1 - k) * bars.total(_rogers_satchell_of(bars))
     return np.where(number >= 2, estimate, close_to_close(bars))
+
+
+def price_logs(bars: BucketedBars) -> list[FloatArray]:
+    """Logs of open, high, low and close, shape (n,) each.
+
+    Raises
+    ------
+    BarsError
+        The bars have not all of them.
+    """
+    if not set(PRICES) <= set(bars.logs):
+        raise BarsError(
+            "the bars have no open, high and low, which a range estimator needs; give them, or set rv_estimator "
+            "to 'close'."
+        )
+    return [bars.logs[name] for name in PRICES]
 
 
 def _averaged_grids(bars: BucketedBars, steps: int) -> FloatArray:
@@ -251,7 +216,7 @@ def _scaled(bars: BucketedBars, sums: FloatArray, lost: int) -> FloatArray:
 
 
 def _rogers_satchell_of(bars: BucketedBars) -> FloatArray:
-    opens, highs, lows, closes = bars.ranges().T
+    opens, highs, lows, closes = price_logs(bars)
     variance: FloatArray = (highs - opens) * (highs - closes) + (lows - opens) * (lows - closes)
     return variance
 
@@ -270,7 +235,7 @@ ESTIMATORS = Registry(
         "parkinson": Estimator(parkinson, from_ranges=True),
         "garman_klass": Estimator(garman_klass, from_ranges=True),
         "rogers_satchell": Estimator(rogers_satchell, from_ranges=True),
-        "yang_zhang": Estimator(yang_zhang, from_ranges=True),
+        "yang_zhang": Estimator(yang_zhang, from_ranges=True, fewest_bars=2),
     },
     "volcast.estimators",
 )

@@ -8,27 +8,124 @@ and realized volatility its square root (Andersen, Bollerslev, Diebold and Labys
 Values are decimals per bucket (0.004 is 0.4 % over that hour) and never annualized here unless a name says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import bar_length, select_symbol, validate_bars
+from volcast.arrays import BoolArray, FloatArray, IntArray
+from volcast.bars.arrays import Prices, SymbolBars
+from volcast.bars.checks import select_symbol
+from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
-from volcast.measures.estimators import ESTIMATORS, BucketedBars, Estimator
-from volcast.sessions import EXCHANGE_TIMEZONE, session_buckets
+from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
+from volcast.measures.estimators import ESTIMATORS, Estimator
+from volcast.sessions import EXCHANGE_TIMEZONE
 
-__all__ = ["MINUTES_PER_YEAR", "RV_FLOOR", "Preset", "annualize", "bar_length", "get_hourly_rv"]
+if TYPE_CHECKING:
+    from volcast.bars.handler import DataHandler
+
+__all__ = [
+    "MINUTES_PER_YEAR",
+    "RV_FLOOR",
+    "HourlyMeasurement",
+    "Preset",
+    "Rows",
+    "annualize",
+    "get_hourly_measures",
+    "get_hourly_rv",
+    "panel",
+]
 
 Preset = Literal["session", "colab"]
 
 MINUTES_PER_YEAR: Mapping[Preset, int] = MappingProxyType({"session": 252 * 390, "colab": 365 * 24 * 60})
 """Minutes in which variance accrues: 252 regular sessions, or, under `colab`, every hour of the calendar year."""
 
-LONGEST_RETURN = pd.Timedelta(hours=1)
-"""A return over a longer gap inside a session (a halt, missing data) belongs to no bucket and is left out."""
+RV_FLOOR = 1e-5
+"""Hourly volatilities below this (a tenth of a basis point) count as this much before a logarithm is taken."""
+
+Rows = tuple[IntArray, FloatArray]
+"""Labels of buckets in microseconds since the epoch, shape (n,), and the measures of each, shape (n, k)."""
+
+
+@dataclass(frozen=True)
+class HourlyMeasurement:
+    """What is measured of the bars of each hour, and how; parameters as in `get_hourly_rv`.
+
+    Attributes
+    ----------
+    preset, estimator, min_bucket_coverage, calendar
+        As in `get_hourly_rv`.
+    rv_alone
+        Whether realized volatility is all that is wanted; under `colab` it is all that there is.
+
+    Raises
+    ------
+    ConfigError
+        There is no such preset or estimator, or the estimator does not go with the preset.
+    """
+
+    preset: Preset = "session"
+    estimator: str | Estimator = "close"
+    min_bucket_coverage: float = 0.8
+    calendar: str = "XNYS"
+    rv_alone: bool = False
+
+    def __post_init__(self) -> None:
+        if self.preset not in get_args(Preset):
+            choice = ", ".join(get_args(Preset))
+            raise ConfigError(f"preset is {self.preset!r}; the rule is one of {choice}; use 'session'.")
+        _ = self.variance_of
+        if self.preset == "colab" and self.estimator != "close":
+            raise ConfigError(
+                f"preset is 'colab' and the estimator {self.estimator!r}; the notebook's is 'close' only."
+            )
+
+    @cached_property
+    def variance_of(self) -> Estimator:
+        """What makes variance of the bars of a bucket."""
+        return self.estimator if isinstance(self.estimator, Estimator) else ESTIMATORS.named(self.estimator)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the measures, realized volatility first."""
+        return ("rv_hourly",) if self.rv_alone or self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
+
+    def rows(self, stamps: IntArray, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
+        """The measures of the buckets that bars have, whose stamps, prices and length are those of a `SymbolBars`.
+
+        `is_tail` says that there are others before them. A session is measured the same whichever these are, but for
+        the ``overnight_return``, which is since the session's bar before.
+
+        Raises
+        ------
+        BarsError, ConfigError
+            The estimator needs other prices, or more bars.
+        """
+        if self.preset == "colab":
+            closes = pd.Series(prices["close"], _moments(stamps, EXCHANGE_TIMEZONE))
+            rv = _notebook_rv(closes)
+            return rv.index.as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
+        bars = BucketedBars.of(stamps, prices, length, self.calendar)
+        if not is_tail:
+            self.variance_of.require_enough_bars(bars)
+        variance, is_whole = self.variance(bars)
+        labels, volatility = bars.labels[is_whole], np.sqrt(variance[is_whole])[:, None]
+        return labels, volatility if self.rv_alone else np.hstack([volatility, bars.measures()[is_whole]])
+
+    def variance(self, bars: BucketedBars) -> tuple[FloatArray, BoolArray]:
+        """Realized variance of each bucket, and whether bars enough are there for it to count, shape (count,) each."""
+        # A range estimator makes a variance of a single bar, the others of a return.
+        usable = np.ones(len(bars.bucket), dtype=bool) if self.variance_of.from_ranges else bars.counted
+        has_any = np.bincount(bars.bucket, weights=usable, minlength=bars.count) > 0
+        is_covered = bars.number(bars.bucket) >= self.min_bucket_coverage * bars.expected
+        return self.variance_of(bars), has_any & is_covered
 
 
 def get_hourly_rv(
@@ -81,18 +178,101 @@ def get_hourly_rv(
     ConfigError
         There is no such preset or estimator, or the estimator does not go with the preset.
     """
-    if preset not in get_args(Preset):
-        raise ConfigError(f"preset is {preset!r}; the rule is one of {', '.join(get_args(Preset))}; use 'session'.")
-    bars = select_symbol(bars_df, symbol)
-    variance_of = estimator if isinstance(estimator, Estimator) else ESTIMATORS.named(estimator)
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
+    frame = select_symbol(bars_df, symbol)
     if preset == "colab":
-        if estimator != "close":
-            raise ConfigError(f"preset is 'colab' and the estimator {estimator!r}; the notebook's is 'close' only.")
-        return _colab_hourly_rv(bars, price_col, tz)
+        return _colab_hourly_rv(frame, price_col, tz)
     if price_col != "close":
-        bars = bars[bars.columns.intersection([price_col])].rename(columns={price_col: "close"})
-    bars = validate_bars(bars)
-    return _session_hourly_rv(bars, min_bucket_coverage, calendar, variance_of).tz_convert(tz)
+        frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
+    bars = _bucketed(SymbolBars.of(frame), measurement)
+    variance, is_whole = measurement.variance(bars)
+    labels = _moments(bars.labels[is_whole], tz).rename("bucket")
+    rv = pd.Series(np.sqrt(variance[is_whole]), index=labels, name="rv_hourly")
+    rv.attrs["left_out"] = _left_out(bars, is_whole)
+    return rv
+
+
+def get_hourly_measures(
+    bars: pd.DataFrame,
+    preset: Preset = "session",
+    *,
+    tz: str = EXCHANGE_TIMEZONE,
+    min_bucket_coverage: float = 0.8,
+    calendar: str = "XNYS",
+    estimator: str | Estimator = "close",
+) -> pd.DataFrame:
+    """Hourly measures of one symbol's bars; arguments as in `get_hourly_rv`.
+
+    Returns
+    -------
+    DataFrame with the rows of `get_hourly_rv`: its series as column ``rv_hourly``, and under `session` also
+    ``parkinson_variance``, ``negative_semivariance``, ``quarticity``, ``bipower_variance``, ``bucket_return`` (log),
+    ``range_log`` (log high less log low of the bucket), ``minutes`` (its length), ``overnight_return`` (log, open of
+    the session over the close before; in its first bucket, else 0) and ``recent_variance_3``, ``_10`` and ``_30`` (a
+    minute); see `measures.bucketed`. Where bars have no highs and lows, their closes stand in. ``attrs`` are those of
+    the series.
+
+    Raises
+    ------
+    BarsError, NotEnoughDataError
+        As `get_hourly_rv`.
+    """
+    if preset == "colab":
+        return get_hourly_rv(bars, tz=tz, preset=preset, estimator=estimator).to_frame()
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
+    bucketed = _bucketed(SymbolBars.of(bars), measurement)
+    variance, is_whole = measurement.variance(bucketed)
+    values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
+    labels = _moments(bucketed.labels[is_whole], tz).rename("bucket")
+    frame = pd.DataFrame(values, index=labels, columns=list(measurement.names))
+    frame.attrs["left_out"] = _left_out(bucketed, is_whole)
+    return frame
+
+
+def panel(
+    handler: "DataHandler",
+    symbols: Sequence[str],
+    start_date: str | date | None = None,
+    end_date: str | date | None = None,
+    timeframe: str = "1Min",
+    *,
+    min_bucket_coverage: float = 0.8,
+    calendar: str = "XNYS",
+    rv_estimator: str = "close",
+) -> pd.DataFrame:
+    """Hourly RV of many symbols side by side, of which only the hourly rows stay in memory.
+
+    Parameters
+    ----------
+    handler
+        Where bars come from.
+    symbols
+        One that fails does not stop the others.
+    start_date, end_date, timeframe
+        As in `DataHandler.get_stock_bars`.
+    min_bucket_coverage, calendar, rv_estimator
+        As in `get_hourly_rv`, where the last is ``estimator``.
+
+    Returns
+    -------
+    DataFrame indexed by bucket label (New York time), a column for each symbol, NaN where it has no value.
+    ``attrs["failed"]`` says for each symbol that is missing why; ``attrs["left_out"]`` what was left out of each.
+
+    Raises
+    ------
+    DataSourceError
+        Not one of them could be got.
+    """
+
+    def hours_of(symbol: str) -> pd.Series:
+        bars = handler.get_stock_bars(symbol, start_date, end_date, timeframe)
+        return get_hourly_rv(bars, min_bucket_coverage=min_bucket_coverage, calendar=calendar, estimator=rv_estimator)
+
+    series, failed = for_each_symbol(hours_of, symbols)
+    left_out = {symbol: rv.attrs.pop("left_out") for symbol, rv in series.items()}
+    side_by_side = pd.DataFrame(series).sort_index()
+    side_by_side.attrs = {"failed": failed, "left_out": left_out}
+    return side_by_side
 
 
 def annualize(
@@ -114,79 +294,33 @@ def _colab_hourly_rv(bars: pd.DataFrame, price_col: str, tz: str) -> pd.Series:
         raise NotEnoughDataError(
             f"found {len(bars)} bars; the rule is two at least, for one return; give a longer span."
         )
-    prices = bars[price_col].tz_convert(tz).sort_index()
+    return _notebook_rv(bars[price_col].tz_convert(tz).sort_index())
+
+
+def _notebook_rv(prices: pd.Series) -> pd.Series:
     squared_returns = prices.pct_change(fill_method=None).dropna() ** 2
     rv = squared_returns.resample("1h", closed="right", label="right").sum() ** 0.5
     return rv.rename("rv_hourly")
 
 
-def _session_hourly_rv(
-    bars: pd.DataFrame,
-    min_coverage: float,
-    calendar: str,
-    variance_of: Estimator,
-) -> pd.Series:
-    length = bar_length(bars.index)
-    ends = bars.index + length
-    buckets = session_buckets(ends[0], ends[-1], calendar)
-    end_us, label_us, start_us = (_microseconds(i) for i in (ends, buckets.index, pd.DatetimeIndex(buckets["start"])))
-    bucket_of = np.searchsorted(label_us, end_us, side="left")
-    inside = bucket_of < len(label_us)
-    inside[inside] = end_us[inside] > start_us[bucket_of[inside]]
-    bucket_of, end_us = bucket_of[inside], end_us[inside]
+def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
+    bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.calendar)
+    measurement.variance_of.require_enough_bars(bucketed)
+    return bucketed
 
-    session_of = buckets["session"].to_numpy()[bucket_of]
-    opens_session = np.append(True, session_of[1:] != session_of[:-1])[: len(bucket_of)]
-    long = ~opens_session & (np.diff(end_us, prepend=end_us[:1]) > LONGEST_RETURN // pd.Timedelta(microseconds=1))
-    bars = bars[inside]
-    returns, counted = _log_returns(bars, opens_session)
-    counted &= ~long
 
-    count = len(buckets)
-    minutes = length / pd.Timedelta(minutes=1)
-    prices = _log_prices(bars) if variance_of.from_ranges else None
-    variance = variance_of(BucketedBars(bucket_of, count, returns, counted, minutes, prices))
-    usable = np.ones(len(bars), dtype=bool) if variance_of.from_ranges else counted
-    returns_in = np.bincount(bucket_of, weights=usable, minlength=count)
-    found = np.bincount(bucket_of, minlength=count)
-    expected = buckets["minutes"].to_numpy() * pd.Timedelta(minutes=1) / length
-    kept = (returns_in > 0) & (found >= min_coverage * expected)
-
-    rv = pd.Series(np.sqrt(variance[kept]), index=buckets.index[kept], name="rv_hourly")
-    traded = np.isin(buckets["session"].to_numpy(), np.unique(session_of))
-    rv.attrs["left_out"] = {
-        "bars_outside_sessions": int((~inside).sum()),
-        "returns_overnight": max(int(opens_session.sum()) - 1, 0),
-        "returns_over_an_hour": int(long.sum()),
-        "buckets_without_bars": int(((found == 0) & traded).sum()),
-        "buckets_under_coverage": int(((found > 0) & ~kept).sum()),
+def _left_out(bars: BucketedBars, is_whole: BoolArray) -> dict[str, int]:
+    """What is in no row, and why: bars, returns and buckets of the sessions that have bars."""
+    bars_in = bars.number(bars.bucket)
+    traded = np.isin(bars.session, bars.session[bars.bucket])
+    return {
+        "bars_outside_sessions": bars.outside,
+        "returns_overnight": max(int(bars.opens.sum()) - 1, 0),
+        "returns_over_an_hour": int((~bars.counted & ~bars.opens).sum()),
+        "buckets_without_bars": int(((bars_in == 0) & traded).sum()),
+        "buckets_under_coverage": int(((bars_in > 0) & ~is_whole).sum()),
     }
-    return rv
 
 
-def _log_returns(bars: pd.DataFrame, opens_session: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log return of each bar since the one before, of a session's first bar since its open; and which of them exist."""
-    log_close = np.log(bars["close"].to_numpy(dtype=float))
-    returns = np.diff(log_close, prepend=log_close[:1])
-    if "open" not in bars.columns:
-        return returns, ~opens_session
-    returns[opens_session] = log_close[opens_session] - np.log(bars["open"].to_numpy(dtype=float)[opens_session])
-    return returns, np.isfinite(returns)
-
-
-def _log_prices(bars: pd.DataFrame) -> np.ndarray | None:
-    """Log of open, high, low and close, shape (n, 4); None where one of them is missing."""
-    names = ["open", "high", "low", "close"]
-    if not set(names) <= set(bars.columns):
-        return None
-    logs: np.ndarray = np.log(bars[names].to_numpy(dtype=float))
-    return logs
-
-
-def _microseconds(index: pd.DatetimeIndex) -> np.ndarray:
-    stamps: np.ndarray = index.as_unit("us").asi8
-    return stamps
-
-
-RV_FLOOR = 1e-5
-"""Hourly volatilities below this (a tenth of a basis point) count as this much before a logarithm is taken."""
+def _moments(microseconds: IntArray, tz: str) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(microseconds.view("M8[us]"), tz="UTC").tz_convert(tz)

@@ -15,8 +15,8 @@ __all__ = [
     "ARCHITECTURES",
     "HAR_LSTM_BATCH_SIZE",
     "HAR_LSTM_NETWORK",
-    "POOLED_BATCH_SIZE",
-    "POOLED_NETWORK",
+    "MANY_SYMBOLS_BATCH_SIZE",
+    "MANY_SYMBOLS_NETWORK",
     "ROADMAP",
     "Architecture",
     "active_hyperparameters",
@@ -34,10 +34,10 @@ HAR_LSTM_NETWORK = {"n_layers": 1, "units_0": 16, "dropout_0": 0.3, "lr": 1e-3}
 
 HAR_LSTM_BATCH_SIZE = 64
 
-POOLED_NETWORK = {"n_layers": 1, "units_0": 32, "dropout_0": 0.2, "lr": 1e-3}
-"""The networks of a pooled model, which has more to learn from."""
+MANY_SYMBOLS_NETWORK = {"n_layers": 1, "units_0": 32, "dropout_0": 0.2, "lr": 1e-3}
+"""The networks of a `har_lstm` that learns from many symbols: larger, since there is more to learn from."""
 
-POOLED_BATCH_SIZE = 256
+MANY_SYMBOLS_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)

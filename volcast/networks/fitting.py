@@ -38,8 +38,8 @@ def fit_network(
     model
         A compiled network. Where the compiled engine does not know it, Keras trains it and a warning says why.
     train, validation
-        (inputs, targets) or (inputs, targets, weights). Inputs are windows of shape (n, memory, features), or a pair of
-        windows and side inputs (n, sides); targets and weights have shape (n,). Strided views are not copied.
+        (inputs, targets). Inputs are windows of shape (n, memory, features), or a pair of windows and side inputs
+        (n, sides); targets have shape (n,). Strided views are not copied.
     schedule
         How long and in which order.
     on_epoch_end
@@ -111,7 +111,6 @@ def _fit_by_keras(
     history = model.fit(
         train[0],
         train[1],
-        sample_weight=train[2] if len(train) > 2 else None,
         validation_data=tuple(validation),
         epochs=schedule.epochs,
         initial_epoch=schedule.first_epoch,

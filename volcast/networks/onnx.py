@@ -68,9 +68,10 @@ class OnnxNetwork:
             raise CorruptModelError(f"{name} has the inputs {', '.join(self._inputs)}; the rule is window, then side.")
 
     @property
-    def memory(self) -> int:
-        """Buckets in a window."""
-        return int(self._session.get_inputs()[0].shape[1])
+    def window_shape(self) -> tuple[int, int]:
+        """Buckets in a window, and values of each."""
+        _, steps, values = self._session.get_inputs()[0].shape
+        return int(steps), int(values)
 
     def __call__(self, windows: Windows, side: Windows | None = None) -> FloatArray:
         """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""

@@ -36,7 +36,7 @@ class RetrainingJob:
     Parameters
     ----------
     config, bars, symbol, name
-        What to train, on what, and the name of the model.
+        What to train, on what, and the name of the model; a `symbol` of None takes the configuration's.
     settle
         Is called with the saved model's name, or with what went wrong, in a thread of this process; what it returns
         is the outcome.
@@ -48,7 +48,7 @@ class RetrainingJob:
         self,
         config: TrainingConfig,
         bars: pd.DataFrame,
-        symbol: str,
+        symbol: str | None,
         name: str,
         settle: Callable[[str | VolatilityError], RetrainingOutcome],
         on_progress: Progress | None = None,

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from volcast.bars.symbols import symbols_of
 from volcast.evaluation.evaluation import diebold_mariano_by_day, qlike_losses
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.measures.hourly import RV_FLOOR
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.grid import ForecastGrid
-from volcast.serving.pooled import served_for_symbol
 from volcast.serving.served_model import ServedModel
+from volcast.serving.stream import ForecastStream
 
 __all__ = ["GateDecision", "has_decayed", "judge"]
 
@@ -41,7 +42,8 @@ def judge(
 
     QLIKE of both on the same buckets, and the Diebold-Mariano test, clustered by day, of which `policy` says what it
     must show. A fallback counts as a champion that has seen nothing. None is no champion at all. `bars` and `symbol`
-    are what `pooled_serving.served_for_symbol` takes: a pooled model is judged on the symbol as it serves it.
+    are what `VolatilityForecaster.forecast` takes: a model is judged on the symbol as it serves it; where `bars` are of
+    many symbols and none is named, on each of them.
     """
     if policy.gate == "never":
         return GateDecision(False, "the gate never lets a new model serve; promote it by hand")
@@ -49,7 +51,8 @@ def judge(
         return GateDecision(True, "no model served before" if champion is None else "the gate always lets it serve")
     if champion.preset != challenger.preset:
         return GateDecision(False, f"it forecasts {challenger.preset} RV and {champion.version} {champion.preset} RV")
-    losses = _losses((champion, challenger), bars, symbol)
+    names: list[str | None] = [symbol] if symbol is not None else [*symbols_of(bars)] or [None]
+    losses = pd.concat([_losses((champion, challenger), bars, name) for name in names])
     details: dict[str, Any] = {"champion": champion.version, "challenger": challenger.version, "buckets": len(losses)}
     if len(losses) < policy.gate_buckets:
         few = f"{len(losses)} buckets that neither has seen, and the rule is {policy.gate_buckets} at least"
@@ -66,15 +69,22 @@ def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPol
     """Whether the champion's QLIKE ratio to the diurnal log-HAR over the last buckets is above its own band.
 
     The band is the mean and two standard deviations of the same rolling ratio over the five windows before the last,
-    as far as they go back to what the champion has seen. `bars` are one symbol's.
+    as far as they go back to what the champion has seen. Of many symbols in `bars`, most must say so.
     """
-    champion, bars = served_for_symbol(champion, bars, None)
-    grid, realized = _judged(champion, bars, champion)
+    names: list[str | None] = [*symbols_of(bars)] or [None]
+    answers = [_has_decayed_on(name, champion, bars, policy) for name in names]
+    return 2 * sum(answers) > len(answers)
+
+
+def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy) -> bool:
+    stream = ForecastStream.of(champion, bars, symbol)
+    grid = stream.grid()
+    grid, realized = _judged(stream, grid, grid)
     recent = np.arange(len(realized)) >= len(realized) - 6 * policy.decay_buckets
     grid, realized = grid.where(recent), realized[recent]
     if champion.bundle is None or len(realized) < 3 * policy.decay_buckets or grid.known[0] < _HAR_HISTORY:
         return False
-    own = champion.rows(grid)["volatility"].to_numpy()
+    own = stream.rows(grid)["volatility"].to_numpy()
     har = diurnal_log_har(grid.measures, grid.labels, grid.known)
     totals = [
         pd.Series(qlike_losses(realized, forecast)).rolling(policy.decay_buckets).mean() for forecast in (own, har)
@@ -87,22 +97,27 @@ def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPol
 def _losses(models: tuple[ServedModel, ServedModel], bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """QLIKE of champion and challenger, a row a bucket that both can forecast and neither has seen."""
     seen = [model.trained_through for model in models if model.trained_through is not None]
-    serving = [served_for_symbol(model, bars, symbol) for model in models]
-    measured_by = serving[1][0]
+    streams = {
+        name: ForecastStream.of(model, bars, symbol)
+        for name, model in zip(("champion", "challenger"), models, strict=True)
+    }
+    grids = {name: stream.grid() for name, stream in streams.items()}
     losses = {}
-    for name, (model, own) in zip(("champion", "challenger"), serving, strict=True):
-        grid, realized = _judged(model, own, measured_by)
-        forecast = model.rows(grid)["volatility"]
+    for name, stream in streams.items():
+        grid, realized = _judged(stream, grids[name], grids["challenger"])
+        forecast = stream.rows(grid)["volatility"]
         losses[name] = pd.Series(qlike_losses(realized, forecast), index=grid.labels)[
             np.asarray(grid.asof >= max(seen)) if seen else slice(None)
         ]
     return pd.DataFrame(losses).dropna()
 
 
-def _judged(model: ServedModel, bars: pd.DataFrame, measured_by: ServedModel) -> tuple[ForecastGrid, np.ndarray]:
-    """Rows of `model` that it has not seen and whose bucket has ended and moved, with what was realized."""
-    grid = model.grid(bars)
-    rv = measured_by.grid(bars).measures["rv_hourly"]
+def _judged(stream: ForecastStream, grid: ForecastGrid, measured: ForecastGrid) -> tuple[ForecastGrid, np.ndarray]:
+    """Rows of `grid` that the stream's model has not seen and whose bucket has ended and moved, with what was realized.
+
+    Realized is what is in the measures of the other grid.
+    """
+    model, rv = stream.model, measured.measures["rv_hourly"]
     realized = rv.reindex(grid.labels).to_numpy(dtype=float)
     judged = (realized > RV_FLOOR) & (grid.known >= model.memory)
     if model.trained_through is not None:

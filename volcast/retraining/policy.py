@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from volcast.bars.symbols import cut_each_symbol
 from volcast.errors import ConfigError
 from volcast.sessions import session_schedule
 
@@ -71,10 +72,14 @@ class RetrainingPolicy:
         return cls(**policy), {key: value for key, value in settings.items() if key not in own}
 
     def training_bars(self, bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
-        """Of `bars`, which had ended by `moment`, those that a training at that moment is done on."""
+        """Of `bars`, which had ended by `moment`, those that a training at that moment is done on.
+
+        They are one symbol's, or those of many, indexed by (symbol, timestamp).
+        """
         if self.window == "expanding":
             return bars
-        return bars.iloc[bars.index.searchsorted(moment - pd.Timedelta(days=int(self.window)), side="left") :]
+        first = moment - pd.Timedelta(days=int(self.window))
+        return cut_each_symbol(bars, lambda part: part.iloc[part.index.searchsorted(first, side="left") :])
 
 
 def candidate_moments(

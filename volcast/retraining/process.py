@@ -10,13 +10,14 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
 
 from volcast.errors import ModelNotFoundError, VolatilityError
-from volcast.progress import SilentProgress
+from volcast.progress import SilentProgress, TrialEnd
 from volcast.store.store import ModelStore
 
 __all__ = ["main"]
@@ -31,7 +32,9 @@ class _Reporter(SilentProgress):
         self._out = out
 
     def tell(self, **event: Any) -> None:
-        print(json.dumps(event), file=self._out, flush=True)
+        # In one piece: workers' trials end in other threads.
+        self._out.write(json.dumps(event) + "\n")
+        self._out.flush()
 
     def say(self, sentence: str) -> None:
         """Tell of one line."""
@@ -49,9 +52,10 @@ class _Reporter(SilentProgress):
         """Tell of an epoch."""
         self.tell(event="epoch ended", epoch=epoch, loss=loss, val_loss=val_loss)
 
-    def trial_ended(self, best_loss: float | None) -> None:
+    def trial_ended(self, trial: TrialEnd) -> None:
         """Tell of a trial's end."""
-        self.tell(event="trial ended", best_loss=best_loss)
+        about = asdict(trial)
+        self.tell(event="trial ended", trial=about.pop("number"), **about)
 
     def training_began(self, epochs: int, number: int, count: int) -> None:
         """Tell of the training of a network that is kept."""

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from volcast.bars.checks import bar_length
+from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import Role, TrainingConfig
 from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
+from volcast.files import file_name_of
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy, candidate_moments
 from volcast.serving.served_model import ServedModel
@@ -20,7 +22,7 @@ from volcast.store.serving_log import Event, HistoryEntry
 from volcast.store.store import ModelStore
 from volcast.training.data import data_provenance
 
-__all__ = ["Retraining", "RetrainingOutcome", "bars_until"]
+__all__ = ["Retraining", "RetrainingOutcome", "bars_until", "first_start", "last_end"]
 
 _BUCKETS_PER_DAY = 5  # Seven a session, five sessions in seven days.
 
@@ -51,8 +53,8 @@ class RetrainingOutcome:
 
 
 Hook = Callable[[RetrainingOutcome], None]
-Train = Callable[[pd.DataFrame, str, str], ModelBundle]
-"""Trains on bars of a symbol and saves the model under a name, without letting it serve."""
+Train = Callable[[pd.DataFrame, str | None, str], ModelBundle]
+"""Trains on bars of a symbol (None: of the configured ones) and saves the model under a name; it does not serve yet."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class Retraining:
     def run(
         self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel | None, *, simulated_time: bool
     ) -> tuple[ServedModel | None, RetrainingOutcome]:
-        """Train on `bars`, one symbol's, which had ended by `moment`; returns what serves then, and what came of it.
+        """Train on `bars` that had ended by `moment`; returns what serves then, and what came of it.
+
+        Bars are one symbol's, or, where the configuration names several, those of many.
 
         A model that the same settings and bars gave before is taken from the store. In simulated time nothing changes
         in what serves now; the history says what was decided all the same.
@@ -142,7 +146,7 @@ class Retraining:
 
     def moment_due(self, bars: pd.DataFrame, now: pd.Timestamp, champion: ServedModel | None) -> pd.Timestamp | None:
         """The schedule's last moment until `now` (real time), unless what came of it is known already."""
-        first = bars.index[0].tz_convert(EXCHANGE_TIMEZONE)
+        first = first_start(bars)
         moments = candidate_moments(self.policy.every, first, now, self.config.calendar)
         if not len(moments):
             return None
@@ -152,8 +156,9 @@ class Retraining:
             for entry in self.store.history()
             if entry.asof is None and entry.details and "scheduled_for" in entry.details
         ]
-        if champion is not None and champion.bundle is not None and champion.bundle.manifest.get("last_bar"):
-            decided.append(pd.Timestamp(champion.bundle.manifest["last_bar"]))
+        last_bar = None if champion is None or champion.bundle is None else champion.bundle.last_bar
+        if last_bar is not None:
+            decided.append(last_bar)
         if any(known >= moment for known in decided):
             return None
         if self.policy.every == "decay" and champion is not None:
@@ -168,18 +173,22 @@ class Retraining:
         rest = pd.Timedelta(days=self.policy.decay_buckets / _BUCKETS_PER_DAY)
         return (latest is None or moment - latest >= rest) and has_decayed(champion, bars, self.policy)
 
-    def symbol_of(self, bars: pd.DataFrame) -> str:
-        """Symbol of the bars, or else the configuration's."""
+    def symbol_of(self, bars: pd.DataFrame) -> str | None:
+        """Symbol of the bars, or else the configuration's; None of bars of the several that it names."""
+        if isinstance(bars.index, pd.MultiIndex):
+            return None
         return str(bars.attrs.get("symbol") or self.config.symbol)
 
-    def name_of(self, window: pd.DataFrame, moment: pd.Timestamp, symbol: str) -> str:
+    def name_of(self, window: pd.DataFrame, moment: pd.Timestamp, symbol: str | None) -> str:
         """The same for the same settings, bars and moment, so that what is trained is never trained twice."""
         settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
-        about: dict[str, Any] = {"settings": settings, "bars": data_provenance(window, symbol)["sha256"]}
+        names = symbols_of(window)
+        of_each = {name: data_provenance(window.xs(name), name)["sha256"] for name in names}
+        subject = file_name_of(symbol) if symbol else f"pooled-{len(names)}"
+        about: dict[str, Any] = {"settings": settings, "bars": of_each or data_provenance(window, subject)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        safe = "".join(character if character.isalnum() or character in "._-" else "_" for character in symbol)
         simulated = "SIMULATED-" if window.attrs.get("simulated") else ""
-        return f"{simulated}{safe}-{moment:%Y%m%d}-{digest[:10]}"
+        return f"{simulated}{subject}-{moment:%Y%m%d}-{digest[:10]}"
 
     def _record(self, entry: HistoryEntry) -> None:
         """Once: a backtest that is run again decides the same again."""
@@ -189,6 +198,21 @@ class Retraining:
 
 
 def bars_until(bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
-    """The bars that had ended by `moment`."""
-    started = bars.index[: bars.index.searchsorted(moment, side="right")]
-    return bars.iloc[: started.searchsorted(moment - bar_length(started), side="right")]
+    """The bars that had ended by `moment`, of each symbol where there are many."""
+
+    def ended(part: pd.DataFrame) -> pd.DataFrame:
+        started = part.index[: part.index.searchsorted(moment, side="right")]
+        return part.iloc[: started.searchsorted(moment - bar_length(started), side="right")]
+
+    return cut_each_symbol(bars, ended)
+
+
+def first_start(bars: pd.DataFrame) -> pd.Timestamp:
+    """When the first of the bars began, of any symbol, New York time."""
+    return bars.index.get_level_values(-1).min().tz_convert(EXCHANGE_TIMEZONE)
+
+
+def last_end(bars: pd.DataFrame) -> pd.Timestamp:
+    """When the last of the bars ended, of any symbol, New York time."""
+    stamps = [bars.xs(name).index for name in symbols_of(bars)] or [bars.index]
+    return max(index[-1] + bar_length(index) for index in stamps).tz_convert(EXCHANGE_TIMEZONE)

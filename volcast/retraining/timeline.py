@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from volcast.bars.arrays import BarArrays
+from volcast.bars.arrays import FrameArrays
 from volcast.errors import VolatilityError
 from volcast.retraining.policy import candidate_moments
-from volcast.retraining.retraining import Retraining, bars_until
+from volcast.retraining.retraining import Retraining, bars_until, first_start
 from volcast.serving.served_model import ServedModel
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 from volcast.store.serving_log import serving_stack
@@ -39,6 +39,7 @@ class ModelTimeline:
         """The model that serves at `asof`; of `bars`, those that had ended by then are looked at, and no others.
 
         Bars are one symbol's, here and in `spans`; ``attrs["symbol"]`` says whose, or else the configuration does.
+        Where it names several, they are those of many, indexed by (symbol, timestamp).
         """
         self._walk(bars, asof)
         return self._models[bisect_right(self._moments, asof) - 1]
@@ -51,23 +52,24 @@ class ModelTimeline:
         ends = [*self._moments[1:], None]
         yield from zip(self._moments, ends, self._models, strict=True)
 
-    def _begin(self, bars: BarArrays | None, symbol: str) -> None:
+    def _begin(self, bars: FrameArrays | None, symbol: str | None) -> None:
         self._bars, self._symbol = bars, symbol
         self._moments, self._models = [_BEGINNING], [self._fallback]
         self._due: list[pd.Timestamp] = []
         self._due_through = _BEGINNING
         self._retrained: pd.Timestamp | None = None
-        self._used = 0
+        # How many of each symbol's bars it rests on.
+        self._used: dict[str | None, int] = {}
 
     def _walk(self, bars: pd.DataFrame, asof: pd.Timestamp) -> None:
-        given, symbol = BarArrays.of(bars), self._retraining.symbol_of(bars)
-        if self._bars is None or symbol != self._symbol or not given.carries_on(self._bars, self._used):
-            self._begin(given, symbol)
-        self._bars = given
+        arrays, symbol = FrameArrays.of(bars, self._bars), self._retraining.symbol_of(bars)
+        if self._bars is None or symbol != self._symbol or not arrays.begins_with(self._bars, self._used):
+            self._begin(arrays, symbol)
+        self._bars = arrays
         if self._retraining.policy.every is None:
             self._walk_store(asof)
             return
-        first = bars.index[0].tz_convert(EXCHANGE_TIMEZONE)
+        first = first_start(bars)
         if asof > self._due_through:
             every, calendar = self._retraining.policy.every, self._retraining.config.calendar
             moments = candidate_moments(every, first, asof + _LOOK_AHEAD, calendar)
@@ -79,7 +81,7 @@ class ModelTimeline:
     def _decide(self, bars: pd.DataFrame, moment: pd.Timestamp) -> None:
         """Retrain at a moment that is due, if it is; the bars before it are those that this timeline rests on."""
         past = bars_until(bars, moment)
-        self._used = len(past)
+        self._used = {name: rows.stop - rows.start for name, rows in FrameArrays.of(past).symbols.items()}
         if past.empty:
             return
         champion = self._models[-1] if self._models[-1].bundle is not None else None
@@ -109,12 +111,12 @@ class ModelTimeline:
         self._due_through = pd.Timestamp.max.tz_localize("UTC")
 
 
-def _store_timeline(store: ModelStore, symbol: str) -> list[tuple[pd.Timestamp, str]]:
+def _store_timeline(store: ModelStore, symbol: str | None) -> list[tuple[pd.Timestamp, str]]:
     """Moments at which the serving model changed, and to which; a model never serves before what it has seen."""
     manifests = [
         manifest
         for manifest in store.list()
-        if manifest.get("trained_through") and manifest.get("symbol") in (None, symbol)
+        if (manifest.get("trained_through") and symbol is None) or manifest.get("symbol") in (None, symbol)
     ]
     through = {manifest["name"]: in_new_york(manifest["trained_through"]) for manifest in manifests}
     history = [entry for entry in store.history() if entry.asof is None]

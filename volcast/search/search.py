@@ -21,10 +21,12 @@ from volcast.config import Role, TrainingConfig
 from volcast.errors import TrainingError
 from volcast.networks.architectures import active_hyperparameters
 from volcast.progress import SilentProgress
+from volcast.reprs import OneLineRepr
 from volcast.search.tuner import (
     Arrays,
     TrialsToDo,
     make_tuner,
+    mean_over_executions,
     quick_collections,
     restore_state,
     stop_after_failures,
@@ -46,8 +48,8 @@ _WINDOWS_WORTH_A_WORKER = 300_000
 _ROOM_FOR_A_TRIAL = 16 * 2**20
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, repr=False)
+class SearchResult(OneLineRepr):
     """What a search found.
 
     Attributes
@@ -59,7 +61,8 @@ class SearchResult:
     best_model
         The network of that trial with the weights of its best epoch.
     trials
-        One row a trial: ``trial``, ``status``, ``val_loss``, ``best_epoch`` and the hyperparameters.
+        One row a trial: ``trial``, ``status``, ``val_loss``, ``best_epoch`` (counted from 1; both in the mean of its
+        executions) and the hyperparameters.
     resumed_trials
         How many of them an earlier, interrupted run had finished.
     """
@@ -69,6 +72,14 @@ class SearchResult:
     best_model: "keras.Model"
     trials: pd.DataFrame
     resumed_trials: int
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "trials": len(self.trials),
+            "best_val_loss": self.best_val_loss,
+            "best_hyperparameters": self.best_hyperparameters,
+            "resumed_trials": self.resumed_trials,
+        }
 
 
 def search_directory(config: TrainingConfig, train: Arrays, validation: Arrays) -> Path:
@@ -189,12 +200,7 @@ def _search_with_workers(
     progress: SilentProgress,
 ) -> None:
     """Search in this process and in `others` more of this machine, and in whatever worker of another machine joins."""
-
-    def on_trial_end() -> None:
-        best = tuner.oracle.get_best_trials(1)
-        progress.trial_ended(best[0].score if best else None)
-
-    server = TrialServer(tuner.oracle, todo, todo.config.chief or "127.0.0.1:0", before_trial, on_trial_end)
+    server = TrialServer(tuner.oracle, todo, todo.config.chief or "127.0.0.1:0", before_trial, progress)
     try:
         with local_workers(todo, server.address, others):
             tuner.search()
@@ -226,7 +232,7 @@ def _trials_table(tuner: "keras_tuner.Tuner") -> pd.DataFrame:
             "trial": int(trial.trial_id) + 1,
             "status": str(trial.status).lower(),
             "val_loss": trial.score,
-            "best_epoch": None if trial.best_step is None else trial.best_step + 1,
+            "best_epoch": mean_over_executions(trial, "best_epoch"),
             **_values_of(tuner, trial),
         }
         for _, trial in sorted(tuner.oracle.trials.items())

@@ -4,7 +4,6 @@ costs only the trials that were running."""
 import contextlib
 import gc
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,11 @@ import numpy as np
 
 from volcast.config import TrainingConfig
 from volcast.errors import TrainingError
+from volcast.files import write_whole
 from volcast.networks.architectures import architecture_of
 from volcast.networks.fitting import fit_network
 from volcast.networks.schedule import Schedule
-from volcast.progress import SilentProgress
+from volcast.progress import SilentProgress, TrialEnd
 from volcast.search.median_stopping import mean_losses, median_stopping_search
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import keras_tuner
 
 __all__ = [
-    "Arrays", "TrialsToDo", "give_back", "keep_state", "make_tuner", "quick_collections", "restore_state",
-    "stop_after_failures", "why_trials_failed",
+    "Arrays", "TrialsToDo", "give_back", "keep_state", "make_tuner", "mean_over_executions", "quick_collections",
+    "restore_state", "stop_after_failures", "tell_of_end", "why_trials_failed",
 ]  # fmt: skip
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -115,8 +115,7 @@ def make_tuner(
             super().on_trial_end(trial)
             if isinstance(self.oracle, keras_tuner.Oracle):
                 keep_state(self.oracle, todo.directory)
-                best = self.oracle.get_best_trials(1)
-                progress.trial_ended(best[0].score if best else None)
+                tell_of_end(self.oracle, trial.trial_id, progress)
 
     return SteadyTuner(
         SeededNetwork(),
@@ -187,13 +186,38 @@ def keep_state(oracle: "keras_tuner.Oracle", directory: Path) -> None:
     """Write the whole state of the search to one file, at once: Keras Tuner writes many, in place."""
     import keras_tuner
 
-    def snapshot(oracle: "keras_tuner.Oracle") -> str:
+    def snapshot(oracle: "keras_tuner.Oracle") -> bytes:
         trials = {number: trial.get_state() for number, trial in oracle.trials.items()}
-        return json.dumps({"oracle": oracle.get_state(), "trials": trials})
+        return json.dumps({"oracle": oracle.get_state(), "trials": trials}).encode()
 
-    partial = directory / f"{_KEPT_STATE}.part"
-    partial.write_text(keras_tuner.synchronized(snapshot)(oracle))
-    os.replace(partial, directory / _KEPT_STATE)
+    write_whole(directory / _KEPT_STATE, keras_tuner.synchronized(snapshot)(oracle))
+
+
+def tell_of_end(oracle: "keras_tuner.Oracle", trial_id: str, progress: SilentProgress) -> None:
+    """Tell how the trial ended that this process or a worker has just ended."""
+    import keras_tuner
+
+    def tell(oracle: "keras_tuner.Oracle") -> None:
+        trial, best = oracle.trials[trial_id], oracle.get_best_trials(1)
+        progress.trial_ended(
+            TrialEnd(
+                number=int(trial_id) + 1,
+                val_loss=trial.score if trial.status == "COMPLETED" else None,
+                epochs=mean_over_executions(trial, "epochs") or 0,
+                best_loss=best[0].score if best else None,
+            )
+        )
+
+    # One at a time: workers' trials end in threads of the server.
+    keras_tuner.synchronized(tell)(oracle)
+
+
+def mean_over_executions(trial: Any, metric: str) -> float | None:
+    """What each execution of a trial reported as `metric`, in the mean; None where none ended."""
+    if not trial.metrics.exists(metric):
+        return None
+    mean = float(trial.metrics.get_history(metric)[-1].mean())
+    return int(mean) if mean.is_integer() else mean
 
 
 def restore_state(directory: Path, *, resume: bool) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 
 from volcast.errors import TrainingError
 from volcast.processes import environment_of_children, module_command
-from volcast.search.tuner import Arrays, TrialsToDo, give_back, keep_state
+from volcast.progress import SilentProgress
+from volcast.search.tuner import Arrays, TrialsToDo, give_back, keep_state, tell_of_end
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -41,7 +42,7 @@ _JOB = "job.json"
 class TrialServer:
     """Serves the trials of `oracle` on `address`, HOST:PORT; port 0 takes a free one.
 
-    `on_trial_end` is called, in a thread of the server, after each trial that a worker ended.
+    `progress` is told, in a thread of the server, of each trial that a worker ended.
     """
 
     def __init__(
@@ -50,14 +51,14 @@ class TrialServer:
         todo: TrialsToDo,
         address: str,
         before_trial: Callable[["keras_tuner.Oracle"], None],
-        on_trial_end: Callable[[], None],
+        progress: SilentProgress,
     ) -> None:
         import grpc
         from keras_tuner.src import protos
 
         self._oracle, self._search = oracle, todo.directory.name
         self._closing = threading.Event()
-        servicer = _servicer(oracle, todo.directory, before_trial, on_trial_end)
+        servicer = _servicer(oracle, todo.directory, before_trial, progress)
         self._server = grpc.server(ThreadPoolExecutor(_MOST_WORKERS), options=[*KEEP_ALIVE, ("grpc.so_reuseport", 0)])
         protos.get_service_grpc().add_OracleServicer_to_server(servicer, self._server)
         presence = grpc.stream_stream_rpc_method_handler(self._hold)
@@ -105,7 +106,7 @@ def _servicer(
     oracle: "keras_tuner.Oracle",
     directory: Path,
     before_trial: Callable[["keras_tuner.Oracle"], None],
-    on_trial_end: Callable[[], None],
+    progress: SilentProgress,
 ) -> Any:
     from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
@@ -117,7 +118,7 @@ def _servicer(
         def EndTrial(self, request: Any, context: Any) -> Any:
             answer = super().EndTrial(request, context)
             keep_state(oracle, directory)
-            on_trial_end()
+            tell_of_end(oracle, request.trial.trial_id, progress)
             return answer
 
     return KeepingServicer(oracle)

@@ -1,216 +1,217 @@
-"""Hourly history of bars that grow: each call costs the bars that are new, not those that came before.
+"""One symbol's bars as they come, and the hourly measures of them: what comes costs itself, not what came before.
 
-A live loop, or an event-driven backtest, asks for a forecast after every bar, each time with all bars so far. A bucket
-never changes once a bar that ends at its end or later is there, so only the running session is computed anew.
+A bucket never changes once a bar that ends at its end or later is there, so only what comes after is measured. A
+history that is fed at once is measured by the same code: all of it is new.
 """
 
-import threading
 from collections import Counter
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from volcast.arrays import GrowingArray
-from volcast.bars.arrays import BarArrays
-from volcast.forecasters.tables import HourlyRows
-from volcast.measures.quick import QuickMeasure, Rows
-from volcast.serving.grid import Measure, NextBucket, forecast_grid
-from volcast.sessions import BucketArrays, bucket_arrays, in_new_york
+from volcast.arrays import FloatArray, GrowingArray, IntArray
+from volcast.bars.arrays import FrameArrays, Prices
+from volcast.bars.checks import validate_bars
+from volcast.forecasters.tables import HourlyTable
+from volcast.measures.hourly import HourlyMeasurement, Rows
+from volcast.sessions import bucket_arrays
 
-__all__ = ["GrowingHistory", "HourlyHistories"]
+__all__ = ["HourlyHistory", "history_of"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-
-_MINUTE = 60_000_000
-_MOST_HISTORIES = 32
-_PRICES = ("open", "high", "low", "close")
+_MINUTE, _HOUR = 60_000_000, 3_600_000_000
 
 
-class HourlyHistories:
-    """The growing histories of a forecaster: one for each symbol's bars, kept apart for each thread.
+class HourlyHistory:
+    """The bars of one symbol so far, and the table of the measures of their hours.
 
     Parameters
     ----------
-    measure
-        Makes hourly history of bars; a bucket's row may depend on the bars of its own session and of the one before.
-    calendar
-        Name of the exchange in `exchange_calendars`.
-    quick
-        Does the same as `measure` for one session on plain arrays, where there is such a thing.
+    measurement
+        What is measured.
+    names
+        Of the columns of prices that the bars have.
     """
 
-    def __init__(self, measure: Measure, calendar: str, quick: QuickMeasure | None = None) -> None:
-        self._measure, self._calendar, self._quick = measure, calendar, quick
-        self._own = threading.local()
-
-    def next_bucket(self, bars: pd.DataFrame, asof: pd.Timestamp | None) -> NextBucket:
-        """The first bucket that ends after `asof`, and what is known: the last row of `serving.grid` under `session`.
-
-        Raises what `serving.grid` raises.
-        """
-        histories: list[GrowingHistory] = self._own.__dict__.setdefault("histories", [])
-        begun = (history.bars for history in histories if history.bars is not None)
-        like = next((earlier for earlier in begun if earlier.frame.columns.is_(bars.columns)), None)
-        given = BarArrays.of(bars, None if self._quick is None else _PRICES, like)
-        own = next((history for history in histories if history.begins_like(given)), None)
-        if own is None:
-            own = GrowingHistory(self._measure, self._calendar, self._quick)
-        else:
-            histories.remove(own)
-        histories.append(own)
-        del histories[:-_MOST_HISTORIES]
-        return own.next_bucket(given, asof)
-
-
-class GrowingHistory:
-    """Hourly history of one symbol's bars, carried on from call to call.
-
-    Whether bars carry on those of the call before is seen by their memory (slices of one frame), or else by comparing
-    them; bars that do not are computed whole. Bars after the last finished bucket may change: they are read anew.
-    """
-
-    def __init__(self, measure: Measure, calendar: str, quick: QuickMeasure | None = None) -> None:
-        self._measure, self._calendar, self._quick = measure, calendar, quick
-        self.bars: BarArrays | None = None
-        self._settled: _Settled | None = None
-        self._kept = 0
+    def __init__(self, measurement: HourlyMeasurement, names: tuple[str, ...]) -> None:
+        self._measurement = measurement
+        self.table = HourlyTable(measurement.names)
+        self.length = _MINUTE
+        self._stamps = GrowingArray(np.int64)
+        self._prices = {name: GrowingArray(np.float64) for name in names}
         self._steps: Counter[int] = Counter()
-        self._length = _MINUTE
+        # Buckets of the calendar, and rows of the table, that no further bar can change.
+        self._final = self._settled = 0
+        self._measured = (0, 0)
+        self._changed = 0
 
-    def begins_like(self, bars: BarArrays) -> bool:
-        """Whether `bars` seem to begin with the bar that this history began with."""
-        return self.bars is not None and bars.begins_like(self.bars)
-
-    def next_bucket(self, bars: BarArrays, asof: pd.Timestamp | None) -> NextBucket:
-        """See `HourlyHistories.next_bucket`."""
-        moment = None if asof is None else asof.value // 1000
-        count, settled = self._usable(bars, moment), self._settled
-        if count is None or settled is None:
-            return self._computed_whole(bars, asof)
-        self.bars = bars
-        last_end = int(bars.ends(slice(count - 1, count), self._length)[0])
-        asof_us = last_end if moment is None else moment
-        labels, values = self._tail(bars, settled, count, asof_us)
-        begin, end = labels.searchsorted([settled.last, asof_us], side="right").tolist()
-        final = int(labels[begin:end].searchsorted(last_end, side="right"))
-        history = settled.extended(labels[begin:end], values[begin:end], final)
-        self._keep(bars, settled.last)
-        now = pd.Timestamp(asof_us, unit="us", tz="UTC") if asof is None else asof
-        return self._ahead(history, asof_us, in_new_york(now))
-
-    def _usable(self, bars: BarArrays, moment: int | None) -> int | None:
-        """How many bars had ended by `moment`; None where they do not carry on what is kept, or are unusable."""
-        if self.bars is None or not bars.carries_on(self.bars, self._kept):
-            return None
-        count = len(bars.stamps) if moment is None else bars.count_until(moment - self._length)
-        if count < max(self._kept, 1):
-            return None
-        steps = bars.steps(slice(max(self._kept - 1, 0), count))
-        if (len(steps) and steps.min() <= 0) or self._another_length(steps):
-            return None
-        new = [values[self._kept : count] for name, values in bars.columns.items() if name in _PRICES]
-        return count if _are_prices(new) else None
-
-    def _another_length(self, steps: IntArray) -> bool:
-        """Whether further distances between bars change what the commonest is."""
-        others = max((count for step, count in self._steps.items() if step != self._length), default=0)
-        if self._steps[self._length] - others > len(steps):
-            return False
-        return _most_frequent(self._steps + _counted(steps)) != self._length
-
-    def _computed_whole(self, bars: BarArrays, asof: pd.Timestamp | None) -> NextBucket:
-        self.bars = self._settled = None
-        grid = forecast_grid(bars.frame, "session", asof, measure=self._measure, calendar=self._calendar)
-        moment = grid.moment.value // 1000
-        self._length = _most_frequent(_counted(bars.steps(slice(0, bars.count_until(moment)))))
-        last = bars.count_until(moment - self._length) - 1
-        last_end = int(bars.ends(slice(last, last + 1), self._length)[0])
-        ahead = NextBucket.of(grid)
-        self._settled = _Settled(ahead.history, int(ahead.history.labels.searchsorted(last_end, side="right")))
-        self.bars, self._kept, self._steps = bars, 0, Counter()
-        self._keep(bars, self._settled.last)
-        return ahead
-
-    def _keep(self, bars: BarArrays, through: int) -> None:
-        """Bars of finished buckets need not be read again."""
-        kept = bars.count_until(through - self._length)
-        if kept > self._kept:
-            self._steps.update(_counted(bars.steps(slice(max(self._kept - 1, 0), kept))))
-            self._kept = kept
-
-    def _tail(self, bars: BarArrays, settled: "_Settled", count: int, asof_us: int) -> Rows:
-        """Rows of the running session and after it; finished buckets may be among them."""
-        buckets = bucket_arrays(self._calendar)
-        ahead = int(buckets.label.searchsorted(settled.last, side="right"))
-        if buckets.label[ahead] > asof_us:
-            return settled.nothing
-        opened = _opening(buckets, max(ahead - 1, 0))
-        # A measure may look at the session before: at the return overnight, say.
-        before = int(buckets.label.searchsorted(settled.last_until(opened)))
-        if self._quick is not None:
-            rows = slice(bars.count_until(min(opened, int(buckets.start[before])) - self._length), count)
-            return self._quick(bars, rows, self._length, buckets)
-        rows = slice(bars.count_until(_opening(buckets, before) - self._length), count)
-        measured = self._measure(bars.frame.iloc[rows])
-        return measured.index.as_unit("us").asi8, measured.to_numpy(dtype=float)
-
-    def _ahead(self, history: HourlyRows, asof_us: int, moment: pd.Timestamp) -> NextBucket:
-        buckets = bucket_arrays(self._calendar)
-        row = int(buckets.label.searchsorted(asof_us, side="right"))
-        known = int(history.labels.searchsorted(buckets.start[row], side="right"))
-        return NextBucket(history, int(buckets.label[row]), int(buckets.minutes[row]), known, moment)
-
-
-class _Settled:
-    """Rows of buckets that will not change: those that are given out stay true."""
-
-    def __init__(self, history: HourlyRows, count: int) -> None:
-        self._names = history.names
-        self._labels, self._values = GrowingArray(np.int64), GrowingArray(np.float64, history.values.shape[1])
-        self.extended(history.labels[:count], history.values[:count], count)
+    def __len__(self) -> int:
+        return len(self._stamps)
 
     @property
-    def last(self) -> int:
-        """Label of the last row, in microseconds; 0, before any market, where there is none."""
-        return int(self._labels.values[-1]) if len(self._labels) else 0
+    def names(self) -> tuple[str, ...]:
+        """Of the columns of prices."""
+        return tuple(self._prices)
 
     @property
-    def nothing(self) -> Rows:
-        """No further rows."""
-        return self._labels.values[:0], self._values.values[:0]
+    def stamps(self) -> IntArray:
+        """Start of each bar in microseconds since the epoch, shape (n,)."""
+        return self._stamps.values
 
-    def last_until(self, moment: int) -> int:
-        """Label of the last row at or before a moment in microseconds; that moment itself where there is none."""
-        labels = self._labels.values
-        found = int(labels.searchsorted(moment, side="right"))
-        return int(labels[found - 1]) if found else moment
+    @property
+    def prices(self) -> Prices:
+        """Prices of the bars."""
+        return {name: column.values for name, column in self._prices.items()}
 
-    def extended(self, labels: IntArray, values: FloatArray, final: int) -> HourlyRows:
-        """The history with further rows, of which the first `final` are kept."""
-        self._labels.append(labels)
-        self._values.append(values)
-        if final == len(labels):
-            return HourlyRows(self._labels.values, self._values.values, self._names)
-        # Rows that are not final will be written anew, in the same place.
-        rows = HourlyRows(self._labels.values.copy(), self._values.values.copy(), self._names)
-        for grown in (self._labels, self._values):
-            grown.cut(len(grown) - len(labels) + final)
-        return rows
+    @property
+    def last_end(self) -> int:
+        """When the last bar ended, in microseconds since the epoch; 0, before any market, where there is none."""
+        return int(self.stamps[-1]) + self.length if len(self) else 0
+
+    def follow(
+        self, bars: FrameArrays, symbol: str | None, moment: int | None, before: FrameArrays | None, *, is_same: bool
+    ) -> None:
+        """Be the history of those of a symbol's bars that had ended by `moment`, in microseconds; None is all of them.
+
+        `before` is what was followed last, None where bars were taken in since; `is_same` says that these bars begin
+        in the same memory. Where they do not, they are compared, and what was made of others is made anew.
+
+        Raises
+        ------
+        BarsError, NotEnoughDataError
+            They are unusable, or there are none.
+        """
+        rows = bars.symbols[symbol]
+        if not is_same:
+            self.cut(bars.count_alike(symbol, self.stamps, self.prices, before))
+        # With what is new, the length of a bar may be another, and with it which of them had ended.
+        for _ in range(2):
+            length = self.length if len(self) else bars.length_until(rows, moment)
+            count = rows.stop - rows.start if moment is None else bars.count_until(rows, moment - length)
+            self.cut(count)
+            if count > len(self) or not count:
+                stop = rows.start + count
+                checked = slice(rows.start + max(len(self) - 1, 0), stop)
+                if not bars.are_usable(checked):
+                    validate_bars(bars.of_rows(checked))
+                new = slice(rows.start + len(self), stop)
+                self._append(bars.stamps(new), bars.prices(new))
+            if self.length == length:
+                break
+
+    def take_in(self, stamps: IntArray, prices: Prices) -> None:
+        """Add bars that have been checked, stamped in microseconds; one takes the place of one with its stamp."""
+        begin = int(self.stamps.searchsorted(stamps[0]))
+        if begin < len(self):
+            others = begin + np.flatnonzero(~np.isin(self.stamps[begin:], stamps))
+            stamps = np.concatenate([self.stamps[others], stamps])
+            order = np.argsort(stamps)
+            prices = {name: np.append(self.prices[name][others], values)[order] for name, values in prices.items()}
+            stamps = stamps[order]
+            self.cut(begin)
+        self._append(stamps, prices)
+
+    def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
+        """Whether the first of the symbol's `bars` is the first that is here."""
+        first = {name: values[:1] for name, values in self.prices.items()}
+        return bars.names == self.names and bars.count_alike(symbol, self.stamps[:1], first) == 1
+
+    def _append(self, stamps: IntArray, prices: Prices) -> None:
+        self._steps.update(_counted(np.diff(np.concatenate([self.stamps[-1:], stamps]))))
+        self._stamps.append(stamps)
+        for name, values in prices.items():
+            self._prices[name].append(values)
+        self._note_length()
+
+    def cut(self, count: int) -> None:
+        """Keep the first `count` bars alone."""
+        if count >= len(self):
+            return
+        self._steps -= _counted(np.diff(self.stamps[max(count - 1, 0) :]))
+        self._stamps.cut(count)
+        for column in self._prices.values():
+            column.cut(count)
+        self._measured = (0, 0)
+        self._note_length()
+        self._settle()
+
+    def measure(self, moment: int) -> None:
+        """Bring the table to the buckets that had ended by `moment`, which is not before the end of the last bar."""
+        ended = int(bucket_arrays(self._measurement.calendar).label.searchsorted(moment, side="right"))
+        ended = max(ended, self._final)
+        if self._measured == (ended, len(self)) or (ended == self._final and self._settled == len(self.table)):
+            return
+        self._replace(self._settled, *self._unsettled(ended))
+        self._final, self._settled, self._measured = ended, len(self.table), (ended, len(self))
+        self._settle()
+
+    def take_changed(self) -> int:
+        """The first row of the table that is another than at the call before, or new; their number where none is."""
+        changed, self._changed = min(self._changed, len(self.table)), len(self.table)
+        return changed
+
+    def _replace(self, begin: int, labels: IntArray, values: FloatArray) -> None:
+        self._changed = min(self._changed, self.table.replace(begin, labels, values))
+
+    def _unsettled(self, ended: int) -> Rows:
+        """Rows of the buckets that may have changed, of the first `ended` of the calendar."""
+        labels = bucket_arrays(self._measurement.calendar).label
+        begin = self._first_bar_of(self._final)
+        prices = {name: column.values[begin:] for name, column in self._prices.items()}
+        rows, values = self._measurement.rows(self.stamps[begin:], prices, self.length, is_tail=begin > 0)
+        first, stop = (
+            int(rows.searchsorted(labels[row - 1], side="right")) if row else 0 for row in (self._final, ended)
+        )
+        return rows[first:stop], values[first:stop]
+
+    def _first_bar_of(self, bucket: int) -> int:
+        """Position of the first bar that measures of a bucket of the calendar, and of those after it, look at."""
+        buckets = bucket_arrays(self._measurement.calendar)
+        opened = int(buckets.start[buckets.session.searchsorted(buckets.session[bucket])])
+        before = int(self.stamps.searchsorted(opened - self.length, side="right"))
+        # The return overnight is since the last bar of a session.
+        while before > 0:
+            end = int(self.stamps[before - 1]) + self.length
+            row = int(buckets.label.searchsorted(end))
+            if row == 0 or end > buckets.start[row]:
+                return before - 1
+            before = int(self.stamps.searchsorted(buckets.label[row - 1] - self.length, side="right"))
+        return 0
+
+    def _settle(self) -> None:
+        """What lies after the last bar is not final."""
+        final = int(bucket_arrays(self._measurement.calendar).label.searchsorted(self.last_end, side="right"))
+        self._final = min(self._final, final)
+        self._settled = min(self._settled, int(self.table.labels.searchsorted(self.last_end, side="right")))
+
+    def _note_length(self) -> None:
+        """The length of a bar is the commonest step; where that changes, everything is measured anew."""
+        length = _commonest(self._steps)
+        if length != self.length:
+            self.length, self._final, self._settled, self._measured = length, 0, 0, (0, 0)
 
 
-def _are_prices(columns: list[npt.NDArray[np.generic]]) -> bool:
-    if any(values.dtype.kind not in "fiu" for values in columns):
-        return False
-    values = np.array(columns)
-    # A missing price is neither above nothing nor below infinity.
-    return not values.size or bool(values.min() > 0 and values.max() < np.inf)
+class NotebookHistory(HourlyHistory):
+    """The same under `colab`, whose hours are those of the clock, and zeros where no bar is.
+
+    A label's hour holds one bar that ends after it, so it is known one bar length later.
+    """
+
+    def measure(self, moment: int) -> None:
+        """Bring the table to the hours that were known at `moment`."""
+        last = (moment - self.length) // _HOUR * _HOUR
+        if self._measured == (last, len(self)):
+            return
+        self._measured = (last, len(self))
+        labels, values = self._measurement.rows(self.stamps, self.prices, self.length)
+        hours = np.arange(labels[0], last + 1, _HOUR) if len(labels) else labels
+        filled = np.zeros((len(hours), 1))
+        known = int(labels.searchsorted(last, side="right"))
+        filled[:known] = values[:known]
+        self._replace(0, hours, filled)
 
 
-def _opening(buckets: BucketArrays, row: int) -> int:
-    """When the session of a bucket opened, in microseconds."""
-    return int(buckets.start[buckets.session.searchsorted(buckets.session[row])])
+def history_of(measurement: HourlyMeasurement, names: tuple[str, ...]) -> HourlyHistory:
+    """A history without bars, of the measurement's preset."""
+    return (HourlyHistory if measurement.preset == "session" else NotebookHistory)(measurement, names)
 
 
 def _counted(steps: IntArray) -> Counter[int]:
@@ -220,6 +221,6 @@ def _counted(steps: IntArray) -> Counter[int]:
     return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
 
 
-def _most_frequent(steps: Counter[int]) -> int:
-    """The commonest length of a bar, the shortest of several; as `measures.hourly.bar_length` has it."""
+def _commonest(steps: Counter[int]) -> int:
+    """The commonest length of a bar, the shortest of several, as `bars.checks.commonest_step` has it."""
     return min(steps, key=lambda step: (-steps[step], step), default=_MINUTE)

@@ -11,11 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.config import TrainingConfig
+from volcast.errors import CorruptModelError
 from volcast.forecasters.horizons import Horizon, IntervalForecast
 from volcast.forecasters.recipe import ForecastRecipe
 from volcast.measures.hourly import Preset
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network
+from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ModelBundle", "version_name"]
@@ -27,8 +29,8 @@ def version_name(subject: str, *, simulated: bool) -> str:
     return f"{'SIMULATED-' if simulated else ''}{subject}-{moment}"
 
 
-@dataclass(frozen=True)
-class ModelBundle:
+@dataclass(frozen=True, repr=False)
+class ModelBundle(OneLineRepr):
     """One trained model with everything that a forecast needs.
 
     Attributes
@@ -55,6 +57,15 @@ class ModelBundle:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "symbol": self.manifest.get("symbol"),
+            "kind": self.recipe.kind,
+            "networks": len(self.networks),
+            "trained_through": self.trained_through,
+        }
+
     @property
     def preset(self) -> Preset:
         """Which hourly RV it was trained on."""
@@ -64,6 +75,18 @@ class ModelBundle:
     def memory(self) -> int:
         """Buckets that must be known before it can forecast."""
         return self.recipe.memory
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that it was trained on; none where nobody wrote them down (a Colab pair)."""
+        of_each = self.manifest.get("symbols", {})
+        return tuple(name for name, about in of_each.items() if about.get("trained_on", True))
+
+    @property
+    def last_bar(self) -> pd.Timestamp | None:
+        """Start of the last bar that its training was given (UTC), test part included; None where nobody knows."""
+        stamps = [about["last_bar"] for about in self.manifest.get("symbols", {}).values() if "last_bar" in about]
+        return max(map(pd.Timestamp, stamps), default=None)
 
     @property
     def trained_through(self) -> pd.Timestamp | None:
@@ -77,26 +100,59 @@ class ModelBundle:
         return bool(self.manifest.get("simulated", False))
 
     def forecast(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """Hourly volatility, shape (len(targets),), of the buckets `targets`, each from what is known before it.
-
-        `known[i]`, at least `memory`, is how many leading rows of `measures` (see `measures.bucketed`) the
-        forecast for ``targets[i]`` may use: the interface of the baselines.
-        """
-        return self.recipe.forecast(self.networks, measures, targets, known)
-
-    def forecast_horizon(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64], horizon: Horizon
+        self,
+        measures: pd.DataFrame,
+        targets: pd.DatetimeIndex,
+        known: npt.NDArray[np.int64],
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
-        """Volatility, with bounds, of the horizons that begin with the buckets `targets`; arguments as in `forecast`.
+        """Volatility, with bounds, of the horizons that begin with the buckets `targets`, each from what is known then.
+
+        Parameters
+        ----------
+        measures
+            Hourly measures (see `measures.bucketed`) of the symbol that ``measures.attrs["symbol"]`` names.
+        targets
+            Labels of the first bucket of each horizon, in time order.
+        known
+            How many leading rows of `measures` each forecast may use, at least `memory`, shape (len(targets),).
+        horizon
+            One of `forecasters.horizons.HORIZONS`.
 
         Raises
         ------
         ConfigError
             The model does not forecast that `horizon`.
+        CorruptModelError
+            One of the forecasts is no volatility, see `sound`.
         """
-        return self.recipe.forecast_horizon(self.networks, measures, targets, known, horizon)
+        with np.errstate(all="ignore"):
+            forecast = self.recipe.forecast(self.networks, measures, targets, known, horizon)
+        return self.sound(forecast)
+
+    def sound(self, forecast: IntervalForecast) -> IntervalForecast:
+        """Return a `forecast` by this model if each volatility is a positive, finite number and no bound is infinite.
+
+        Bounds may be NaN: unknown. Under `colab` a volatility may be 0, too: the notebook's hours outside of sessions
+        have none.
+
+        Raises
+        ------
+        CorruptModelError
+            One is not, so the model's numbers are no model's; it is never handed out.
+        """
+        volatility = forecast.volatility
+        right = np.isfinite(volatility) & (volatility >= 0 if self.preset == "colab" else volatility > 0)
+        for bound in (forecast.lower, forecast.upper):
+            right &= np.isnan(bound) | np.isfinite(bound) & (bound >= 0)
+        if not right.all():
+            first = int(np.argmin(right))
+            raise CorruptModelError(
+                f"{self.name} gives the forecast {volatility[first]} between {forecast.lower[first]} and "
+                f"{forecast.upper[first]}; the rule is positive and finite, so it is not handed out; train the model "
+                "anew or let another serve: volcast models promote NAME."
+            )
+        return forecast
 
     def for_serving(self) -> "ModelBundle":
         """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.

@@ -1,15 +1,18 @@
 """A model's directory: written file by file, checked before anything in it is parsed, read back as a bundle.
 
 Schema 1 had one ``network.keras`` and a ``scaler.json``. Schema 2 has ``network_0.keras`` and its ONNX twin
-``network_0.onnx``, and so on for each network, ``recipe.json``, and a hash of the manifest itself.
+``network_0.onnx``, and so on for each network, ``recipe.json``, and a hash of the manifest itself; one symbol's bars
+stand at the top of its manifest, and recipes of one and of many symbols are of two kinds. Schema 3 has both by symbol.
+What an older one says is put in the newest's terms when it is read.
 """
 
+import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import stat
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
-from volcast.features.scaling import scaler_from_dict
-from volcast.forecasters.recipe import ForecastRecipe, ScaledWindows, recipe_from_dict
+from volcast.files import flush, json_bytes
+from volcast.forecasters.recipe import recipe_from_dict
 from volcast.networks.keras_files import KerasNetwork, load_network, save_network
 from volcast.networks.onnx import Network, OnnxNetwork
 from volcast.store.bundle import ModelBundle
+from volcast.store.schema import RecipeSchema, SchemaError, checked_manifest, checked_recipe
 
 if TYPE_CHECKING:
     import keras
@@ -30,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MANIFEST",
     "check_name",
-    "flush",
-    "json_bytes",
     "package_versions",
     "read_bundle",
     "read_keras_networks",
@@ -41,14 +43,20 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
-_READABLE = (1, 2)
+SCHEMA_VERSION = 3
+_READABLE = (1, 2, 3)
 _MANIFEST_HASH = "manifest.sha256"
 _RECIPE, _CONFIG = "recipe.json", "config.json"
 _OLD_NETWORK, _OLD_SCALER = "network.keras", "scaler.json"
 _NETWORK_FILE = re.compile(r"network_(\d{1,3})\.onnx")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _LARGEST_MANIFEST, _LARGEST_FILE, _MOST_FILES = 2**20, 256 * 2**20, 200
+# What schemas 1 and 2 say of one symbol's bars at the top of the manifest.
+_ABOUT_BARS = (
+    "symbol", "source", "simulated", "notes", "first_bar", "last_bar", "bars", "bar_minutes", "sha256", "left_out",
+    "hourly_values", "quality", "label_lag",
+)  # fmt: skip
+_LONGEST_PROBLEM = 300
 _ANEW = "a saved model never changes; train or copy it anew."
 _PACKAGES = (
     "tensorflow", "keras", "keras-tuner", "onnx", "onnxruntime", "numpy", "pandas", "scikit-learn",
@@ -110,38 +118,81 @@ def read_bundle(directory: Path) -> ModelBundle:
         They hold something that must not be run or followed.
     """
     manifest, files = _verified(directory)
-    config = _read_config(_parsed(files, _CONFIG, directory))
+    config = _read_config(_parsed(files, _CONFIG, directory), directory)
     networks: tuple[Network, ...]
     if manifest["schema_version"] == 1:
         networks = (KerasNetwork(load_network(directory / _OLD_NETWORK)),)
+        recipe = _recipe_of_schema_1(_parsed(files, _OLD_SCALER, directory), config, manifest)
     else:
         graphs = sorted((int(match[1]), name) for name in files if (match := _NETWORK_FILE.fullmatch(name)))
         networks = tuple(OnnxNetwork(files[name], f"{name} in {directory}") for _, name in graphs)
-    recipe = _read_recipe(manifest, files, config, directory)
+        recipe = _parsed(files, _RECIPE, directory)
     if not networks:
         raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
-    return ModelBundle(manifest["name"], networks, recipe, config, manifest, directory).for_serving()
-
-
-def _read_recipe(
-    manifest: Mapping[str, Any], files: Mapping[str, bytes], config: TrainingConfig, directory: Path
-) -> ForecastRecipe:
-    name = _OLD_SCALER if manifest["schema_version"] == 1 else _RECIPE
-    numbers = _parsed(files, name, directory)
-    try:
-        return _recipe_of_schema_1(numbers, config, manifest) if name == _OLD_SCALER else recipe_from_dict(numbers)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise CorruptModelError(
-            f"{name} in {directory} is not as this release writes it ({type(error).__name__}: {error}); update the "
-            "library or train anew."
-        ) from error
+    schema = _checked_recipe(recipe, directory)
+    if manifest["schema_version"] == 2 and recipe["kind"] != "scaled_windows":
+        recipe = _recipe_of_schema_2(recipe, manifest)
+    bundle = ModelBundle(manifest["name"], networks, recipe_from_dict(recipe), config, manifest, directory)
+    _check_fit(bundle.for_serving(), schema, directory)
+    return bundle.for_serving()
 
 
 def _recipe_of_schema_1(
     scaler: Mapping[str, Any], config: TrainingConfig, manifest: Mapping[str, Any]
-) -> ForecastRecipe:
-    low, high = manifest.get("interval_factors") or (math.nan, math.nan)
-    return ScaledWindows(scaler_from_dict(scaler), config.memory, (float(low), float(high)))
+) -> dict[str, Any]:
+    """What the files of schema 1 say, as a recipe of today."""
+    bounds = manifest.get("interval_factors")
+    return {"kind": "scaled_windows", "memory": config.memory, "scaler": scaler, "bounds": bounds}
+
+
+def _recipe_of_schema_2(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a `har_lstm` of one symbol, or of a `pooled_har_lstm`, as those of a `har_lstm` of many."""
+    if numbers["kind"] != "pooled_har_lstm":
+        own = {
+            name: {**{key: state["regression"][key] for key in ("count", "smearing_sum")}, **state}
+            for name, state in numbers["horizons"].items()
+        }
+        state = {"profile": numbers["features"]["profile"], "horizons": own}
+        return {**numbers, "symbols": {str(manifest.get("symbol")): state}}
+    symbols = {
+        name: {
+            "profile": state["profile"],
+            "horizons": {"1": {**state, "profile": [means[0] for means in state["profile"]]}},
+        }
+        for name, state in numbers["symbols"].items()
+    }
+    return {**numbers["shared"], "symbols": symbols}
+
+
+def _checked_recipe(recipe: Mapping[str, Any], directory: Path) -> RecipeSchema:
+    try:
+        return checked_recipe(recipe)
+    except SchemaError as error:
+        raise CorruptModelError(
+            f"the recipe in {directory} (recipe.json, or scaler.json of the first release) has {error}; update the "
+            "library or train anew."
+        ) from None
+
+
+def _check_fit(bundle: ModelBundle, recipe: RecipeSchema, directory: Path) -> None:
+    """Refuse files each of which is sound, and which do not belong to one model."""
+    for network in bundle.networks:
+        if isinstance(network, OnnxNetwork) and network.window_shape != recipe.window_shape:
+            raise CorruptModelError(
+                f"a network in {directory} takes windows of {network.window_shape} and its recipe makes such of "
+                f"{recipe.window_shape}; the two must be of one model; {_ANEW}"
+            )
+    if bundle.preset == "colab" and not bundle.recipe.needs_rv_alone:
+        raise CorruptModelError(
+            f"{_CONFIG} in {directory} has the preset 'colab', whose hours its recipe is not made for; the two must be "
+            f"of one model; {_ANEW}"
+        )
+    seen = recipe.trained_through
+    if seen is not None and (bundle.trained_through is None or seen > bundle.trained_through):
+        raise CorruptModelError(
+            f"the recipe in {directory} has seen data through {seen} and the manifest says {bundle.trained_through}; "
+            f"the two must be of one model; {_ANEW}"
+        )
 
 
 def read_keras_networks(directory: Path) -> "list[keras.Model]":
@@ -176,13 +227,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
                 "update the library or train anew."
             )
         _check_manifest(manifest, directory)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CorruptModelError(
-            f"{MANIFEST} in {directory} cannot be read ({type(error).__name__}); {_ANEW}"
-        ) from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        problem = f"has {error}" if isinstance(error, SchemaError) else f"cannot be read ({type(error).__name__})"
+        raise CorruptModelError(f"{MANIFEST} in {directory} {problem}; {_ANEW}") from error
     if version != 1 and not hashed:
         raise CorruptModelError(f"{_MANIFEST_HASH} in {directory} is missing; {_ANEW}")
-    return manifest
+    return manifest if version == SCHEMA_VERSION else _by_symbol(manifest)
 
 
 def package_versions() -> dict[str, str]:
@@ -196,41 +246,35 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def json_bytes(value: Any) -> bytes:
-    """`value` as indented JSON."""
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def flush(path: Path) -> None:
-    """See to it that a file, or a directory's list of names, has reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _by_symbol(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of an older schema, with what it says of bars by symbol."""
+    if "symbols" not in manifest and manifest.get("symbol") is not None:
+        about = {key: manifest[key] for key in _ABOUT_BARS if key in manifest}
+        return {**manifest, "symbols": {manifest["symbol"]: about}}
+    return manifest
 
 
 def _check_manifest(manifest: dict[str, Any], directory: Path) -> None:
-    names = [str(manifest["name"]), *manifest["files"]]
-    unsafe = next((name for name in names if not _NAME.fullmatch(name)), None)
+    listed = manifest.get("files")
+    names = [manifest.get("name"), *(listed if isinstance(listed, dict) else ())]
+    unsafe = next((name for name in names if isinstance(name, str) and not _NAME.fullmatch(name)), None)
     if unsafe is not None:
         raise UnsafeModelError(
             f"{MANIFEST} in {directory} names {unsafe[:60]!r}; names may not lead out of a model's directory; {_ANEW}"
         )
-    if len(names) > _MOST_FILES or any(
-        not (isinstance(entry["sha256"], str) and isinstance(entry["bytes"], int))
-        for entry in manifest["files"].values()
-    ):
-        raise CorruptModelError(f"{MANIFEST} in {directory} lists its files otherwise than we do; {_ANEW}")
-    if not isinstance(manifest["created"], str):
-        raise CorruptModelError(f"{MANIFEST} in {directory} has no moment of creation; {_ANEW}")
+    checked_manifest(manifest)
+    if manifest["name"] != directory.resolve().name:
+        raise CorruptModelError(
+            f"{directory} holds the model {manifest['name']}; a model's directory has its name; give it that name "
+            "again, beside others of its kind or in another store."
+        )
 
 
 def _verified(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest and the content of the small files, every file held to its hash before any of it is parsed."""
     manifest = read_manifest(directory)
     listed = manifest["files"]
-    found = {file.name for file in directory.iterdir()} - {MANIFEST, _MANIFEST_HASH}
+    found = _names_in(directory) - {MANIFEST, _MANIFEST_HASH}
     for name in sorted(found ^ set(listed)):
         state = "is not in its manifest" if name in found else "is missing"
         raise CorruptModelError(f"{name} in {directory} {state}; {_ANEW}")
@@ -243,6 +287,13 @@ def _verified(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
             )
         contents[name] = content
     return manifest, contents
+
+
+def _names_in(directory: Path) -> set[str]:
+    try:
+        return {file.name for file in directory.iterdir()}
+    except OSError as error:
+        raise CorruptModelError(f"{directory} cannot be read ({error.strerror}); {_ANEW}") from error
 
 
 def _read(file: Path, largest: int) -> bytes:
@@ -273,15 +324,18 @@ def _parsed(files: Mapping[str, bytes], name: str, directory: Path) -> dict[str,
         raise CorruptModelError(f"{name} in {directory} cannot be read ({type(error).__name__}); {_ANEW}") from error
 
 
-def _read_config(settings: Mapping[str, Any]) -> TrainingConfig:
+def _read_config(settings: Mapping[str, Any], directory: Path) -> TrainingConfig:
     # Settings that an older release had and this one has not say nothing about forecasts.
     known = {key: value for key, value in settings.items() if key in TrainingConfig.model_fields}
     try:
         return TrainingConfig.from_mapping(known)
-    except ConfigError:
-        # A source or a network of a package that is not installed here: only the training needed it.
+    except ConfigError as error:
+        problem = textwrap.shorten(str(error).rstrip("."), _LONGEST_PROBLEM, placeholder=" ...")
+    # A source or a network of a package that is not installed here: only the training needed it.
+    with contextlib.suppress(ConfigError):
         others = {key: value for key, value in known.items() if key not in ("bars_source", "network")}
         return TrainingConfig.from_mapping(others)
+    raise CorruptModelError(f"{_CONFIG} in {directory} is no model's ({problem}); {_ANEW}")
 
 
 def _whole_manifest(bundle: ModelBundle, directory: Path) -> dict[str, Any]:

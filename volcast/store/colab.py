@@ -1,10 +1,12 @@
 """The pair of files that the Colab notebook leaves: a network as ``.h5`` and a scaler as ``.pkl``."""
 
 import hashlib
-import importlib
+import os
 import pickle
+import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -45,9 +47,9 @@ def read_colab_pair(network_path: Path, scaler_path: Path | None = None) -> tupl
         One of the two cannot be read.
     """
     network_path = Path(network_path)
-    if not network_path.is_file():
+    if not os.path.isfile(network_path):  # False, too, for a name that is too long for the system.
         raise ModelNotFoundError(
-            f"there is no file {network_path}; a Colab pair is a .h5 and a .pkl; give the .h5's path."
+            f"there is no file {str(network_path)[:200]}; a Colab pair is a .h5 and a .pkl; give the .h5's path."
         )
     scaler = _read_scaler(scaler_path or _scaler_beside(network_path))
     return load_network(network_path), scaler
@@ -79,26 +81,92 @@ def _scaler_beside(network_path: Path) -> Path:
 class _PickledScaler:
     """Takes the place of scikit-learn's class while unpickling, so that none of its code runs."""
 
-    feature_range: tuple[float, float]
-    clip: bool
-    data_min_: np.ndarray
-    data_max_: np.ndarray
-    scale_: np.ndarray
-    n_samples_seen_: int
+    fields: dict[str, Any]
+
+    def __setstate__(self, fields: dict[str, Any]) -> None:
+        self.fields = dict(fields)
 
 
-class _ScalerUnpickler(pickle.Unpickler):
+class _PickledType:
+    """Takes the place of numpy's dtype: floats and whole numbers of four or eight bytes."""
+
+    def __init__(self, name: str, *_: Any) -> None:
+        self.format = {"f4": "f", "f8": "d", "i4": "i", "i8": "q"}[name]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.format = {"<": "<", ">": ">"}[state[1]] + self.format
+
+    def number(self, content: bytes) -> float:
+        """The one number whose bytes `content` is."""
+        (number,) = struct.unpack(self.format, content)
+        return float(number)
+
+
+class _PickledArray:
+    """Takes the place of numpy's array: one number, unpacked here, so that no buffer is handed to numpy."""
+
+    number: float
+
+    @classmethod
+    def empty(cls, *_: Any) -> "_PickledArray":
+        """What numpy rebuilds an array from, before its state is known."""
+        return cls()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, _, content = state
+        if shape != (1,) or not isinstance(kind, _PickledType):
+            raise ValueError("not an array of one number")
+        self.number = kind.number(content)
+
+
+def _pickled_scalar(kind: _PickledType, content: bytes) -> float:
+    return kind.number(content)
+
+
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("sklearn.preprocessing._data", "MinMaxScaler"): _PickledScaler,
+    ("numpy", "dtype"): _PickledType,
+    ("numpy", "ndarray"): _PickledArray,
+    **{
+        (f"numpy.{core}.multiarray", name): stand_in
+        for core in ("core", "_core")
+        for name, stand_in in (("_reconstruct", _PickledArray.empty), ("scalar", _pickled_scalar))
+    },
+}
+_OPCODES = (
+    b"\x80\x95\x93c\x94qrhj"  # protocol, frame, names, memory
+    b"(t)\x85\x86\x87}u"  # tuples and dictionaries
+    b"N\x88\x89KMJ\x8aG"  # None, truth, numbers
+    b"CB\x8cX"  # bytes and text
+    b"\x81Rb."  # objects, and the end
+)
+
+
+class _ScalerUnpickler(pickle._Unpickler):
+    """Python's unpickler in Python, which cannot be made to crash, with the few steps that a scaler takes."""
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[..., Any]]] = {
+        code: step for code, step in pickle._Unpickler.dispatch.items() if code in _OPCODES
+    }
+
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("sklearn.preprocessing._data", "MinMaxScaler"):
-            return _PickledScaler
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
-            return getattr(importlib.import_module("numpy._core.multiarray"), name)
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise UnsafeModelError(
-            f"the scaler's pickle asks for {module}.{name}; only a scikit-learn MinMaxScaler and numpy arrays are "
-            "accepted, and nothing was run; get the file from the notebook again."
-        )
+        if (module, name) not in _STAND_INS:
+            raise UnsafeModelError(
+                f"the scaler's pickle asks for {module[:40]}.{name[:40]}; only a scikit-learn MinMaxScaler and numpy "
+                "arrays are accepted, and nothing was run; get the file from the notebook again."
+            )
+        return _STAND_INS[module, name]
+
+    def _set_items(self) -> None:
+        # A key other than text could take for ever to hash.
+        items = self.pop_mark()
+        if not all(isinstance(key, str) for key in items[::2]):
+            raise ValueError("a key that is no text")
+        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+    dispatch[pickle.SETITEMS[0]] = _set_items
 
 
 def _read_scaler(path: Path) -> RangeScaler:
@@ -115,16 +183,17 @@ def _read_scaler(path: Path) -> RangeScaler:
     except Exception as error:
         raise CorruptModelError(
             f"{path.name} cannot be read as a scaler ({type(error).__name__}); the rule is a pickled MinMaxScaler "
-            "of one "
-            "feature with range (0, 1); get the file from the notebook again."
+            "of one feature with range (0, 1); get the file from the notebook again."
         ) from error
 
 
 def _from_pickled(pickled: _PickledScaler) -> RangeScaler:
-    if tuple(pickled.feature_range) != (0, 1) or pickled.clip or pickled.data_max_.shape != (1,):
+    fields = pickled.fields
+    if tuple(fields["feature_range"]) != (0, 1) or fields.get("clip", False):
         raise ValueError("not the notebook's scaler")
-    scaler = RangeScaler(float(pickled.data_min_[0]), float(pickled.data_max_[0]), int(pickled.n_samples_seen_))
-    if not np.isclose(scaler.scale_, pickled.scale_[0], rtol=1e-12):
+    low, high, scale = (fields[name].number for name in ("data_min_", "data_max_", "scale_"))
+    scaler = RangeScaler(low, high, int(fields["n_samples_seen_"]))
+    if not (0 <= low <= high < np.inf and np.isclose(scaler.scale_, scale, rtol=1e-12)):
         raise ValueError("scale and range disagree")
     return scaler
 

@@ -1,16 +1,16 @@
 """Which model of a store serves, and who served since when and why: one small file, replaced whole."""
 
 import json
-import os
-import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from volcast.errors import CorruptModelError
-from volcast.store.bundle_files import flush, json_bytes
+from volcast.files import json_bytes, write_whole
 
 __all__ = ["Event", "HistoryEntry", "ServingHistory", "serving_stack"]
 
@@ -58,6 +58,9 @@ class HistoryEntry:
         return cls(name, event, datetime.now(UTC).isoformat(timespec="microseconds"), reason, asof, details)
 
 
+_ENTRIES = TypeAdapter(list[HistoryEntry])
+
+
 class ServingHistory:
     """The file in which a store keeps its history; which model serves follows from it.
 
@@ -88,17 +91,10 @@ class ServingHistory:
                 "and promote a model anew with: volcast models promote NAME."
             ) from error
 
-    def append(self, entry: HistoryEntry, partial: str) -> None:
-        """Add an entry; `partial` begins the name of the file that is written aside."""
-        entries = [asdict(known) for known in [*self.read(), entry]]
-        aside = self._file.with_name(f"{partial}{uuid.uuid4().hex[:8]}.json")
-        try:
-            aside.write_bytes(json_bytes({"schema_version": _SCHEMA_VERSION, "history": entries}))
-            flush(aside)
-            os.replace(aside, self._file)
-            flush(self._file.parent)
-        finally:
-            aside.unlink(missing_ok=True)
+    def append(self, entry: HistoryEntry) -> None:
+        """Add an entry."""
+        entries = [asdict(earlier) for earlier in [*self.read(), entry]]
+        write_whole(self._file, json_bytes({"schema_version": _SCHEMA_VERSION, "history": entries}))
 
 
 def serving_stack(entries: Iterable[HistoryEntry], saved: Collection[str]) -> list[str]:
@@ -120,4 +116,4 @@ def _entries(content: Any) -> list[HistoryEntry]:
         return [HistoryEntry(str(old["name"]), "promoted", str(old["since"]), str(old["reason"])) for old in content]
     if content["schema_version"] != _SCHEMA_VERSION:
         raise ValueError("of another release")
-    return [HistoryEntry(**entry) for entry in content["history"]]
+    return _ENTRIES.validate_python(content["history"])

@@ -24,6 +24,7 @@ from volcast.errors import (
     VolatilityError,
 )
 from volcast.features.scaling import RangeScaler
+from volcast.files import PARTIAL, flush
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network, OnnxNetwork
@@ -31,7 +32,6 @@ from volcast.store.bundle import ModelBundle
 from volcast.store.bundle_files import (
     MANIFEST,
     check_name,
-    flush,
     read_bundle,
     read_keras_networks,
     read_manifest,
@@ -43,7 +43,6 @@ from volcast.store.serving_log import HistoryEntry, ServingHistory, serving_stac
 
 __all__ = ["ModelBundle", "ModelStore"]
 
-_PARTIAL = ".partial-"
 _LOCK = ".lock"
 _LOCK_SECONDS = 120.0
 
@@ -95,7 +94,7 @@ class ModelStore:
                 raise ConfigError(
                     f"a model named {bundle.name} is already saved; models never change; choose another name."
                 )
-            partial = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+            partial = self.path / f"{PARTIAL}{uuid.uuid4().hex[:8]}"
             partial.mkdir()
             try:
                 manifest = write_bundle(bundle, served, attachments or {}, partial)
@@ -117,7 +116,9 @@ class ModelStore:
         UnsafeModelError
             They hold something that must not be run or followed.
         """
-        return read_bundle(self._directory(name_or_path))
+        directory = self._directory(name_or_path)
+        with _unless_removed(directory):
+            return read_bundle(directory)
 
     def verify(self, name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
         """Check every file of a model against its manifest; returns the manifest.
@@ -126,18 +127,26 @@ class ModelStore:
         ------
         CorruptModelError
             A file is missing, changed, or not in the manifest; it is named.
+        ModelNotFoundError
+            There is no such model, or it was removed while it was read.
         """
-        return verify_bundle(self._directory(name_or_path))
+        directory = self._directory(name_or_path)
+        with _unless_removed(directory):
+            return verify_bundle(directory)
 
     def verify_all(self) -> dict[str, str | None]:
-        """Every directory of the store, and the history, by name: None where all is well, else what is wrong."""
+        """Every directory of the store, and the history, by name: None where all is well, else what is wrong.
+
+        Models that another process removes meanwhile are left out.
+        """
         found: dict[str, str | None] = {}
         for directory in sorted(self._directories()):
             try:
                 verify_bundle(directory)
                 found[directory.name] = None
             except VolatilityError as error:
-                found[directory.name] = str(error)
+                if directory.exists():
+                    found[directory.name] = str(error)
         try:
             self.history()
         except CorruptModelError as error:
@@ -149,9 +158,7 @@ class ModelStore:
         manifests = []
         for directory in self._directories():
             with contextlib.suppress(CorruptModelError, UnsafeModelError, ModelNotFoundError):
-                manifest = read_manifest(directory)
-                if manifest["name"] == directory.name:
-                    manifests.append(manifest)
+                manifests.append(read_manifest(directory))
         return sorted(manifests, key=lambda manifest: (manifest["created"], manifest["name"]), reverse=True)
 
     def serving(self) -> str | None:
@@ -172,7 +179,9 @@ class ModelStore:
 
     def promote(self, name: str, reason: str, details: Mapping[str, Any] | None = None) -> None:
         """Let the model `name` serve from now on; it is verified first."""
-        verify_bundle(self._own_directory(name))
+        directory = self._own_directory(name)
+        with _unless_removed(directory):
+            verify_bundle(directory)
         self.record(HistoryEntry.now(name, "promoted", reason, details=None if details is None else dict(details)))
 
     def rollback(self, reason: str = "rolled back by hand") -> str:
@@ -188,13 +197,13 @@ class ModelStore:
             if len(stack) < 2:
                 raise ModelNotFoundError("no model served before this one, so there is nothing to roll back to.")
             verify_bundle(self._own_directory(stack[-2]))
-            self._history.append(HistoryEntry.now(stack[-2], "rolled back", reason), _PARTIAL)
+            self._history.append(HistoryEntry.now(stack[-2], "rolled back", reason))
         return stack[-2]
 
     def record(self, entry: HistoryEntry) -> None:
         """Write down what was decided about a model."""
         with self._writing(f"{entry.name} is not {entry.event}, and what served serves on"):
-            self._history.append(entry, _PARTIAL)
+            self._history.append(entry)
 
     def prune(self, keep: int) -> Names:
         """Delete all but the newest `keep` models; returns the names of those deleted.
@@ -210,7 +219,7 @@ class ModelStore:
             deleted = [name for name in saved if name not in kept]
             for name in deleted:
                 # Out of sight at once: a kill in between leaves no half model, only something to sweep away.
-                condemned = self.path / f"{_PARTIAL}{uuid.uuid4().hex[:8]}"
+                condemned = self.path / f"{PARTIAL}{uuid.uuid4().hex[:8]}"
                 os.replace(self.path / name, condemned)
                 shutil.rmtree(condemned)
             flush(self.path)
@@ -251,11 +260,12 @@ class ModelStore:
 
     def _directory(self, name_or_path: str | os.PathLike[str]) -> Path:
         for directory in (self.path / name_or_path, Path(name_or_path)):
-            if (directory / MANIFEST).is_file() or (directory.parent == self.path and directory.is_dir()):
+            # Of os.path, for which a name that is too long for the system is none of a file.
+            if os.path.isfile(directory / MANIFEST) or (directory.parent == self.path and os.path.isdir(directory)):
                 return directory
         saved = ", ".join(manifest["name"] for manifest in self.list()[:5]) or "no model"
         raise ModelNotFoundError(
-            f"there is no model {os.fspath(name_or_path)!r}; {self.path} holds {saved}; give one of these or a "
+            f"there is no model {os.fspath(name_or_path)[:200]!r}; {self.path} holds {saved}; give one of these or a "
             "model's path."
         )
 
@@ -286,11 +296,25 @@ class ModelStore:
 
     def _sweep(self) -> None:
         # Writers hold the lock, so whatever lies here half written, nobody writes any more.
-        for partial in self.path.glob(f"{_PARTIAL}*"):
+        for partial in self.path.glob(f"{PARTIAL}*"):
             if partial.is_dir() and not partial.is_symlink():
                 shutil.rmtree(partial, ignore_errors=True)
             else:
                 partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _unless_removed(directory: Path) -> Iterator[None]:
+    """Trouble with a model that is no longer there is that it is gone, not that it is damaged."""
+    try:
+        yield
+    except VolatilityError as error:
+        if directory.exists():
+            raise
+        raise ModelNotFoundError(
+            f"{directory.name} was removed from {directory.parent} while it was read, as a prune does; choose one of "
+            "those that are there: volcast models ls."
+        ) from error
 
 
 _DISK_TROUBLES = {

@@ -12,7 +12,7 @@ from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
 from volcast.forecasters.recipe import ForecastRecipe, recipe_from_dict
 from volcast.forecasters.walk_forward import Forecaster
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.networks.onnx import Network
 from volcast.testing.rules import require, require_equal
 
@@ -188,7 +188,7 @@ def _horizons_of(recipe: ForecastRecipe, networks: Sequence[Network], measures: 
 
 def _bound(recipe: ForecastRecipe, networks: Sequence[Network], horizon: Horizon) -> IntervalForecaster:
     def forecast(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> IntervalForecast:
-        return recipe.forecast_horizon(networks, measures, targets, known, horizon)
+        return recipe.forecast(networks, measures, targets, known, horizon)
 
     return forecast
 

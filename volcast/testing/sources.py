@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import bar_length, validate_bars
-from volcast.bars.sources.registry import BarSource
-from volcast.config import minutes_of
+from volcast.bars.sources.registry import BarSource, minutes_of
 from volcast.errors import VolatilityError
 from volcast.sessions import session_schedule
 from volcast.testing.rules import require

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from volcast.config import TRAINING_CONFIG, TrainingConfig
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.pooled import PooledEvaluation
-from volcast.evaluation.report.page import evaluation_page, pooled_evaluation_page
-from volcast.evaluation.report.terminal import pooled_table
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm
+from volcast.evaluation.report.figures import by_label
+from volcast.evaluation.report.page import evaluation_page
+from volcast.evaluation.report.tables import baselines, symbols
+from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.sessions import EXCHANGE_TIMEZONE
 from volcast.store.store import ModelBundle
@@ -27,17 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from volcast.search.search import SearchResult
-    from volcast.training.result import PooledResult, TrainingResult
+    from volcast.training.result import TrainingResult
 
-__all__ = [
-    "describe_data",
-    "pooled_artifacts",
-    "pooled_result_as_dict",
-    "pooled_summary",
-    "result_as_dict",
-    "summary",
-    "training_artifacts",
-]
+__all__ = ["describe_data", "result_as_dict", "summary", "training_artifacts"]
 
 _SIMULATED = Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
 _REALIZED, _FORECAST = "#7a7a7a", "#c2410c"
@@ -49,104 +40,55 @@ def training_artifacts(
     evaluation: Evaluation,
     histories: list[dict[str, list[float]]],
     search: "SearchResult | None",
-    config: TrainingConfig,
 ) -> dict[str, bytes]:
     """Files that explain a model, by name: metrics, history, trials and pictures."""
     page = evaluation_page(
         evaluation,
         title=f"{bundle.name}: the test part, which training never saw",
-        about=[describe_data(data, config)],
+        about=[describe_data(data, bundle.config)],
         simulated=bundle.simulated,
     )
-    files = {
-        "metrics.json": _json_bytes(evaluation.to_dict()),
-        "evaluation.html": page.encode(),
-        "forecasts.png": _png(_forecasts_figure(bundle, data)),
-    }
+    files = {"metrics.json": json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
+    subject = _simulated(data) + _subject(data)
+    if evaluation.buckets:
+        files["forecasts.png"] = _png(_forecasts_figure(by_label(evaluation.by_bucket), subject))
     if histories:
-        files["losses.png"] = _png(_losses_figure(histories, data))
-        if config.save_history:
-            files["history.json"] = _json_bytes(histories)
+        files["losses.png"] = _png(_losses_figure(histories, subject))
+        if bundle.config.save_history:
+            files["history.json"] = json_bytes(histories)
     if search is not None:
         files["trials.csv"] = search.trials.to_csv(index=False).encode()
     return files
 
 
-def pooled_artifacts(bundle: ModelBundle, evaluation: PooledEvaluation) -> dict[str, bytes]:
-    """Files that explain a pooled model, by name: its metrics, and a page to look at."""
-    page = pooled_evaluation_page(
-        evaluation,
-        title=f"{bundle.name}: the test part, which training never saw",
-        simulated=bundle.simulated,
-    )
-    return {"metrics.json": _json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
-
-
-def pooled_summary(result: "PooledResult") -> RenderableType:
-    """What a pooled training says at its end: each symbol's QLIKE beside its log-HAR's, and what to type next."""
-    recipe = result.bundle.recipe
-    symbols = len(recipe.symbols) if isinstance(recipe, PooledHarLstm) else 0
-    lines: list[RenderableType] = [
-        f"One model over {symbols} symbols, trained in {_duration(result.seconds)}.",
-        *[f"Not in it: {name}: {reason}" for name, reason in result.failed.items()],
-        "",
-        "Figures on the test part, which training never saw (QLIKE: lower is better):",
-        pooled_table(result.evaluation),
-        Text(result.evaluation.verdict, style="bold"),
-        "",
-        Text(f"Saved in   {result.bundle.path}", no_wrap=True, overflow="ignore"),
-        Text(f"Use it     {_how_to_use(result.bundle)}", no_wrap=True, overflow="ignore"),
-    ]
-    if result.bundle.simulated:
-        lines.insert(0, _SIMULATED)
-    return Group(*lines)
-
-
-def pooled_result_as_dict(result: "PooledResult") -> dict[str, Any]:
-    """The result of a pooled training, ready for JSON."""
-    return {
-        "model": result.bundle.name,
-        "path": str(result.bundle.path),
-        "simulated": result.bundle.simulated,
-        "failed": dict(result.failed),
-        "evaluation": result.evaluation.to_dict(),
-        "seconds": round(result.seconds, 1),
-    }
-
-
 def describe_data(data: TrainingData, config: TrainingConfig) -> str:
     """One line: what the training is done on."""
-    about = data.provenance
-    simulated = "SIMULATED " if about["simulated"] else ""
-    parts = (data.split.train, data.split.validation, data.split.test)
-    train, validation, test = (part.stop - max(part.start, data.memory) for part in parts)
+    abouts = list(data.provenance.values())
+    first, last = min(about["first_bar"] for about in abouts), max(about["last_bar"] for about in abouts)
+    lengths = " or ".join(f"{minutes:g}" for minutes in sorted({about["bar_minutes"] for about in abouts}))
+    counts = {
+        part: sum(len(rows) for name, rows in data.positions(part).items() if name in data.windows)
+        for part in ("train", "validation", "test")
+    }
     return (
-        f"{about['symbol']}: {about['bars']:,} {simulated}bars of {about['bar_minutes']:g} min from "
-        f"{_day(about['first_bar'])} to {_day(about['last_bar'])} ({about['source']['name']}), preset {config.preset}: "
-        f"{about['hourly_values']:,} hourly values; {train:,} windows to train, {validation:,} to validate, "
-        f"{test:,} to test."
+        f"{_subject(data)}: {sum(about['bars'] for about in abouts):,} {_simulated(data)}bars of {lengths} min from "
+        f"{_day(first)} to {_day(last)} ({abouts[0]['source']['name']}), preset {config.preset}: "
+        f"{sum(about['hourly_values'] for about in abouts):,} hourly values; {counts['train']:,} windows to train, "
+        f"{counts['validation']:,} to validate, {counts['test']:,} to test."
     )
 
 
 def summary(result: "TrainingResult") -> RenderableType:
     """What a training says at its end: what was trained on what, figures beside the baselines, what to type next."""
-    bundle, evaluation, config = result.bundle, result.evaluation, result.bundle.config
-    table = Table()
-    table.add_column("forecast")
-    for heading in ("QLIKE", "to log-HAR", "RMSE", "MAE", "R2"):
-        table.add_column(heading, justify="right")
-    for name, row in evaluation.table().iterrows():
-        style = "bold" if name == "model" else ""
-        ratio = f"{row['qlike_ratio']:.3f}" if "qlike_ratio" in row else ""
-        errors = (f"{100 * row['mse'] ** 0.5:.4f} %", f"{100 * row['mae']:.4f} %", f"{row['r2']:.3f}")
-        table.add_row(str(name), f"{row['qlike']:.4f}", ratio, *errors, style=style)
+    bundle, evaluation = result.bundle, result.evaluation
     lines: list[RenderableType] = [
-        describe_data(result.data, config),
+        describe_data(result.data, bundle.config),
         *_about_bars(result.data),
+        *[f"Not in it: {name}: {reason}" for name, reason in result.failed.items()],
         _how_trained(result),
         "",
         _heading(result),
-        table,
+        (symbols(evaluation) if evaluation.symbols else baselines(evaluation)).drawn(),
         Text(evaluation.verdict, style="bold"),
         "",
         # Never broken, so that they can be copied.
@@ -160,10 +102,14 @@ def summary(result: "TrainingResult") -> RenderableType:
 
 def _about_bars(data: TrainingData) -> list[str]:
     """How the bars came and what is wrong with them, a line each."""
-    quality = data.provenance["quality"]
     accepted = {"bad": "ACCEPTED although bad: ", "flaw": "Bars: "}
-    found = [accepted[one["level"]] + one["sentence"] for one in quality["findings"] if one["level"] in accepted]
-    return [*data.provenance["notes"], *found]
+    lines = []
+    for name, about in data.provenance.items():
+        of_symbol = f"{name}: " if len(data.provenance) > 1 else ""
+        findings = [one for one in about["quality"]["findings"] if one["level"] in accepted]
+        said = [*about["notes"], *[accepted[one["level"]] + one["sentence"] for one in findings]]
+        lines += [of_symbol + sentence for sentence in said]
+    return lines
 
 
 def _how_trained(result: "TrainingResult") -> str:
@@ -187,7 +133,8 @@ def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
         "path": str(result.bundle.path),
         "simulated": result.bundle.simulated,
         "trained_through": result.data.trained_through.isoformat(),
-        "data": result.data.provenance,
+        "symbols": dict(result.data.provenance),
+        "failed": dict(result.failed),
         "network": config.effective_network,
         "trials": [] if search is None else json.loads(search.trials.to_json(orient="records")),
         "best_hyperparameters": None if search is None else search.best_hyperparameters,
@@ -196,24 +143,22 @@ def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
     }
 
 
-def _forecasts_figure(bundle: ModelBundle, data: TrainingData) -> "Figure":
-    positions = np.arange(data.split.test.start, data.split.test.stop)
-    realized = data.rv.iloc[positions]
-    forecast = pd.Series(bundle.forecast(data.measures, realized.index, positions), index=realized.index)
+def _forecasts_figure(buckets: pd.DataFrame, subject: str) -> "Figure":
+    """Columns ``realized`` and ``model`` of `buckets`, in their order."""
     figure = _figure(8)
     axes = figure.add_subplot()
     # By position, not by time: nights and weekends would take three quarters of the width.
-    axes.plot(100 * realized.to_numpy(), color=_REALIZED, linewidth=0.9, label="realized")
-    axes.plot(100 * forecast.to_numpy(), color=_FORECAST, linewidth=1.1, label="forecast")
-    ticks = np.linspace(0, len(realized) - 1, 7).astype(int)
-    axes.set_xticks(ticks, [f"{realized.index[tick]:%Y-%m-%d}" for tick in ticks])
+    axes.plot(100 * buckets["realized"].to_numpy(), color=_REALIZED, linewidth=0.9, label="realized")
+    axes.plot(100 * buckets["model"].to_numpy(), color=_FORECAST, linewidth=1.1, label="forecast")
+    ticks = np.linspace(0, len(buckets) - 1, 7).astype(int)
+    axes.set_xticks(ticks, [f"{buckets.index[tick]:%Y-%m-%d}" for tick in ticks])
     axes.set_ylabel("hourly volatility, %")
-    axes.set_title(f"{_simulated(data)}{bundle.manifest['symbol']}: test part, which training never saw")
+    axes.set_title(f"{subject}: test part, which training never saw", parse_math=False)
     axes.legend(frameon=False)
     return figure
 
 
-def _losses_figure(histories: list[dict[str, list[float]]], data: TrainingData) -> "Figure":
+def _losses_figure(histories: list[dict[str, list[float]]], subject: str) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     figure = _figure(6)
@@ -224,7 +169,7 @@ def _losses_figure(histories: list[dict[str, list[float]]], data: TrainingData) 
             axes.plot(epochs, history[name], color=colour, marker=".", linewidth=0.9, label=None if number else label)
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error, scaled")
-    axes.set_title(f"{_simulated(data)}{data.provenance['symbol']}: losses of the networks that serve")
+    axes.set_title(f"{subject}: losses of the networks that serve", parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure
@@ -247,6 +192,8 @@ def _png(figure: "Figure") -> bytes:
 
 def _heading(result: "TrainingResult") -> str:
     evaluation = result.evaluation
+    if not evaluation.buckets:
+        return "The test part is too short to judge the model on:"
     simulated = "SIMULATED bars, " if result.bundle.simulated else ""
     return (
         f"Figures on the test part, which neither search nor training saw ({simulated}{evaluation.buckets} buckets "
@@ -262,7 +209,12 @@ def _how_to_use(bundle: ModelBundle) -> str:
 
 
 def _simulated(data: TrainingData) -> str:
-    return "SIMULATED " if data.provenance["simulated"] else ""
+    return "SIMULATED " if data.simulated else ""
+
+
+def _subject(data: TrainingData) -> str:
+    names = list(data.measures)
+    return names[0] if len(names) == 1 else f"{len(names)} symbols"
 
 
 def _day(moment: str) -> str:
@@ -276,7 +228,3 @@ def _short(value: Any) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()

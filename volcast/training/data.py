@@ -1,77 +1,88 @@
-"""From bars to what a network is trained, selected and tested on."""
+"""From bars to what networks are trained, selected and tested on."""
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from volcast.bars.checks import select_symbol, validate_bars
+from volcast.bars.checks import bar_length, validate_bars
 from volcast.bars.quality import assess_quality, require_acceptable
+from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
+from volcast.configured import measures_of
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
+from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
-from volcast.measures.bucketed import get_hourly_measures
-from volcast.measures.hourly import RV_FLOOR, bar_length
+from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
-from volcast.sessions import new_york_midnight
+from volcast.reprs import OneLineRepr
+from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 __all__ = ["TrainingData", "data_provenance", "finished_recipe", "prepare_training_data"]
+
+IntArray = npt.NDArray[np.int64]
 
 _COLAB_TEST_SPAN = pd.Timedelta(days=7)
 _FEWEST_WINDOWS = {"training": 50, "validation": 10, "test": 7}
 
 
-@dataclass(frozen=True)
-class TrainingData:
+@dataclass(frozen=True, repr=False)
+class TrainingData(OneLineRepr):
     """Windows and targets of the three parts, in time order, with what is needed to judge forecasts of them.
 
     Attributes
     ----------
     measures
-        Hourly measures (see `measures.bucketed`), indexed by bucket label (New York time); the parts' targets are
-        positions in them.
-    split
-        Those positions.
+        By symbol: hourly measures (see `measures.bucketed`), indexed by bucket label (New York time); the parts'
+        targets are positions in them.
+    splits
+        Those positions, by symbol: one symbol is split by the number of its buckets, several at one date.
     recipe
-        What makes forecasts of a network's outputs, as far as it is known before one is trained: fitted on the
-        training part alone (under `colab`: on training and validation, as the notebook did).
-    X, y
-        All windows, shape (n, memory, F), and their targets, shape (n,), as the networks take them; views.
-        ``y[i]`` belongs to bucket ``first + i``. For the roadmap's network F is 1 and both are scaled RV; for a
-        `har_lstm` see `training.har_lstm.HarLstmTargets`.
-    first
-        Position of the first bucket that has a window.
+        What makes forecasts of the networks' outputs, as far as it is known before they are trained: fitted on the
+        training parts alone (under `colab`: on training and validation, as the notebook did).
+    windows, targets
+        By symbol that is learnt from: all windows, shape (n, memory, F), and their targets, shape (n,), as the networks
+        take them; views. ``targets[name][i]`` belongs to bucket ``first + i``. For the roadmap's network F is 1 and
+        both are scaled RV; for a `har_lstm` see `training.har_lstm.HarLstmTargets`.
     provenance
-        Symbol, source, span and hash of the bars; whether they are SIMULATED; what was left out and why.
+        By symbol: source, span and hash of its bars; whether they are SIMULATED; their quality; what was left out.
+    failed
+        Why symbols are not among these, by symbol.
     """
 
-    measures: pd.DataFrame
-    split: TimeSplit
+    measures: Mapping[str, pd.DataFrame]
+    splits: Mapping[str, TimeSplit]
     recipe: ScaledWindows | HarLstm
-    X: np.ndarray
-    y: np.ndarray
-    first: int
-    provenance: dict[str, Any]
+    windows: Mapping[str, np.ndarray]
+    targets: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Mapping[str, Any]]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "symbols": ", ".join(self.measures),
+            "simulated": self.simulated or None,
+            "buckets": sum(map(len, self.measures.values())),
+            "windows": sum(map(len, self.windows.values())),
+            "first": min(frame.index[0] for frame in self.measures.values()),
+            "last": max(frame.index[-1] for frame in self.measures.values()),
+        }
 
     @property
-    def rv(self) -> pd.Series:
-        """Hourly RV, indexed by bucket label."""
-        return self.measures["rv_hourly"]
-
-    @property
-    def memory(self) -> int:
-        """Buckets in a window."""
-        return int(self.X.shape[1])
+    def first(self) -> int:
+        """Position of the first bucket that has a window."""
+        return self.recipe.memory
 
     @property
     def scaler(self) -> Scaler:
@@ -82,52 +93,80 @@ class TrainingData:
 
     @property
     def X_train(self) -> np.ndarray:
-        """Training windows, shape (n, memory, 1)."""
-        return self.X[self._rows(self.split.train)]
+        """Training windows, shape (n, memory, F); those of several symbols after one another."""
+        return self._part(self.windows, "train")
 
     @property
     def y_train(self) -> np.ndarray:
         """Training targets, shape (n,), scaled."""
-        return self.y[self._rows(self.split.train)]
+        return self._part(self.targets, "train")
 
     @property
     def X_val(self) -> np.ndarray:
-        """Validation windows, shape (n, memory, 1)."""
-        return self.X[self._rows(self.split.validation)]
+        """Validation windows, shape (n, memory, F)."""
+        return self._part(self.windows, "validation")
 
     @property
     def y_val(self) -> np.ndarray:
         """Validation targets, shape (n,), scaled."""
-        return self.y[self._rows(self.split.validation)]
+        return self._part(self.targets, "validation")
 
     @property
     def X_test(self) -> np.ndarray:
-        """Test windows, shape (n, memory, 1), which neither search nor training may see."""
-        return self.X[self._rows(self.split.test)]
+        """Test windows, shape (n, memory, F), which neither search nor training may see."""
+        return self._part(self.windows, "test")
 
     @property
     def y_test(self) -> np.ndarray:
         """Test targets, shape (n,), scaled."""
-        return self.y[self._rows(self.split.test)]
+        return self._part(self.targets, "test")
 
     @property
     def trained_through(self) -> pd.Timestamp:
         """The last moment whose bars training or validation saw, New York time."""
-        return self.rv.index[self.split.validation.stop - 1] + pd.Timedelta(self.provenance["label_lag"])
+        return max(
+            frame.index[self.splits[name].validation.stop - 1] + pd.Timedelta(self.provenance[name]["label_lag"])
+            for name, frame in self.measures.items()
+            if self.splits[name].validation.stop
+        )
 
-    def labels_of(self, y: np.ndarray) -> pd.DatetimeIndex | None:
-        """Labels of the targets `y` where it is a part of this data's own targets; None for any other array."""
-        if y.size == 0 or y.dtype != self.y.dtype or y.ndim != 1 or not np.shares_memory(y, self.y):
-            return None
-        offset = (y.__array_interface__["data"][0] - self.y.__array_interface__["data"][0]) // self.y.itemsize
-        return self.rv.index[self.first + offset : self.first + offset + len(y)]
+    @property
+    def simulated(self) -> bool:
+        """Whether the bars of any symbol are simulated."""
+        return any(about["simulated"] for about in self.provenance.values())
 
-    def _rows(self, targets: slice) -> slice:
-        return slice(max(targets.start - self.first, 0), max(targets.stop - self.first, 0))
+    def positions(self, part: str) -> dict[str, IntArray]:
+        """Rows of each symbol's measures that ``"train"``, ``"validation"`` or ``"test"`` forecasts."""
+        parts = {name: getattr(split, part) for name, split in self.splits.items()}
+        return {name: np.arange(max(rows.start, self.first), rows.stop) for name, rows in parts.items()}
+
+    def part_of(self, y: np.ndarray) -> str | None:
+        """Which part has the targets `y`; None where none has."""
+        parts = (part for part in ("test", "validation", "train") if np.array_equal(y, self._part(self.targets, part)))
+        return next(parts, None)
+
+    def _part(self, arrays: Mapping[str, np.ndarray], part: str) -> np.ndarray:
+        rows = []
+        for name, values in arrays.items():
+            targets = getattr(self.splits[name], part)
+            rows.append(values[max(targets.start - self.first, 0) : max(targets.stop - self.first, 0)])
+        # Windows of one symbol are a view of its history: sixty times as large they need not lie in memory.
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: str | None = None) -> TrainingData:
-    """Hourly RV of `bars`, split in time order, scaled by what the training part alone says, cut into windows.
+def prepare_training_data(
+    bars_of: Callable[[str], pd.DataFrame], symbols: Sequence[str], config: TrainingConfig
+) -> TrainingData:
+    """Hourly measures of each symbol's bars, split in time order, scaled by what the training part alone says, cut.
+
+    Parameters
+    ----------
+    bars_of
+        Gets a symbol's bars; only the hourly rows of several symbols stay in memory.
+    symbols
+        One, which must do, or several, of which some may fail.
+    config
+        What is trained on them.
 
     Raises
     ------
@@ -135,52 +174,43 @@ def prepare_training_data(bars: pd.DataFrame, config: TrainingConfig, symbol: st
         The bars are unusable, or bad and not accepted.
     NotEnoughDataError
         A part would have too few windows.
+    DataSourceError
+        The bars of none of several symbols can be used.
     """
-    bars = validate_bars(select_symbol(bars, symbol))
-    quality = assess_quality(bars, symbol or config.symbol, calendar=config.calendar)
-    require_acceptable(quality, accept=config.accept_quality)
-    measures = get_hourly_measures(
-        bars,
-        config.preset,
-        tz=config.timezone,
-        min_bucket_coverage=config.min_bucket_coverage,
-        calendar=config.calendar,
-        estimator=config.rv_estimator,
-    )
-    left_out = measures.attrs.get("left_out", {})
-    if config.preset == "colab":
-        measures = measures.iloc[1:]
-    rv = measures["rv_hourly"]
-    split = _split(rv, config)
-    _require_windows(split, _first_target(config), len(rv))
-    _require_movement(split, rv)
-    provenance = {**data_provenance(bars, symbol or config.symbol), "left_out": left_out, "hourly_values": len(rv)}
-    provenance["quality"] = quality.to_dict()
-    provenance["label_lag"] = str(bar_length(bars.index)) if config.preset == "colab" else "0s"
+    failed: dict[str, str] = {}
+    if len(symbols) == 1:
+        only = _measured(bars_of(symbols[0]), symbols[0], config)
+        measured = {str(only[1]["symbol"]): only}
+    else:
+        measured, failed = for_each_symbol(lambda name: _measured(bars_of(name), name, config), symbols)
+    measures = {name: frame for name, (frame, _) in measured.items()}
+    provenance = {name: about for name, (_, about) in measured.items()}
+    splits = _splits(measures, config)
     if config.effective_network == "har_lstm":
-        made = har_lstm_targets(measures, split, config.memory)
-        first = _first_target(config) - HISTORY
-        X, y = made.windows[first:], made.targets[first:]
-        return TrainingData(measures, split, made.regression, X, y, _first_target(config), provenance)
-    scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(split, config)])
+        parts = har_lstm_targets(measures, splits, config.memory)
+        return TrainingData(measures, splits, parts.regression, parts.windows, parts.targets, provenance, failed)
+    ((name, frame),) = measures.items()
+    rv = frame["rv_hourly"]
+    scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(splits[name], config)])
     X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
-    return TrainingData(measures, split, ScaledWindows(scaler, config.memory), X, y, config.memory, provenance)
+    return TrainingData(measures, splits, ScaledWindows(scaler, config.memory), {name: X}, {name: y}, provenance)
 
 
 def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWindows | HarLstm:
     """The recipe of `data` with what only trained networks can tell: smearing, weight, bounds."""
     if isinstance(data.recipe, HarLstm):
-        return with_networks(data.recipe, networks, data.measures, data.split)
-    scaler = data.recipe.scaler
+        return with_networks(data.recipe, networks, data.measures, data.splits)
+    ((name, measures),) = data.measures.items()
+    validation, scaler = data.splits[name].validation, data.recipe.scaler
     if isinstance(scaler, DiurnalLogScaler):
         scaler = replace(scaler)
-        fitted = slice(0, data.split.validation.stop - data.first)
-        outputs = np.mean([network(data.X[fitted]) for network in networks], axis=0)
-        scaler.fit_smearing(data.y[fitted], outputs)
-    recipe = ScaledWindows(scaler, data.memory)
-    positions = np.arange(data.split.validation.start, data.split.validation.stop)
-    realized = data.rv.iloc[positions].to_numpy()
-    forecast = recipe.forecast(networks, data.measures, data.rv.index[positions], positions)
+        fitted = slice(0, validation.stop - data.first)
+        outputs = np.mean([network(data.windows[name][fitted]) for network in networks], axis=0)
+        scaler.fit_smearing(data.targets[name][fitted], outputs)
+    recipe = ScaledWindows(scaler, data.recipe.memory)
+    positions = np.arange(validation.start, validation.stop)
+    realized = measures["rv_hourly"].iloc[positions].to_numpy()
+    forecast = recipe.forecast(networks, measures, measures.index[positions], positions).volatility
     moved = realized > RV_FLOOR
     ratios = realized[moved] / np.maximum(forecast[moved], RV_FLOOR)
     low, high = np.quantile(ratios, [MISS, 1 - MISS])
@@ -188,15 +218,26 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
 
 
 def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
-    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256."""
+    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256.
+
+    Raises
+    ------
+    BarsError
+        They are called what no symbol is called.
+    """
     attrs = bars.attrs
+    symbol = str(attrs.get("symbol") or symbol)
+    try:
+        file_name_of(symbol)
+    except ValueError as error:
+        raise BarsError(f"the bars are of {symbol[:60]!r}, but a symbol {error}; change attrs['symbol'].") from None
     digest = hashlib.sha256(np.ascontiguousarray(bars.index.as_unit("us").asi8).tobytes())
     for column in bars.columns:
         digest.update(str(column).encode())
         if pd.api.types.is_numeric_dtype(bars[column]):
             digest.update(np.ascontiguousarray(bars[column].to_numpy(dtype=float)).tobytes())
     return {
-        "symbol": attrs.get("symbol") or symbol,
+        "symbol": symbol,
         "source": {"name": attrs.get("source", "caller's bars"), "detail": attrs.get("detail", "")},
         "simulated": bool(attrs.get("simulated", False)),
         "notes": list(attrs.get("notes", [])),
@@ -206,6 +247,63 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
         "bar_minutes": bar_length(bars.index) / pd.Timedelta(minutes=1),
         "sha256": digest.hexdigest(),
     }
+
+
+def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Hourly measures of a symbol's bars, and what a model remembers of these."""
+    validate_bars(bars)
+    provenance = data_provenance(bars, symbol)
+    quality = assess_quality(bars, symbol, calendar=config.calendar)
+    require_acceptable(quality, accept=config.accept_quality)
+    measures = measures_of(config, bars)
+    left_out = measures.attrs.get("left_out", {})
+    if config.preset == "colab":
+        measures = measures.iloc[1:]
+    return measures, {
+        **provenance,
+        "left_out": left_out,
+        "hourly_values": len(measures),
+        "quality": quality.to_dict(),
+        "label_lag": str(bar_length(bars.index)) if config.preset == "colab" else "0s",
+    }
+
+
+def _splits(measures: Mapping[str, pd.DataFrame], config: TrainingConfig) -> dict[str, TimeSplit]:
+    if len(measures) > 1:
+        return _splits_at_one_date(measures, config)
+    ((name, frame),) = measures.items()
+    split = _split(frame["rv_hourly"], config)
+    _require_windows(split, _first_target(config), len(frame))
+    _require_movement(split, frame["rv_hourly"])
+    return {name: split}
+
+
+def _splits_at_one_date(measures: Mapping[str, pd.DataFrame], config: TrainingConfig) -> dict[str, TimeSplit]:
+    """The last `test_split` of all buckets, or those from `test_from` on, for test; one date for all symbols.
+
+    What one symbol shows in training must not be later than what another is validated or tested on.
+    """
+    labels = np.sort(np.concatenate([frame.index.as_unit("us").asi8 for frame in measures.values()]))
+    if config.test_from is None:
+        test = _midnight(labels[int(len(labels) * (1 - config.test_split)) - 1])
+    else:
+        test = new_york_midnight(config.test_from)
+    before = labels[labels < test.timestamp() * 1e6]
+    if not len(before) or len(before) == len(labels):
+        raise NotEnoughDataError(
+            f"all buckets lie on one side of {test:%Y-%m-%d}, where the test part begins; some must lie on each; "
+            "change test_from or test_split, or give a longer span."
+        )
+    validation = _midnight(before[int(len(before) * (1 - config.validation_split)) - 1])
+    splits = {}
+    for name, frame in measures.items():
+        begin, end = (int(frame.index.searchsorted(moment)) for moment in (validation, test))
+        splits[name] = TimeSplit(slice(0, begin), slice(begin, end), slice(end, len(frame)))
+    return splits
+
+
+def _midnight(microseconds: int) -> pd.Timestamp:
+    return new_york_midnight(pd.Timestamp(int(microseconds), unit="us", tz="UTC").tz_convert(EXCHANGE_TIMEZONE))
 
 
 def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:

@@ -16,10 +16,11 @@ from typing import Any
 from rich.table import Table
 
 from volcast.config import Role, TrainingConfig
-from volcast.errors import ConfigError, TrainingError, VolatilityError, describe_os_error
+from volcast.errors import TrainingError, VolatilityError, describe_os_error
+from volcast.files import file_name_of, json_bytes, write_whole
 from volcast.processes import environment_of_children
 
-__all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "read_symbols", "symbols_in", "train_symbols"]
+__all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "train_symbols"]
 
 _LEDGER = "symbols.json"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
@@ -47,37 +48,6 @@ class SymbolOutcome:
     status: str
     result: Trained
     error: str = ""
-
-
-def read_symbols(path: str | Path) -> list[str]:
-    """The symbols in a file: one a line, or with commas; what follows a ``#`` is a comment.
-
-    Raises
-    ------
-    ConfigError
-        There is no such file, or no symbol in it.
-    """
-    try:
-        text = Path(path).read_text()
-    except OSError as error:
-        raise ConfigError(f"the file of symbols cannot be read: {describe_os_error(error)}") from error
-    return symbols_in(text, str(path))
-
-
-def symbols_in(text: str, name: str) -> list[str]:
-    """The symbols in `text`, written as in a file of symbols; `name` is what to call it in an error.
-
-    Raises
-    ------
-    ConfigError
-        There is no symbol in it.
-    """
-    lines = text.splitlines()
-    words = [word.strip().upper() for line in lines for word in line.partition("#")[0].split(",")]
-    symbols = list(dict.fromkeys(word for word in words if word))
-    if not symbols:
-        raise ConfigError(f"{name} names no symbol; one at least is needed; write one a line.")
-    return symbols
 
 
 def train_symbols(
@@ -144,9 +114,8 @@ def jobs_as_dict(outcomes: Iterable[SymbolOutcome]) -> dict[str, Any]:
 
 
 def _config_of(config: TrainingConfig, symbol: str, *, alone: bool) -> TrainingConfig:
-    place = str(Path(config.model_save_path) / symbol.replace("/", "_"))
-    workers = config.workers if alone else 1
-    return config.with_overrides(symbol=symbol, model_save_path=place, workers=workers)
+    config = config.with_overrides(symbol=symbol, symbols=(), workers=config.workers if alone else 1)
+    return config.with_overrides(model_save_path=str(Path(config.model_save_path) / file_name_of(symbol)))
 
 
 def _key_of(config: TrainingConfig) -> str:
@@ -176,9 +145,7 @@ class _Ledger:
     def keep(self, symbol: str, key: str, result: Trained) -> None:
         self._rows[symbol] = {"key": key, "result": result}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".part")
-        partial.write_text(json.dumps(self._rows, indent=1))
-        os.replace(partial, self._path)
+        write_whole(self._path, json_bytes(self._rows))
 
 
 def _train(settings: dict[str, Any]) -> Trained:

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.pooled import PooledEvaluation
+from volcast.reprs import OneLineRepr
 from volcast.search.search import SearchResult
 from volcast.store.bundle import ModelBundle
 from volcast.training.data import TrainingData
 
-__all__ = ["PooledResult", "TrainingResult"]
+__all__ = ["TrainingResult"]
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+@dataclass(frozen=True, repr=False)
+class TrainingResult(OneLineRepr):
     """What a training leaves.
 
     Attributes
@@ -21,7 +21,8 @@ class TrainingResult:
     bundle
         The saved model: ``bundle.name`` is its version, ``bundle.path`` its directory.
     evaluation
-        Its figures, beside the baselines', on the test part that neither search nor training saw.
+        Its figures, beside the baselines', on the test part that neither search nor training saw. Of several symbols,
+        those with under a week of test buckets, or too little history for the log-HAR, are not in it.
     search
         The trials and the best hyperparameters; None for a `har_lstm`, whose networks are not searched for.
     data
@@ -40,25 +41,16 @@ class TrainingResult:
     histories: list[dict[str, list[float]]]
     seconds: float
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "model": self.bundle.name,
+            "qlike_ratio": self.evaluation.metrics.get("model", {}).get("qlike_ratio"),
+            "failed": len(self.failed) or None,
+            "seconds": round(self.seconds, 1),
+            "path": self.bundle.path,
+        }
 
-@dataclass(frozen=True)
-class PooledResult:
-    """What a pooled training leaves.
-
-    Attributes
-    ----------
-    bundle
-        The saved model.
-    evaluation
-        On the test part; symbols with under a week of test buckets, or too little history for the log-HAR, are not in
-        it.
-    failed
-        Why symbols are not in the model, by symbol.
-    seconds
-        How long it took.
-    """
-
-    bundle: ModelBundle
-    evaluation: PooledEvaluation
-    failed: Mapping[str, str]
-    seconds: float
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """Why symbols that were asked for are not in the model, by symbol."""
+        return self.data.failed

@@ -4,25 +4,29 @@ Shell: ``python local_training.py --help``.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.bars.handler import DataHandler
+from volcast.bars.checks import select_symbol
 from volcast.config import TrainingConfig
+from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
-from volcast.evaluation.bundles import evaluate_bundle
-from volcast.evaluation.evaluation import Evaluation
+from volcast.evaluation.evaluation import Evaluation, evaluate_bundle
 from volcast.features.fed_decisions import beyond_the_list
 from volcast.features.windows import prepare_lstm_sequences
+from volcast.files import file_name_of
+from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.networks.architectures import (
     HAR_LSTM_BATCH_SIZE,
     HAR_LSTM_NETWORK,
+    MANY_SYMBOLS_BATCH_SIZE,
+    MANY_SYMBOLS_NETWORK,
     architecture_of,
     build_from_values,
     build_lstm_model_fast,
@@ -143,20 +147,28 @@ class LocalLSTMTrainer:
         symbol, start_date, end_date
             None takes the configuration's.
         bars
-            Bars to use instead of the configured source: one symbol's, or alpaca-py's layout with `symbol` in it.
+            Bars to use instead of the configured source: one symbol's, or alpaca-py's layout, indexed by (symbol,
+            timestamp), with the symbols in it that are to be trained on.
 
         Raises
         ------
+        ConfigError
+            Several symbols are to be trained on, and the bars are one symbol's.
         BarsError, NotEnoughDataError, DataSourceError
             Why there is nothing to train on.
         """
-        given = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
+        given: dict[str, Any] = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
+        given |= {} if symbol is None else {"symbols": ()}
         self.config = self.config.with_overrides(**{name: value for name, value in given.items() if value is not None})
-        if bars is None:
-            bars = DataHandler.from_config(self.config, self.progress).get_stock_bars(
-                self.config.symbol, *self.config.requested_span, timeframe=self.config.data_frequency
-            )
-        self.data = prepare_training_data(bars, self.config, symbol)
+        symbols = self.config.symbols or (self.config.symbol,)
+        # One symbol that nobody named is whichever the bars are of.
+        named = symbol is not None or bool(self.config.symbols)
+        get_bars = (
+            partial(bars_of, self.config, progress=self.progress)
+            if bars is None
+            else partial(_symbol_bars, bars, symbols if named else ())
+        )
+        self.data = prepare_training_data(get_bars, symbols, self.config)
         return self.data
 
     def build_model(self, hyperparams: Mapping[str, Any] = HAR_LSTM_NETWORK) -> "keras.Model":
@@ -168,7 +180,7 @@ class LocalLSTMTrainer:
         import keras
 
         keras.utils.set_random_seed(seed)
-        features = self._prepared_data().X.shape[2]
+        features = next(iter(self._prepared_data().windows.values())).shape[2]
         architecture = architecture_of(self.config)
         return build_from_values(architecture, hyperparams, self.config.memory, features=features, config=self.config)
 
@@ -183,16 +195,26 @@ class LocalLSTMTrainer:
             There is no built network, or its losses are not finite.
         """
         self.progress.training_began(self.config.epochs, 1, 1)
-        self.histories.append(
-            self._trained(self._built_models()[-1], (X_train, y_train), (X_val, y_val), self.config.seed)
-        )
-        return self.histories[-1]
+        history = self._trained(self._built_models()[-1], (X_train, y_train), (X_val, y_val), self.config.seed)
+        self.histories.append(history)
+        return history
 
     def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> dict[str, list[float]]:
         config = self.config
-        batch_size = HAR_LSTM_BATCH_SIZE if config.effective_network == "har_lstm" else config.batch_size
-        schedule = Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
+        schedule = Schedule(
+            config.epochs, self._batch_size, config.early_stopping_patience, seed=seed, engine=config.engine
+        )
         return fit_network(model, train, validation, schedule, self.progress.epoch_ended)
+
+    @property
+    def _batch_size(self) -> int:
+        if self.config.effective_network != "har_lstm":
+            return self.config.batch_size
+        return MANY_SYMBOLS_BATCH_SIZE if self._learns_from_many else HAR_LSTM_BATCH_SIZE
+
+    @property
+    def _learns_from_many(self) -> bool:
+        return len(self._prepared_data().windows) > 1
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.
@@ -203,18 +225,17 @@ class LocalLSTMTrainer:
             `y_val` is no part of the prepared data, so the buckets that it belongs to are unknown.
         """
         data = self._prepared_data()
-        y_val = data.y_test if y_val is None else y_val
-        labels = data.labels_of(y_val)
-        if labels is None:
+        part = "test" if y_val is None else data.part_of(y_val)
+        if part is None:
             raise ConfigError(
                 "the targets given are no part of the prepared data; the buckets they belong to must be known; "
                 "pass data.X_val, data.y_val or data.X_test, data.y_test as prepare_data returned them."
             )
-        first = data.rv.index.get_loc(labels[0])
-        return self._evaluated(self._bundle(), np.arange(first, first + len(labels)))
+        return self._evaluated(self._bundle(), part)
 
-    def _evaluated(self, bundle: ModelBundle, positions: npt.NDArray[np.int64]) -> Evaluation:
-        return evaluate_bundle(bundle, self._prepared_data().measures, positions)
+    def _evaluated(self, bundle: ModelBundle, part: str) -> Evaluation:
+        data = self._prepared_data()
+        return evaluate_bundle(bundle, bundle.recipe.with_market(data.measures), data.positions(part))
 
     def save_model(self, name: str | None = None) -> ModelBundle:
         """Evaluate the trained model on the test part and save it, with all that explains it, in the store."""
@@ -222,10 +243,10 @@ class LocalLSTMTrainer:
 
     def _evaluate_and_save(self, name: str | None = None, *, promote: bool = True) -> tuple[ModelBundle, Evaluation]:
         data, bundle = self._prepared_data(), self._bundle()
-        evaluation = self._evaluated(bundle, np.arange(data.split.test.start, data.split.test.stop))
+        evaluation = self._evaluated(bundle, "test")
         manifest = {**bundle.manifest, "evaluation": evaluation.to_dict()}
         store = ModelStore(self.config.model_save_path)
-        attachments = training_artifacts(bundle, data, evaluation, self.histories, self.search_result, self.config)
+        attachments = training_artifacts(bundle, data, evaluation, self.histories, self.search_result)
         saved = store.save(replace(bundle, name=name or bundle.name, manifest=manifest), attachments)
         if promote:
             store.promote(saved.name, "newest training")
@@ -253,7 +274,7 @@ class LocalLSTMTrainer:
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
             if self.config.effective_network == "har_lstm":
-                if sentence := beyond_the_list(data.measures.index[-1].date()):
+                if sentence := beyond_the_list(max(frame.index[-1] for frame in data.measures.values()).date()):
                     self.progress.say(sentence)
                 self._train_ensemble(train, validation)
             else:
@@ -266,7 +287,8 @@ class LocalLSTMTrainer:
     def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
         """The networks of a `har_lstm`, which differ by their seeds alone."""
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
-        self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
+        network = MANY_SYMBOLS_NETWORK if self._learns_from_many else HAR_LSTM_NETWORK
+        self.models = [self._new_network(network, seed) for seed in seeds]
         self.histories = []
         for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
             self.progress.training_began(self.config.epochs, number, len(seeds))
@@ -286,8 +308,13 @@ class LocalLSTMTrainer:
         networks = tuple(KerasNetwork(model) for model in models)
         # Their twins in ONNX Runtime: Keras would trace a graph for each number of windows.
         recipe = finished_recipe(data, [serving_network(model) for model in models])
+        symbols, trained_on = list(data.measures), recipe.symbols if isinstance(recipe, HarLstm) else data.measures
         manifest = {
-            **data.provenance,
+            "symbol": symbols[0] if len(symbols) == 1 else None,
+            "symbols": {name: {**about, "trained_on": name in trained_on} for name, about in data.provenance.items()},
+            "failed": dict(data.failed),
+            "source": data.provenance[symbols[0]]["source"],
+            "simulated": data.simulated,
             "horizon": 1,
             "seed": self.config.seed,
             "trained_through": data.trained_through.isoformat(),
@@ -295,8 +322,8 @@ class LocalLSTMTrainer:
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        name = version_name(data.provenance["symbol"], simulated=data.provenance["simulated"])
-        return ModelBundle(name, networks, recipe, config, manifest)
+        subject = file_name_of(symbols[0]) if len(symbols) == 1 else f"pooled-{len(trained_on)}"
+        return ModelBundle(version_name(subject, simulated=data.simulated), networks, recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:
         if self.data is None:
@@ -307,3 +334,13 @@ class LocalLSTMTrainer:
         if not self.models:
             raise TrainingError("there is no built network; it comes first; call build_model(hyperparams).")
         return self.models
+
+
+def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], symbol: str) -> pd.DataFrame:
+    """The bars of one of the symbols that were `named`; of the only one in them where none was."""
+    if len(named) > 1 and not isinstance(bars.index, pd.MultiIndex):
+        raise ConfigError(
+            f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "
+            "(symbol, timestamp); pd.concat({'SPY': ..., 'QQQ': ...}) makes them."
+        )
+    return select_symbol(bars, symbol if named else None)

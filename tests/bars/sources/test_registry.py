@@ -15,9 +15,9 @@ from volcast.bars.handler import DataHandler
 from volcast.bars.sources import yahoo as yahoo_bars
 from volcast.bars.sources.registry import BarSource
 from volcast.config import TrainingConfig
+from volcast.configured import handler_of
 from volcast.errors import DataSourceError, NotEnoughDataError
-from volcast.measures.hourly import get_hourly_rv
-from volcast.measures.panel import panel
+from volcast.measures.hourly import get_hourly_rv, panel
 
 NOW = datetime(2024, 7, 1, 20, tzinfo=UTC)
 
@@ -101,14 +101,15 @@ def test_a_source_of_another_package_is_found_by_its_name() -> None:
     assert len(bars) == 2 * 78
     assert bars.attrs["source"] == "mybroker"
     config = TrainingConfig.from_mapping({"bars_source": "mybroker"})
-    assert DataHandler.from_config(config).source == "mybroker"
+    assert handler_of(config).source == "mybroker"
     with pytest.raises(NotEnoughDataError, match="mybroker has no bars of SPY"):
         DataHandler("mybroker").get_stock_bars("SPY", "2023-06-04", "2023-06-05", "5Min")
 
 
 @pytest.mark.usefixtures("_installed")
 @pytest.mark.parametrize(
-    ("name", "said"), [("other", "one of alpaca, yahoo"), ("broken", "cannot be loaded"), ("empty", "no method fetch")]
+    ("name", "said"),
+    [("other", "one of alpaca, file, simulator, yahoo"), ("broken", "cannot be loaded"), ("empty", "no method fetch")],
 )
 def test_a_source_that_is_none_is_said(name: str, said: str) -> None:
     with pytest.raises(DataSourceError, match=said):

@@ -11,7 +11,7 @@ from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
 from volcast.evaluation.report.page import evaluation_page
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 VOID = {"meta", "link", "br", "img"}
 

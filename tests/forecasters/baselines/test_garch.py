@@ -19,7 +19,7 @@ from volcast.forecasters.baselines.garch import (
 from volcast.forecasters.baselines.har import hourly_variance_profile
 from volcast.forecasters.baselines.registry import ALL_BASELINES
 from volcast.forecasters.walk_forward import walk_forward
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 FloatArray = npt.NDArray[np.float64]
 FAMILY: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import compare_with_baselines
 from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 
 FIRST = 700
 LONGEST = max(HAR_LAGS)

@@ -18,7 +18,7 @@ from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
-from volcast.measures.bucketed import get_hourly_measures
+from volcast.measures.hourly import get_hourly_measures
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 from volcast.training.result import TrainingResult
 from volcast.training.trainer import LocalLSTMTrainer
@@ -99,7 +99,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
 
     alone = replace(recipe, weight=0.0)
     labels, positions = measures.index[position : position + 1], np.array([position])
-    found = alone.forecast_horizon((), measures, labels, positions, horizon)
+    found = alone.forecast((), measures, labels, positions, horizon)
     # Rows of the training part keep the errors of its own fit in the smearing; the others have today's.
     old = [i for i, row in enumerate(rows) if outcomes.known_with[row] < first]
     new = [i for i, row in enumerate(rows) if outcomes.known_with[row] >= first]
@@ -118,10 +118,10 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
 @pytest.mark.train
 def test_the_networks_correct_the_regression(trained: TrainingResult, measures: pd.DataFrame) -> None:
     recipe = replace(recipe_of(trained), weight=0.5)
-    positions = np.arange(trained.data.split.test.start, len(measures))
+    positions = trained.data.positions("test")["SPY"]
     labels = measures.index[positions]
-    alone = replace(recipe, weight=0.0).forecast((), measures, labels, positions)
-    found = recipe.forecast(trained.bundle.networks, measures, labels, positions)
+    alone = replace(recipe, weight=0.0).forecast((), measures, labels, positions).volatility
+    found = recipe.forecast(trained.bundle.networks, measures, labels, positions).volatility
     outputs = np.mean([network(trained.data.X_test) for network in trained.bundle.networks], axis=0)
     expected = np.log(alone) + 0.5 * outputs * recipe.correction_spread + recipe.smearing_shift
     np.testing.assert_allclose(np.log(found), expected, atol=1e-9)
@@ -159,37 +159,41 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
     noise.iloc[split.train.stop :] *= np.exp(
         np.random.default_rng(0).standard_normal((len(noise) - split.train.stop, 1))
     )
-    made, changed = (har_lstm_targets(frame, split, WINDOW) for frame in (measures, noise))
+    made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}, WINDOW) for frame in (measures, noise))
     assert json.dumps(made.regression.to_dict()) == json.dumps(changed.regression.to_dict())
     rows = split.train.stop - HISTORY
-    assert (made.windows[:rows] == changed.windows[:rows]).all()
-    assert (made.targets[:rows] == changed.targets[:rows]).all()
-    assert not (made.targets[rows:] == changed.targets[rows:]).all()
+    assert (made.windows["SPY"][:rows] == changed.windows["SPY"][:rows]).all()
+    assert (made.targets["SPY"][:rows] == changed.targets["SPY"][:rows]).all()
+    assert not (made.targets["SPY"][rows:] == changed.targets["SPY"][rows:]).all()
 
 
 def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> None:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
-    made = har_lstm_targets(measures, split, WINDOW)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
 
     def network(windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
         return windows[:, -1, 0].astype(float)
 
     noise = measures.copy()
     noise.iloc[split.test.start :] *= 3.0
-    finished = [with_networks(made.regression, (network,), frame, split).to_dict() for frame in (measures, noise)]
+    finished = [
+        with_networks(made.regression, (network,), {"SPY": frame}, {"SPY": split}).to_dict()
+        for frame in (measures, noise)
+    ]
     assert json.dumps(finished[0]) == json.dumps(finished[1])
 
 
 def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> None:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
-    made = har_lstm_targets(measures, split, WINDOW)
-    truth = {window.tobytes(): float(target) for window, target in zip(made.windows, made.targets, strict=True)}
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
+    rows = zip(made.windows["SPY"], made.targets["SPY"], strict=True)
+    truth = {window.tobytes(): float(target) for window, target in rows}
 
     def knowing(sign: float) -> HarLstm:
         def network(windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
             return np.array([sign * truth[window.tobytes()] for window in windows])
 
-        return with_networks(made.regression, (network,), measures, split)
+        return with_networks(made.regression, (network,), {"SPY": measures}, {"SPY": split})
 
     assert knowing(1.0).weight > 0.9
     assert knowing(-1.0).weight == 0.0
@@ -202,7 +206,7 @@ def test_the_same_after_saving(trained: TrainingResult, measures: pd.DataFrame) 
     positions = np.arange(len(measures) - 30, len(measures))
     for horizon in HORIZONS:
         arguments = (trained.bundle.networks, measures, measures.index[positions], positions, horizon)
-        before, after = recipe.forecast_horizon(*arguments), again.forecast_horizon(*arguments)
+        before, after = recipe.forecast(*arguments), again.forecast(*arguments)
         assert (before.volatility == after.volatility).all()
         assert (before.upper == after.upper).all()
 

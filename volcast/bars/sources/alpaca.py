@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from volcast.bars.sources.http import Patience, PatientSession, RequestLimiter, UnavailableError
-from volcast.config import minutes_of
+from volcast.bars.sources.registry import minutes_of
 from volcast.errors import CredentialsError, DataSourceError
 
 if TYPE_CHECKING:

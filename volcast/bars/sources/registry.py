@@ -1,22 +1,35 @@
 """Sources of bars that are asked by one method: the library's own and those of installed packages."""
 
+import re
 from importlib.metadata import EntryPoint
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import pandas as pd
-
-from volcast.config import BAR_SOURCES, BAR_SOURCES_GROUPS
 from volcast.errors import ConfigError, DataSourceError
 from volcast.registry import Registry
 
-__all__ = ["SOURCES", "BarSource", "load_source"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BAR_SOURCES", "SOURCES", "BarSource", "load_source", "minutes_of", "source_names"]
+
+BAR_SOURCES = {
+    "alpaca": "Alpaca (keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file)",
+    "file": "Own file (CSV, Parquet or Feather)",
+    "simulator": "Simulated",
+    "yahoo": "Yahoo, of the last 30 days",
+}
+"""What people are told of the library's own sources."""
+
+_GROUPS = ("volcast.sources", "local_volatility_training.bar_sources")
+_FREQUENCY = re.compile(r"(\d{1,2})(Min|Hour)")
+_MINUTES = {"Min": 1, "Hour": 60}
 
 
 @runtime_checkable
 class BarSource(Protocol):
     """Whatever can give bars."""
 
-    def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
+    def fetch(self, symbol: str, start: "pd.Timestamp", end: "pd.Timestamp", timeframe: str) -> "pd.DataFrame":
         """Bars of `symbol` that start in [`start`, `end`), both tz-aware.
 
         Returns
@@ -30,10 +43,30 @@ class BarSource(Protocol):
 SOURCES = Registry(
     "source of bars",
     object,
-    {"yahoo": EntryPoint("yahoo", "volcast.bars.sources.yahoo:YahooBars", BAR_SOURCES_GROUPS[0])},
-    *BAR_SOURCES_GROUPS,
+    {"yahoo": EntryPoint("yahoo", "volcast.bars.sources.yahoo:YahooBars", _GROUPS[0])},
+    *_GROUPS,
 )
 """By name what makes each, called without arguments; loaded when it is asked for."""
+
+
+def source_names() -> tuple[str, ...]:
+    """The sources that there are: the library's own and those of installed packages."""
+    return tuple(dict.fromkeys((*BAR_SOURCES, *SOURCES)))
+
+
+def minutes_of(frequency: str) -> int:
+    """Minutes of a bar whose length is written as Alpaca does: ``1Min`` to ``59Min``, or ``1Hour``.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    match = _FREQUENCY.fullmatch(frequency)
+    minutes = int(match[1]) * _MINUTES[match[2]] if match else 0
+    if not 1 <= minutes <= 60:
+        raise ValueError("must be 1Min to 59Min, or 1Hour")
+    return minutes
 
 
 def load_source(name: str) -> BarSource:
@@ -45,7 +78,7 @@ def load_source(name: str) -> BarSource:
         No installed package offers it, it cannot be loaded, or it has no ``fetch``.
     """
     if name not in SOURCES:
-        names = ", ".join(dict.fromkeys((*BAR_SOURCES, *SOURCES)))
+        names = ", ".join(source_names())
         raise DataSourceError(f"there is no source of bars named {name!r}; it must be one of {names}.")
     try:
         make: Any = SOURCES.named(name)

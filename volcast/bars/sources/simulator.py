@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.errors import NotEnoughDataError
-from volcast.sessions import session_schedule
+from volcast.sessions import new_york_midnight, next_bucket, session_schedule
 
 __all__ = ["simulate_bars"]
 
@@ -43,10 +43,15 @@ def simulate_bars(
 
     Raises
     ------
+    ConfigError
+        What is given is no span of days, or it ends after the sessions that are known.
     NotEnoughDataError
         The exchange has no session in the span.
     """
-    schedule = session_schedule(pd.Timestamp(start_date), pd.Timestamp(end_date))
+    first, last = new_york_midnight(start_date), new_york_midnight(end_date)
+    # Bars that end where the known sessions end would have no bucket ahead to forecast.
+    next_bucket(last + pd.Timedelta(days=1))
+    schedule = session_schedule(first, last)
     if schedule.empty:
         raise NotEnoughDataError(f"the exchange has no session from {start_date} to {end_date}; give a longer span.")
     digest = hashlib.sha256(f"{symbol} {seed}".encode()).digest()

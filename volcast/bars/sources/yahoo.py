@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from volcast.config import minutes_of
+from volcast.bars.sources.registry import minutes_of
 from volcast.errors import DataSourceError, NotEnoughDataError
 
 __all__ = ["YAHOO_REACH_DAYS", "YahooBars"]

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.pooled import PooledEvaluation
 from volcast.evaluation.verdict import MODEL, REFERENCE, title_of
 from volcast.sessions import EXCHANGE_TIMEZONE
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["evaluation_figures", "pooled_figures"]
+__all__ = ["by_label", "evaluation_figures"]
 
 _REALIZED, _MODEL, _REFERENCE = "#6b7280", "#c2410c", "#1d4ed8"
 _SIZE = (4.6, 3.1)
@@ -31,29 +30,29 @@ def evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     """Captions and pictures (an ``<svg>`` element each) of what can be shown; none without a model."""
     if MODEL not in evaluation.metrics:
         return
-    with_reference = REFERENCE in evaluation.metrics
-    yield f"Forecast and realized, the last {_NEWEST_DAYS} days by the hour", _svg(_newest(evaluation), "newest")
-    yield "Forecast and realized by the day, all days judged", _svg(_daily(evaluation), "daily")
+    mean = ", mean of the symbols" if evaluation.symbols else ""
+    if evaluation.symbols:
+        said = "QLIKE relative to each symbol's own log-HAR; left of the line is better"
+        yield said, _svg(_ratios(evaluation), "ratios")
+    yield f"Forecast and realized, the last {_NEWEST_DAYS} days by the hour{mean}", _svg(_newest(evaluation), "newest")
+    yield f"Forecast and realized by the day, all days judged{mean}", _svg(_daily(evaluation), "daily")
     yield "Calibration: what came on average where so much was forecast", _svg(_calibration(evaluation), "calibration")
-    if with_reference:
+    if REFERENCE in evaluation.metrics:
         yield "QLIKE by hour of day (label of the bucket, New York time)", _svg(_by_hour(evaluation), "hours")
-        said = "QLIKE saved against the diurnal log-HAR, summed up; rising is better"
+        said = f"QLIKE saved against the diurnal log-HAR{mean}, summed up; rising is better"
         yield said, _svg(_cumulative(evaluation), "cumulative")
 
 
-def pooled_figures(evaluation: PooledEvaluation) -> Iterator[tuple[str, str]]:
-    """The same of a model of many symbols; none where no symbol was judged."""
-    if not evaluation.symbols:
-        return
-    yield "QLIKE relative to each symbol's own log-HAR; left of the line is better", _svg(_ratios(evaluation), "ratios")
-    said = "QLIKE saved against the symbols' own log-HARs, the mean of a day's buckets, summed up; rising is better"
-    yield said, _svg(_daily_saved(evaluation), "saved")
+def by_label(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a bucket of time: of several symbols, the mean of those that have it."""
+    return frame if frame.index.is_unique else frame.groupby(level=0).mean()
 
 
 def _newest(evaluation: Evaluation) -> "Figure":
     figure, axes = _axes()
-    dates = evaluation.by_bucket.index.normalize()
-    shown = evaluation.by_bucket[dates >= dates.unique()[-_NEWEST_DAYS:][0]]
+    buckets = by_label(evaluation.by_bucket)
+    dates = buckets.index.normalize()
+    shown = buckets[dates >= dates.unique()[-_NEWEST_DAYS:][0]]
     # By position, not by time: nights and weekends would take three quarters of the width.
     at = np.arange(len(shown))
     if "lower" in shown:
@@ -114,7 +113,7 @@ def _by_hour(evaluation: Evaluation) -> "Figure":
 def _cumulative(evaluation: Evaluation) -> "Figure":
     figure, axes = _axes()
     losses = evaluation.losses()
-    saved = (losses[REFERENCE] - losses[MODEL]).cumsum()
+    saved = by_label((losses[REFERENCE] - losses[MODEL]).to_frame())[0].cumsum()
     axes.axhline(0, color=_REALIZED, linewidth=0.8)
     axes.plot(saved.to_numpy(), color=_MODEL, linewidth=1.3)
     _dates(axes, saved.index)
@@ -122,25 +121,13 @@ def _cumulative(evaluation: Evaluation) -> "Figure":
     return figure
 
 
-def _ratios(evaluation: PooledEvaluation) -> "Figure":
+def _ratios(evaluation: Evaluation) -> "Figure":
     ratios = evaluation.ratios[::-1]
     figure, axes = _axes(max(_SIZE[1], 0.16 * len(ratios) + 0.6))
     axes.plot(ratios.to_numpy(), np.arange(len(ratios)), color=_MODEL, marker="o", markersize=4, linestyle="")
     axes.axvline(1, color=_REFERENCE, linewidth=1.0)
-    axes.set_yticks(np.arange(len(ratios)), [str(name) for name in ratios.index])
+    axes.set_yticks(np.arange(len(ratios)), [str(name) for name in ratios.index], parse_math=False)
     axes.set_xlabel("QLIKE to log-HAR")
-    return figure
-
-
-def _daily_saved(evaluation: PooledEvaluation) -> "Figure":
-    figure, axes = _axes()
-    losses = evaluation.losses()
-    saved = losses[REFERENCE] - losses[MODEL]
-    daily = saved.groupby(saved.index.normalize()).mean().cumsum()
-    axes.axhline(0, color=_REALIZED, linewidth=0.8)
-    axes.plot(daily.to_numpy(), color=_MODEL, linewidth=1.3)
-    _dates(axes, daily.index)
-    axes.set_ylabel("QLIKE saved so far")
     return figure
 
 

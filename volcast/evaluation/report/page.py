@@ -1,17 +1,23 @@
 """An evaluation as one HTML page that needs nothing else: no network, no script, readable on a telephone."""
 
-import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-import pandas as pd
+from volcast.evaluation.evaluation import Evaluation
+from volcast.evaluation.report.figures import evaluation_figures
+from volcast.evaluation.report.tables import (
+    GROUPINGS,
+    RATIOS,
+    FigureTable,
+    baselines,
+    errors,
+    figures_of,
+    groups,
+    symbols,
+)
+from volcast.evaluation.verdict import MODEL
 
-from volcast.evaluation.evaluation import Evaluation, Grouping
-from volcast.evaluation.pooled import PooledEvaluation
-from volcast.evaluation.report.figures import evaluation_figures, pooled_figures
-from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
-
-__all__ = ["evaluation_page", "pooled_evaluation_page"]
+__all__ = ["evaluation_page"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -42,12 +48,6 @@ svg text { font-family: inherit !important; }
 @media (max-width: 480px) { th, td { padding: 4px 4px; } table { font-size: 0.8em; } }
 """
 
-_GROUPINGS: tuple[tuple[Grouping, str], ...] = (
-    ("hour", "By hour of day"),
-    ("regime", "By regime"),
-    ("month", "By month"),
-)
-
 
 def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] = (), simulated: bool = False) -> str:
     """The page: the verdict, the tables and the pictures of `evaluation`.
@@ -61,37 +61,21 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
     simulated
         Whether model or bars are simulated; the page then says so at its top.
     """
-    body = f"""{_head(evaluation, title, [*about, _span(evaluation)], simulated)}
-<h2>Beside the baselines</h2>
-{_comparison(evaluation)}
+    body = f"""{_head(evaluation, title, [*about, *_span(evaluation)], simulated)}
+{_symbols(evaluation)}<h2>Beside the baselines</h2>
+{_html(baselines(evaluation))}
 <p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
 Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
 it.</p>
 {_pictures(evaluation_figures(evaluation))}{_groups(evaluation)}<h2>Other measures</h2>
-{_measures(evaluation)}
-<p class="note">Errors in percent of hourly volatility; log error: root of the mean squared error of log volatility.
+{_html(errors(evaluation))}
+<p class="note">Errors are of hourly volatility; log error: root of the mean squared error of log volatility.
 R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
-is unbiased.</p>"""
+is unbiased.{" Of several symbols: their means." if evaluation.symbols else ""}</p>"""
     return _document(title, body)
 
 
-def pooled_evaluation_page(
-    evaluation: PooledEvaluation, *, title: str, about: Sequence[str] = (), simulated: bool = False
-) -> str:
-    """The same page of a model of many symbols: the verdict, a table of the symbols, pictures."""
-    networks = _p_value(evaluation.p_value_to_pooled_har)
-    added = f" Diebold-Mariano against the pooled HAR, all symbols of a day one observation: p {networks}."
-    body = f"""{_head(evaluation, title, [*about, *_pooled_span(evaluation)], simulated)}
-<h2>Symbol by symbol</h2>
-{_symbols(evaluation)}
-<p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the symbol's own diurnal
-log-HAR. p: of the Diebold-Mariano test against it, clustered by day. Pooled HAR: the model's regression without its
-networks, to the same log-HAR.{added if networks else ""}</p>
-{_pictures(pooled_figures(evaluation))}"""
-    return _document(title, body)
-
-
-def _head(evaluation: Evaluation | PooledEvaluation, title: str, about: Sequence[str], simulated: bool) -> str:
+def _head(evaluation: Evaluation, title: str, about: Sequence[str], simulated: bool) -> str:
     said = "".join(f"<p>{escape(sentence)}</p>" for sentence in about)
     warning = (
         '<p class="simulated">SIMULATED bars: this shows how things work and says nothing of any market.</p>'
@@ -120,119 +104,48 @@ def _document(title: str, body: str) -> str:
 """
 
 
-def _pooled_span(evaluation: PooledEvaluation) -> list[str]:
-    labels = evaluation.losses().index
-    if labels.empty:
+def _symbols(evaluation: Evaluation) -> str:
+    """A table of the symbols, where there are several."""
+    if not evaluation.symbols:
+        return ""
+    (networks,) = figures_of({"p_value": evaluation.p_value_of_networks}, ["p"])
+    added = f" The networks against it: p {escape(networks)}, all symbols of a day one observation."
+    return f"""<h2>Symbol by symbol</h2>
+{_html(symbols(evaluation))}
+<p class="note">To log-HAR: the symbol's own. HAR alone: the same of the model's regression without its
+networks.{added if networks else ""}</p>
+"""
+
+
+def _span(evaluation: Evaluation) -> list[str]:
+    if not evaluation.buckets:
         return []
-    return [f"{len(labels):,} hourly buckets of all symbols, from {labels.min():%Y-%m-%d} to {labels.max():%Y-%m-%d}."]
-
-
-def _symbols(evaluation: PooledEvaluation) -> str:
-    rows = evaluation.table()
-    lines = [
-        _line(
-            [
-                escape(str(name)),
-                f"{row['buckets']:.0f}",
-                _number(row["qlike"], 4),
-                _ratio(row["ratio"]),
-                _p_value(row["p_value"]),
-                _ratio(row["pooled_har"]),
-                f"{100 * row['coverage']:.0f} %",
-            ]
-        )
-        for name, row in rows.iterrows()
-    ]
-    if len(rows):
-        mean = rows.mean()
-        ratios, covered = [_ratio(mean[name]) for name in ("ratio", "pooled_har")], f"{100 * mean['coverage']:.0f} %"
-        lines.append(_line(["mean", "", "", ratios[0], _p_value(evaluation.p_value), ratios[1], covered], "model"))
-    return _whole_table(["symbol", "n", "QLIKE", "to log-HAR", "p", "pooled HAR", "covered"], lines)
-
-
-def _span(evaluation: Evaluation) -> str:
-    own = evaluation.metrics.get(MODEL, {})
+    metrics = evaluation.metrics.get(MODEL, {})
     left_out = f"; {evaluation.left_out:,} in which nothing moved are left out" if evaluation.left_out else ""
     said = (
         f"{evaluation.buckets:,} hourly buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}"
         f"{left_out}."
     )
-    if "coverage" in own:
+    if "coverage" in metrics:
         said += (
-            f" The {100 * evaluation.level:.0f} % interval covers {100 * own['coverage']:.1f} % of them; its mean "
-            f"interval score is {100 * own['interval_score']:.3f} %."
+            f" The {100 * evaluation.level:.0f} % interval covers {100 * metrics['coverage']:.1f} % of them; its mean "
+            f"interval score is {100 * metrics['interval_score']:.3f} %."
         )
-    return said
-
-
-def _comparison(evaluation: Evaluation) -> str:
-    rows = [
-        [
-            _number(row["qlike"], 4),
-            _ratio(row.get("qlike_ratio", math.nan)),
-            _p_value(row.get("p_value", math.nan)),
-            _in_set(row.get("set_p_value", math.nan)),
-        ]
-        for _, row in _ordered(evaluation)
-    ]
-    return _table(evaluation, ("QLIKE", "to log-HAR", "p", "in set"), rows)
-
-
-def _measures(evaluation: Evaluation) -> str:
-    rows = [
-        [
-            _number(100 * row["mse"] ** 0.5, 4),
-            _number(100 * row["mae"], 4),
-            _number(row["mse_log"] ** 0.5, 3),
-            _number(row["r2"], 3),
-            _number(row.get("r2_diurnal", math.nan), 3),
-            _number(row["mz_slope"], 2),
-            _p_value(row["mz_p_value"]),
-        ]
-        for _, row in _ordered(evaluation)
-    ]
-    return _table(evaluation, ("RMSE", "MAE", "log error", "R2", "R2 day", "slope", "p"), rows)
-
-
-def _ordered(evaluation: Evaluation) -> list[tuple[str, dict[str, float]]]:
-    return sorted(evaluation.metrics.items(), key=lambda item: item[1]["qlike"])
-
-
-def _table(evaluation: Evaluation, headings: Sequence[str], rows: Iterable[list[str]]) -> str:
-    lines = [
-        _line([escape(title_of(name)), *cells], "model" if name == MODEL else "")
-        for (name, _), cells in zip(_ordered(evaluation), rows, strict=True)
-    ]
-    return _whole_table(["forecast", *headings], lines)
+    return [said]
 
 
 def _groups(evaluation: Evaluation) -> str:
-    if evaluation.breakdown("hour").empty:
+    tables = {title: groups(evaluation, by) for by, title in GROUPINGS.items()}
+    if not any(table.rows for table in tables.values()):
         return ""
-    tables = "".join(
-        f"<section><h2>{title}</h2>{_group_table(evaluation.breakdown(by), by)}</section>" for by, title in _GROUPINGS
+    sections = "".join(
+        f"<section><h2>{title.capitalize()}</h2>{_html(table)}</section>" for title, table in tables.items()
     )
     note = (
         '<p class="note">Regime: fifths, 1 the calmest, of what the diurnal log-HAR forecast among the buckets of one '
         "hour.</p>"
     )
-    return f'<div class="groups">{tables}</div>{note}'
-
-
-def _group_table(groups: pd.DataFrame, by: Grouping) -> str:
-    headings = [by, "n", "QLIKE", "log-HAR", "ratio", "p"]
-    lines = []
-    for group, row in groups.iterrows():
-        cells = [
-            f"{group}:00" if by == "hour" else str(group),
-            f"{row['buckets']:.0f}",
-            _number(row["qlike"], 3),
-            _number(row["reference_qlike"], 3),
-            _ratio(row["qlike_ratio"]),
-            _p_value(row["p_value"]),
-        ]
-        lines.append(_line(cells + ([f"{100 * row['coverage']:.0f} %"] if "coverage" in row else [])))
-    return _whole_table(headings + (["covered"] if "coverage" in groups else []), lines)
+    return f'<div class="groups">{sections}</div>{note}'
 
 
 def _pictures(figures: Iterable[tuple[str, str]]) -> str:
@@ -243,30 +156,16 @@ def _pictures(figures: Iterable[tuple[str, str]]) -> str:
     return f'<h2>Pictures</h2>\n<div class="pictures">\n{shown}</div>\n' if shown else ""
 
 
-def _whole_table(headings: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+def _html(table: FigureTable) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in table.headings)
+    lines = []
+    for number, row in enumerate(table.rows):
+        cells = "".join(f"<td>{_cell(heading, cell)}</td>" for heading, cell in zip(table.headings, row, strict=True))
+        lines.append(f'<tr class="model">{cells}</tr>' if number == table.strong else f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
-def _line(cells: Sequence[str], style: str = "") -> str:
-    opened = f'<tr class="{style}">' if style else "<tr>"
-    return opened + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _number(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if math.isfinite(value) else ""
-
-
-def _ratio(value: float) -> str:
-    if not math.isfinite(value):
-        return ""
-    style = "better" if value < 1 else "worse" if value > 1 else ""
-    return f'<span class="{style}">{value:.3f}</span>' if style else f"{value:.3f}"
-
-
-def _p_value(value: float) -> str:
-    return "" if not math.isfinite(value) else "&lt;0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _in_set(value: float) -> str:
-    return "" if not math.isfinite(value) else "yes" if value >= SET_LEVEL else "no"
+def _cell(heading: str, cell: str) -> str:
+    if heading not in RATIOS or not cell or float(cell) == 1:
+        return escape(cell)
+    return f'<span class="{"better" if float(cell) < 1 else "worse"}">{cell}</span>'

@@ -7,44 +7,71 @@ c` the mean correction of the networks, which were trained on what the regressio
 weight, shrunk towards what helps on average (Bates and Granger 1969, *Operational Research Quarterly* 20), and
 :math:`s` the smearing. The networks forecast one bucket ahead; longer horizons are the regression's alone, on their
 own outcomes: direct, not iterated (Marcellino, Stock and Watson 2006, *Journal of Econometrics* 135).
+
+A model is of one symbol or of many. A symbol's deviations from its own hour-of-day profile look like every other
+symbol's, so one regression and one ensemble learn from all of them, and three or more see the mean state of the market
+beside the symbol's own (Zhang, Zhang, Cucuringu and Qian 2024, *Journal of Financial Econometrics* 22, find that both
+help). Profile, smearing and bounds are each symbol's own. A symbol that was not in training gets the mean profile,
+moved towards its own history.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.errors import NotEnoughDataError
+from volcast.features.intraday import (
+    HISTORY,
+    STATES,
+    IntradayFeatures,
+    hour_means,
+    log_measures,
+    market_states,
+    states_of,
+)
 from volcast.forecasters.har_lstm.running import RunningForecast
-from volcast.forecasters.har_lstm.state import HarLstmState
-from volcast.forecasters.horizons import Horizon, IntervalForecast
-from volcast.forecasters.tables import HourlyRows
+from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
+from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_outcomes
+from volcast.forecasters.tables import HourlyTable
+from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
+from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = ["HarLstm"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_SHRINKAGE = 20.0
+_HOURS = 24
+
 
 @dataclass(frozen=True)
 class HarLstm(HarLstmState):
-    """The recipe of the default forecast; see the module."""
+    """The recipe of the default forecast; see the module.
+
+    Attributes
+    ----------
+    symbols
+        What is each symbol's own, by name. All else is shared; profile, smearing and bounds in it are a typical
+        symbol's.
+    """
+
+    symbols: Mapping[str, SymbolState]
+    kind: str = field(default="har_lstm", init=False)
+    needs_rv_alone: bool = field(default=False, init=False)
 
     def forecast(
-        self, networks: Sequence[Network], measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray
-    ) -> FloatArray:
-        """Volatility of the buckets `targets`, shape (len(targets),); see `ModelBundle.forecast`."""
-        return self.forecast_horizon(networks, measures, targets, known, 1).volatility
-
-    def forecast_horizon(
         self,
         networks: Sequence[Network],
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
         known: IntArray,
-        horizon: Horizon,
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
         """Volatility, with its bounds, of the horizons that begin with the buckets `targets`.
 
@@ -53,15 +80,148 @@ class HarLstm(HarLstmState):
         networks
             Those of the bundle.
         measures
-            Hourly measures, see `measures.bucketed`.
+            Hourly measures, see `measures.bucketed`, of the symbol in their ``attrs["symbol"]``; the market's beside
+            them, where there is one (`with_market`).
         targets
             Labels of the first bucket of each horizon, in time order.
         known
             How many leading rows of `measures` each forecast may use, at least `memory`, not falling.
         horizon
             One of `forecasters.horizons.HORIZONS`.
+
+        Raises
+        ------
+        ConfigError
+            The model was not trained to forecast that `horizon`.
+        NotEnoughDataError
+            The symbol was not in training, and `measures` are fewer than `HISTORY`.
         """
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
-        history = HourlyRows.of(measures.iloc[: int(known[-1])])
-        return RunningForecast(self, networks, horizon).forecast(history, targets.as_unit("us").asi8, known)
+        state = self.for_symbol(measures.attrs.get("symbol"), measures)
+        table = HourlyTable.of(measures.iloc[: int(known[-1])])
+        return RunningForecast(state, networks, horizon, table).forecast(targets.as_unit("us").asi8, known)
+
+    def for_symbol(self, symbol: str | None, measures: pd.DataFrame) -> HarLstmState:
+        """The numbers with which one symbol is forecast; those of a model of one symbol, whichever is asked for.
+
+        A symbol that was not in training gets profiles from its `measures`: those up to the model's
+        ``trained_through`` where there are enough, else the first `HISTORY`. A forecast needs as many before it, so
+        none sees a bucket that comes after it.
+
+        Raises
+        ------
+        NotEnoughDataError
+            The symbol was not in training, and `measures` are fewer than `HISTORY`.
+        """
+        symbol_state = self._trained_on(symbol) or self._stranger(measures)
+        horizons = {
+            name: HorizonState(
+                state.profile,
+                replace(self.horizons[name].regression, count=state.count, smearing_sum=state.smearing_sum),
+                state.tracker,
+            )
+            for name, state in symbol_state.horizons.items()
+        }
+        return HarLstmState(
+            replace(self.features, profile=symbol_state.profile), horizons, self.window,
+            self.correction_spread, self.weight, self.smearing_shift, self.trained_through,
+        )  # fmt: skip
+
+    def with_market(self, measures: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+        """The `measures` of each symbol, by its name, with the market's states, made of all of them, beside them.
+
+        Where fewer than `features.intraday.FEWEST_IN_MARKET` symbols have a bucket, a symbol's own state will stand
+        in. A model that has learnt from fewer symbols looks at no market.
+        """
+        if self.features.with_market:
+            market = market_states({name: self._market_share(name, frame) for name, frame in measures.items()})
+            joined = {name: frame.join(market.reindex(frame.index)) for name, frame in measures.items()}
+        else:
+            joined = {name: frame.copy(deep=False) for name, frame in measures.items()}
+        for name, frame in joined.items():
+            frame.attrs = {**measures[name].attrs, "symbol": name}
+        return joined
+
+    def regression_alone(self) -> "HarLstm | None":
+        """The same recipe without what the networks add; None where they add nothing."""
+        return replace(self, weight=0.0) if self.weight else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe's numbers, ready for JSON."""
+        return {
+            "kind": self.kind,
+            "features": self.features.to_dict(),
+            "horizons": {str(name): state.to_dict() for name, state in self.horizons.items()},
+            "window": self.window,
+            "correction_spread": self.correction_spread,
+            "weight": self.weight,
+            "smearing_shift": self.smearing_shift,
+            "trained_through": self.trained_through.isoformat(),
+            "symbols": {name: state.to_dict() for name, state in self.symbols.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> "HarLstm":
+        """The recipe whose `to_dict` gave `numbers`."""
+        return cls(
+            features=IntradayFeatures.from_dict(numbers["features"]),
+            horizons=by_horizon(numbers["horizons"], HorizonState.from_dict),
+            window=int(numbers["window"]),
+            correction_spread=float(numbers["correction_spread"]),
+            weight=float(numbers["weight"]),
+            smearing_shift=float(numbers["smearing_shift"]),
+            trained_through=pd.Timestamp(numbers["trained_through"]).tz_convert(EXCHANGE_TIMEZONE),
+            symbols={name: SymbolState.from_dict(state) for name, state in numbers["symbols"].items()},
+        )
+
+    def _trained_on(self, symbol: str | None) -> SymbolState | None:
+        """What is remembered of `symbol`; None of one that was not in training."""
+        if len(self.symbols) == 1:
+            return next(iter(self.symbols.values()))
+        return self.symbols.get(symbol or "")
+
+    def _stranger(self, measures: pd.DataFrame) -> SymbolState:
+        """A typical symbol, moved towards the history in `measures`; see `for_symbol`."""
+        if len(measures) < HISTORY:
+            raise NotEnoughDataError(
+                f"found {len(measures)} hourly buckets of a symbol that the model has not been trained on; the rule is "
+                f"{HISTORY}, to learn its hours of the day; give bars that begin earlier."
+            )
+        past = int(measures.index.searchsorted(self.trained_through, side="right"))
+        history = measures.iloc[: past if past >= HISTORY else HISTORY]
+        profile = _shrunk(self.features.profile, log_measures(history), session_hours(history.index))
+        horizons = {}
+        for name, state in self.horizons.items():
+            # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
+            moved = profile[:, 0] if name == 1 else _shrunk_to_outcomes(state.profile, history, name)
+            horizons[name] = SymbolHorizon(moved, state.regression.count, state.regression.smearing_sum, state.tracker)
+        return SymbolState(profile, horizons)
+
+    def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:
+        """States of the buckets with which a symbol is part of the market: all, or those after its profile is known."""
+        symbol_state, first = self._trained_on(symbol), 0
+        if symbol_state is None and len(measures) < HISTORY:
+            return pd.DataFrame(columns=range(len(STATES)), index=measures.index[:0], dtype=float)
+        if symbol_state is None:
+            symbol_state = self._stranger(measures)
+            learnt_before = int(measures.index.searchsorted(self.trained_through, side="right")) >= HISTORY
+            first = 0 if learnt_before else HISTORY - 1
+        states = states_of(log_measures(measures) - symbol_state.profile[session_hours(measures.index)])
+        return pd.DataFrame(states[first:], measures.index[first:])
+
+
+def _shrunk(typical: FloatArray, logs: FloatArray, hours: IntArray) -> FloatArray:
+    """Hour-of-day means of `logs`, shape (n, k), shrunk towards the `typical` ones at their level, shape (24, k)."""
+    level = np.mean(logs - typical[hours], axis=0)
+    counts = np.bincount(hours, minlength=_HOURS)[:, None]
+    moved = hour_means(logs - typical[hours] - level, hours)
+    return np.asarray(typical + level + moved * (counts / (counts + _SHRINKAGE)))
+
+
+def _shrunk_to_outcomes(typical: FloatArray, measures: pd.DataFrame, horizon: Horizon) -> FloatArray:
+    """Profile of a horizon, shape (24,): the `typical` one moved towards what came of it in `measures`."""
+    outcomes, hours = horizon_outcomes(measures, horizon), session_hours(measures.index)
+    ended = outcomes.known_with < len(measures)
+    logs = np.log(np.maximum(outcomes.volatility[ended], RV_FLOOR))
+    return _shrunk(typical[:, None], logs[:, None], hours[ended])[:, 0]

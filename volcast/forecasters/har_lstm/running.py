@@ -4,62 +4,27 @@ A series of forecasts and a single one are the same code: all buckets are new to
 live loop. What a bucket adds is the same to the last bit however many come at a time.
 """
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from volcast.arrays import GrowingArray
-from volcast.bars.arrays import same_beginning
+from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
-from volcast.forecasters.tables import HourlyRows
+from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
-from volcast.sessions import new_york_clock
 
-__all__ = ["RunningForecast", "RunningForecasts"]
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
-_HOUR, _HOURS = 3_600_000_000, 24
-_MOST_TABLES = 32
-
-
-class RunningForecasts:
-    """The running forecasts of one recipe, kept apart for each thread, horizon and table of measures.
-
-    Parameters
-    ----------
-    recipe, networks
-        Those of a bundle.
-    """
-
-    def __init__(self, recipe: HarLstmState, networks: Sequence[Network]) -> None:
-        self._recipe, self._networks = recipe, networks
-        self._own = threading.local()
-
-    def forecast(self, history: HourlyRows, label: int, known: int, horizon: Horizon) -> IntervalForecast:
-        """As `HarLstm.forecast_horizon` of one bucket, whose `label` is in microseconds since the epoch."""
-        running: dict[tuple[Horizon, int, bytes], RunningForecast] = self._own.__dict__.setdefault("running", {})
-        # Tables that begin with the same bucket are taken for one that grows; `RunningForecast` sees whether it did.
-        key = horizon, int(history.labels[0]), history.values[0].tobytes()
-        own = running.pop(key, None) or RunningForecast(self._recipe, self._networks, horizon)
-        running[key] = own
-        if len(running) > _MOST_TABLES:
-            del running[next(iter(running))]
-        return own.forecast(history, np.array([label]), np.array([known]))
+__all__ = ["RunningForecast"]
 
 
 class RunningForecast:
     """Forecasts of one horizon for one table of measures that grows.
 
-    Rows that are no longer what they were, and all after them, are computed anew.
+    Whoever changes rows of the table says so to `forget`.
 
     Parameters
     ----------
@@ -67,13 +32,20 @@ class RunningForecast:
         Those of a bundle.
     horizon
         One of `forecasters.horizons.HORIZONS`.
+    table
+        Hourly measures, with the market's states among them where the recipe sees a market and there is one.
+
+    Raises
+    ------
+    ConfigError
+        The recipe has no such horizon.
     """
 
-    def __init__(self, recipe: HarLstmState, networks: Sequence[Network], horizon: Horizon) -> None:
-        self._recipe, self._horizon = recipe, horizon
-        self._state = recipe.horizons[horizon]
+    def __init__(self, recipe: HarLstmState, networks: Sequence[Network], horizon: Horizon, table: HourlyTable) -> None:
+        self._recipe, self._horizon, self._table = recipe, horizon, table
+        self._state = recipe.of_horizon(horizon)
         self._networks = networks if horizon == 1 and recipe.weight else ()
-        self._table = _Table(recipe.features, recipe.window)
+        self._states = _States(recipe.features, recipe.window, table)
         self._regression = RefittedRegression(self._state.regression)
         # Of the buckets since training: rows of the regression, and forecasts of the log, `_first` being the first.
         self._first = 0
@@ -88,17 +60,14 @@ class RunningForecast:
         self._uppers.append(np.array([self._state.tracker.upper]))
         self._asked: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
 
-    def forecast(self, history: HourlyRows, labels: IntArray, known: IntArray) -> IntervalForecast:
-        """As `HarLstm.forecast_horizon`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
+    def forecast(self, labels: IntArray, known: IntArray) -> IntervalForecast:
+        """As `HarLstm.forecast`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
 
-        All rows of `history` are taken in.
+        All rows of the table are taken in.
         """
-        before = len(self._table)
-        kept = self._table.carry_on(history)
-        if kept < before:
-            self._forget(kept)
+        self._states.take_in()
         self._take_in()
-        hours, days = _hours_and_days(labels)
+        hours, days = hours_and_days(labels)
         own = self._own_row(labels, known)
         others = own < 0
         log_forecast = self._forecasts.values[own] if len(self._forecasts) else np.empty(len(labels))
@@ -117,11 +86,14 @@ class RunningForecast:
         """Which bucket since training each asked one is; -1 where it is not, or has no row yet."""
         inside = known < len(self._table)
         same = np.zeros(len(labels), dtype=bool)
-        same[inside] = self._table.labels.values[known[inside]] == labels[inside]
+        same[inside] = self._table.labels[known[inside]] == labels[inside]
         return np.where(same & (known >= self._first), known - self._first, -1)
 
-    def _forget(self, rows: int) -> None:
-        """Forget what was made of rows of the table from `rows` on."""
+    def forget(self, rows: int) -> None:
+        """Forget what was made of rows of the table from `rows` on: they have changed."""
+        if rows >= len(self._states):
+            return
+        self._states.cut(rows)
         known = int(np.searchsorted(self._known_with.values, rows, side="left"))
         for made in (self._design, self._forecasts):
             made.cut(max(rows - self._first, 0))
@@ -137,15 +109,15 @@ class RunningForecast:
         """Add the rows of the table that are new."""
         table, recipe = self._table, self._recipe
         if not len(self._forecasts):
-            trained = np.searchsorted(table.labels.values, recipe.trained_through.value // 1000, side="right")
+            trained = np.searchsorted(table.labels, recipe.trained_through.value // 1000, side="right")
             self._first = max(int(trained), recipe.memory)
         rows = np.arange(self._first + len(self._forecasts), len(table))
         if not len(rows):
             return
         self._note_outcomes()
-        asked = int(table.labels.values[rows[0]]), int(rows[0])
+        asked = int(table.labels[rows[0]]), int(rows[0])
         if len(rows) > 1 or asked not in self._asked:
-            hours, days = table.hours.values[rows], table.days.values[rows]
+            hours, days = table.hours[rows], table.days[rows]
             design = self._design_of(rows, hours, days)
             self._design.append(design)
             self._forecasts.append(self._log_forecasts(design, rows, hours, days))
@@ -159,33 +131,33 @@ class RunningForecast:
         """Add the outcomes that are known by now."""
         table = self._table
         first = self._first + len(self._outcomes)
-        begin = int(np.searchsorted(table.days.values, table.days.values[first]))
-        variance = table.variance.values[begin:]
+        begin = int(np.searchsorted(table.days, table.days[first]))
+        variance = self._states.variance.values[begin:]
         outcomes = HORIZONS[self._horizon].outcomes(variance, table.opens(begin))
         known = outcomes.known_with < len(variance)
         known[: first - begin] = False
         logs = np.log(np.maximum(outcomes.volatility[known], RV_FLOOR))
-        hours = table.hours.values[begin:][known]
+        hours = table.hours[begin:][known]
         self._outcomes.append(logs)
         self._centred.append(logs - self._state.profile[hours])
         self._known_with.append(outcomes.known_with[known] + begin)
 
     def _design_of(self, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
-        opens = days != self._table.days.values[known - 1]
-        return self._recipe.features.design(self._table.states.values, known - 1, hours, days, opens)
+        opens = days != self._table.days[known - 1]
+        return self._recipe.features.design(self._states.states.values, known - 1, hours, days, opens)
 
     def _log_forecasts(self, design: FloatArray, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
-        begins = np.minimum(self._table.days.values.searchsorted(days), known)
+        begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)
         for count in sorted(set(counts.tolist())):
             self._regression.refit(self._design.values, self._centred.values, count)
         forecast, smearing = self._regression.forecasts(design, counts)
         log_forecast = forecast + self._state.profile[hours] + smearing
         if self._networks:
-            opens = days != self._table.days.values[known - 1]
-            windows = self._table.windows(known - 1, hours, opens)
+            opens = days != self._table.days[known - 1]
+            windows = self._states.windows(known - 1, hours, opens)
             correction = sum(network(windows) for network in self._networks) / len(self._networks)
             log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
             log_forecast += self._recipe.smearing_shift
@@ -195,7 +167,7 @@ class RunningForecast:
         """Carry the bounds on over the outcomes that are new."""
         tracked = slice(len(self._lowers) - 1, len(self._outcomes))
         errors = self._outcomes.values[tracked] - self._forecasts.values[tracked]
-        hours = self._table.hours.values[self._first :][tracked]
+        hours = self._table.hours[self._first :][tracked]
         given = self._known_with.values.searchsorted(np.arange(tracked.start, tracked.stop) + self._first)
         lowers, uppers = self._lowers.values, self._uppers.values
         lowers, uppers = self._state.tracker.carried_on(errors, hours, lowers, uppers, given)
@@ -203,35 +175,19 @@ class RunningForecast:
         self._uppers.append(uppers)
 
 
-class _Table:
-    """Rows of measures as arrays, and what the networks and the regression see of each."""
+class _States:
+    """What the regression and the networks see of each row of a table."""
 
-    def __init__(self, features: IntradayFeatures, window: int) -> None:
-        self._features, self._window = features, window
-        self._given: HourlyRows | None = None
-        self._places: list[int] = []
-        self.labels, self.hours, self.days = (GrowingArray(np.int64) for _ in range(3))
-        states = len(features.state_mean)
-        self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, states)
+    def __init__(self, features: IntradayFeatures, window: int, table: HourlyTable) -> None:
+        self._features, self._window, self._table = features, window, table
+        self._places = [table.names.index(name) for name in features.columns_read(table.names)]
+        width = len(features.state_mean)
+        self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, width)
         # Of each row but the last: a step tells when the next bucket is.
-        self._steps = GrowingArray(np.float32, states + 3)
+        self._steps = GrowingArray(np.float32, width + 3)
 
     def __len__(self) -> int:
-        return len(self.labels)
-
-    def carry_on(self, history: HourlyRows) -> int:
-        """Take in the rows of `history`; returns how many leading rows are what they were."""
-        kept = self._kept(history)
-        if kept < len(history) or kept < len(self):
-            self._cut(kept)
-            self._add(history.values[kept:, self._places], history.labels[kept:])
-        self._given = history
-        return kept
-
-    def opens(self, begin: int) -> BoolArray:
-        """Whether each row from `begin` on is of another session than the one before it; the first counts as one."""
-        days = self.days.values[begin:]
-        return np.append(True, days[1:] != days[:-1])[: len(days)]
+        return len(self.states)
 
     def windows(self, last: IntArray, next_hours: IntArray, next_opens: BoolArray) -> npt.NDArray[np.float32]:
         """What a network takes, shape (n, window, F), to forecast buckets in `next_hours` from rows up to `last`."""
@@ -239,42 +195,21 @@ class _Table:
         earlier = self._steps.values[(last - self._window + 1)[:, None] + np.arange(self._window - 1)]
         return np.concatenate([earlier, final[:, None]], axis=1)
 
-    def _kept(self, history: HourlyRows) -> int:
-        earlier, names = self._given, history.names
-        if earlier is None or not (names is earlier.names or names.equals(earlier.names)):
-            self._places = [names.get_loc(name) for name in self._features.columns_read(names)]
-            return 0
-        both = min(len(history), len(earlier))
-        if same_beginning(history.values, earlier.values, both) and same_beginning(
-            history.labels, earlier.labels, both
-        ):
-            return both
-        values, before = history.values[:both], earlier.values[:both]
-        alike = (values == before) | np.isnan(values) & np.isnan(before)
-        equal = (history.labels[:both] == earlier.labels[:both]) & alike.all(axis=1)
-        return both if equal.all() else int(np.argmin(equal))
+    def take_in(self) -> None:
+        """Add the rows of the table that are new."""
+        table, count = self._table, len(self)
+        if count == len(table):
+            return
+        columns = table.values[count:, self._places]
+        self.variance.append(columns[:, 0] ** 2)
+        self.states.append(self._features.states_of_columns(columns, table.hours[count:]))
+        # The last row's step waits for the row behind it.
+        done, stop = len(self._steps), len(self) - 1
+        hours, days = table.hours[done + 1 :], table.days[done:]
+        self._steps.append(self._features.steps(self.states.values[done:stop], hours, days[1:] != days[:-1]))
 
-    def _cut(self, rows: int) -> None:
-        for stamps in (self.labels, self.hours, self.days):
-            stamps.cut(rows)
+    def cut(self, rows: int) -> None:
+        """Keep the first `rows` rows alone."""
         self.variance.cut(rows)
         self.states.cut(rows)
         self._steps.cut(max(rows - 1, 0))
-
-    def _add(self, columns: FloatArray, labels: IntArray) -> None:
-        hours, days = _hours_and_days(labels)
-        self.labels.append(labels)
-        self.hours.append(hours)
-        self.days.append(days)
-        self.variance.append(columns[:, 0] ** 2)
-        self.states.append(self._features.states_of_columns(columns, hours))
-        # The last row's step waits for the row behind it.
-        done, stop = len(self._steps), max(len(self) - 1, 0)
-        hours, days = self.hours.values[done + 1 :], self.days.values[done:]
-        self._steps.append(self._features.steps(self.states.values[done:stop], hours, days[1:] != days[:-1]))
-
-
-def _hours_and_days(labels: IntArray) -> tuple[IntArray, IntArray]:
-    """Clock hour and day in New York of buckets labelled in microseconds since the epoch."""
-    hours = new_york_clock(labels) // _HOUR
-    return hours % _HOURS, hours // _HOURS

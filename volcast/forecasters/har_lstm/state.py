@@ -1,8 +1,8 @@
 """The numbers of the default forecast: what it remembers of its training data, as JSON."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,11 @@ from volcast.features.intraday import HISTORY, IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RegressionState
 from volcast.forecasters.horizons import HORIZONS, Horizon
 from volcast.forecasters.intervals import QuantileTracker
-from volcast.sessions import EXCHANGE_TIMEZONE
 
-__all__ = ["HarLstmState", "HorizonState"]
+__all__ = ["HarLstmState", "HorizonState", "SymbolHorizon", "SymbolState", "by_horizon"]
 
 FloatArray = npt.NDArray[np.float64]
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,69 @@ class HorizonState:
 
 
 @dataclass(frozen=True)
+class SymbolHorizon:
+    """What is one symbol's own in the forecast of one horizon, beside the regression that all symbols share.
+
+    Attributes
+    ----------
+    profile
+        Mean log volatility of the horizon by clock hour of its first bucket, shape (24,).
+    count, smearing_sum
+        The symbol's training rows, and the sum of ``exp(2 e)`` over their errors.
+    tracker
+        Its bounds.
+    """
+
+    profile: FloatArray
+    count: float
+    smearing_sum: float
+    tracker: QuantileTracker
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, ready for JSON."""
+        return {**vars(self), "profile": self.profile.tolist(), "tracker": self.tracker.to_dict()}
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> "SymbolHorizon":
+        """The state whose `to_dict` gave `numbers`."""
+        return cls(
+            np.asarray(numbers["profile"], dtype=float),
+            float(numbers["count"]),
+            float(numbers["smearing_sum"]),
+            QuantileTracker.from_dict(numbers["tracker"]),
+        )
+
+
+@dataclass(frozen=True)
+class SymbolState:
+    """What a model remembers of one symbol.
+
+    Attributes
+    ----------
+    profile
+        Hour-of-day means of `features.intraday.log_measures`, shape (24, len(STATES)).
+    horizons
+        What is its own of each horizon.
+    """
+
+    profile: FloatArray
+    horizons: Mapping[Horizon, SymbolHorizon]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, ready for JSON."""
+        horizons = {str(name): state.to_dict() for name, state in self.horizons.items()}
+        return {"profile": self.profile.tolist(), "horizons": horizons}
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> "SymbolState":
+        """The state whose `to_dict` gave `numbers`."""
+        horizons = by_horizon(numbers["horizons"], SymbolHorizon.from_dict)
+        return cls(np.asarray(numbers["profile"], dtype=float), horizons)
+
+
+@dataclass(frozen=True)
 class HarLstmState:
-    """What the default forecast remembers of its training data.
+    """All that the default forecast of one symbol is made from.
 
     Attributes
     ----------
@@ -85,43 +146,44 @@ class HarLstmState:
     weight: float
     smearing_shift: float
     trained_through: pd.Timestamp
-    kind: str = field(default="har_lstm", init=False)
-    needs_rv_alone: bool = field(default=False, init=False)
 
     @property
     def memory(self) -> int:
         """Buckets that must be known before a forecast can be made."""
         return max(self.window, HISTORY)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The recipe's numbers, ready for JSON."""
-        return {
-            "kind": self.kind,
-            "features": self.features.to_dict(),
-            "horizons": {str(name): state.to_dict() for name, state in self.horizons.items()},
-            "window": self.window,
-            "correction_spread": self.correction_spread,
-            "weight": self.weight,
-            "smearing_shift": self.smearing_shift,
-            "trained_through": self.trained_through.isoformat(),
-        }
+    def of_horizon(self, horizon: Horizon) -> HorizonState:
+        """The numbers of one horizon.
 
-    @classmethod
-    def from_dict(cls, numbers: Mapping[str, Any]) -> Self:
-        """The recipe whose `to_dict` gave `numbers`."""
-        names = {str(name): name for name in HORIZONS}
-        unknown = set(numbers["horizons"]) - set(names)
-        if unknown:
+        Raises
+        ------
+        ConfigError
+            The model was not trained to forecast it.
+        """
+        if horizon not in self.horizons:
+            known = ", ".join(repr(name) for name in self.horizons)
             raise ConfigError(
-                f"the recipe has the horizons {', '.join(sorted(unknown))}; the rule is {', '.join(names)}; update the "
-                "library."
+                f"horizon is {horizon!r}; the rule for a model that an earlier release trained over many symbols is "
+                f"{known}; train it anew for longer ones."
             )
-        return cls(
-            features=IntradayFeatures.from_dict(numbers["features"]),
-            horizons={names[name]: HorizonState.from_dict(state) for name, state in numbers["horizons"].items()},
-            window=int(numbers["window"]),
-            correction_spread=float(numbers["correction_spread"]),
-            weight=float(numbers["weight"]),
-            smearing_shift=float(numbers["smearing_shift"]),
-            trained_through=pd.Timestamp(numbers["trained_through"]).tz_convert(EXCHANGE_TIMEZONE),
+        return self.horizons[horizon]
+
+
+def by_horizon(
+    numbers: Mapping[str, Mapping[str, Any]], read: Callable[[Mapping[str, Any]], State]
+) -> dict[Horizon, State]:
+    """What `read` makes of the numbers of each horizon, which JSON names by text.
+
+    Raises
+    ------
+    ConfigError
+        One of them is no horizon.
+    """
+    names = {str(name): name for name in HORIZONS}
+    unknown = set(numbers) - set(names)
+    if unknown:
+        raise ConfigError(
+            f"the recipe has the horizons {', '.join(sorted(unknown))}; the rule is {', '.join(names)}; update the "
+            "library."
         )
+    return {names[name]: read(state) for name, state in numbers.items()}

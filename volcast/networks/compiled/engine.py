@@ -46,31 +46,28 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class Samples:
-    """Windows (n, memory, features), side inputs (n, sides), targets (n,), weights (n,): gathered batch by batch."""
+    """Windows (n, memory, features), side inputs (n, sides), targets (n,): gathered batch by batch."""
 
     windows: np.ndarray
     side: np.ndarray
     targets: FloatArray
-    weights: FloatArray
 
     @classmethod
     def of(cls, data: Sequence[Any]) -> "Samples":
-        """From (inputs, targets) or (inputs, targets, weights); inputs are windows, or windows and side inputs."""
+        """From (inputs, targets); inputs are windows, or windows and side inputs."""
         inputs, targets = data[0], np.ascontiguousarray(data[1], np.float32).reshape(-1)
         windows, side = inputs if isinstance(inputs, tuple | list) else (inputs, np.empty((len(inputs), 0), np.float32))
-        weights = data[2] if len(data) > 2 else np.ones(len(targets))
-        return cls(windows, side, targets, np.ascontiguousarray(weights, np.float32))
+        return cls(windows, side, targets)
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batch(self, rows: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def batch(self, rows: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The samples at `rows`, C-contiguous float32."""
         return (
             np.ascontiguousarray(self.windows[rows], np.float32),
             np.ascontiguousarray(self.side[rows], np.float32),
             self.targets[rows],
-            self.weights[rows],
         )
 
 
@@ -234,7 +231,7 @@ class CompiledNetwork:
         optimizer.iterations.assign(steps)
 
     def step(self, samples: Samples, rows: npt.NDArray[np.int64], adam: FloatArray, key: int) -> float:
-        """One gradient step on the samples at `rows`; returns the sum of their weighted losses."""
+        """One gradient step on the samples at `rows`; returns the sum of their losses."""
         total = self._kernel.batch_gradient(
             *samples.batch(rows), self._parameters, self._gradient, self._shape, self._rates,
             self._plan.spread, np.uint32(key), self._space,
@@ -251,13 +248,13 @@ class CompiledNetwork:
         return self._unpack(self._gradient)
 
     def loss(self, samples: Samples, batch: int = 4096) -> float:
-        """Mean weighted loss of the samples, nothing dropped."""
+        """Mean loss of the samples, nothing dropped."""
         total = 0.0
         for first in range(0, len(samples), batch):
-            x, side, targets, weights = samples.batch(slice(first, first + batch))
+            x, side, targets = samples.batch(slice(first, first + batch))
             outputs = np.empty(len(x), np.float32)
             self._kernel.predict(x, side, self._parameters, self._shape, self._space, outputs)
-            total += self._kernel.loss_sum(outputs, targets, weights, self._plan.spread)
+            total += self._kernel.loss_sum(outputs, targets, self._plan.spread)
         return total / len(samples)
 
     def _variables(self) -> list[Any]:

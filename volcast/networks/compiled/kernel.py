@@ -215,8 +215,8 @@ def _backward(x, side, d_outputs, parameters, gradient, shape, rates, key, space
 
 
 @compiled
-def _losses(outputs, targets, weights, spread, share, d_outputs):
-    """Sum of weighted losses of a chunk; `d_outputs` become the derivatives of `share` times it.
+def _losses(outputs, targets, spread, share, d_outputs):
+    """Sum of the losses of a chunk; `d_outputs` become the derivatives of `share` times it.
 
     `spread` 0 is the squared error; else QLIKE of ``exp(spread * target)`` and its forecast.
     """
@@ -228,26 +228,26 @@ def _losses(outputs, targets, weights, spread, share, d_outputs):
             loss, slope = np.expm1(scaled) - scaled, -2.0 * spread * np.expm1(scaled)
         else:
             loss, slope = error * error, -2.0 * error
-        total += weights[row] * loss
-        d_outputs[row] = np.float32(share * weights[row] * slope)
+        total += loss
+        d_outputs[row] = np.float32(share * slope)
     return total
 
 
 @compiled
-def loss_sum(outputs, targets, weights, spread):
-    """Sum of the weighted losses of `outputs` (n,)."""
-    return _losses(outputs, targets, weights, spread, 0.0, np.empty_like(outputs))
+def loss_sum(outputs, targets, spread):
+    """Sum of the losses of `outputs` (n,)."""
+    return _losses(outputs, targets, spread, 0.0, np.empty_like(outputs))
 
 
 @compiled
-def batch_gradient(x, side, targets, weights, parameters, gradient, shape, rates, spread, key, space):
-    """Fill `gradient` with that of the mean loss of a batch; returns the sum of its weighted losses.
+def batch_gradient(x, side, targets, parameters, gradient, shape, rates, spread, key, space):
+    """Fill `gradient` with that of the mean loss of a batch; returns the sum of its losses.
 
     Parameters
     ----------
     x, side
         Windows (n, steps, features) and what stands beside the last state (n, side inputs).
-    targets, weights
+    targets
         Shape (n,).
     parameters, gradient
         Shape (p,).
@@ -269,9 +269,7 @@ def batch_gradient(x, side, targets, weights, parameters, gradient, shape, rates
         chunk, chunk_side = x[first:last], side[first:last]
         chunk_key = mixed(np.uint32(key + np.uint32(first)))
         _forward(chunk, chunk_side, parameters, shape, rates, chunk_key, space, outputs)
-        total += _losses(
-            outputs[:rows], targets[first:last], weights[first:last], spread, 1.0 / count, d_outputs[:rows]
-        )
+        total += _losses(outputs[:rows], targets[first:last], spread, 1.0 / count, d_outputs[:rows])
         _backward(chunk, chunk_side, d_outputs, parameters, gradient, shape, rates, chunk_key, space)
     return total
 

@@ -12,19 +12,18 @@ import pytest
 
 from tests.support.bars import make_bars
 from volcast.cli.evaluate import main
-from volcast.evaluation.bundles import ALONE
-from volcast.evaluation.evaluation import evaluate_forecasts
+from volcast.evaluation.evaluation import Evaluation, evaluate_forecasts
 from volcast.evaluation.losses import qlike_losses
-from volcast.evaluation.pooled import PooledEvaluation
-from volcast.evaluation.report.page import pooled_evaluation_page
+from volcast.evaluation.report.page import evaluation_page
 from volcast.evaluation.significance import diebold_mariano_by_day
-from volcast.training.pooled_trainer import PooledTrainer
-from volcast.training.result import PooledResult
+from volcast.evaluation.verdict import ALONE
+from volcast.training.result import TrainingResult
+from volcast.training.trainer import LocalLSTMTrainer
 
 NAMES = ("AAA", "BBB", "CCC")
 
 
-def evaluation_of(errors: dict[str, float], *, uninformed: float = 1.0, width: float = 1.0) -> PooledEvaluation:
+def evaluation_of(errors: dict[str, float], *, uninformed: float = 1.0, width: float = 1.0) -> Evaluation:
     """Symbols whose model misses the log of volatility by noise of this size; their log-HAR's is 0.4."""
     symbols = {}
     for number, (name, error) in enumerate(errors.items()):
@@ -43,7 +42,7 @@ def evaluation_of(errors: dict[str, float], *, uninformed: float = 1.0, width: f
         }  # fmt: skip
         bounds = model * np.exp(-1.65 * error * width), model * np.exp(1.65 * error * width)
         symbols[name] = evaluate_forecasts(realized, forecasts, bounds)
-    return PooledEvaluation(symbols)
+    return Evaluation.of_symbols(symbols)
 
 
 def test_figures_equal_the_plain_sums() -> None:
@@ -54,20 +53,21 @@ def test_figures_equal_the_plain_sums() -> None:
         losses = {key: qlike_losses(frame["realized"], frame[key]) for key in ("model", "diurnal_log_har", ALONE)}
         ratios[name] = losses["model"].mean() / losses["diurnal_log_har"].mean()
         differences[name] = pd.DataFrame(losses, frame.index)
-        row = evaluation.table().loc[name]
+        row = evaluation.symbol_table().loc[name]
         assert row["ratio"] == pytest.approx(ratios[name])
-        assert row["pooled_har"] == pytest.approx(losses[ALONE].mean() / losses["diurnal_log_har"].mean())
+        assert row["regression_ratio"] == pytest.approx(losses[ALONE].mean() / losses["diurnal_log_har"].mean())
         inside = (frame["realized"] >= frame["lower"]) & (frame["realized"] <= frame["upper"])
         assert row["coverage"] == pytest.approx(inside.mean())
-    assert list(evaluation.table().index) == ["CCC", "AAA", "BBB"]
-    assert evaluation.mean_ratio == pytest.approx(np.mean(list(ratios.values())))
-    assert evaluation.share_better == pytest.approx(2 / 3)
+    assert list(evaluation.symbol_table().index) == ["CCC", "AAA", "BBB"]
+    assert evaluation.metrics["model"]["qlike_ratio"] == pytest.approx(np.mean(list(ratios.values())))
     stacked = pd.concat(differences.values())
     by_day = stacked.groupby(stacked.index.normalize()).sum()
     # A day of all symbols is one observation, whatever their order.
     once = diebold_mariano_by_day(by_day["model"], by_day[ALONE])
-    assert evaluation.p_value_to_pooled_har == pytest.approx(once)
-    assert evaluation.p_value == pytest.approx(diebold_mariano_by_day(by_day["model"], by_day["diurnal_log_har"]))
+    assert evaluation.p_value_of_networks == pytest.approx(once)
+    assert evaluation.metrics["model"]["p_value"] == pytest.approx(
+        diebold_mariano_by_day(by_day["model"], by_day["diurnal_log_har"])
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_the_verdict_can_say_no(errors: dict[str, float], others: dict[str, floa
     evaluation = evaluation_of(errors, **others)
     assert evaluation.judgment == judgment
     assert said in evaluation.verdict
-    page = pooled_evaluation_page(evaluation, title="many")
+    page = evaluation_page(evaluation, title="many")
     assert escape(evaluation.verdict) in page
-    assert page.count("<svg") == (2 if errors else 0)
+    assert page.count("<svg") == (6 if errors else 0)
     written = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert written["judgment"] == judgment
-    assert set(written["symbols"]) == set(errors)
+    assert set(written.get("symbols", {})) == set(errors)
 
 
 @pytest.fixture(scope="module")
@@ -103,22 +103,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PooledResult:
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     settings = {
         "memory": 20, "networks": 1, "epochs": 1, "accept_quality": True, "test_from": "2024-12-02",
         "bars_source": "file", "bars_path": str(folder), "model_save_path": str(tmp_path_factory.mktemp("models")),
     }  # fmt: skip
-    return PooledTrainer(NAMES, settings).run_training_pipeline()
+    return LocalLSTMTrainer({**settings, "symbols": NAMES}).run_training_pipeline()
 
 
-def judge(trained: PooledResult, *arguments: str) -> int:
+def judge(trained: TrainingResult, *arguments: str) -> int:
     assert trained.bundle.path is not None
     return main(["--models", str(trained.bundle.path.parent), *arguments])
 
 
 @pytest.mark.train
 def test_a_pooled_model_is_judged_on_what_it_has_not_seen(
-    trained: PooledResult, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: TrainingResult, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "verdict.html"
     assert judge(trained, "--bars", str(folder), "--json", "--html", str(page)) == 0
@@ -130,14 +130,15 @@ def test_a_pooled_model_is_judged_on_what_it_has_not_seen(
     for name, ratio in trained.evaluation.ratios.items():
         metrics = judged["symbols"][str(name)]["metrics"]
         assert metrics["model"]["qlike_ratio"] == pytest.approx(ratio, rel=1e-4)
-        assert ("its HAR alone" in metrics) == math.isfinite(trained.evaluation.p_value_to_pooled_har)
+        assert ("its HAR alone" in metrics) == math.isfinite(trained.evaluation.p_value_of_networks)
         assert str(name) in page.read_text()
-    assert judged["mean_ratio"] == pytest.approx(trained.evaluation.mean_ratio, rel=1e-4)
+    mean = trained.evaluation.metrics["model"]["qlike_ratio"]
+    assert judged["metrics"]["model"]["qlike_ratio"] == pytest.approx(mean, rel=1e-4)
     assert escape(judged["verdict"]) in page.read_text()
 
 
 @pytest.mark.train
-def test_what_a_person_reads(trained: PooledResult, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_person_reads(trained: TrainingResult, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(trained, "--bars", str(folder), "--symbols", "aaa,bbb,ccc,GONE", "--allow-in-sample") == 0
     said = capsys.readouterr().out
     for expected in ("AAA", "to log-HAR", "mean", "IN SAMPLE", "Not judged: GONE", "In the mean of 3 symbols"):
@@ -158,7 +159,7 @@ def test_what_a_person_reads(trained: PooledResult, folder: Path, capsys: pytest
     ],
 )
 def test_what_is_wrong_is_one_sentence(
-    trained: PooledResult, folder: Path, arguments: list[str], status: int, said: str,
+    trained: TrainingResult, folder: Path, arguments: list[str], status: int, said: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     assert judge(trained, *(argument.format(folder=folder) for argument in arguments)) == status
@@ -169,7 +170,7 @@ def test_what_is_wrong_is_one_sentence(
 
 @pytest.mark.train
 def test_bars_that_end_too_early_are_said(
-    trained: PooledResult, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: TrainingResult, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in NAMES:
         bars = pd.read_parquet(folder / f"{name}_5min.parquet")

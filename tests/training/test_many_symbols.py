@@ -15,19 +15,28 @@ from volcast.cli.train import main
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError, TrainingError
 from volcast.evaluation.losses import qlike_losses
-from volcast.features.intraday import STATES, market_columns
+from volcast.features.intraday import (
+    HISTORY,
+    STATES,
+    market_columns,
+    market_states,
+    new_york_days,
+    opens_session,
+)
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.har import diurnal_log_har
-from volcast.forecasters.har_lstm.pooled import PooledHarLstm, market_states
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
-from volcast.measures.hourly import RV_FLOOR, get_hourly_rv
-from volcast.networks.architectures import POOLED_NETWORK
+from volcast.measures.hourly import RV_FLOOR, get_hourly_measures, get_hourly_rv
+from volcast.networks.architectures import MANY_SYMBOLS_NETWORK
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy
+from volcast.retraining.retraining import RetrainingOutcome
 from volcast.serving.served_model import ServedModel
 from volcast.store.store import ModelStore
-from volcast.training.pooled_trainer import PooledTrainer
-from volcast.training.result import PooledResult
+from volcast.training.result import TrainingResult
+from volcast.training.trainer import LocalLSTMTrainer
 
 pytestmark = pytest.mark.train
 
@@ -49,23 +58,23 @@ def bars() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def trained(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> PooledResult:
+def trained(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     settings = {**SMALL, "model_save_path": str(tmp_path_factory.mktemp("pooled"))}
-    return PooledTrainer([*NAMES, "GONE"], settings).run_training_pipeline(bars)
+    return LocalLSTMTrainer({**settings, "symbols": (*NAMES, "GONE")}).run_training_pipeline(bars=bars)
 
 
 @pytest.fixture(scope="module")
-def forecaster(trained: PooledResult) -> VolatilityForecaster:
+def forecaster(trained: TrainingResult) -> VolatilityForecaster:
     assert trained.bundle.path is not None
     return VolatilityForecaster(trained.bundle.path)
 
 
-def recipe_of(trained: PooledResult) -> PooledHarLstm:
-    assert isinstance(trained.bundle.recipe, PooledHarLstm)
+def recipe_of(trained: TrainingResult) -> HarLstm:
+    assert isinstance(trained.bundle.recipe, HarLstm)
     return trained.bundle.recipe
 
 
-def test_a_late_symbol_is_served_and_a_missing_one_reported(trained: PooledResult) -> None:
+def test_a_late_symbol_is_served_and_a_missing_one_reported(trained: TrainingResult) -> None:
     assert set(recipe_of(trained).symbols) == {"AAA", "BBB", "CCC", "HOLE"}
     assert set(trained.failed) == {"GONE"}
     assert "GONE" in trained.failed["GONE"]
@@ -78,20 +87,31 @@ def test_a_late_symbol_is_served_and_a_missing_one_reported(trained: PooledResul
     assert manifest["symbols"]["AAA"]["trained_on"] is True
     assert set(manifest["failed"]) == {"GONE"}
     assert pd.Timestamp(manifest["trained_through"]) < pd.Timestamp("2024-12-02", tz="America/New_York")
+    assert manifest["symbols"]["AAA"]["quality"]["findings"] == trained.data.provenance["AAA"]["quality"]["findings"]
+    assert manifest["symbols"]["HOLE"]["left_out"] == trained.data.measures["HOLE"].attrs["left_out"]
+    pictures = {"forecasts.png", "losses.png", "history.json", "evaluation.html"}
+    assert pictures <= {path.name for path in trained.bundle.path.iterdir()}
     metrics = json.loads((trained.bundle.path / "metrics.json").read_text())
     assert set(metrics["symbols"]) == set(trained.evaluation.symbols)
     assert metrics["verdict"] == trained.evaluation.verdict
     assert escape(trained.evaluation.verdict) in (trained.bundle.path / "evaluation.html").read_text()
 
 
-def test_each_symbol_is_forecast_with_the_market(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_each_symbol_is_forecast_with_the_market(
+    forecaster: VolatilityForecaster, bars: pd.DataFrame, horizon: Horizon
+) -> None:
     for symbol in ("AAA", "HOLE", "LATE"):
-        series = forecaster.forecast_series(bars, symbol=symbol)
+        series = forecaster.forecast_series(bars, horizon, symbol=symbol)
         assert (series["asof"] >= pd.Timestamp("2024-11-29", tz="America/New_York")).all()
         assert (series["lower"] < series["volatility"]).all()
+        assert (series["volatility"] < series["upper"]).all()
         for label in series.index[[0, len(series) // 2, -2]]:
-            one = forecaster.forecast(bars, series.loc[label, "asof"], symbol=symbol)
+            one = forecaster.forecast(bars, series.loc[label, "asof"], horizon, symbol=symbol)
             assert one.volatility == pytest.approx(series.loc[label, "volatility"], rel=1e-9)
+
+
+def test_too_short_a_history_of_a_stranger_is_said(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
     with pytest.raises(NotEnoughDataError, match="154"):
         forecaster.forecast(bars.loc[["LATE"]].iloc[:300])
 
@@ -121,7 +141,7 @@ def asked(request: pytest.FixtureRequest, bars: pd.DataFrame) -> tuple[pd.DataFr
 
 
 def test_a_backtest_asks_the_model_as_it_serves(
-    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+    trained: TrainingResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
 ) -> None:
     frame, symbol = asked
     assert trained.bundle.path is not None
@@ -137,7 +157,7 @@ def test_a_backtest_asks_the_model_as_it_serves(
 
 
 def test_a_backtest_of_one_symbol_after_another_keeps_them_apart(
-    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+    trained: TrainingResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
 ) -> None:
     assert trained.bundle.path is not None
     backtest = VolatilityForecaster("ewma", {"model_save_path": str(trained.bundle.path.parent)})
@@ -159,7 +179,7 @@ def losses_of(forecaster: VolatilityForecaster, frame: pd.DataFrame, symbol: str
 
 
 def test_the_gate_judges_the_model_as_it_serves(
-    trained: PooledResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
+    trained: TrainingResult, forecaster: VolatilityForecaster, asked: tuple[pd.DataFrame, str | None]
 ) -> None:
     frame, symbol = asked
     pooled, fallback = (ServedModel.of(bundle, TrainingConfig()) for bundle in (trained.bundle, None))
@@ -171,7 +191,7 @@ def test_the_gate_judges_the_model_as_it_serves(
 
 
 def test_after_a_training_in_the_background_the_gate_sees_the_market(
-    trained: PooledResult,
+    trained: TrainingResult,
     forecaster: VolatilityForecaster,
     bars: pd.DataFrame,
     tmp_path: Path,
@@ -194,7 +214,7 @@ def test_after_a_training_in_the_background_the_gate_sees_the_market(
 
 
 def test_decay_is_of_the_model_as_it_serves(
-    trained: PooledResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
+    trained: TrainingResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
 ) -> None:
     alone, model = bars.xs("AAA"), ServedModel.of(trained.bundle, TrainingConfig())
     alone.attrs = {"symbol": "AAA"}
@@ -219,9 +239,16 @@ def test_a_symbol_that_was_not_in_training_needs_its_short_history_alone(forecas
     new = make_bars("2024-10-01", "2024-12-31", seed=99, minutes=5)
     # Three times as volatile as those in training: its level is its own.
     new = np.exp(3 * np.log(new / new["close"].iloc[0]))
-    series = forecaster.forecast_series(new, symbol="NEW").iloc[:-1]
-    realized = get_hourly_rv(new)[series.index]
-    assert np.log(series["volatility"] / realized).mean() == pytest.approx(0.0, abs=0.1)
+    measures = get_hourly_measures(new)
+    for horizon in HORIZONS:
+        outcomes = horizon_outcomes(measures, horizon)
+        realized = pd.Series(outcomes.volatility, measures.index)[outcomes.known_with < len(measures)]
+        forecasts = forecaster.forecast_series(new, horizon, symbol="NEW")["volatility"]
+        errors = np.log(forecasts / realized).dropna()
+        assert len(errors) > 50
+        # The fewer outcomes share nothing, the further their mean strays.
+        assert errors.mean() == pytest.approx(0.0, abs=0.1 if horizon in (1, "session_end") else 0.3)
+    series = forecaster.forecast_series(new, symbol="NEW")
     label = series.index[20]
     one = forecaster.forecast(new, series.loc[label, "asof"], symbol="NEW")
     assert one.volatility == pytest.approx(series.loc[label, "volatility"], rel=1e-9)
@@ -229,9 +256,10 @@ def test_a_symbol_that_was_not_in_training_needs_its_short_history_alone(forecas
 
 def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
     new = make_bars("2024-10-01", "2024-12-31", seed=99, minutes=5)
+    random = np.random.default_rng(1)
     for symbol, frame in (("AAA", bars), ("NEW", pd.concat({"NEW": new, **{n: bars.xs(n) for n in NAMES[:3]}}))):
         series = forecaster.forecast_series(frame, symbol=symbol)
-        for moment in np.random.default_rng(1).choice(series["asof"].to_numpy(), 25):
+        for moment in random.choice(series["asof"].to_numpy(), 25):
             asof = pd.Timestamp(moment)
             # Five-minute bars: one that starts less than that before the moment has not ended.
             changed = pd.concat(
@@ -240,14 +268,18 @@ def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars:
                     for name in frame.index.get_level_values(0).unique()
                 }
             )
-            assert forecaster.forecast(changed, asof, symbol=symbol) == forecaster.forecast(frame, asof, symbol=symbol)
+            horizon = list(HORIZONS)[int(random.integers(len(HORIZONS)))]
+            before, after = (forecaster.forecast(seen, asof, horizon, symbol=symbol) for seen in (frame, changed))
+            assert before == after
 
 
-def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.DataFrame, tmp_path: Path) -> None:
+def test_training_does_not_see_the_test_part(trained: TrainingResult, bars: pd.DataFrame, tmp_path: Path) -> None:
     noise = bars.copy()
     later = noise.index.get_level_values(1) >= pd.Timestamp("2024-12-02", tz="America/New_York")
     noise.loc[later] *= np.exp(0.02 * np.random.default_rng(2).standard_normal((int(later.sum()), 1)))
-    again = PooledTrainer(NAMES, {**SMALL, "model_save_path": str(tmp_path)}).run_training_pipeline(noise)
+    again = LocalLSTMTrainer({**SMALL, "symbols": NAMES, "model_save_path": str(tmp_path)}).run_training_pipeline(
+        bars=noise
+    )
     assert json.dumps(recipe_of(again).to_dict()) == json.dumps(recipe_of(trained).to_dict())
     assert again.evaluation.ratios["AAA"] != trained.evaluation.ratios["AAA"]
 
@@ -255,14 +287,90 @@ def test_training_does_not_see_the_test_part(trained: PooledResult, bars: pd.Dat
 def test_a_training_that_diverges_is_refused(
     bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(POOLED_NETWORK, "lr", 1e38)
+    monkeypatch.setitem(MANY_SYMBOLS_NETWORK, "lr", 1e38)
     settings = {**SMALL, "networks": 1, "model_save_path": str(tmp_path)}
     with pytest.raises(TrainingError, match="validation loss became infinite or no number"):
-        PooledTrainer(NAMES, settings).run_training_pipeline(bars)
+        LocalLSTMTrainer({**settings, "symbols": NAMES}).run_training_pipeline(bars=bars)
     assert ModelStore(tmp_path).list() == []
 
 
-def test_the_same_after_saving(trained: PooledResult) -> None:
+def test_one_symbol_is_many_with_one(bars: pd.DataFrame, tmp_path: Path) -> None:
+    alone = bars.xs("AAA")
+    named = LocalLSTMTrainer({**SMALL, "symbol": "AAA", "model_save_path": str(tmp_path / "named")})
+    listed = LocalLSTMTrainer({**SMALL, "symbols": "AAA", "model_save_path": str(tmp_path / "listed")})
+    one, many = named.run_training_pipeline(bars=alone), listed.run_training_pipeline(bars=bars)
+    assert json.dumps(many.bundle.recipe.to_dict()) == json.dumps(one.bundle.recipe.to_dict())
+    assert many.evaluation.to_dict() == one.evaluation.to_dict()
+    assert many.bundle.manifest["symbol"] == one.bundle.manifest["symbol"] == "AAA"
+    # Nobody else is forecast otherwise by a model that knows one symbol.
+    first, second = (recipe_of(one).for_symbol(name, bars_of("BBB")) for name in ("AAA", "BBB"))
+    assert first.horizons[1].profile is second.horizons[1].profile
+
+
+def test_what_symbols_share_is_fitted_on_the_rows_of_all(trained: TrainingResult) -> None:
+    data, recipe = trained.data, recipe_of(trained)
+    seen = {name: frame.iloc[: data.splits[name].validation.stop] for name, frame in data.measures.items()}
+    frames = recipe.with_market({name: frame for name, frame in seen.items() if name in recipe.symbols})
+    for horizon in HORIZONS:
+        grams, moments, rows_of = [], [], {}
+        for name, frame in frames.items():
+            state = recipe.for_symbol(name, frame)
+            states, hours = state.features.states(frame), frame.index.hour.to_numpy()
+            outcomes = horizon_outcomes(frame, horizon)
+            days, opens = new_york_days(frame.index), opens_session(frame.index)
+            rows = [row for row in range(HISTORY, len(frame)) if outcomes.known_with[row] < len(frame)]
+            design = state.features.design(states, np.array(rows) - 1, hours[rows], days[rows], opens[rows])
+            outcome = np.log(outcomes.volatility[rows]) - state.horizons[horizon].profile[hours[rows]]
+            grams.append(design.T @ design)
+            moments.append(design.T @ outcome)
+            rows_of[name] = design, outcome
+        shared = recipe.horizons[horizon].regression
+        np.testing.assert_allclose(shared.gram, sum(grams), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(shared.moment, sum(moments), rtol=1e-9, atol=1e-9)
+        for name, (design, outcome) in rows_of.items():
+            own = recipe.symbols[name].horizons[horizon]
+            residual = outcome - design @ shared.coefficients
+            assert own.count == len(outcome)
+            assert own.smearing_sum == pytest.approx(np.exp(2 * residual).sum(), rel=1e-9)
+
+
+def test_each_step_can_be_used_alone(bars: pd.DataFrame, tmp_path: Path) -> None:
+    trainer = LocalLSTMTrainer({**SMALL, "symbols": NAMES, "model_save_path": str(tmp_path)})
+    data = trainer.prepare_data(bars=bars)
+    assert set(data.windows) == {"AAA", "BBB", "CCC", "HOLE"}
+    assert len(data.X_val) == len(data.y_val) == sum(len(rows) for name, rows in data.positions("validation").items())
+    trainer.build_model()
+    trainer.train_model(data.X_train, data.y_train, data.X_val, data.y_val)
+    on_validation = trainer.evaluate_model(data.X_val, data.y_val)
+    assert on_validation.last < data.measures["AAA"].index[data.splits["AAA"].test.start]
+    assert trainer.save_model("by-hand").path == tmp_path / "by-hand"
+
+
+def test_a_schedule_trains_a_model_of_many(bars: pd.DataFrame, tmp_path: Path) -> None:
+    settings = {
+        **SMALL, "networks": 1, "epochs": 1, "test_from": None, "symbols": NAMES[:3], "every": "month",
+        "model_save_path": str(tmp_path),
+    }  # fmt: skip
+    forecaster = VolatilityForecaster("ewma", settings)
+    until = {month: bars[bars.index.get_level_values(1) < pd.Timestamp(f"2024-{month}", tz="America/New_York")]
+             for month in ("11-06", "12-05")}  # fmt: skip
+    first = forecaster.retrain_if_due(until["11-06"].loc[list(NAMES[:3])], background=False)
+    assert isinstance(first, RetrainingOutcome)
+    assert first.promoted
+    assert str(first.model_version).startswith("pooled-3-20241101-")
+    assert forecaster.retrain_if_due(until["11-06"].loc[list(NAMES[:3])], background=False) is None
+    second = forecaster.retrain_if_due(until["12-05"].loc[list(NAMES[:3])], background=False)
+    assert isinstance(second, RetrainingOutcome)
+    details = ModelStore(tmp_path).history()[-1].details
+    assert details is not None
+    assert details["champion"] == first.model_version
+    # Each bucket that neither model has seen counts once for each symbol.
+    assert details["buckets"] % 3 == 0
+    assert details["buckets"] > 100
+    assert "neither has seen" in second.reason
+
+
+def test_the_same_after_saving(trained: TrainingResult) -> None:
     numbers = recipe_of(trained).to_dict()
     assert json.dumps(recipe_from_dict(json.loads(json.dumps(numbers))).to_dict()) == json.dumps(numbers)
 
@@ -280,14 +388,15 @@ def test_the_market_is_the_mean_where_there_are_three() -> None:
 
 
 def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConfigError, match="two at least"):
-        PooledTrainer(["spy", "SPY"])
     with pytest.raises(ConfigError, match="har_lstm"):
-        PooledTrainer(["SPY", "QQQ"], {"network": "roadmap"})
+        LocalLSTMTrainer({"symbols": "SPY,QQQ", "network": "roadmap"})
     few = pd.concat({name: bars_of(name).iloc[:2000] for name in ("AAA", "BBB")})
+    settings = {**SMALL, "symbols": "AAA,BBB", "model_save_path": str(tmp_path)}
     with pytest.raises(NotEnoughDataError, match="none of 2 symbols has 204"):
-        PooledTrainer(["AAA", "BBB"], {**SMALL, "test_from": "2024-05-20"}).run_training_pipeline(few)
+        LocalLSTMTrainer({**settings, "test_from": "2024-05-20"}).run_training_pipeline(bars=few)
     with pytest.raises(DataSourceError, match="none of 2 symbols"):
-        PooledTrainer(["X", "Y"], {"model_save_path": str(tmp_path)}).run_training_pipeline(few)
+        LocalLSTMTrainer({**settings, "symbols": "X,Y"}).run_training_pipeline(bars=few)
+    with pytest.raises(DataSourceError, match=r"indexed by \(symbol, timestamp\)"):
+        LocalLSTMTrainer(settings).prepare_data(bars=bars_of("AAA"))
     assert main(["--pooled"]) == 2
     assert "--symbols A,B,C" in capsys.readouterr().err

@@ -1,0 +1,47 @@
+"""What a configuration asks for: where its bars come from, the bars, and hourly measures of bars."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from volcast.config import TrainingConfig
+from volcast.measures.hourly import get_hourly_measures
+
+if TYPE_CHECKING:
+    from volcast.bars.fetching import FetchProgress
+    from volcast.bars.handler import DataHandler
+
+__all__ = ["bars_of", "handler_of", "measures_of"]
+
+_OF_THE_HANDLER = (
+    "bars_path", "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "cache_dir",
+    "offline", "cleaning", "calendar", "seed",
+)  # fmt: skip
+
+
+def handler_of(config: TrainingConfig, progress: "FetchProgress | None" = None) -> "DataHandler":
+    """The handler of the configured source; `progress` is told what is fetched."""
+    # Only now: what asks other machines for bars takes long to import, and who serves needs none of it.
+    from volcast.bars.handler import DataHandler
+
+    settings = {name: getattr(config, name) for name in _OF_THE_HANDLER}
+    return DataHandler(config.effective_source, **settings, progress=progress)
+
+
+def bars_of(config: TrainingConfig, symbol: str | None = None, progress: "FetchProgress | None" = None) -> pd.DataFrame:
+    """The bars of `symbol` (None: of all configured) over the configured span; see `DataHandler.get_stock_bars`."""
+    handler, names = handler_of(config, progress), config.symbols or (config.symbol,)
+    asked = symbol or (names[0] if len(names) == 1 else names)
+    return handler.get_stock_bars(asked, *config.requested_span, timeframe=config.data_frequency)
+
+
+def measures_of(config: TrainingConfig, bars: pd.DataFrame) -> pd.DataFrame:
+    """Hourly measures of one symbol's bars as configured; see `get_hourly_measures`."""
+    return get_hourly_measures(
+        bars,
+        config.preset,
+        tz=config.timezone,
+        min_bucket_coverage=config.min_bucket_coverage,
+        calendar=config.calendar,
+        estimator=config.rv_estimator,
+    )

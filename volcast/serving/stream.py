@@ -1,0 +1,397 @@
+"""Forecasts from bars as they come: each costs the bars that are new. A series is a stream that is fed at once."""
+
+import threading
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import pandas as pd
+
+from volcast.arrays import IntArray
+from volcast.bars.arrays import FrameArrays
+from volcast.bars.checks import validate_bars
+from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
+from volcast.features.intraday import market_columns
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.running import RunningForecast
+from volcast.forecasters.har_lstm.state import HarLstmState
+from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes, horizon_named
+from volcast.forecasters.tables import HourlyTable
+from volcast.measures.hourly import annualize
+from volcast.serving.grid import ForecastGrid, NextBucket, forecast_grid, next_bucket
+from volcast.serving.history import HourlyHistory, history_of
+from volcast.serving.market import NEVER, Market, SymbolShare
+from volcast.serving.served_model import Forecast, ServedModel
+from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
+
+__all__ = ["ForecastStream", "LiveStreams"]
+
+_MOST_STREAMS = 32
+
+
+class ForecastStream:
+    """Forecasts of one model from bars that come one after the other, in a live loop or an event-driven backtest.
+
+    It forecasts what `VolatilityForecaster.forecast` forecasts from all of these bars. A stream belongs to one thread,
+    and stays with its model, whichever serves later.
+
+    Parameters
+    ----------
+    model
+        What forecasts.
+    symbol
+        Whose volatility; None is that of the bars' only symbol, or of the model's own.
+    """
+
+    def __init__(self, model: ServedModel, symbol: str | None = None) -> None:
+        self.model, self.symbol = model, symbol
+        self.followed: FrameArrays | None = None
+        self._histories: dict[str | None, HourlyHistory] = {}
+        self._tables: _OneTable | _ManyTables | None = None
+
+    @classmethod
+    def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
+        """The stream that begins with `bars`; see `update`. Warns where the model was trained on others' bars."""
+        model.warn_of_mismatch(bars.attrs)
+        stream = cls(model, symbol or bars.attrs.get("symbol"))
+        stream.follow(FrameArrays.of(bars), symbol, None)
+        return stream
+
+    def update(self, bars: pd.DataFrame) -> None:
+        """Take in bars that have ended: new ones, and earlier ones that were revised.
+
+        Parameters
+        ----------
+        bars
+            Stamped at their start, tz-aware. One symbol's, or, where the stream began so, those of many symbols,
+            indexed by (symbol, timestamp), of which some may be missing. A bar takes the place of one with its stamp.
+
+        Raises
+        ------
+        BarsError, NotEnoughDataError
+            They are unusable, or none, or not such as the stream began with; nothing of them is taken in.
+        """
+        arrays = FrameArrays.of(bars)
+        rows = {symbol: arrays.symbols[symbol] for symbol in self._histories if symbol in arrays.symbols}
+        if not rows or any(self._histories[symbol].names != arrays.names for symbol in rows):
+            raise BarsError(
+                f"the bars are of {_listed(arrays.symbols)} with {', '.join(arrays.names) or 'no prices'}, and the "
+                f"stream began with {_listed(self._histories)} and other columns or symbols; they must be alike; begin "
+                "another stream."
+            )
+        for of_symbol in rows.values():
+            if not arrays.are_usable(of_symbol):
+                validate_bars(arrays.of_rows(of_symbol))
+        self.followed = None
+        for symbol, of_symbol in rows.items():
+            self._histories[symbol].take_in(arrays.stamps(of_symbol), arrays.prices(of_symbol))
+
+    def follow(self, bars: FrameArrays, symbol: str | None, moment: int | None) -> None:
+        """Be a stream of those of `bars` that had ended by `moment`, in microseconds; None is all of them.
+
+        Bars that were there before, and are the same, are not looked at again; where some are others, what came after
+        them is computed anew. Bars of the market's other symbols that are unusable are left out.
+
+        Raises
+        ------
+        BarsError, NotEnoughDataError
+            Those of the symbol are unusable, or there are none.
+        """
+        asked = self._key(bars.symbols, symbol)
+        before, self.followed = self.followed, None
+        is_same = before is not None and bars.lies_where(before)
+        histories: dict[str | None, HourlyHistory] = {}
+        for key in bars.symbols if self.model.many is not None else (asked,):
+            history = self._histories.get(key)
+            if history is None or history.names != bars.names:
+                history = history_of(self.model.measurement, bars.names)
+            try:
+                history.follow(bars, key, moment, before, is_same=is_same)
+            except (BarsError, NotEnoughDataError):
+                if key == asked:
+                    raise
+                continue
+            histories[key] = history
+        if [*histories.items()] != [*self._histories.items()]:
+            self._histories, self._tables = histories, None
+        self.followed = bars
+
+    def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
+        """Whether `bars` begin with a bar that is the first of its symbol here, and `symbol` may be asked for here."""
+        keys = bars.symbols if self.model.many is not None else (self._key(bars.symbols, symbol),)
+        key = next((key for key in keys if key in self._histories), "")
+        history = self._histories.get(key)
+        return history is not None and (key is not None or symbol == self.symbol) and history.begins_like(bars, key)
+
+    def forecast(
+        self,
+        asof: str | pd.Timestamp | None = None,
+        horizon: Horizon = 1,
+        *,
+        symbol: str | None = None,
+        allow_in_sample: bool = False,
+    ) -> Forecast:
+        """Forecast the first bucket that ends after `asof` from all bars so far.
+
+        Parameters
+        ----------
+        asof
+            The moment of the forecast, New York time where it has no time zone; None is the end of the last bar.
+        horizon
+            What is forecast, see `forecasters.horizons`.
+        symbol
+            Which of several symbols; None is the stream's.
+        allow_in_sample
+            Whether a moment that the model has already seen in training may be forecast.
+
+        Raises
+        ------
+        LookAheadError
+            `asof` is before the model's ``trained_through``, and `allow_in_sample` is false; or bars that ended later
+            have been taken in.
+        NotEnoughDataError
+            Fewer buckets had ended by `asof` than the model's memory.
+        """
+        horizon_named(horizon)
+        model, key = self.model, self._key(self._histories, symbol or self.symbol)
+        history = self._histories[key]
+        last_end = _new_york(history.last_end)
+        moment = last_end if asof is None else in_new_york(asof)
+        if moment < last_end:
+            raise LookAheadError(
+                f"a forecast as of {moment} was asked of a stream that has taken in bars until {last_end}; it may not "
+                "be earlier; VolatilityForecaster.forecast takes earlier moments."
+            )
+        now = moment.value // 1000
+        history.measure(now)
+        ahead = next_bucket(history.table, now, model.preset, model.config.calendar)
+        if ahead is None or ahead.known < model.memory:
+            raise model.too_few(0 if ahead is None else ahead.known, moment)
+        if not allow_in_sample:
+            model.refuse_look_ahead(moment)
+        forecast = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.known]), horizon)
+        return self._named(forecast, moment, ahead, horizon)
+
+    def grid(self) -> ForecastGrid:
+        """Every bucket of the bars so far that the model could be asked about, and the next one."""
+        key = self._key(self._histories, self.symbol)
+        history = self._histories[key]
+        table = self._of_table(key, history.last_end).table
+        return forecast_grid(history, table, self.model.preset, self.model.config.calendar)
+
+    def series(self, grid: ForecastGrid, horizon: Horizon = 1, *, allow_in_sample: bool) -> pd.DataFrame:
+        """Forecasts of the rows of `grid` that have enough history; see `VolatilityForecaster.forecast_series`."""
+        enough = grid.known >= self.model.memory
+        seen = np.zeros(len(grid.labels), dtype=bool)
+        if self.model.trained_through is not None:
+            seen = np.asarray(grid.asof < self.model.trained_through)
+        chosen = enough if allow_in_sample else enough & ~seen
+        frame = self.rows(grid.where(chosen), horizon)
+        if allow_in_sample:
+            frame["in_sample"] = seen[chosen]
+        frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
+        frame.attrs["without_history"] = int((~enough).sum())
+        return frame
+
+    def rows(self, grid: ForecastGrid, horizon: Horizon = 1) -> pd.DataFrame:
+        """Forecasts of every row of a `grid` of this stream; columns as in `VolatilityForecaster.forecast_series`."""
+        model = self.model
+        key = self._key(self._histories, self.symbol)
+        made = self._of_table(key, self._histories[key].last_end).of(
+            grid.labels.as_unit("us").asi8, grid.known, horizon
+        )
+        minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
+        return pd.DataFrame(
+            {
+                "asof": grid.asof,
+                "volatility": made.volatility,
+                "annualized_volatility": annualize(made.volatility, minutes, model.preset),
+                "lower": made.lower,
+                "upper": made.upper,
+                "model_version": model.version,
+                "is_fallback": model.bundle is None,
+            },
+            index=grid.labels.rename("bucket"),
+        )
+
+    def _key(self, present: Collection[str | None], symbol: str | None) -> str | None:
+        """Whose bars are meant; None where they do not say whose they are."""
+        if None in present:
+            return None
+        return self.model.symbol_of([str(name) for name in present], symbol)
+
+    def _of_table(self, key: str | None, moment: int) -> "_TableForecasts":
+        """What is forecast of a symbol from its measures as of a moment in microseconds."""
+        if self._tables is None:
+            many = self.model.many
+            if many is None:
+                self._tables = _OneTable(self.model, self._histories[key])
+            else:
+                self._tables = _ManyTables(self.model, many, self._histories, self.symbol)
+        return self._tables.at(key, moment)
+
+    def _named(self, forecast: IntervalForecast, moment: pd.Timestamp, ahead: NextBucket, horizon: Horizon) -> Forecast:
+        bucket, minutes, volatility = _new_york(ahead.label), ahead.minutes, float(forecast.volatility[0])
+        if horizon != 1:
+            minutes = int(horizon_minutes(pd.DatetimeIndex([bucket]), horizon, self.model.config.calendar)[0])
+        return Forecast(
+            asof=moment,
+            bucket=bucket,
+            volatility=volatility,
+            annualized_volatility=float(annualize(volatility, minutes, self.model.preset)),
+            lower=float(forecast.lower[0]),
+            upper=float(forecast.upper[0]),
+            model_version=self.model.version,
+            is_fallback=self.model.bundle is None,
+            horizon=horizon,
+        )
+
+
+class LiveStreams:
+    """The streams behind forecasts from whole frames of bars, kept from call to call, and apart for each thread."""
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+
+    def forecast(
+        self,
+        model: ServedModel,
+        bars: pd.DataFrame,
+        symbol: str | None,
+        asof: pd.Timestamp | None,
+        horizon: Horizon,
+        *,
+        allow_in_sample: bool,
+    ) -> Forecast:
+        """The forecast of a model from those of `bars` that had ended by `asof`; see `VolatilityForecaster.forecast`.
+
+        It costs the bars that are new since the call before.
+        """
+        model.warn_of_mismatch(bars.attrs)
+        streams: list[ForecastStream] = self._of_thread.__dict__.setdefault("streams", [])
+        frames = (stream.followed for stream in streams if stream.followed is not None)
+        arrays = FrameArrays.of(bars, next((frame for frame in frames if frame.has_columns_of(bars)), None))
+        name = symbol or bars.attrs.get("symbol")
+        stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
+        if stream is None:
+            stream = ForecastStream(model, name if None in arrays.symbols else None)
+        else:
+            streams.remove(stream)
+        streams.append(stream)
+        del streams[:-_MOST_STREAMS]
+        stream.follow(arrays, symbol, None if asof is None else asof.value // 1000)
+        return stream.forecast(asof, horizon, symbol=symbol, allow_in_sample=allow_in_sample)
+
+
+class _TableForecasts:
+    """What a model forecasts from one table of measures, carried on as the table grows.
+
+    `state` is the model's for the symbol, None where its recipe carries nothing on.
+    """
+
+    def __init__(self, model: ServedModel, table: HourlyTable, state: HarLstmState | None) -> None:
+        self._model, self.table, self.state = model, table, state
+        self._running: dict[Horizon, RunningForecast] = {}
+        self._last: dict[Horizon, tuple[int, int, IntervalForecast]] = {}
+
+    def forget(self, row: int) -> None:
+        """Rows of the table from `row` on have changed, or are new."""
+        if row < len(self.table):
+            self._last.clear()
+        for running in self._running.values():
+            running.forget(row)
+
+    def of(self, labels: IntArray, known: IntArray, horizon: Horizon) -> IntervalForecast:
+        """Forecasts of the buckets with these labels, each from its `known` leading rows, shape (n,) each."""
+        if len(labels) == 1 and horizon in self._last:
+            label, rows, forecast = self._last[horizon]
+            if (label, rows) == (labels[0], known[0]):
+                return forecast
+        if self.state is None or self._model.bundle is None:
+            forecast = self._model.forecast(self.table.frame, _new_york_index(labels), known, horizon)
+        elif len(labels):
+            if horizon not in self._running:
+                self._running[horizon] = RunningForecast(self.state, self._model.bundle.networks, horizon, self.table)
+            with np.errstate(all="ignore"):
+                forecast = self._running[horizon].forecast(labels, known)
+            forecast = self._model.bundle.sound(forecast)
+        else:
+            forecast = IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
+        if len(labels) == 1:
+            self._last[horizon] = int(labels[0]), int(known[0]), forecast
+        return forecast
+
+
+class _OneTable:
+    """The table of a model of one symbol, or of none."""
+
+    def __init__(self, model: ServedModel, history: HourlyHistory) -> None:
+        recipe = None if model.bundle is None else model.bundle.recipe
+        self._history = history
+        state = recipe.for_symbol(None, history.table.frame) if isinstance(recipe, HarLstm) else None
+        self._forecasts = _TableForecasts(model, history.table, state)
+
+    def at(self, key: str | None, moment: int) -> _TableForecasts:
+        """What is forecast from it as of a moment in microseconds."""
+        self._history.measure(moment)
+        self._forecasts.forget(self._history.take_changed())
+        return self._forecasts
+
+
+class _ManyTables:
+    """The tables of a model of many symbols, with the market's states beside each symbol's own measures."""
+
+    def __init__(
+        self,
+        model: ServedModel,
+        recipe: HarLstm,
+        histories: Mapping[str | None, HourlyHistory],
+        symbol: str | None,
+    ) -> None:
+        self._model, self._histories = model, histories
+        self._shares = {
+            key: SymbolShare(recipe, str(symbol or "") if key is None else key, history.table)
+            for key, history in histories.items()
+        }
+        self._market = Market(list(self._shares.values()))
+        names = [*model.measurement.names, *market_columns()]
+        self._tables = {key: HourlyTable(names) for key in histories}
+        # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
+        self._rows, self._labels = dict.fromkeys(histories, 0), dict.fromkeys(histories, NEVER)
+        self._forecasts: dict[str | None, _TableForecasts] = {}
+
+    def at(self, key: str | None, moment: int) -> _TableForecasts:
+        """What is forecast of a symbol as of a moment in microseconds."""
+        since = NEVER
+        for name, history in self._histories.items():
+            history.measure(moment)
+            changed = history.take_changed()
+            self._rows[name] = min(self._rows[name], changed)
+            since = min(since, self._shares[name].follow(changed))
+        if since < NEVER:
+            self._market.update(since)
+            self._labels = {name: min(label, since) for name, label in self._labels.items()}
+        forecasts, state = self._forecasts.get(key), self._shares[key].state
+        if forecasts is None or forecasts.state is not state:
+            forecasts = self._forecasts[key] = _TableForecasts(self._model, self._tables[key], state)
+        forecasts.forget(self._join(key))
+        return forecasts
+
+    def _join(self, key: str | None) -> int:
+        """Bring a symbol's table up to date; returns the first row that has changed, or is new."""
+        table, own = self._tables[key], self._histories[key].table
+        begin = min(self._rows[key], int(table.labels.searchsorted(self._labels[key])))
+        self._rows[key], self._labels[key] = len(own), NEVER
+        labels = own.labels[begin:]
+        return table.replace(begin, labels, np.hstack([own.values[begin:], self._market.states_at(labels)]))
+
+
+def _new_york(moment: int) -> pd.Timestamp:
+    return pd.Timestamp(moment, unit="us", tz=EXCHANGE_TIMEZONE)
+
+
+def _new_york_index(moments: IntArray) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(moments.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
+
+
+def _listed(symbols: Collection[str | None]) -> str:
+    return ", ".join(name or "one symbol" for name in symbols) or "no symbol"
