@@ -198,8 +198,8 @@ class VolatilityForecaster(OneLineRepr):
         >>> bars = DataHandler("simulator").get_stock_bars("TSLA", "2024-01-02", "2024-01-31")
         >>> stream = VolatilityForecaster("ewma").stream(bars.iloc[:-1])
         >>> stream.update(bars.iloc[-1:])
-        >>> stream.forecast() == VolatilityForecaster("ewma").forecast(bars)
-        False
+        >>> stream.forecast().volatility == VolatilityForecaster("ewma").forecast(bars).volatility
+        True
         """
         return ForecastStream.of(self._serving, bars, symbol)
 

@@ -1,12 +1,14 @@
 """The cache of bars: nothing is fetched twice, nothing wrong is kept, whatever happens."""
 
+import hashlib
+import io
 import json
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -155,6 +157,93 @@ def test_a_flipped_byte_is_noticed_and_fetched_anew(server: AlpacaStandIn, tmp_p
         assert_same(bars, wanted)
         assert len(server.requests) == 1
         assert any("damaged" in note and "fetched anew" in note for note in bars.attrs["notes"])
+
+
+def planted_month(root: Path, month: str = "2024-06") -> Path:
+    (path,) = root.glob(f"*/*/*/*/SPY/{month}_*.parquet")
+    return path
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _renamed_month(path: Path) -> None:
+    path.rename(path.with_name(path.name.replace("2024-06", "2024-07")))
+    for other in path.parent.glob("2024-07_*"):
+        if path.name[8:] not in other.name:
+            other.unlink()
+
+
+def _another_symbols(path: Path) -> None:
+    bars = pd.read_parquet(path).set_index("timestamp") * 2
+    source, feed, adjustment, timeframe = path.parts[-6:-2]
+    other = BarCache.of_symbol(path.parents[5], source, feed, adjustment, timeframe, "QQQ")
+    month = pd.Period("2024-06")
+    with other.locked():
+        stored = other.store(month, bars, pd.Timestamp("2024-07-01 04:00", tz="UTC"))
+    path.unlink()
+    stored.path.rename(path.with_name(stored.path.name))
+
+
+def _planted(content: bytes) -> Callable[[Path], None]:
+    def plant(path: Path) -> None:
+        path.unlink()
+        digest = hashlib.sha256(content).hexdigest()
+        path.with_name(f"{path.name[:25]}{digest}.parquet").write_bytes(content)
+
+    return plant
+
+
+def _directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "something").write_text("in it")
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    return buffer.getvalue()
+
+
+WRONG_FILES: dict[str, Callable[[Path], None]] = {
+    "empty": lambda path: _overwrite(path, b""),
+    "garbage": lambda path: _overwrite(path, b"garbage" * 99),
+    "cut": lambda path: _overwrite(path, path.read_bytes()[:-9]),
+    "a month's under another's name": _renamed_month,
+    "another symbol's": _another_symbols,
+    "planted garbage": _planted(b"no parquet"),
+    "planted nothing": _planted(b""),
+    "a planted table": _planted(_parquet(pd.DataFrame({"timestamp": [1], "close": ["dear"]}))),
+    "a directory": _directory,
+}
+
+
+@pytest.mark.parametrize("how", WRONG_FILES)
+def test_a_file_that_is_not_what_it_should_be_is_fetched_anew_or_said(
+    how: str, server: AlpacaStandIn, half_hours: pd.DataFrame, tmp_path: Path
+) -> None:
+    span = ("2024-05-01", "2024-08-31")
+    get(server, tmp_path, *span)
+    WRONG_FILES[how](planted_month(tmp_path))
+    with pytest.raises(DataSourceError, match="without --offline") as caught:
+        get(server, tmp_path, *span, offline=True)
+    assert "\n" not in str(caught.value)
+    asked = len(server.requests)
+    assert_same(get(server, tmp_path, *span), expected(half_hours, *span))
+    assert len(server.requests) > asked
+    assert_same(get(server, tmp_path, *span, offline=True), expected(half_hours, *span))
+
+
+def test_names_that_were_never_given_are_passed_over(server: AlpacaStandIn, tmp_path: Path) -> None:
+    get(server, tmp_path, "2024-06-01", "2024-06-30")
+    folder = planted_month(tmp_path).parent
+    for name in ("2024-13_20240701T040000Z", "2024-05_20249999T999999Z", "0000-00_20240701T040000Z"):
+        (folder / f"{name}_{'0' * 64}.parquet").write_bytes(b"")
+    asked = len(server.requests)
+    get(server, tmp_path, "2024-06-01", "2024-06-30")
+    assert len(server.requests) == asked
 
 
 def test_offline_asks_nobody(server: AlpacaStandIn, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_splits_are_found_by_their_ratio_and_ordinary_nights_are_none(spy_bars: 
 def test_unknown_rules_and_stamps_without_a_zone_are_refused() -> None:
     with pytest.raises(ConfigError, match="'sort' is no rule of cleaning; they are missing, zero"):
         clean_bars(WEEK, ["sort"])
-    with pytest.raises(BarsError, match="--bars-timezone"):
+    with pytest.raises(BarsError, match="tz_localize"):
         clean_bars(WEEK.tz_localize(None))
 
 

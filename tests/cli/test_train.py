@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -178,8 +177,7 @@ def write(path: Path, frame: pd.DataFrame) -> None:
 def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     """By what is wrong: a file with it, and a part of the sentence that must be said."""
     day = make_bars("2024-08-01", "2024-08-01")
-    with_nan, negative = day.copy(), day.copy()
-    with_nan.iloc[7, 3] = np.nan
+    negative = day.copy()
     negative.iloc[5, 3] = -1.0
     still = make_bars("2024-08-01", "2024-12-31", minutes=5)
     still[["open", "high", "low", "close"]] = 100.0
@@ -188,7 +186,6 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "naive": (day.tz_localize(None), "--bars-timezone"),
         "unsorted": (day.iloc[::-1], "not in time order"),
         "duplicates": (pd.concat([day, day]).sort_index(), "duplicated"),
-        "NaN": (with_nan, "no price"),
         "negative": (negative, "zero or less"),
         "one day": (day, "windows"),
         "no rows": (day.iloc[:0], "no bars"),
@@ -212,7 +209,7 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 WRONG_BARS = [
-    "no close", "naive", "unsorted", "duplicates", "NaN", "negative", "one day", "standing still", "no rows",
+    "no close", "naive", "unsorted", "duplicates", "negative", "one day", "standing still", "no rows",
     "numbers for stamps", "missing", "empty", "no table", "other kind",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.bars import make_bars
 from volcast.bars.cleaning import CLEANING_RULES
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, ConfigError
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
 from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import get_hourly_rv
@@ -228,8 +228,16 @@ def test_what_an_estimator_cannot_do_is_said() -> None:
     with pytest.raises(BarsError, match="no open, high and low"):
         get_hourly_rv(bars[["close"]], estimator="parkinson")
     hourly = bars.resample("60min").agg({"open": "first", "high": "max", "low": "min", "close": "last"})
-    with pytest.raises(ConfigError, match="no bucket has two bars"):
+    with pytest.raises(NotEnoughDataError, match=r"holds 1 of them.*'yang_zhang' needs 2"):
         get_hourly_rv(hourly, estimator="yang_zhang")
+
+
+def test_an_hour_with_the_fewest_returns_makes_hardly_ever_nothing() -> None:
+    random = np.random.default_rng(0)
+    for name in (name for name, estimator in ESTIMATORS.items() if not estimator.from_ranges):
+        returns = ESTIMATORS[name].fewest_returns
+        variance = ESTIMATORS[name](of_returns(1e-3 * random.standard_normal((5_000, returns)), 60 / returns))
+        assert (variance <= 0).mean() < 2e-3, name
 
 
 def test_the_configuration_knows_every_estimator_and_every_rule() -> None:

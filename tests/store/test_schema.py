@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.bars import ROOT, make_bars
-from volcast.errors import CorruptModelError, VolatilityError
+from volcast.errors import ConfigError, CorruptModelError, VolatilityError
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
 from volcast.store.store import ModelBundle, ModelStore
@@ -209,6 +209,13 @@ def test_a_forecast_that_is_no_volatility_is_not_handed_out(value: float, measur
     known = np.array([20, 21])
     with pytest.raises(CorruptModelError, match=f"schema-2 gives the forecast {value} .* not handed out"):
         broken.forecast(measures, measures.index[known], known)
+
+
+def test_a_horizon_that_an_old_model_was_not_trained_for_is_refused(measures: pd.DataFrame) -> None:
+    bundle = ModelStore(SAMPLES).load("schema-2-har-lstm")
+    known = np.array([len(measures) - 1])
+    with pytest.raises(ConfigError, match="horizon is 7; this model was trained for 1,"):
+        bundle.forecast(measures, measures.index[known], known, 7)
 
 
 def test_a_model_under_another_models_name_is_refused(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ class AlpacaStandIn:
     script
         What to do with each request in turn, or a function of its number and parameters: ``ok`` (what follows the
         script's end, too), ``reset``, ``stall``, ``trickle``, ``half``, ``cut json``, ``null``, ``empty page``,
-        ``twice``, ``shuffled``, ``loop``, or one of `REFUSALS`.
+        ``twice``, ``shuffled``, ``loop``, ``endless``, ``drip`` (a header that never ends), ``body`` and a text to
+        answer, or one of `REFUSALS`.
     page
         Most bars in a page.
     stall
@@ -90,6 +91,8 @@ class AlpacaStandIn:
             following = f"{first}:twice"
         if action == "loop":
             following = "0:loop"
+        if action == "endless":
+            following = f"0:endless{len(self.requests)}"
         if action == "shuffled":
             rows = rows.sample(frac=1, random_state=0)
         items = [
@@ -122,6 +125,16 @@ class AlpacaStandIn:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.close_connection = True
                     self.connection.close()
+                elif action == "drip":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not server.released.wait(0.05):
+                        try:
+                            self.wfile.write(b"a")
+                        except OSError:
+                            break
+                    self.close_connection = True
+                elif action.startswith("body "):
+                    self.send(200, action.removeprefix("body ").encode(), {})
                 elif action in REFUSALS:
                     status, body, headers = REFUSALS[action]
                     self.send(status, json.dumps({"message": body}).encode(), headers)

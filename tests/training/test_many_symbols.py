@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.bars import make_bars, with_noise_after
+from tests.support.edits import edited
 from volcast.cli.train import main
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError, TrainingError
@@ -400,3 +403,36 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
         LocalLSTMTrainer(settings).prepare_data(bars=bars_of("AAA"))
     assert main(["--pooled"]) == 2
     assert "--symbols A,B,C" in capsys.readouterr().err
+
+
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_any_edit_of_the_market_that_was_seen_gives_what_fresh_eyes_see(
+    trained: TrainingResult, bars: pd.DataFrame, data: st.DataObject
+) -> None:
+    forecaster = VolatilityForecaster(trained.bundle.path)
+    frames = {name: bars.loc[name].iloc[: -data.draw(st.integers(1, 400))].copy() for name in NAMES}
+    for _ in range(4):
+        panel = pd.concat(frames, names=["symbol", "timestamp"])
+        symbol = data.draw(st.sampled_from(["AAA", "HOLE", "LATE"]))
+        one = forecaster.forecast(panel, symbol=symbol, allow_in_sample=True)
+        fresh = VolatilityForecaster(trained.bundle.path).forecast(panel, symbol=symbol, allow_in_sample=True)
+        assert repr(one) == repr(fresh)
+        changed = data.draw(st.sampled_from(NAMES))
+        frames[changed] = edited(frames[changed], data)
+
+
+def test_a_stream_of_many_symbols_gives_what_all_bars_give(trained: TrainingResult, bars: pd.DataFrame) -> None:
+    forecaster, stamps = VolatilityForecaster(trained.bundle.path), bars.index.get_level_values(1)
+    begin = bars.loc["AAA"].index[-40]
+    stream = forecaster.stream(bars[stamps <= begin], "HOLE")
+    for stamp in bars.loc["AAA"].index[-39:]:
+        new = bars[stamps == stamp]
+        # The symbols' bars come one after the other.
+        stream.update(new.iloc[2:])
+        stream.update(new.iloc[:2])
+        one = stream.forecast(allow_in_sample=True)
+        so_far = bars[stamps <= stamp]
+        assert repr(one) == repr(forecaster.forecast(so_far, symbol="HOLE", allow_in_sample=True))
+    fresh = VolatilityForecaster(trained.bundle.path).forecast(bars, symbol="AAA", allow_in_sample=True)
+    assert repr(stream.forecast(symbol="AAA", allow_in_sample=True)) == repr(fresh)

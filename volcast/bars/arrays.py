@@ -11,6 +11,9 @@ import pandas as pd
 
 from volcast.arrays import FloatArray, IntArray
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
+from volcast.bars.clocks import require_starts
+from volcast.bars.columns import require_prices_in_range
+from volcast.bars.frames import as_bars_frame
 
 __all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
 
@@ -19,6 +22,7 @@ PRICES = ("open", "high", "low", "close")
 Prices = Mapping[str, FloatArray]
 """Prices of bars by the name of their column, of `PRICES` those that there are, shape (n,) each."""
 
+_NUMBERS = "fiu"
 _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
 _Array = npt.NDArray[Any]
 
@@ -58,12 +62,15 @@ class SymbolBars:
         """
         if isinstance(bars, SymbolBars):
             return bars
+        bars = as_bars_frame(bars)
         frame = select_symbol(bars, symbol)
         if symbol is None and frame is not bars:
             symbol = str(bars.index[0][0])
         arrays, rows = FrameArrays.of(frame), slice(0, len(frame))
         if not arrays.are_usable(rows):
             validate_bars(frame)
+        require_prices_in_range(frame, "the bars")
+        require_starts(frame, "the bars")
         stamps = arrays.stamps(rows)
         return cls(frame, stamps, arrays.prices(rows), commonest_step(stamps), symbol or frame.attrs.get("symbol"))
 
@@ -112,10 +119,11 @@ class FrameArrays:
         else:
             _require_stamps(index, frame)
             symbols, stamps, level, unit = {None: slice(0, len(index))}, index.asi8, None, index.unit
-        if kin is not None and kin._places is not None:
+        block = frame.to_numpy() if kin is not None and kin._places is not None else None
+        if kin is not None and kin._places is not None and block is not None and block.dtype.kind in _NUMBERS:
             # All columns lie in one piece of memory, from which numpy takes them sooner than pandas does.
-            block = frame.to_numpy()
-            return cls(frame, symbols, frame.index, stamps, level, unit, _columns_of(block, kin._places), kin._places)
+            columns = {name: block[:, place] for name, place in kin._places.items()}
+            return cls(frame, symbols, frame.index, stamps, level, unit, columns, kin._places)
         columns = {name: _numbers(frame, name) for name in PRICES if name in frame.columns}
         places = _places(frame, columns) if kin is None else None
         return cls(frame, symbols, frame.index, stamps, level, unit, columns, places)
@@ -239,16 +247,12 @@ def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, IntArray | None, str]:
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> _Array:
-    values: _Array = frame[name].to_numpy()
-    if values.dtype.kind in "fiu":
-        return values
-    validate_bars(frame.loc[frame.index[0][0]] if isinstance(frame.index, pd.MultiIndex) else frame)
-    numbers: FloatArray = frame[name].to_numpy(dtype=float)
+    column = frame[name]
+    if not isinstance(column.dtype, np.dtype) or column.dtype.kind not in _NUMBERS:
+        validate_bars(frame.loc[frame.index[0][0]] if isinstance(frame.index, pd.MultiIndex) else frame)
+        column = column.astype(float)
+    numbers: _Array = column.to_numpy()
     return numbers
-
-
-def _columns_of(block: _Array, places: Mapping[str, int]) -> dict[str, _Array]:
-    return {name: block[:, place] for name, place in places.items()}
 
 
 def _places(frame: pd.DataFrame, columns: Mapping[str, _Array]) -> dict[str, int] | None:

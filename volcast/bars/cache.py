@@ -2,23 +2,27 @@
 
 ``<root>/<source>/<feed>/<adjustment>/<timeframe>/<SYMBOL>/2024-03_20240401T040000Z_<sha256>.parquet`` holds March 2024
 (New York time) as far as the moment in its name. A file appears by a rename and is never changed: its name says what it
-must hold, whoever is killed at whatever moment.
+must hold, whoever is killed at whatever moment, and the file says whose bars it holds, whoever moves or renames it.
 """
 
 import contextlib
 import hashlib
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 
 from volcast.errors import DataSourceError
 from volcast.files import PARTIAL, file_name_of, write_whole
 from volcast.sessions import EXCHANGE_TIMEZONE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "BarCache",
@@ -36,6 +40,8 @@ _APPLICATION = "local-volatility-training"
 _NAME = re.compile(r"(?P<month>\d{4}-\d{2})_(?P<through>\d{8}T\d{6}Z)_(?P<sha256>[0-9a-f]{64})\.parquet")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _LOCK = ".lock"
+_IDENTITY = b"volcast.bars"
+_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 
 
 class DamagedBarsError(DataSourceError):
@@ -87,7 +93,7 @@ class CachedMonth:
         Raises
         ------
         DamagedBarsError
-            The file is not what its name promises, or cannot be read.
+            The file is not what its name and place promise, or cannot be read.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -98,8 +104,33 @@ class CachedMonth:
             raise DamagedBarsError(f"the cached file {self.path} cannot be read ({error.strerror}).") from None
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise DamagedBarsError(f"the cached file {self.path} is damaged (its checksum differs).")
-        frame: pd.DataFrame = pq.read_table(pa.BufferReader(content)).to_pandas()
+        try:
+            table = pq.read_table(pa.BufferReader(content))
+        except (pa.ArrowException, OSError, ValueError):
+            raise DamagedBarsError(f"the cached file {self.path} is no Parquet file.") from None
+        self._require_own(table)
+        frame: pd.DataFrame = table.to_pandas()
         return frame.set_index("timestamp")
+
+    def discard(self) -> None:
+        """Remove the file, or whatever else has its name.
+
+        Raises
+        ------
+        DataSourceError
+            It cannot be removed.
+        """
+        _remove(self.path)
+
+    def _require_own(self, table: "pa.Table") -> None:
+        """Refuse bars of another symbol, source, month or span than the file's place and name say."""
+        if (table.schema.metadata or {}).get(_IDENTITY) != _identity(self.path.parent, self.month, self.through):
+            raise DamagedBarsError(
+                f"the cached file {self.path} does not say that it holds these bars (it was moved, renamed, or written "
+                "by another version)."
+            )
+        if not set(_COLUMNS) <= set(table.column_names):
+            raise DamagedBarsError(f"the cached file {self.path} lacks columns of bars.")
 
 
 @dataclass(frozen=True)
@@ -156,7 +187,7 @@ class BarCache:
             ) from None
         try:
             for path in self.directory.glob(f"{PARTIAL}*"):
-                path.unlink(missing_ok=True)
+                _remove(path)
             yield
         finally:
             lock.release()
@@ -178,14 +209,14 @@ class BarCache:
         DataSourceError
             The file could not be written.
         """
-        content = _as_parquet(bars)
+        content = _as_parquet(bars, _identity(self.directory, month, through))
         digest = hashlib.sha256(content).hexdigest()
         path = self.directory / f"{month}_{through.tz_convert('UTC').strftime(_STAMP)}_{digest}.parquet"
         try:
             write_whole(path, content)
             for other in self.directory.glob(f"{month}_*.parquet"):
                 if other != path:
-                    other.unlink(missing_ok=True)
+                    _remove(other)
         except OSError as error:
             raise DataSourceError(
                 f"bars could not be kept in {self.directory} ({error.strerror}); it must be writable and have room; "
@@ -196,7 +227,7 @@ class BarCache:
     def discard(self) -> None:
         """Remove all months."""
         for path in self.directory.glob("*.parquet"):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 def month_start(month: pd.Period) -> pd.Timestamp:
@@ -224,11 +255,33 @@ def _parsed(path: Path) -> CachedMonth | None:
     match = _NAME.fullmatch(path.name)
     if match is None:
         return None
-    through = pd.Timestamp(match["through"])
-    return CachedMonth(path, pd.Period(match["month"], freq="M"), through.tz_convert("UTC"), match["sha256"])
+    try:
+        month, through = pd.Period(match["month"], freq="M"), pd.Timestamp(match["through"])
+    except ValueError:
+        # No month and no moment: a name that was never given here.
+        return None
+    return CachedMonth(path, month, through.tz_convert("UTC"), match["sha256"])
 
 
-def _as_parquet(bars: pd.DataFrame) -> bytes:
+def _identity(directory: Path, month: pd.Period, through: pd.Timestamp) -> bytes:
+    """Whose bars a file holds: source, feed, adjustment, timeframe, symbol, month, and the moment that it reaches."""
+    return "/".join([*directory.parts[-5:], str(month), through.tz_convert("UTC").strftime(_STAMP)]).encode()
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataSourceError(
+            f"{path} of the cache cannot be removed ({error.strerror}); it must be, as it is none of its files; remove "
+            "it, or set cache_dir."
+        ) from None
+
+
+def _as_parquet(bars: pd.DataFrame, identity: bytes) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -236,5 +289,7 @@ def _as_parquet(bars: pd.DataFrame) -> bytes:
     plain = pd.DataFrame(bars.reset_index())
     plain.attrs = {}
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(plain, preserve_index=False), buffer, compression="zstd")
+    table = pa.Table.from_pandas(plain, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _IDENTITY: identity})
+    pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import IntArray
+from volcast.bars.clocks import require_starts
+from volcast.bars.columns import require_prices_in_range
 from volcast.errors import BarsError, NotEnoughDataError
 
 __all__ = ["are_usable", "bar_length", "commonest_step", "select_symbol", "symbol_among", "validate_bars"]
@@ -44,6 +46,8 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     _check_index(bars.index, name)
     for column in bars.columns.intersection(_PRICES):
         _check_prices(bars[column], name)
+    require_prices_in_range(bars, name)
+    require_starts(bars, name)
     return bars
 
 

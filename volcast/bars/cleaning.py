@@ -12,7 +12,7 @@ order      sorts bars by time; counts those that came after a later one
 duplicates of bars with one stamp keeps one: the median of each price, the largest volume (T3)
 crossed    drops bars whose high is under their low, or whose open or close lies outside of both (Q2)
 outside    drops bars outside the exchange's regular session, half-days included (P1)
-splits     rescales the bars before an overnight step that is a whole ratio from 2 up: a split that was not adjusted for
+splits     rescales the bars before an overnight step by 3:2 or a whole ratio from 2 up: a split not adjusted for
 stale      of ten and more bars of one hour that repeat one price without volume of their own, keeps the first
 ticks      drops a single wrong close: a return that the next bar within a minute takes back by three quarters or more,
            both beyond ten times the mean absolute return of the fifty bars before (Q4, looking back only), and at
@@ -32,6 +32,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.bars.checks import bar_length
+from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, ConfigError
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
@@ -43,8 +44,10 @@ IntArray = npt.NDArray[np.int64]
 _PRICES = ("open", "high", "low", "close")
 _STALE_RUN = 10
 _BAND, _WINDOW, _FEWEST, _TAKEN_BACK = 10.0, 50, 10, 0.75
-_RATIOS = np.log([2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50, 100])
-_RATIO_TOLERANCE = 0.06
+_USUAL_RATIOS = np.array([1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100])
+_RATIO_TOLERANCE, _HALF_TOLERANCE = 0.06, 0.03
+_LARGEST_RETURN = 8.5
+"""No night's return is as large; such a step is a split of whatever whole number."""
 _LONGEST_NIGHT = pd.Timedelta(days=5)
 _HOUR_US, _MINUTE_US = 3_600_000_000, 60_000_000
 _ONE_TICK = 0.0101
@@ -95,6 +98,7 @@ def clean_bars(
     BarsError
         The index is no tz-aware times.
     """
+    bars = as_bars_frame(bars)
     chosen = CLEANING_RULES if rules is None or "all" in rules else tuple(rules)
     unknown = [rule for rule in chosen if rule not in _RULES]
     if unknown:
@@ -195,7 +199,7 @@ def _splits(bars: pd.DataFrame, calendar: str) -> Applied:
 
 
 def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
-    """Overnight steps of the price that are a whole ratio, up or down; `bars` in time order.
+    """Overnight steps of the price by 3:2 or a whole ratio, up or down; `bars` in time order.
 
     Returns
     -------
@@ -208,9 +212,12 @@ def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
     near = np.diff(bars.index.asi8)[first - 1] <= _LONGEST_NIGHT.as_unit(bars.index.unit)._value
     first = first[near]
     step = np.log(opens[first] / closes[first - 1])
-    distance = np.abs(np.abs(step)[:, None] - _RATIOS)
-    ratio = np.exp(np.sign(step) * _RATIOS[distance.argmin(axis=1)])
-    is_split = distance.min(axis=1, initial=np.inf) < _RATIO_TOLERANCE if len(first) else np.zeros(0, dtype=bool)
+    distance = np.abs(np.abs(step)[:, None] - np.log(_USUAL_RATIOS))
+    nearest = _USUAL_RATIOS[distance.argmin(axis=1)]
+    is_usual = distance.min(axis=1) < np.where(nearest < 2, _HALF_TOLERANCE, _RATIO_TOLERANCE)
+    size = np.where(is_usual, nearest, np.round(np.exp(np.abs(step))))
+    is_split = is_usual | (size > _LARGEST_RETURN)
+    ratio = np.where(step > 0, size, 1 / size)
     return pd.Series(ratio[is_split], index=bars.index[first[is_split]], dtype=float)
 
 

@@ -159,7 +159,7 @@ class _Filling:
                 self._frames[month] = self._held[month].read()
             except DamagedBarsError as error:
                 self._progress.say(f"{_upper_first(str(error)[:-1])}: {month} is fetched anew.")
-                self._held.pop(month).path.unlink(missing_ok=True)
+                self._held.pop(month).discard()
 
     def _fill(self, months: Sequence[pd.Period], end: pd.Timestamp) -> None:
         gaps = _gaps(months, self._held, end, self._source.settled_until(self._timeframe))

@@ -17,6 +17,7 @@ from volcast.bars.cache import BarCache, default_cache_directory
 from volcast.bars.checks import validate_bars
 from volcast.bars.cleaning import clean_bars
 from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
 from volcast.bars.sources.files import read_bars_file
 from volcast.bars.sources.http import Patience
@@ -170,6 +171,7 @@ class DataHandler:
             "detail": detail,
             "notes": notes.sentences,
             "cleaning": cleaning.counts,
+            **{name: bars.attrs[name] for name in ("left_out_rows", "stamps") if name in bars.attrs},
         }
         return bars
 
@@ -181,6 +183,9 @@ class DataHandler:
             path = str(self._bars_path)
             bars = read_bars_file(path, symbol, *self._file_format)
             notes.sentences.append(bars.attrs.pop("understood"))
+            rows = bars.attrs["left_out_rows"]
+            if rows["count"]:
+                notes.say(f"Left out {rows['count']:,} rows that are no bars: {'; '.join(rows['first'])}.")
             return bars, os.path.basename(path)
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")
@@ -192,9 +197,10 @@ class DataHandler:
             bars, feed = self._from_alpaca(symbol, start, end, timeframe, notes)
             detail = f"feed {feed}, adjustment {self._adjustment}"
         else:
-            bars, detail = self._other.fetch(symbol, start, end, timeframe), timeframe
-            for sentence in bars.attrs.get("notes", ()):
+            fetched = self._other.fetch(symbol, start, end, timeframe)
+            for sentence in getattr(fetched, "attrs", {}).get("notes", ()):
                 notes.say(sentence)
+            bars, detail = as_bars_frame(fetched, f"the bars of {symbol} ({self.source})"), timeframe
         if bars.empty:
             raise NotEnoughDataError(
                 f"{self.source} has no bars of {symbol} from {start_date} to {end_date} ({detail}); symbol and dates "

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.cleaning import clean_bars, split_steps
+from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.sessions import EXCHANGE_TIMEZONE
@@ -28,6 +29,7 @@ _FEWEST_COVERED = 0.8
 _MOST_WRONG = 2e-4
 _RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks", "wicks")
 _SHOWN = 6
+_COARSE_MINUTES = 5
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Finding:
     ----------
     kind
         ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
-        ``split``, ``coverage``, or a rule of `bars.cleaning`.
+        ``split``, ``off scale``, ``coarse``, ``coverage``, ``left out``, or a rule of `bars.cleaning`.
     level
         ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
     sentence
@@ -176,8 +178,11 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNY
     sheet = SessionSheet(cleaned, calendar)
     breaks = _volume_breaks(sheet.sessions["volume"])
     findings = [
+        *_left_out_rows(bars),
         *_wrong_bars(cleaning.counts, cleaning.dropped, len(bars)),
         *_split_findings(cleaned),
+        *_scale_findings(bars, calendar),
+        *_coarse_findings(sheet.length),
         *_coverage_findings(sheet),
         *_break_findings(breaks),
         *_volume_findings(cleaned),
@@ -210,6 +215,17 @@ def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
         )
 
 
+def _left_out_rows(bars: pd.DataFrame) -> list[Finding]:
+    """What the reader of a file could not read."""
+    rows = bars.attrs.get("left_out_rows", {"count": 0, "first": []})
+    count = int(rows["count"])
+    if not count:
+        return []
+    level: Level = "bad" if count > max(_MOST_WRONG * len(bars), 1) else "flaw"
+    where = "; ".join(rows["first"]) + ("; ..." if count > len(rows["first"]) else "")
+    return [Finding("left out", level, f"{_counted(count, 'row')} of the file left out ({where}).")]
+
+
 def _wrong_bars(counts: Mapping[str, int], dropped: "pd.Series[str]", total: int) -> list[Finding]:
     words = {
         "missing": "bars without a price or a stamp",
@@ -237,9 +253,41 @@ def _split_findings(bars: pd.DataFrame) -> list[Finding]:
     if steps.empty:
         return []
     days = _names(pd.DatetimeIndex(steps.index).tz_convert(EXCHANGE_TIMEZONE))
-    ratios = ", ".join(f"{max(ratio, 1 / ratio):.0f}:1" for ratio in steps)
+    ratios = ", ".join(ScaleStep(moment, ratio, None).ratio for moment, ratio in steps.items())
     sentence = f"Prices step overnight as in a split that was not adjusted for ({ratios}){_when(days)}."
     return [Finding("split", "bad", sentence, days)]
+
+
+def _scale_findings(bars: pd.DataFrame, calendar: str) -> list[Finding]:
+    """Prices on another scale than those around them, inside of sessions: cleaning would hide some of them."""
+    ordered, _ = clean_bars(bars, ("missing", "zero", "order", "duplicates"), calendar=calendar)
+    steps = scale_steps(ordered)
+    lasting, passing = ([step for step in steps if (step.bars is None) == lasts] for lasts in (True, False))
+    findings = []
+    if lasting:
+        sentence = "Prices step inside a session as in a split that was not adjusted for"
+        findings.append(_scale_finding("split", sentence, lasting))
+    if passing:
+        findings.append(_scale_finding("off scale", "Prices leave their scale for some bars", passing))
+    return findings
+
+
+def _scale_finding(kind: str, sentence: str, steps: "list[ScaleStep]") -> Finding:
+    moments = [step.moment.tz_convert(EXCHANGE_TIMEZONE) for step in steps]
+    days = _names(pd.DatetimeIndex(moments).normalize().unique())
+    shown = [f"{step.ratio} at {moment:%Y-%m-%d %H:%M}" for step, moment in zip(steps, moments, strict=True)][:_SHOWN]
+    return Finding(kind, "bad", f"{sentence} ({', '.join(shown)}{' ...' if len(steps) > _SHOWN else ''}).", days)
+
+
+def _coarse_findings(length: pd.Timedelta) -> list[Finding]:
+    minutes = length / pd.Timedelta(minutes=1)
+    if minutes <= _COARSE_MINUTES:
+        return []
+    returns = int(60 // minutes)
+    # The standard error of the root of a sum of n squares of normal returns is one part in the root of 2n.
+    error = f"{1 / np.sqrt(2 * returns):.0%} of its volatility are chance" if returns else "which makes no volatility"
+    sentence = f"Bars of {minutes:g} min are coarse: an hour holds {_counted(returns, 'return')}, {error}."
+    return [Finding("coarse", "flaw", sentence)]
 
 
 def _coverage_findings(sheet: SessionSheet) -> list[Finding]:

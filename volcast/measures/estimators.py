@@ -34,7 +34,7 @@ import numpy as np
 
 from volcast.arrays import FloatArray
 from volcast.bars.arrays import PRICES
-from volcast.errors import BarsError, ConfigError
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
 from volcast.registry import Registry
 
@@ -54,8 +54,12 @@ class Estimator:
         ``variance(bars)``: one variance for each bucket of `BucketedBars`, decimal, not annualized, shape (count,).
     from_ranges
         Whether it needs open, high and low, and makes a variance of a single bar.
+    fewest_returns
+        How many returns (from ranges: bars) a full hour must have. With four, a third of a volatility is chance. Of 12
+        normal returns all are of one sign in one hour of 4,000, of four in one of 16, which makes a semivariance of
+        0.0; the two scales come to 0.0 in one hour of 2,000 with 30 returns, one of 25 with 12.
     fewest_bars
-        How many bars a bucket has at least where it is to be more than the sum of squared returns.
+        How many bars at least one bucket must have.
 
     Examples
     --------
@@ -65,23 +69,33 @@ class Estimator:
 
     variance: Callable[[BucketedBars], FloatArray]
     from_ranges: bool = False
+    fewest_returns: int = 1
     fewest_bars: int = 1
 
     def __call__(self, bars: BucketedBars) -> FloatArray:
         """One variance for each bucket."""
         return self.variance(bars)
 
-    def require_enough_bars(self, bars: BucketedBars) -> None:
-        """Say that it can make nothing of `bars`.
+    def require_enough_bars(self, bars: BucketedBars, name: str) -> None:
+        """Say that it, by that `name`, can make nothing of `bars`.
 
         Raises
         ------
+        NotEnoughDataError
+            They are so long that an hour holds fewer than it needs.
         ConfigError
             No bucket has as many as it needs.
         """
+        returns = int(60 // bars.minutes)
+        if returns < self.fewest_returns:
+            raise NotEnoughDataError(
+                f"the bars are of {bars.minutes:g} min, so that an hourly bucket holds {returns} of them, and the "
+                f"estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, or an rv_estimator that needs "
+                "fewer ('garman_klass' makes do with one bar an hour)."
+            )
         if len(bars.bucket) and bars.number(bars.bucket).max() < self.fewest_bars:
             raise ConfigError(
-                f"no bucket has {self.fewest_bars} bars, which this rv_estimator needs; the rule is one such bucket at "
+                f"no bucket has {self.fewest_bars} bars, which the estimator {name!r} needs; the rule is one such bucket at "
                 "least; take shorter bars, or 'garman_klass'."
             )
 
@@ -225,17 +239,17 @@ ESTIMATORS = Registry(
     "estimator",
     Estimator,
     {
-        "close": Estimator(close_to_close),
-        "subsampled": Estimator(subsampled),
-        "bipower": Estimator(bipower),
-        "medrv": Estimator(medrv),
-        "down_semivariance": Estimator(down_semivariance),
-        "up_semivariance": Estimator(up_semivariance),
-        "two_scale": Estimator(two_scale),
+        "close": Estimator(close_to_close, fewest_returns=4),
+        "subsampled": Estimator(subsampled, fewest_returns=4),
+        "bipower": Estimator(bipower, fewest_returns=6),
+        "medrv": Estimator(medrv, fewest_returns=6),
+        "down_semivariance": Estimator(down_semivariance, fewest_returns=12),
+        "up_semivariance": Estimator(up_semivariance, fewest_returns=12),
+        "two_scale": Estimator(two_scale, fewest_returns=30),
         "parkinson": Estimator(parkinson, from_ranges=True),
         "garman_klass": Estimator(garman_klass, from_ranges=True),
         "rogers_satchell": Estimator(rogers_satchell, from_ranges=True),
-        "yang_zhang": Estimator(yang_zhang, from_ranges=True, fewest_bars=2),
+        "yang_zhang": Estimator(yang_zhang, from_ranges=True, fewest_returns=2, fewest_bars=2),
     },
     "volcast.estimators",
 )

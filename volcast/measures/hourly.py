@@ -21,6 +21,7 @@ import pandas as pd
 from volcast.arrays import BoolArray, FloatArray, IntArray
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import select_symbol
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
@@ -114,10 +115,14 @@ class HourlyMeasurement:
             return rv.index.as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
         bars = BucketedBars.of(stamps, prices, length, self.calendar)
         if not is_tail:
-            self.variance_of.require_enough_bars(bars)
+            self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
         labels, volatility = bars.labels[is_whole], np.sqrt(variance[is_whole])[:, None]
         return labels, volatility if self.rv_alone else np.hstack([volatility, bars.measures()[is_whole]])
+
+    def require_enough_bars(self, bars: BucketedBars) -> None:
+        """Say that the estimator can make nothing of `bars`; see `Estimator.require_enough_bars`."""
+        self.variance_of.require_enough_bars(bars, self.estimator if isinstance(self.estimator, str) else "yours")
 
     def variance(self, bars: BucketedBars) -> tuple[FloatArray, BoolArray]:
         """Realized variance of each bucket, and whether bars enough are there for it to count, shape (count,) each."""
@@ -179,7 +184,7 @@ def get_hourly_rv(
         There is no such preset or estimator, or the estimator does not go with the preset.
     """
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
-    frame = select_symbol(bars_df, symbol)
+    frame = select_symbol(as_bars_frame(bars_df), symbol)
     if preset == "colab":
         return _colab_hourly_rv(frame, price_col, tz)
     if price_col != "close":
@@ -305,7 +310,7 @@ def _notebook_rv(prices: pd.Series) -> pd.Series:
 
 def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
     bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.calendar)
-    measurement.variance_of.require_enough_bars(bucketed)
+    measurement.require_enough_bars(bucketed)
     return bucketed
 
 

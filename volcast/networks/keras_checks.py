@@ -1,7 +1,8 @@
 """What a Keras file may hold, checked on its description and its weights' shapes before Keras builds anything of it.
 
-The limits are far above what the product trains: `LARGEST_NETWORK` weights, and `MOST_WORK` multiplications for one
-forecast. A description can ask for any number of units in a few bytes, so what it asks for is counted first.
+The limits are far above what the product trains: `LARGEST_NETWORK` weights, and for one forecast as many
+multiplications as `networks.onnx_checks` allows. A description can ask for any number of units in a few bytes, so what
+it asks for is counted first.
 """
 
 import json
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from volcast.errors import UnsafeModelError
+from volcast.networks.onnx_checks import MOST_STEPS, MOST_WORK
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["LARGEST_FILE", "LARGEST_NETWORK", "MOST_WORK", "checked_description"]
+__all__ = ["LARGEST_FILE", "LARGEST_NETWORK", "checked_description"]
 
 LARGEST_FILE = 64 * 2**20
 """Bytes of a network's file."""
@@ -23,13 +25,10 @@ LARGEST_FILE = 64 * 2**20
 LARGEST_NETWORK = 2**24
 """Weights of a network; 64 units in two layers, the most that the default search tries, have 50 thousand."""
 
-MOST_WORK = 10**9
-"""Weights times buckets in a window: multiplications for one forecast."""
-
 _LAYERS = frozenset({"InputLayer", "LSTM", "Dropout", "Concatenate", "Dense"})
 _MODELS = frozenset({"Sequential", "Functional"})
 _PARTS = frozenset({"DTypePolicy", "GlorotUniform", "Ones", "Orthogonal", "Zeros", "__keras_tensor__"})
-_MOST_LAYERS, _MOST_WEIGHTS, _MOST_STEPS, _MOST_INPUTS, _MOST_UNITS = 64, 1000, 10_000, 1000, 4096
+_MOST_LAYERS, _MOST_ARRAYS, _MOST_UNITS = 64, 1000, 4096
 _LARGEST_CONFIG = 1_000_000
 _MEMBERS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
 
@@ -85,9 +84,9 @@ def _check_weights(file: "BinaryIO | Any", path: Path) -> dict[str, Any]:
     with h5py.File(file, "r") as opened:
         for number, weights in enumerate(_datasets(opened, path)):
             total += weights.size
-            if number >= _MOST_WEIGHTS or total > LARGEST_NETWORK:
+            if number >= _MOST_ARRAYS or total > LARGEST_NETWORK:
                 raise UnsafeModelError(
-                    f"{path.name} has arrays of over {LARGEST_NETWORK:,} weights, or over {_MOST_WEIGHTS} of them; no "
+                    f"{path.name} has arrays of over {LARGEST_NETWORK:,} weights, or over {_MOST_ARRAYS} of them; no "
                     "network of ours has; train the model anew."
                 )
             if weights.external or weights.is_virtual:
@@ -143,7 +142,7 @@ def _refuse_large_layers(config: dict[str, Any], path: Path) -> None:
             widths.append(units)
     if len(config["layers"]) > _MOST_LAYERS or weights > LARGEST_NETWORK or weights * steps > MOST_WORK:
         raise UnsafeModelError(_too_large(path, f"{weights:,} weights and windows of {steps:,} buckets"))
-    if steps > _MOST_STEPS or max(widths, default=1) > max(_MOST_INPUTS, 2 * _MOST_UNITS):
+    if steps > MOST_STEPS or max(widths, default=1) > 2 * _MOST_UNITS:
         raise UnsafeModelError(_too_large(path, f"windows of {steps:,} buckets or inputs of {max(widths):,} values"))
 
 
@@ -172,6 +171,6 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 def _too_large(path: Path, what: str) -> str:
     return (
         f"{path.name} describes {what}; no network of ours has over {_MOST_UNITS:,} units in a layer, "
-        f"{LARGEST_NETWORK:,} weights, {_MOST_STEPS:,} buckets in a window, or {MOST_WORK:,} multiplications in a "
+        f"{LARGEST_NETWORK:,} weights, {MOST_STEPS:,} buckets in a window, or {MOST_WORK:,} multiplications in a "
         "forecast; train a smaller one."
     )

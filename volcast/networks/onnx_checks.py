@@ -255,9 +255,9 @@ def _stated_shape(reader: WireReader, content: memoryview) -> tuple[str, Shape]:
     return _decoded(value[1][-1]), (_BATCH, *(int(size) for size in others if isinstance(size, int)))
 
 
-def _message(reader: WireReader, content: memoryview, known: Collection[int] | Mapping[str, int], what: str) -> Fields:
+def _message(reader: WireReader, content: memoryview, ours: Collection[int] | Mapping[str, int], what: str) -> Fields:
     fields = reader.fields(content)
-    others = set(fields) - set(known.values() if isinstance(known, Mapping) else known)
+    others = set(fields) - set(ours.values() if isinstance(ours, Mapping) else ours)
     if others:
         raise _Refused(f"has something in {what} that no network of ours has (field {min(others)})")
     return fields

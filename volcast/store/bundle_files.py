@@ -133,8 +133,9 @@ def read_bundle(directory: Path) -> ModelBundle:
     if manifest["schema_version"] == 2 and recipe["kind"] != "scaled_windows":
         recipe = _recipe_of_schema_2(recipe, manifest)
     bundle = ModelBundle(manifest["name"], networks, recipe_from_dict(recipe), config, manifest, directory)
-    _check_fit(bundle.for_serving(), schema, directory)
-    return bundle.for_serving()
+    served = bundle.for_serving()
+    _check_fit(served, schema, directory)
+    return served
 
 
 def _recipe_of_schema_1(

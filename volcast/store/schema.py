@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import HISTORY, STATES, terms_of
@@ -114,7 +123,7 @@ class _RangeScaler(_Schema):
 
     @field_validator("data_max")
     @classmethod
-    def _above(cls, value: float, info: Any) -> float:
+    def _above(cls, value: float, info: ValidationInfo) -> float:
         if value < info.data.get("data_min", 0.0):
             raise ValueError("not below data_min")
         return value
@@ -160,7 +169,7 @@ class _Tracker(_Schema):
 
     @field_validator("upper")
     @classmethod
-    def _above(cls, value: float, info: Any) -> float:
+    def _above(cls, value: float, info: ValidationInfo) -> float:
         if value < info.data.get("lower", value):
             raise ValueError("not below lower")
         return value

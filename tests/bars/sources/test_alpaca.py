@@ -1,14 +1,19 @@
 """Bars of Alpaca through everything that can go wrong on the way; no key in any output."""
 
+import itertools
+import json
 import logging
 import threading
 import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.alpaca_stand_in import KEY, SECRET, AlpacaStandIn, Script
 from tests.support.bars import make_bars
@@ -46,7 +51,8 @@ def fetched(script: Script, *, page: int = 700, patience: Patience = HASTY, symb
 RECOVERABLE = [
     [], ["429"], ["429 after 0"], ["429", "429", "429"], ["500"], ["503", "500"], ["reset"], ["reset", "reset", "500"],
     ["stall"], ["trickle"], ["half"], ["cut json"], ["ok", "half", "reset", "429", "stall", "ok"], ["empty page"],
-    ["ok", "empty page"], ["twice"], ["ok", "twice"], ["shuffled"], ["shuffled", "twice", "shuffled"],
+    ["ok", "empty page"], ["twice"], ["ok", "twice"], ["shuffled"], ["shuffled", "twice", "shuffled"], ["drip"],
+    ["ok", "drip", "ok"],
 ]  # fmt: skip
 
 
@@ -65,12 +71,14 @@ def test_what_can_be_mended_gives_the_right_bars(script: list[str]) -> None:
         (["reset"] * 9, DataSourceError, "the connection failed, at 5 attempts"),
         (["stall"] * 9, DataSourceError, "the answer stalled, at 5 attempts"),
         (["trickle"] * 9, DataSourceError, "the answer stalled, at 5 attempts"),
+        (["drip"] * 9, DataSourceError, "the answer stalled, at 5 attempts"),
         (["half"] * 9, DataSourceError, "the answer broke off, at 5 attempts"),
         (["forbidden"], CredentialsError, "APCA_API_KEY_ID and APCA_API_SECRET_KEY must be a valid pair"),
         (["unauthorized"], CredentialsError, "APCA_API_KEY_ID and APCA_API_SECRET_KEY must be a valid pair"),
         (["no plan"], CredentialsError, "set feed to 'iex'"),
         (["unknown symbol"], DataSourceError, "does not accept the request for SPY"),
         (["loop"] * 99, DataSourceError, "lead back to themselves"),
+        (["endless"] * 999, DataSourceError, "pages do not end"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -80,12 +88,65 @@ def test_what_cannot_gets_one_sentence_in_bounded_time(
     caplog.set_level(logging.DEBUG)
     began = time.monotonic()
     with pytest.raises(error) as caught:
-        fetched(script, patience=IMPATIENT if script[0] in ("stall", "trickle") else HASTY)
+        fetched(script, patience=IMPATIENT if script[0] in ("stall", "trickle", "drip") else HASTY)
     assert time.monotonic() - began < 10
     assert said in str(caught.value)
     assert str(caught.value).count(". ") == 0
     assert "\n" not in str(caught.value)
     assert_no_keys(everything_about(caught.value) + caplog.text)
+
+
+BAR = {"t": "2024-06-03T13:30:00Z", "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 100, "n": 1, "vw": 1.2}
+
+
+def with_field(field: str, value: object) -> dict[str, Any]:
+    return {"bars": {"SPY": [{**BAR, field: value}]}}
+
+
+def without_field(field: str) -> dict[str, Any]:
+    return {"bars": {"SPY": [{name: value for name, value in BAR.items() if name != field}]}}
+
+
+WRONG_ANSWERS: list[Any] = [
+    [], "bars", 7, True, {"bars": []}, {"bars": "none"}, {"bars": 3}, {"bars": {"SPY": None}}, {"bars": {"SPY": {}}},
+    {"bars": {"SPY": [BAR, None]}}, {"bars": {"SPY": [[1, 2, 3]]}}, {"bars": {"SPY": ["bar"]}},
+    {"bars": {"SPY": [BAR]}, "next_page_token": 7}, {"bars": {"SPY": [BAR]}, "next_page_token": ["a"]},
+    *itertools.starmap(with_field, itertools.product("ohlcv", (None, "1.5", True, [1], {}))),
+    *map(without_field, "tohlcv"),
+    *itertools.starmap(with_field, itertools.product("t", (None, 7, "yesterday", "", [], "2024-13-01T00:00:00Z"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", WRONG_ANSWERS, ids=lambda answer: json.dumps(answer)[:60])
+def test_an_answer_of_the_wrong_type_gets_one_sentence(answer: Any) -> None:
+    with pytest.raises(DataSourceError, match="Alpaca") as caught:
+        fetched([f"body {json.dumps(answer)}"])
+    assert str(caught.value).count(". ") == 0
+    assert "\n" not in str(caught.value)
+    assert_no_keys(everything_about(caught.value))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["bars", "next_page_token", "SPY", *"tohlcv"]), inner, max_size=8)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@given(JSON | st.builds(lambda inner: {"bars": {"SPY": [{**BAR, "c": inner}]}}, JSON))
+def test_whatever_is_answered_is_bars_or_one_sentence(answer: Any) -> None:
+    alpaca_bars._LIMITER = RequestLimiter(10_000, 60)
+    sentence = ""
+    try:
+        bars = fetched([f"body {json.dumps(answer)}"] * 60, patience=replace(HASTY, attempts=1))
+    except VolatilityError as error:
+        sentence = str(error)
+    assert "\n" not in sentence
+    assert sentence or bars.notna().all(axis=None)
 
 
 def everything_about(error: BaseException) -> str:

@@ -50,11 +50,16 @@ def test_stamps_in_new_york_time_with_both_offsets_are_read(week: pd.DataFrame, 
     assert_same_bars(read(tmp_path / "spy.csv"), week)
 
 
-def test_stamps_without_a_zone_are_of_the_zone_given(week: pd.DataFrame, tmp_path: Path) -> None:
+def test_stamps_without_a_zone_are_of_the_zone_given_or_of_new_york_if_they_fit(
+    week: pd.DataFrame, tmp_path: Path
+) -> None:
     week.tz_convert(NEW_YORK).tz_localize(None).to_csv(tmp_path / "naive.csv")
     assert_same_bars(read(tmp_path / "naive.csv", timezone=NEW_YORK), week)
-    with pytest.raises(BarsError, match="--bars-timezone"):
-        read(tmp_path / "naive.csv")
+    assert_same_bars(read(tmp_path / "naive.csv"), week)
+    week.tz_convert("Europe/Berlin").tz_localize(None).to_csv(tmp_path / "berlin.csv")
+    assert_same_bars(read(tmp_path / "berlin.csv", timezone="Europe/Berlin"), week)
+    with pytest.raises(BarsError, match="--bars-timezone Europe/Berlin"):
+        read(tmp_path / "berlin.csv")
 
 
 @pytest.mark.parametrize("name", ["timestamp", "datetime", "Date", "TIME", "t"])

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from typing_extensions import TypedDict
 
 from volcast.bars.sources.http import Patience, PatientSession, RequestLimiter, UnavailableError
 from volcast.bars.sources.registry import minutes_of
@@ -24,6 +26,31 @@ _LIMITER = RequestLimiter(calls=200, seconds=60)
 
 _SIP_DELAY, _IEX_DELAY = pd.Timedelta(minutes=15), pd.Timedelta(minutes=1)
 _COLUMNS = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
+_FEWEST_BARS_A_PAGE, _SPARE_PAGES = 500, 20
+"""Pages hold up to 10,000 bars, though now and then few or none; where more come than these make, they never end."""
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class _Bar(TypedDict):
+    t: StrictStr
+    o: _Number
+    h: _Number
+    l: _Number  # noqa: E741
+    c: _Number
+    v: _Number
+
+
+"""What is used of a bar."""
+
+
+class _Page(BaseModel):
+    """An answer: bars by symbol, which are null where there are none, and the token of the next page."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    bars: dict[str, list[_Bar]] | None = None
+    next_page_token: StrictStr | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +131,7 @@ class AlpacaBars:
         bars = _frame(self._pages(symbol, start, end, timeframe))
         return bars[(bars.index >= start) & (bars.index < end)]
 
-    def _pages(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> list[dict[str, Any]]:
+    def _pages(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> list[_Bar]:
         """Raw bars of all pages, in the order in which they came."""
         from alpaca.data.enums import Adjustment, DataFeed
         from alpaca.data.requests import StockBarsRequest
@@ -118,9 +145,10 @@ class AlpacaBars:
             feed=DataFeed(self.feed),
         )
         fields = {**request.to_request_fields(), "limit": 10_000}
-        rows: list[dict[str, Any]] = []
+        rows: list[_Bar] = []
         seen: set[str] = set()
-        while True:
+        possible = (end - start) / pd.Timedelta(minutes=minutes_of(timeframe))
+        for _ in range(int(possible / _FEWEST_BARS_A_PAGE) + _SPARE_PAGES):
             page, token = self._page(fields, symbol)
             rows += page
             if not token:
@@ -129,22 +157,33 @@ class AlpacaBars:
                 raise DataSourceError("Alpaca's pages lead back to themselves; they must end; try again later.")
             seen.add(token)
             fields["page_token"] = token
+        raise DataSourceError(
+            f"Alpaca's pages do not end ({len(seen)} of them for {possible:,.0f} bars at most); they must; try again "
+            "later."
+        )
 
-    def _page(self, fields: dict[str, Any], symbol: str) -> tuple[list[dict[str, Any]], str | None]:
+    def _page(self, fields: dict[str, Any], symbol: str) -> tuple[list[_Bar], str | None]:
         """Raw bars of one page, and the token of the next."""
         from alpaca.common.exceptions import APIError
 
         trouble: DataSourceError
         try:
             answer = self._client.get("/stocks/bars", fields)
-            # `bars` is null where there are none.
-            return (answer.get("bars") or {}).get(symbol) or [], answer.get("next_page_token")
+            page = _Page.model_validate(answer)
+            return (page.bars or {}).get(symbol, []), page.next_page_token
         except APIError as error:
             trouble = _translated(error, symbol, self.feed)
         except UnavailableError as error:
             trouble = DataSourceError(
                 f"Alpaca gave no whole answer: {error}; a connection and a working service are needed; try again "
                 "later (what was fetched is kept), or give --bars FILE."
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"] if part != symbol) or "the answer"
+            trouble = DataSourceError(
+                f"Alpaca's answer is not of the agreed form ({where}: {first['msg'][:100]}); bars with a time and five "
+                "numbers are needed; try again later, or give --bars FILE."
             )
         except Exception as error:
             trouble = DataSourceError(
@@ -155,11 +194,23 @@ class AlpacaBars:
         raise trouble
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Bars in time order; of a stamp that came twice the later answer, which holds what was revised."""
+def _frame(rows: list[_Bar]) -> pd.DataFrame:
+    """Bars in time order; of a stamp that came twice the later answer, which holds what was revised.
+
+    Raises
+    ------
+    DataSourceError
+        A stamp is no time.
+    """
     raw = pd.DataFrame(rows, columns=["t", *_COLUMNS])
-    stamps = pd.DatetimeIndex(pd.to_datetime(raw.pop("t"), utc=True, format="ISO8601"), name="timestamp").as_unit("us")
-    bars = raw.rename(columns=_COLUMNS).astype(float).set_axis(stamps)
+    times = pd.to_datetime(raw["t"], utc=True, format="ISO8601", errors="coerce")
+    if times.isna().any():
+        raise DataSourceError(
+            f"Alpaca's answer has the stamp {str(raw['t'][times.isna()].iloc[0])[:40]!r}, which is no time; each bar "
+            "needs one; try again later, or give --bars FILE."
+        )
+    stamps = pd.DatetimeIndex(times, name="timestamp").as_unit("us")
+    bars = raw.drop(columns="t").rename(columns=_COLUMNS).astype(float).set_axis(stamps)
     if not bars.index.is_monotonic_increasing:
         bars = bars.sort_index(kind="stable")
     return bars[~bars.index.duplicated(keep="last")]

@@ -1,34 +1,28 @@
 """The user's own bars: CSV, Parquet or Feather; a file, a directory, or a glob."""
 
 import glob
-import gzip
 import re
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from volcast.bars.checks import bar_length
-from volcast.bars.sources.formats import (
-    SYMBOL_COLUMNS,
-    DateOrder,
-    EpochUnit,
-    StampedTable,
-    StampFlags,
-    StampSide,
-    stamped_table,
-)
-from volcast.errors import BarsError, NotEnoughDataError
-from volcast.sessions import session_schedule
+from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
+from volcast.bars.columns import SYMBOL, named_columns
+from volcast.bars.sources.formats import StampedTable, stamped_table
+from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
+from volcast.bars.sources.text import read_text_table
+from volcast.errors import BarsError
+from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["read_bars_file"]
 
-_SUFFIXES = (".csv", ".txt", ".csv.gz", ".parquet", ".pq", ".feather", ".arrow")
-_TEXT = (".csv", ".txt", ".gz")
-_LOOKS_LIKE_END = 0.8
-_FEWEST_DAYS = 3
+_TEXT = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz")
+_ARROW = (".feather", ".arrow")
+_SUFFIXES = (*_TEXT, ".parquet", ".pq", *_ARROW)
+_LONGEST_LIST = 6
 
 
 def read_bars_file(
@@ -59,8 +53,10 @@ def read_bars_file(
 
     Returns
     -------
-    DataFrame with lower-case columns, indexed by ``timestamp``, the start of each bar; tz-aware if the file or
-    `timezone` says so. ``attrs["understood"]`` says in a sentence how the files were read.
+    DataFrame with lower-case columns, indexed by ``timestamp`` (tz-aware), the start of each bar. Rows without a stamp
+    or one of their prices are left out. ``attrs["understood"]`` says in a sentence how the files were read, and
+    ``attrs["left_out_rows"]`` counts the rows that were left out and says where the first of them are; of the side of
+    the stamps, which were asked about here, ``attrs["stamps"]`` says that they are starts.
 
     Raises
     ------
@@ -71,31 +67,58 @@ def read_bars_file(
     flags = StampFlags(
         timezone, cast(StampSide | None, stamps), cast(EpochUnit | None, epoch), cast(DateOrder | None, dates)
     )
+    name = str(path)
     paths = _files(Path(path), symbol)
-    tables = [stamped_table(_read_table(file, symbol), str(file), flags) for file in paths]
-    frame = _one_symbol(_joined(tables, str(path)), symbol, str(path))
+    tables = [_stamped(file, symbol, flags) for file in paths]
+    frame, symbol_taken = _one_symbol(_joined(tables, name), symbol, name)
     first = tables[0]
-    frame.index.name = "timestamp"
-    if first.side is None and frame.index.tz is not None:
-        _require_starts(frame.index, str(path))
+    frame.index, clock = _with_zone(frame.index.rename("timestamp"), flags.timezone, first.clock, name)
+    if first.side is None:
+        _require_starts(frame.index, name)
     if first.side == "end":
         frame.index = frame.index - bar_length(frame.index.sort_values())
     files = f"{len(paths)} files" if len(paths) > 1 else paths[0].name
     of_whom = "plain columns" if first.vendor == "plain" else f"{first.vendor}'s columns"
     side = f"stamps are the {first.side or 'start'} of a bar"
-    frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {of_whom}, {side}, {first.clock}."
+    frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {of_whom}, {side}, {clock}."
+    frame.attrs["left_out_rows"] = _left_out(tables, symbol_taken)
+    frame.attrs["stamps"] = "start"
     return frame
 
 
+def _left_out(tables: list[StampedTable], symbol: str | None) -> dict[str, object]:
+    """How many rows of `symbol` were left out, and where the first few of them are."""
+    rows = pd.concat([table.left_out for table in tables], ignore_index=True)
+    if symbol is not None:
+        rows = rows[rows[SYMBOL].isna() | (rows[SYMBOL].map(_ticker) == symbol)]
+    shown = rows.iloc[:_LONGEST_LIST]
+    return {
+        "count": len(rows),
+        "first": [f"{place}: {what}" for place, what in zip(shown["row"], shown["what"], strict=True)],
+    }
+
+
 def _files(path: Path, symbol: str | None) -> list[Path]:
-    if path.is_dir():
-        return _of_symbol([file for file in sorted(path.iterdir()) if _suffix(file)], symbol, path)
-    if glob.has_magic(str(path)):
-        found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-        if not found:
-            raise BarsError(f"no file matches {path}; one at least must; check the pattern.")
-        return found
-    return [path]
+    try:
+        if path.is_dir():
+            return _of_symbol([file for file in sorted(path.iterdir()) if _suffix(file)], symbol, path)
+        if not glob.has_magic(str(path)) or path.exists():
+            return [path]
+        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+    except OSError as error:
+        raise BarsError(
+            f"{_short(path)} cannot be read ({error.strerror}); it must be readable; check the path."
+        ) from None
+    except (ValueError, RecursionError, re.error):
+        raise BarsError(f"{_short(path)} is no path or pattern that the system takes; give a shorter one.") from None
+    if not matches:
+        raise BarsError(f"no file matches {_short(path)}; one at least must; check the pattern.")
+    return matches
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-60:]}"
 
 
 def _of_symbol(files: list[Path], symbol: str | None, folder: Path) -> list[Path]:
@@ -117,54 +140,64 @@ def _suffix(path: Path) -> str | None:
     return next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), None)
 
 
-def _read_table(path: Path, symbol: str | None) -> pd.DataFrame:
-    if _suffix(path) is None:
+def _stamped(path: Path, symbol: str | None, flags: StampFlags) -> StampedTable:
+    """One file's table; the rows that are left out under their places in the file, in words."""
+    suffix = _suffix(path)
+    if suffix is None:
         raise BarsError(
-            f"{path} is no file of bars; it must end in {', '.join(_SUFFIXES)}; convert it to one of these."
+            f"{_short(path)} is no file of bars; it must end in {', '.join(_SUFFIXES)}; convert it to one of these."
         )
+    mark, unit, first = None, "row", 1
     try:
-        if path.suffix.lower() in _TEXT:
-            frame = pd.read_csv(path, header=None if _begins_with_a_bar(path) else "infer")
-        elif path.suffix.lower() in (".feather", ".arrow"):
-            frame = pd.read_feather(path)
+        if suffix in _TEXT:
+            text = read_text_table(path)
+            frame, mark, unit, first = text.frame, text.mark, "line", text.first_line
         else:
-            frame = _read_parquet(path, symbol)
+            frame = _read_arrow(path, suffix, symbol)
     except BarsError:
         raise
     except FileNotFoundError:
         raise BarsError(f"there is no file {path}; give the path of a CSV, Parquet or Feather file of bars.") from None
-    except pd.errors.EmptyDataError:
-        raise NotEnoughDataError(f"{path} is empty; at least one bar is needed; check how it was written.") from None
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BarsError(
-            f"{path} cannot be read as a table ({reason}); it must be a whole CSV, Parquet or Feather file."
-        ) from error
-    if frame.empty:
-        raise NotEnoughDataError(f"{path} holds no bars; at least one is needed; check how it was written.")
-    return frame
+            f"{_short(path)} cannot be read as a table ({_reason(error)}); it must be a whole CSV, Parquet or Feather "
+            "file."
+        ) from None
+    table = stamped_table(frame, str(path), flags, mark)
+    table.left_out["row"] = [f"{unit} {row + first} of {path.name}" for row in table.left_out["row"]]
+    return table
 
 
-def _read_parquet(path: Path, symbol: str | None) -> pd.DataFrame:
-    """A Parquet file, or of one that holds many symbols the rows of `symbol` alone, however large the file is."""
+def _reason(error: Exception) -> str:
+    """What a library or the system says, in one line without the path and a full stop."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (text.splitlines() or [""])[0].strip().rstrip(".")[:120] or type(error).__name__
+
+
+def _read_arrow(path: Path, suffix: str, symbol: str | None) -> pd.DataFrame:
+    """A Parquet or Feather file, or of Parquet that holds many symbols the rows of `symbol` alone."""
+    if suffix in _ARROW:
+        return pd.read_feather(path)
     names = pq.read_schema(path).names
-    column = next((name for name in names if name.lower() in SYMBOL_COLUMNS), None)
-    if symbol is None or column is None:
+    place = named_columns(names, str(path)).get(SYMBOL)
+    if symbol is None or place is None:
         return pd.read_parquet(path)
+    column = names[place]
     distinct: set[str] = set()
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=[column]):
             distinct.update(batch.column(0).unique().to_pylist())
-    distinct.discard(None)
+    if None in distinct:
+        return pd.read_parquet(path)
     spellings = [spelt for spelt in distinct if _ticker(spelt) == symbol.upper()]
     if not spellings:
         raise _symbol_missing(sorted({_ticker(spelt) for spelt in distinct}), symbol.upper(), str(path))
     return pd.read_parquet(path, filters=[(column, "in", spellings)])
 
 
-def _ticker(spelt: str) -> str:
+def _ticker(spelt: object) -> str:
     # Stooq writes SPY.US.
-    return spelt.upper().removesuffix(".US")
+    return str(spelt).upper().removesuffix(".US")
 
 
 def _symbol_missing(present: list[str], wanted: str, name: str) -> BarsError:
@@ -172,12 +205,6 @@ def _symbol_missing(present: list[str], wanted: str, name: str) -> BarsError:
         f"{name} holds {', '.join(present[:10])} and {wanted or 'no symbol'} was asked for; it must be in the file; "
         "name one that is there with --symbol."
     )
-
-
-def _begins_with_a_bar(path: Path) -> bool:
-    """Whether the first line is a bar and no header."""
-    with gzip.open(path, "rt") if path.suffix.lower() == ".gz" else open(path) as file:
-        return re.match(r"\d{1,2}/\d{1,2}/\d{4},", file.readline()) is not None
 
 
 def _joined(tables: list[StampedTable], name: str) -> pd.DataFrame:
@@ -194,27 +221,38 @@ def _joined(tables: list[StampedTable], name: str) -> pd.DataFrame:
     return pd.concat(sorted(frames, key=lambda frame: frame.index[0]))
 
 
-def _one_symbol(frame: pd.DataFrame, symbol: str | None, name: str) -> pd.DataFrame:
-    if "symbol" not in frame.columns:
-        return frame
-    names = frame["symbol"].map(_ticker)
+def _one_symbol(frame: pd.DataFrame, symbol: str | None, name: str) -> tuple[pd.DataFrame, str | None]:
+    """The bars of the symbol asked for, or of the only one there is, and which it is; None where rows name none."""
+    if SYMBOL not in frame.columns:
+        return frame, None
+    names = frame[SYMBOL].map(_ticker)
     present = list(names.unique())
     wanted = present[0] if symbol is None and len(present) == 1 else (symbol or "").upper()
     if wanted not in present:
         raise _symbol_missing(present, wanted, name)
-    return frame[(names == wanted).to_numpy()].drop(columns="symbol")
+    return frame[(names == wanted).to_numpy()].drop(columns=SYMBOL), wanted
+
+
+def _with_zone(index: pd.DatetimeIndex, timezone: str | None, clock: str, name: str) -> tuple[pd.DatetimeIndex, str]:
+    """The stamps with their zone, and what says it, in words: the file, the user, or the hours of an exchange's day."""
+    if index.tz is not None:
+        return index, clock
+    length = bar_length(index.dropna().sort_values())
+    zones = fitting_zones(index, length)
+    if timezone is not None:
+        if "UTC" in zones and not fitting_zones(index, length, likely=(timezone,)):
+            raise BarsError(
+                f"{name} has stamps whose hours are no session's in {timezone} and fit UTC; the zone must be theirs; "
+                "give --bars-timezone UTC."
+            )
+        return localized(index, timezone), f"zone {timezone}"
+    if zones[:1] == [EXCHANGE_TIMEZONE]:
+        return localized(index, EXCHANGE_TIMEZONE), f"no zone in the stamps: {EXCHANGE_TIMEZONE}, whose hours they fit"
+    raise BarsError(f"{name} has {zone_sentence(index, zones)}; give --bars-timezone {zones[0] if zones else 'ZONE'}.")
 
 
 def _require_starts(index: pd.DatetimeIndex, name: str) -> None:
-    """Refuse plain stamps that look like ends: days that begin one bar after the open and end with the close."""
-    ordered = index.sort_values().unique()
-    schedule = session_schedule(ordered[0], ordered[-1])
-    if len(schedule) < _FEWEST_DAYS or len(ordered) < 2:
-        return
-    opens, closes = (pd.DatetimeIndex(schedule[side]).tz_convert(ordered.tz) for side in ("open", "close"))
-    traded = np.asarray(ordered.searchsorted(closes, side="right") > ordered.searchsorted(opens))
-    ends = np.asarray(closes.isin(ordered) & ~opens.isin(ordered))
-    if traded.sum() >= _FEWEST_DAYS and ends[traded].mean() > _LOOKS_LIKE_END:
+    if look_like_ends(index.sort_values()):
         raise BarsError(
             f"{name} has stamps at the close of most sessions and none at their open, as if they were the end of each "
             "bar, and does not say so; it must be known; give --bars-stamps end (or start)."

@@ -9,87 +9,63 @@
 | Databento | `ts_event` | start, epoch in ns or text; whole-number prices are in units of 1e-9 |
 | Interactive Brokers | `average` and `barCount`, or `wap` and `count` | start; zone in the text or by flag; epoch |
 | Kibot | no header: date, time, open, high, low, close, volume | start, New York |
-| any other | a column of stamps and `close` | start, unless told otherwise; zone in the text or by flag |
+| MetaTrader | `<DATE>`, `<TIME>` and no ticker | start; zone by flag or by the hours |
+| any other | a column of stamps and `close` | start, unless told; zone in the text, by flag, or by the hours |
 """
 
-import re
-import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from volcast.errors import BarsError
+from volcast.bars.columns import (
+    FIELDS,
+    PRICES,
+    SYMBOL,
+    DecimalMark,
+    named_columns,
+    numbers_of,
+    require_prices_in_range,
+)
+from volcast.bars.sources.stamps import StampFlags, StampSide, is_stamp_name, read_stamps
+from volcast.errors import BarsError, NotEnoughDataError
 
-__all__ = ["SYMBOL_COLUMNS", "StampFlags", "StampedTable", "stamped_table"]
+__all__ = ["StampedTable", "stamped_table"]
 
-StampSide = Literal["start", "end"]
-EpochUnit = Literal["s", "ms", "us", "ns"]
-DateOrder = Literal["mdy", "dmy"]
-
-_STAMP_COLUMNS = ("timestamp", "datetime", "date", "time", "t", "ts_event", "window_start", "unnamed: 0")
-SYMBOL_COLUMNS = ("symbol", "ticker", "<ticker>")
-"""What a column of symbols is called, in lower case."""
-
-_SHORT_NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
-_KEPT = ("open", "high", "low", "close", "volume")
-_KIBOT = ["date", "time", *_KEPT]
-_SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
-_ZONED = r"(?:Z|[+-]\d\d:?\d\d)$"
-_NAMED_ZONE = re.compile(r"^(.*\d) ([A-Z][A-Za-z]+(?:/[A-Za-z_]+)?)$")
-# Seconds from 1990 to 2100, and the same in smaller units: they do not overlap.
-_EARLIEST, _LATEST = 631_152_000, 4_102_444_800
-_UNITS: dict[EpochUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_KIBOT = ["date", "time", *FIELDS]
 _NANO_PRICE = 1e-9
 
 
 @dataclass(frozen=True)
-class StampFlags:
-    """What the user says of the stamps.
-
-    Attributes
-    ----------
-    timezone
-        Zone of stamps that carry none.
-    side
-        Whether they are the ``"start"`` or the ``"end"`` of a bar.
-    epoch
-        Unit of stamps that are numbers.
-    dates
-        Whether dates with slashes have the month (``"mdy"``) or the day (``"dmy"``) first.
-    """
-
-    timezone: str | None = None
-    side: StampSide | None = None
-    epoch: EpochUnit | None = None
-    dates: DateOrder | None = None
-
-
-@dataclass(frozen=True)
 class StampedTable:
-    """A table with its stamps read.
+    """A table with its stamps and numbers read.
 
     Attributes
     ----------
     frame
-        Indexed by stamp as it is in the file, columns open, high, low, close, volume, symbol as far as there are.
+        Indexed by stamp as it is in the file, columns open, high, low, close, volume, symbol as far as there are; rows
+        without a stamp or one of their prices are left out.
     vendor
         Whose columns it has; ``"plain"`` where they are nobody's in particular.
     side
         What the stamps are; None where neither the vendor nor the user says it.
     clock
-        Where the zone comes from, in words.
+        Where the zone comes from, in words; empty where nothing says it.
+    left_out
+        Rows left out: ``row``, counted from 0 as in the table, ``what`` is wrong with it, and ``symbol`` (or None).
     """
 
     frame: pd.DataFrame
     vendor: str
     side: StampSide | None
     clock: str
+    left_out: pd.DataFrame
 
 
-def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags) -> StampedTable:
-    """Recognize whose columns `table` has, and read its stamps.
+def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: DecimalMark | None = None) -> StampedTable:
+    """Recognize whose columns `table` has, and read its stamps and numbers.
 
     Parameters
     ----------
@@ -99,76 +75,113 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags) -> StampedT
         What to call it in an error.
     flags
         What the user says; it goes before what is recognized.
+    mark
+        What parts whole from decimals in text; None tells it by the text.
 
     Raises
     ------
     BarsError
-        There are no stamps that can be read, or what they mean is ambiguous; the message names the flag to give.
+        There are no stamps or prices that can be read, two columns of one name, rows without a symbol, closes outside
+        high and low, or what the stamps mean is ambiguous; then the message names the flag to give.
+    NotEnoughDataError
+        There is no row.
     """
-    table = _without_levels(table)
+    table = _flat(table, name)
     vendor = _vendor(table)
     table = _headed(table, vendor)
-    table = table.rename(columns=_SHORT_NAMES if "close" not in table.columns else {})
-    known = replace(
-        flags,
-        timezone=flags.timezone or ("America/New_York" if vendor == "Kibot" else None),
-        side=flags.side or (None if vendor in ("Stooq", "plain") else "start"),
-        dates=flags.dates or ("mdy" if vendor == "Kibot" else None),
-    )
+    if table.empty:
+        raise NotEnoughDataError(f"{name} holds no bars; at least one is needed; check how it was written.")
     if vendor == "Stooq" and (flags.timezone is None or flags.side is None):
         raise BarsError(
             f"{name} has Stooq's columns, which say neither the zone of their stamps nor whether these are a bar's "
             "start or end; both must be known; give --bars-timezone (Stooq's own is Europe/Warsaw) and --bars-stamps."
         )
-    index, clock = _stamps(table, name, known)
-    frame = pd.DataFrame(table[[column for column in _KEPT if column in table.columns]]).set_axis(index)
+    known = _with_vendors_habits(flags, vendor)
+    places = named_columns(table.columns, name)
+    index, clock = read_stamps(table, name, known)
+    frame = _numbers(table, places, mark, name)
     if vendor == "Databento":
-        whole = [column for column in _KEPT[:4] if column in frame and pd.api.types.is_integer_dtype(frame[column])]
+        whole = [column for column in PRICES if column in frame and pd.api.types.is_integer_dtype(frame[column])]
         frame[whole] = frame[whole] * _NANO_PRICE
-    symbols = next((column for column in SYMBOL_COLUMNS if column in table.columns), None)
-    if symbols is not None:
-        frame["symbol"] = table[symbols].astype(str).to_numpy()
-    return StampedTable(frame, vendor, known.side, clock)
+    if SYMBOL in places:
+        frame[SYMBOL] = table.iloc[:, places[SYMBOL]].astype("str").str.strip().replace("", None)
+    wrong = _wrong_rows(frame, index)
+    left_out = _listed(wrong, table, frame)
+    frame.index = index
+    usable = np.asarray(wrong == "")
+    frame = frame if usable.all() else frame[usable]
+    _require_rows(frame, len(table), name)
+    return StampedTable(frame, vendor, known.side, clock, left_out)
 
 
-def _without_levels(table: pd.DataFrame) -> pd.DataFrame:
-    """Everything as columns of lower-case names: an index that says something, both rows of yfinance's header."""
+def _with_vendors_habits(flags: StampFlags, vendor: str) -> StampFlags:
+    return replace(
+        flags,
+        timezone=flags.timezone or ("America/New_York" if vendor == "Kibot" else None),
+        side=flags.side or (None if vendor in ("Stooq", "MetaTrader", "plain") else "start"),
+        dates=flags.dates or ("mdy" if vendor == "Kibot" else None),
+    )
+
+
+def _flat(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Everything as columns under single names: an index that says something, both rows of yfinance's header."""
     if isinstance(table.columns, pd.MultiIndex):
-        # yfinance: (Price, Ticker) of one symbol.
-        tickers = table.columns.get_level_values(-1).unique()
-        if len(tickers) > 1:
-            table = table.stack(level=-1, future_stack=True).rename_axis(index=["datetime", "symbol"])
-        else:
-            table = table.droplevel(-1, axis=1).assign(symbol=tickers[0])
-            table.columns.name = None
-    if isinstance(table.index, pd.MultiIndex):
-        names = [str(name).lower() if name is not None else None for name in table.index.names]
-        stamps = [isinstance(level, pd.DatetimeIndex) for level in table.index.levels]
-        table = table.rename_axis(
-            index=[name or ("timestamp" if stamp else "symbol") for name, stamp in zip(names, stamps, strict=True)]
-        ).reset_index()
-    elif isinstance(table.index, pd.DatetimeIndex) or str(table.index.name).lower() in _STAMP_COLUMNS:
-        table = table.rename_axis(index=str(table.index.name or "timestamp")).reset_index()
-    return table.set_axis([str(column).strip().lower() for column in table.columns], axis=1)
+        table = _without_tickers(table, name)
+    index = table.index
+    if isinstance(index, pd.MultiIndex):
+        names = [
+            level.name or ("timestamp" if isinstance(level, pd.DatetimeIndex) else SYMBOL) for level in index.levels
+        ]
+        return table.rename_axis(index=names).reset_index()
+    if isinstance(index, pd.RangeIndex) and not is_stamp_name(index.name or ""):
+        return table
+    if _has_stamps(table) and not isinstance(index, pd.DatetimeIndex):
+        return table.reset_index(drop=True)
+    index = index.rename("timestamp")
+    return table.drop(columns=table.columns.intersection(["timestamp"])).set_axis(index).reset_index()
+
+
+def _has_stamps(table: pd.DataFrame) -> bool:
+    return any(is_stamp_name(column) for column in table.columns)
+
+
+def _without_tickers(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """yfinance's columns, which have two levels: one of prices and one of tickers, in either order."""
+    levels = [table.columns.get_level_values(number) for number in range(table.columns.nlevels)]
+    fields = [len(named_columns(level.unique(), name)) for level in levels]
+    if len(levels) != 2 or max(fields) < 1:
+        raise BarsError(
+            f"{name} has {len(levels)} levels of columns, none of them of prices; one level with 'close' is needed; "
+            "flatten them."
+        )
+    of_tickers = 1 - int(np.argmax(fields))
+    tickers = levels[of_tickers].unique()
+    if len(tickers) == 1:
+        flat = table.droplevel(of_tickers, axis=1).assign(**{SYMBOL: str(tickers[0])})
+        return flat.rename_axis(columns=None)
+    return table.stack(level=of_tickers, future_stack=True).rename_axis(index=["timestamp", SYMBOL], columns=None)
 
 
 def _vendor(table: pd.DataFrame) -> str:
-    columns = set(table.columns)
-    if {"<date>", "<time>"} <= columns:
-        return "Stooq"
-    if "ts_event" in columns:
+    columns = [str(column).strip().lower() for column in table.columns]
+    present = set(columns)
+    if {"<date>", "<time>"} <= present:
+        return "Stooq" if present & {"<ticker>", "<per>"} else "MetaTrader"
+    if "ts_event" in present:
         return "Databento"
-    if "window_start" in columns:
+    if "window_start" in present:
         return "Polygon"
-    if {"t", "o", "h", "l", "c"} <= columns:
-        return "Polygon" if pd.api.types.is_numeric_dtype(table["t"]) else "Alpaca"
-    if "trade_count" in columns:
+    if {"t", "o", "h", "l", "c"} <= present:
+        # Polygon counts, Alpaca writes.
+        written = table.iloc[:, columns.index("t")].astype("str").str.contains(r"\D\d", regex=True)
+        return "Alpaca" if written.any() else "Polygon"
+    if "trade_count" in present:
         return "Alpaca"
-    if {"average", "barcount"} <= columns or {"wap", "count"} <= columns:
+    if {"average", "barcount"} <= present or {"wap", "count"} <= present:
         return "Interactive Brokers"
-    if columns & {"adj close", "dividends", "stock splits"} or table.columns[0] == "price":
+    if present & {"adj close", "dividends", "stock splits"} or columns[:1] == ["price"]:
         return "Yahoo"
-    if list(table.columns) == [str(number) for number in range(len(_KIBOT))]:
+    if columns == [str(number) for number in range(len(_KIBOT))]:
         return "Kibot"
     return "plain"
 
@@ -177,111 +190,66 @@ def _headed(table: pd.DataFrame, vendor: str) -> pd.DataFrame:
     """The table under its own column names."""
     if vendor == "Kibot":
         return table.set_axis(_KIBOT, axis=1)
-    if vendor == "Yahoo" and table.columns[0] == "price":
+    if vendor == "Yahoo" and str(table.columns[0]).lower() == "price" and not _has_stamps(table):
         # Rows under the header: Ticker, and the name of the index.
-        symbol = str(table.iloc[0, 1])
-        rows = table.iloc[2:].rename(columns={"price": "datetime"}).assign(symbol=symbol)
-        return rows.astype({column: float for column in _KEPT if column in rows})
-    if vendor == "Stooq":
-        names = {f"<{name}>": name for name in ("open", "high", "low", "close", "date", "time")}
-        return table.rename(columns={**names, "<vol>": "volume"})
+        rows = table.iloc[2:]
+        return rows.set_axis(["datetime", *rows.columns[1:]], axis=1).assign(**{SYMBOL: table.iloc[:1, 1].sum()})
     return table
 
 
-def _stamps(table: pd.DataFrame, name: str, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
-    column = next((column for column in _STAMP_COLUMNS if column in table.columns), None)
-    if column is None:
+def _numbers(table: pd.DataFrame, places: Mapping[str, int], mark: DecimalMark | None, name: str) -> pd.DataFrame:
+    """Prices and volume as numbers; a column that is empty throughout is left out."""
+    if "close" not in places:
+        present = ", ".join(map(str, table.columns[:12])) or "none"
+        raise BarsError(f"{name} have no 'close' among their columns ({present}); it is needed; rename the column.")
+    columns = {}
+    for field in FIELDS:
+        if field not in places:
+            continue
+        raw = table.iloc[:, places[field]]
+        numbers = numbers_of(raw, mark, name)
+        if numbers.notna().any():
+            columns[field] = numbers
+        elif field in PRICES and raw.notna().any():
+            raise BarsError(
+                f"{name} holds no number in '{raw.name}' (the first is {str(raw.dropna().iloc[0])[:40]!r}); prices "
+                "must be numbers; check the column."
+            )
+        elif field in ("close", "volume"):
+            columns[field] = numbers
+    return pd.DataFrame(columns)
+
+
+def _wrong_rows(frame: pd.DataFrame, index: pd.DatetimeIndex) -> npt.NDArray[np.object_]:
+    """What is wrong with each row, shape (n,); empty text where nothing is."""
+    wrong = np.full(len(frame), "", dtype=object)
+    for field in reversed([field for field in PRICES if field in frame]):
+        if frame[field].hasnans:
+            wrong[frame[field].isna().to_numpy()] = f"no price in '{field}'"
+    if index.hasnans:
+        wrong[np.asarray(index.isna())] = "no time stamp from 1990 to 2099"
+    return wrong
+
+
+def _listed(wrong: npt.NDArray[np.object_], table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """The wrong rows; those that are empty or a comment are left out of the list as well."""
+    rows = np.flatnonzero(wrong != "")
+    raw = table.iloc[rows]
+    means_a_bar = ~raw.isna().all(axis=1) & ~raw.iloc[:, 0].astype("str").str.startswith("#", na=False)
+    symbols = frame[SYMBOL].iloc[rows].to_numpy() if SYMBOL in frame else np.full(len(rows), None)
+    listed = pd.DataFrame({"row": table.index[rows], "what": wrong[rows], SYMBOL: symbols})
+    return listed[means_a_bar.to_numpy()]
+
+
+def _require_rows(frame: pd.DataFrame, total: int, name: str) -> None:
+    if frame.empty:
+        raise NotEnoughDataError(
+            f"{name} holds {total:,} rows and none with a stamp and prices; at least one is needed; check the file."
+        )
+    if SYMBOL in frame and frame[SYMBOL].isna().any():
+        missing = int(frame[SYMBOL].isna().sum())
         raise BarsError(
-            f"{name} has no time stamps that can be read; bars need them as an index or in a column named "
-            f"{', '.join(_STAMP_COLUMNS[:5])}; rename the column."
+            f"{name} has {missing:,} of {len(frame):,} rows without a symbol; each row needs one where there is such a "
+            "column; fill it in, or remove the column."
         )
-    stamps = table[column]
-    if column == "date" and "time" in table.columns:
-        time = table["time"].astype(str)
-        time = time.str.zfill(6) if time.str.fullmatch(r"\d{1,6}").all() else time
-        stamps = stamps.astype(str) + " " + time
-    try:
-        with warnings.catch_warnings():
-            # Mixed formats are a reason to refuse below, not to warn.
-            warnings.simplefilter("ignore")
-            return _zoned(*_as_times(stamps, flags), flags)
-    except _AmbiguousError as error:
-        raise BarsError(f"{name} has {error}.") from None
-    except (ValueError, TypeError, OverflowError) as error:
-        raise BarsError(
-            f"{name} has stamps in '{column}' that are no times ({str(error).splitlines()[0]}); "
-            "write them as 2024-12-31 09:30:00-05:00."
-        ) from None
-
-
-class _AmbiguousError(Exception):
-    """What is ambiguous, and the flag that says what it is."""
-
-
-def _as_times(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
-    """Stamps as times, and what they carry of a zone, in words."""
-    if pd.api.types.is_datetime64_any_dtype(stamps):
-        index = pd.DatetimeIndex(stamps)
-        return index, "" if index.tz is None else "with their zone"
-    if pd.api.types.is_numeric_dtype(stamps):
-        return _from_epoch(stamps.to_numpy(), flags)
-    text = stamps.astype(str).str.strip().str.replace(r"\s+", " ", regex=True)
-    first = text.iloc[0]
-    named = _NAMED_ZONE.fullmatch(first)
-    if named is not None:
-        # Interactive Brokers: 20240102 09:30:00 US/Eastern
-        zones = text.str.extract(_NAMED_ZONE)[1].unique()
-        if len(zones) != 1:
-            raise ValueError(f"they name several zones: {', '.join(map(str, zones[:3]))}")
-        local = pd.DatetimeIndex(pd.to_datetime(text.str.replace(f" {zones[0]}", ""), format="%Y%m%d %H:%M:%S"))
-        return _localized(local, str(zones[0])), f"zone {zones[0]} in the text"
-    if _SLASHED.match(first):
-        return pd.DatetimeIndex(pd.to_datetime(_from_slashes(text, flags))), ""
-    if re.fullmatch(r"\d{8} \d{6}", first):
-        return pd.DatetimeIndex(pd.to_datetime(text, format="%Y%m%d %H%M%S")), ""
-    # A year of New York stamps carries two offsets, which pandas reads only by way of UTC.
-    zoned = bool(text.str.contains(_ZONED, regex=True).all())
-    form = "%Y%m%d %H:%M:%S" if re.fullmatch(r"\d{8} [\d:]{8}", first) else "ISO8601"
-    return pd.DatetimeIndex(pd.to_datetime(text, utc=zoned, format=form)), "zone in the text" if zoned else ""
-
-
-def _from_epoch(numbers: np.ndarray, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
-    fitting = [
-        unit for unit, scale in _UNITS.items() if ((numbers >= _EARLIEST * scale) & (numbers <= _LATEST * scale)).all()
-    ]
-    unit = flags.epoch or (fitting[0] if fitting else None)
-    if unit is None:
-        raise _AmbiguousError(
-            f"the number {numbers[0]} for a stamp, which is no time from 1990 to 2100 in s, ms, us or ns; the "
-            "unit must be known; give --bars-epoch"
-        )
-    return pd.DatetimeIndex(pd.to_datetime(numbers, unit=unit, utc=True)), f"epoch in {unit}, UTC"
-
-
-def _from_slashes(text: "pd.Series[str]", flags: StampFlags) -> "pd.Series[str]":
-    """Dates such as 01/31/2024 as 2024-01-31, where the days tell which number is the month."""
-    parts = text.str.extract(r"^(\d{1,2})/(\d{1,2})/(\d{4})(.*)$")
-    first, second = parts[0].astype(int), parts[1].astype(int)
-    month_first, day_first = bool((first <= 12).all()), bool((second <= 12).all())
-    if month_first == day_first and flags.dates is None:
-        raise _AmbiguousError(
-            f"the date {text.iloc[0].split()[0]}, whose month cannot be told from its day; it must be known which "
-            "comes first; give --bars-dates mdy (or dmy)"
-        )
-    leads = month_first if flags.dates is None else flags.dates == "mdy"
-    month, day = (parts[0], parts[1]) if leads else (parts[1], parts[0])
-    return parts[2] + "-" + month.str.zfill(2) + "-" + day.str.zfill(2) + parts[3]
-
-
-def _zoned(index: pd.DatetimeIndex, clock: str, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
-    if index.tz is not None or flags.timezone is None:
-        return index, clock or "no zone"
-    return _localized(index, flags.timezone), f"zone {flags.timezone}"
-
-
-def _localized(index: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
-    """Local times as moments; the hour that clocks repeat is told apart by its order, else taken as summer time."""
-    try:
-        return index.tz_localize(zone, ambiguous="infer", nonexistent="shift_forward")
-    except ValueError:
-        return index.tz_localize(zone, ambiguous=np.ones(len(index), dtype=bool), nonexistent="shift_forward")
+    require_prices_in_range(frame, name)

@@ -1,14 +1,16 @@
 """HTTP requests that wait their turn, do not hang, and are tried again where that can help."""
 
+import contextlib
 import email.utils
 import io
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import requests
 import urllib3
@@ -46,7 +48,7 @@ class Patience:
     connect_seconds, read_seconds
         Longest wait for a connection, and for the next piece of an answer.
     answer_seconds
-        Longest wait for a whole answer that comes piece by piece.
+        Longest wait for a whole answer, header and body, that comes piece by piece.
     attempts
         Most times that one request is sent.
     total_seconds
@@ -122,6 +124,84 @@ class _WorthAnotherTryError(Exception):
         self.wait_seconds = wait_seconds
 
 
+class _Deadline:
+    """Ends a request by hanging up: a header that drips keeps every timeout of a single read, and never ends."""
+
+    _current = threading.local()
+
+    def __init__(self, seconds: float) -> None:
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._hang_up)
+        self._timer.daemon = True
+        self.is_over = False
+
+    def __enter__(self) -> Self:
+        self._current.deadline = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._timer.cancel()
+        self._current.deadline = None
+
+    @classmethod
+    def applies_to(cls, connected: socket.socket | None) -> None:
+        """Let the deadline of this thread's request end what `connected` receives."""
+        deadline: _Deadline | None = getattr(cls._current, "deadline", None)
+        if deadline is not None:
+            deadline._socket = connected
+
+    def _hang_up(self) -> None:
+        self.is_over = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # Of the plain socket, as an encrypted one may not be closed while another thread reads it.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+class _PromptConnection(urllib3.connection.HTTPConnection):
+    """Heeds the deadline of the thread that asks."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        _Deadline.applies_to(self.sock)
+        return super().getresponse()
+
+
+class _PromptSecureConnection(urllib3.connection.HTTPSConnection):
+    """Heeds the deadline of the thread that asks."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        _Deadline.applies_to(self.sock)
+        return super().getresponse()
+
+
+class _PromptPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _PromptConnection
+
+
+class _PromptSecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _PromptSecureConnection
+
+
+_PROMPT_POOLS = {"http": _PromptPool, "https": _PromptSecurePool}
+
+
+class _PromptAdapter(requests.adapters.HTTPAdapter):
+    """Connections that heed deadlines, as many at once as fetch at once."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_maxsize=16)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _PROMPT_POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.ProxyManager:
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _PROMPT_POOLS
+        return manager
+
+
 class PatientSession(requests.Session):
     """A session of `requests` whose every request has timeouts, keeps to a limit, and is repeated where that can help.
 
@@ -140,9 +220,8 @@ class PatientSession(requests.Session):
         super().__init__()
         self._limiter, self._patience = limiter, patience
         self._stopped = threading.Event()
-        # A connection may be used by as many threads as fetch at once.
-        self.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=16))
-        self.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=16))
+        self.mount("http://", _PromptAdapter())
+        self.mount("https://", _PromptAdapter())
 
     def stop(self) -> None:
         """Repeat nothing any more: what is under way in other threads ends with its running attempt."""
@@ -180,9 +259,11 @@ class PatientSession(requests.Session):
     def _once(self, method: str | bytes, url: str | bytes, options: dict[str, Any]) -> requests.Response:
         self._limiter.acquire()
         trouble = ""
+        deadline = _Deadline(self._patience.answer_seconds)
         try:
-            response = super().request(str(method), str(url), stream=True, **options)
-            self._receive(response)
+            with deadline:
+                response = super().request(str(method), str(url), stream=True, **options)
+                self._receive(response)
         except requests.exceptions.ConnectTimeout:
             trouble = "no connection in time"
         except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
@@ -191,6 +272,8 @@ class PatientSession(requests.Session):
             trouble = "the answer broke off"
         except requests.exceptions.ConnectionError:
             trouble = "the connection failed"
+        if deadline.is_over:
+            trouble = "the answer stalled"
         if trouble:
             raise _WorthAnotherTryError(trouble)
         self._require_whole(response)
@@ -199,12 +282,9 @@ class PatientSession(requests.Session):
     def _receive(self, response: requests.Response) -> None:
         """Put the whole body, decoded, in place of the connection that it comes by."""
         body = io.BytesIO()
-        latest = time.monotonic() + self._patience.answer_seconds
         try:
             while piece := response.raw.read1(_PIECE, decode_content=True):
                 body.write(piece)
-                if time.monotonic() > latest:
-                    raise requests.exceptions.ReadTimeout
         finally:
             response.close()
         body.seek(0)

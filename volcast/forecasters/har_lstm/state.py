@@ -163,8 +163,8 @@ class HarLstmState:
         if horizon not in self.horizons:
             known = ", ".join(repr(name) for name in self.horizons)
             raise ConfigError(
-                f"horizon is {horizon!r}; the rule for a model that an earlier release trained over many symbols is "
-                f"{known}; train it anew for longer ones."
+                f"horizon is {horizon!r}; this model was trained for {known}, as earlier releases did; ask for that or "
+                "train it anew."
             )
         return self.horizons[horizon]
 

@@ -1,0 +1,44 @@
+"""A default forecast that needs no training: bars, a recipe fitted on them, and a network that counts its windows."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tests.support.bars import make_bars
+from volcast.features.windows import split_in_time
+from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.training.har_lstm import har_lstm_targets, with_networks
+
+WINDOW = 12
+
+
+@dataclass
+class CountingNetwork:
+    """Stands in for a network: a fixed function of each window, which counts the windows that it was given."""
+
+    counts: list[int] = field(default_factory=list)
+
+    def __call__(self, windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+        self.counts.append(len(windows))
+        weights = np.cos(np.arange(windows[0].size)) / 10
+        return np.array([float((window.ravel() * weights).sum()) for window in windows])
+
+
+def thinned_bars() -> pd.DataFrame:
+    """Five months of bars; a twentieth is missing, and some buckets lack so many that they are left out."""
+    bars = make_bars("2024-07-01", "2024-11-29", seed=3)
+    random = np.random.default_rng(0)
+    hours = bars.index.floor("h")
+    thin = np.isin(hours, random.choice(hours.unique(), len(hours.unique()) // 15, replace=False))
+    return bars[random.random(len(bars)) > np.where(thin, 0.4, 0.05)]
+
+
+def counted_recipe(measures: pd.DataFrame) -> HarLstm:
+    """A recipe whose networks weigh half, fitted on three quarters of `measures`."""
+    split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
+    parts = {"SPY": measures}, {"SPY": split}
+    regression = har_lstm_targets(*parts, WINDOW).regression
+    return replace(with_networks(regression, (CountingNetwork(),), *parts), weight=0.5)

@@ -1,0 +1,144 @@
+"""What the hours of stamps tell of their zone, and of whether they are starts or ends of bars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from volcast.errors import BarsError
+from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+
+__all__ = ["LIKELY_ZONES", "fitting_zones", "look_like_ends", "require_starts", "zone_sentence"]
+
+IntArray = npt.NDArray[np.int64]
+
+LIKELY_ZONES = (
+    EXCHANGE_TIMEZONE, "UTC", "America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/London",
+    "Europe/Berlin", "Europe/Athens", "Europe/Moscow", "Asia/Dubai", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo",
+    "Australia/Sydney", "America/Sao_Paulo",
+)  # fmt: skip
+_MINUTE = 60_000_000
+_DAY = 24 * 60 * _MINUTE
+_EXTENDED_HOURS = (4 * 60 * _MINUTE, 20 * 60 * _MINUTE)
+_MOST_INSIDE = 0.95
+_NEAR = 15 * _MINUTE
+_MOST_DAYS = 0.8
+_FEWEST_DAYS = 3
+_SAMPLE = 50_000
+
+
+@dataclass(frozen=True)
+class _Days:
+    """First and last stamp of each session that has stamps, in microseconds since its midnight."""
+
+    first: IntArray
+    last: IntArray
+    opens: IntArray
+    closes: IntArray
+    inside: float
+
+
+def fitting_zones(
+    stamps: pd.DatetimeIndex, length: pd.Timedelta, calendar: str = "XNYS", likely: Sequence[str] = LIKELY_ZONES
+) -> list[str]:
+    """Those of `likely` zones, in their order, in which naive `stamps` of bars of `length` keep an exchange's hours.
+
+    They do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most days
+    begin and end with. Dates without a time of day fit every zone.
+    """
+    stamps = stamps[~stamps.isna()].as_unit("us")
+    if (stamps.asi8 % _DAY == 0).all():
+        return list(likely)
+    days = np.unique(stamps.asi8 // _DAY)
+    # Whole days, evenly over the span, so that both halves of a year are among them.
+    few = max(_SAMPLE * len(days) // len(stamps), 1)
+    chosen = days[np.unique(np.linspace(0, len(days) - 1, few).astype(int))] if few < len(days) else days
+    sample = stamps[np.isin(stamps.asi8 // _DAY, chosen)]
+    near = max(_NEAR, int(length // pd.Timedelta(microseconds=1)))
+    return [zone for zone in likely if _keeps_hours(sample, zone, near, calendar)]
+
+
+def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, calendar: str) -> bool:
+    there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), dtype=bool), nonexistent="shift_forward")
+    days = _days(there.sort_values(), calendar)
+    if days is None:
+        return False
+    if days.inside >= _MOST_INSIDE and np.mean(np.abs(days.first - days.opens) <= near) >= 0.5:
+        return True
+    begin, end = _EXTENDED_HOURS
+    within = (days.first >= begin) & (days.last <= end)
+    full = within & (days.first - begin <= near) & (end - days.last <= near)
+    return bool(within.mean() >= _MOST_INSIDE and full.mean() >= 0.5)
+
+
+def _days(stamps: pd.DatetimeIndex, calendar: str) -> _Days | None:
+    """The sessions of ordered, tz-aware `stamps`; None where they have none."""
+    clock = _microseconds(stamps)
+    sessions = _sessions(calendar)
+    here = slice(*np.searchsorted(sessions[0], [clock[0] - 2 * _DAY, clock[-1] + 1]))
+    midnights, next_midnights, opens, closes = (moments[here] for moments in sessions)
+    begin, end = clock.searchsorted(midnights), clock.searchsorted(next_midnights)
+    traded = begin < end
+    if not traded.any():
+        return None
+    inside = (clock.searchsorted(closes, side="right") - clock.searchsorted(opens))[traded].sum() / len(clock)
+    first, last = clock[begin[traded]], clock[end[traded] - 1]
+    first, last, opens, closes = (
+        moments - midnights[traded] for moments in (first, last, opens[traded], closes[traded])
+    )
+    return _Days(first, last, opens, closes, float(inside))
+
+
+def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str]) -> str:
+    """What is wrong with `stamps` that carry no zone and fit `zones`, to stand between a name and a way out."""
+    fit = f"fit {' or '.join(zones[:2])}" if zones else "fit no session in any likely one"
+    return (
+        f"time stamps without a time zone (the first is {stamps[0]}), whose hours {fit}; they must say which zone it is"
+    )
+
+
+def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = "XNYS") -> bool:
+    """Whether tz-aware stamps in time order seem to be the ends of bars.
+
+    They do where most days have none at the open of the session, or of extended hours, and end with one at its close.
+    """
+    days = _days(stamps, calendar) if len(stamps) > 1 else None
+    if days is None or len(days.first) < _FEWEST_DAYS:
+        return False
+    begin, end = _EXTENDED_HOURS
+    ends = (days.first > days.opens) & (days.last == days.closes)
+    ends |= (days.first > begin) & (days.last == end)
+    return bool(ends.mean() > _MOST_DAYS)
+
+
+def require_starts(bars: pd.DataFrame, name: str) -> None:
+    """Refuse bars in time order whose stamps seem to be ends, unless ``attrs["stamps"]`` says that they are starts.
+
+    Raises
+    ------
+    BarsError
+        The evidence, and the ways out.
+    """
+    if bars.attrs.get("stamps") != "start" and look_like_ends(bars.index):
+        raise BarsError(
+            f"{name} have stamps at the close of most sessions and none at their open, as if they were the end of each "
+            "bar; they must be its start; take one bar's length from bars.index, or say that they are starts with "
+            "bars.attrs['stamps'] = 'start'."
+        )
+
+
+@lru_cache(maxsize=4)
+def _sessions(calendar: str) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Of all sessions of an exchange the day's begin and end in New York, the open and the close, in microseconds."""
+    schedule = session_schedule(pd.Timestamp("1990-01-01"), pd.Timestamp("2100-01-01"), calendar)
+    days = schedule.index.tz_localize(EXCHANGE_TIMEZONE)
+    opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
+    return _microseconds(days), _microseconds(days + pd.DateOffset(days=1)), opens, closes
+
+
+def _microseconds(index: pd.DatetimeIndex) -> IntArray:
+    moments: IntArray = index.as_unit("us").asi8
+    return moments

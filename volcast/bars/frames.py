@@ -1,0 +1,115 @@
+"""Frames of bars, of whatever library and shape, as the frames of pandas that everything else works on."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from volcast.bars.checks import bar_length
+from volcast.bars.clocks import fitting_zones, zone_sentence
+from volcast.bars.columns import FIELDS, SYMBOL, named_columns, plain_name
+from volcast.bars.sources.formats import StampedTable, stamped_table
+from volcast.bars.sources.stamps import StampFlags
+from volcast.errors import BarsError
+
+__all__ = ["as_bars_frame"]
+
+
+def as_bars_frame(bars: object, name: str = "the bars") -> pd.DataFrame:
+    """`bars` as a frame of pandas with the columns and the index of bars; itself where it is one already.
+
+    Read are frames of pandas and of every library that hands its tables over as Arrow does (Polars, PyArrow, DuckDB,
+    narwhals ...): names of columns in any case and of any vendor, yfinance's two levels of columns, prices as decimals,
+    categories or text, stamps in the index or in a column, as times, text or epochs.
+
+    Parameters
+    ----------
+    bars
+        What a caller handed over.
+    name
+        What to call it in an error.
+
+    Returns
+    -------
+    DataFrame indexed by ``timestamp`` (tz-aware), or by (symbol, timestamp) where rows name several symbols, with
+    columns open, high, low, close, volume as far as there are. Values and order are not checked.
+
+    Raises
+    ------
+    BarsError
+        It is no frame, or its columns or stamps are none of bars; one sentence.
+    """
+    frame = bars if isinstance(bars, pd.DataFrame) else _from_other(bars, name)
+    if frame.empty or _is_plain(frame):
+        return frame
+    table = stamped_table(frame, name, StampFlags())
+    if len(table.left_out):
+        first = table.left_out.iloc[0]
+        raise BarsError(
+            f"{name} have {len(table.left_out):,} rows that are no bars (row {first['row']}: {first['what']}); each "
+            "needs a stamp and its prices; drop those rows."
+        )
+    plain = _by_symbol(_zoned(table, name))
+    plain.attrs = dict(frame.attrs)
+    return plain
+
+
+def _is_plain(frame: pd.DataFrame) -> bool:
+    """Whether columns and index are those of bars, or are none that could be read as such."""
+    columns, index = frame.columns, frame.index
+    if columns.nlevels > 1 or len({str(column).lower() for column in columns}) < len(columns):
+        return False
+    stamps = index.levels[-1] if isinstance(index, pd.MultiIndex) and index.nlevels == 2 else index
+    if not isinstance(stamps, pd.DatetimeIndex) or stamps.tz is None:
+        return False
+    if any(plain_name(column) == SYMBOL for column in columns):
+        return False
+    if "close" not in columns and "close" in named_columns(columns, ""):
+        return False
+    kinds = (frame[field].dtype for field in columns.intersection(FIELDS))
+    return all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in kinds)
+
+
+def _from_other(bars: object, name: str) -> pd.DataFrame:
+    """A table of another library, by way of Arrow."""
+    kind = type(bars).__name__
+    if hasattr(bars, "collect") and not hasattr(bars, "__arrow_c_stream__"):
+        raise BarsError(f"{name} are a {kind}, which holds no rows yet; a frame is needed; hand over bars.collect().")
+    if isinstance(bars, pd.Series) or not hasattr(bars, "__arrow_c_stream__"):
+        raise BarsError(
+            f"{name} are a {kind}; a DataFrame with 'close' among its columns, indexed by the start of each bar, is "
+            "needed; make one with pandas."
+        )
+    return _from_arrow(bars, name)
+
+
+def _from_arrow(bars: Any, name: str) -> pd.DataFrame:
+    import pyarrow as pa
+
+    try:
+        frame: pd.DataFrame = pa.table(bars).to_pandas()
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise BarsError(
+            f"{name} are a {type(bars).__name__} that Arrow makes no table of ({reason}); numbers and times are "
+            "needed; hand over one of pandas."
+        ) from None
+    return frame
+
+
+def _zoned(table: StampedTable, name: str) -> pd.DataFrame:
+    frame = table.frame.rename_axis(index="timestamp")
+    stamps = pd.DatetimeIndex(frame.index)
+    if stamps.tz is None:
+        zones = fitting_zones(stamps, bar_length(stamps.sort_values()))
+        zone = zones[0] if zones else "America/New_York"
+        raise BarsError(f"{name} have {zone_sentence(stamps, zones)}; use bars.tz_localize('{zone}').")
+    return frame
+
+
+def _by_symbol(frame: pd.DataFrame) -> pd.DataFrame:
+    if SYMBOL not in frame:
+        return frame
+    if frame[SYMBOL].nunique() == 1:
+        return frame.drop(columns=SYMBOL)
+    return frame.set_index(SYMBOL, append=True).swaplevel().sort_index(level=0, sort_remaining=False, kind="stable")
