@@ -28,7 +28,8 @@ from volcast.networks.architectures import (
     HAR_LSTM_NETWORK,
     MANY_SYMBOLS_BATCH_SIZE,
     MANY_SYMBOLS_NETWORK,
-    build_lstm_from_values,
+    architecture_of,
+    build_from_values,
     build_lstm_model_fast,
 )
 from volcast.networks.fitting import fit_network
@@ -181,7 +182,8 @@ class LocalLSTMTrainer:
 
         keras.utils.set_random_seed(seed)
         features = next(iter(self._prepared_data().windows.values())).shape[2]
-        return build_lstm_from_values(hyperparams, self.config.memory, features=features, config=self.config)
+        architecture = architecture_of(self.config)
+        return build_from_values(architecture, hyperparams, self.config.memory, features=features, config=self.config)
 
     def train_model(
         self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
