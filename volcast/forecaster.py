@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import select_symbol, validate_bars
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
@@ -443,6 +444,7 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
+    bars = as_bars_frame(bars)
     own = select_symbol(bars, symbol)
     if symbol is None and isinstance(bars.index, pd.MultiIndex):
         symbol = str(bars.index.get_level_values(0)[0])

@@ -27,7 +27,7 @@ from volcast.features.intraday import (
     opens_session,
 )
 from volcast.forecaster import VolatilityForecaster
-from volcast.forecasters.baselines.simple import diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
@@ -271,7 +271,7 @@ def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars:
                     for name in frame.index.get_level_values(0).unique()
                 }
             )
-            horizon = HORIZONS[int(random.integers(len(HORIZONS)))]
+            horizon = list(HORIZONS)[int(random.integers(len(HORIZONS)))]
             before, after = (forecaster.forecast(seen, asof, horizon, symbol=symbol) for seen in (frame, changed))
             assert before == after
 

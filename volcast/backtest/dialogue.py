@@ -32,7 +32,8 @@ Answer = TypeVar("Answer")
 Span = tuple[date | None, date | None]
 
 _ASKED = ("network", "max_trials", "networks", "epochs", "memory", "batch_size", "test_split", "seed")
-_OF_THE_OTHER_NETWORK = {"har_lstm": ("max_trials", "batch_size"), "roadmap": ("networks",)}
+_OF_SEARCHES = ("max_trials", "batch_size")
+_OF_ENSEMBLES = ("networks",)
 _WHOLE_FILE = "all"
 _ZONE_IN_FILE = "in the file"
 
@@ -146,7 +147,7 @@ def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> Vola
     """A forecaster that trains in this process; what served in it before goes on serving where training fails."""
     config = config.with_overrides(network=config.effective_network)
     for name in _ASKED:
-        if name not in _OF_THE_OTHER_NETWORK[config.effective_network]:
+        if name not in (_OF_SEARCHES if config.effective_network == "har_lstm" else _OF_ENSEMBLES):
             config = _ask_setting(console, config, name)
     forecaster = _serving_forecaster(console, config)
     before = forecaster.model_info()

@@ -39,7 +39,7 @@ from volcast.evaluation.verdict import (
     verdict_on,
     verdict_on_symbols,
 )
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
