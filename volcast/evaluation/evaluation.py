@@ -113,7 +113,7 @@ class Evaluation(OneLineRepr):
     def of_symbols(cls, symbols: "Mapping[str, Evaluation]") -> "Evaluation":
         """The evaluation of a model on several symbols, made of that on each."""
         if not symbols:
-            return cls({}, pd.DataFrame({"realized": []}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE), float), 0)
+            return cls({}, pd.DataFrame({"realized": np.empty(0)}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE)), 0)
         parts = list(symbols.values())
         shared = [name for name in parts[0].metrics if all(name in part.metrics for part in parts)]
         means = {name: pd.DataFrame([part.metrics[name] for part in parts]).mean() for name in shared}
