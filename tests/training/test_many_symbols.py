@@ -373,6 +373,30 @@ def test_a_schedule_trains_a_model_of_many(bars: pd.DataFrame, tmp_path: Path) -
     assert "neither has seen" in second.reason
 
 
+def test_a_backtest_trains_models_of_many(bars: pd.DataFrame, tmp_path: Path) -> None:
+    recent = bars.loc[list(NAMES[:3])]
+    recent = recent[recent.index.get_level_values(1) >= pd.Timestamp("2024-09-03", tz="America/New_York")]
+    settings = {
+        **SMALL, "networks": 1, "epochs": 1, "test_from": None, "symbols": NAMES[:3], "every": "month",
+        "gate": "always", "model_save_path": str(tmp_path),
+    }  # fmt: skip
+    backtest = VolatilityForecaster("ewma", settings)
+    series = backtest.forecast_series(recent, symbol="AAA", models="as-of")
+    by_models = series[~series["is_fallback"]]
+    versions = set(by_models["model_version"])
+    assert len(versions) > 0
+    assert {version[:13] for version in versions} == {"pooled-3-2024", "pooled-3-2025"}
+    # The same models forecast the other symbols: nothing is trained again.
+    saved = len(ModelStore(tmp_path).list())
+    other = backtest.forecast_series(recent, symbol="BBB", models="as-of")
+    assert set(other.loc[~other["is_fallback"], "model_version"]) == versions
+    row = by_models.iloc[-20]
+    one = backtest.forecast(recent, row["asof"], symbol="AAA", models="as-of")
+    assert one.volatility == pytest.approx(row["volatility"])
+    assert one.model_version == row["model_version"]
+    assert len(ModelStore(tmp_path).list()) == saved
+
+
 def test_the_same_after_saving(trained: TrainingResult) -> None:
     numbers = recipe_of(trained).to_dict()
     assert json.dumps(recipe_from_dict(json.loads(json.dumps(numbers))).to_dict()) == json.dumps(numbers)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import bar_length, select_symbol
+from volcast.bars.frames import as_bars_frame
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
 from volcast.sessions import EXCHANGE_TIMEZONE
 
@@ -154,7 +155,7 @@ def volatility_target_backtest(
     rule = {"target_volatility": target_volatility, "max_leverage": max_leverage, "rebalance_band": rebalance_band}
     _require_settings(**rule, commission_bps=commission_bps)
     _refuse_seen(forecasts)
-    bars = select_symbol(bars)
+    bars = select_symbol(as_bars_frame(bars))
     decisions = _tradable(bars, forecasts)
     closes = _session_closes(bars, decisions)
     left_out = _left_out(bars, forecasts, len(decisions))

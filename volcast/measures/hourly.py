@@ -198,7 +198,7 @@ def get_hourly_rv(
 
 
 def get_hourly_measures(
-    bars: pd.DataFrame,
+    bars: pd.DataFrame | SymbolBars,
     preset: Preset = "session",
     *,
     tz: str = EXCHANGE_TIMEZONE,
@@ -206,7 +206,7 @@ def get_hourly_measures(
     calendar: str = "XNYS",
     estimator: str | Estimator = "close",
 ) -> pd.DataFrame:
-    """Hourly measures of one symbol's bars; arguments as in `get_hourly_rv`.
+    """Hourly measures of one symbol's bars, checked already or not; arguments as in `get_hourly_rv`.
 
     Returns
     -------
@@ -223,15 +223,16 @@ def get_hourly_measures(
         As `get_hourly_rv`.
     """
     if preset == "colab":
-        return get_hourly_rv(bars, tz=tz, preset=preset, estimator=estimator).to_frame()
+        frame = bars.frame if isinstance(bars, SymbolBars) else bars
+        return get_hourly_rv(frame, tz=tz, preset=preset, estimator=estimator).to_frame()
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
     bucketed = _bucketed(SymbolBars.of(bars), measurement)
     variance, is_whole = measurement.variance(bucketed)
     values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
     labels = _moments(bucketed.labels[is_whole], tz).rename("bucket")
-    frame = pd.DataFrame(values, index=labels, columns=list(measurement.names))
-    frame.attrs["left_out"] = _left_out(bucketed, is_whole)
-    return frame
+    measures = pd.DataFrame(values, index=labels, columns=list(measurement.names))
+    measures.attrs["left_out"] = _left_out(bucketed, is_whole)
+    return measures
 
 
 def panel(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import select_symbol
+from volcast.bars.frames import as_bars_frame
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
@@ -338,6 +339,7 @@ class LocalLSTMTrainer:
 
 def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], symbol: str) -> pd.DataFrame:
     """The bars of one of the symbols that were `named`; of the only one in them where none was."""
+    bars = as_bars_frame(bars)
     if len(named) > 1 and not isinstance(bars.index, pd.MultiIndex):
         raise ConfigError(
             f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "
