@@ -161,7 +161,7 @@ def train_pooled(
     """Train one model over `symbols`, save it, and write down its figures, symbol by symbol."""
     evaluation = pooled_trainer(symbols, settings).run_training_pipeline(bars=panel).evaluation
     by_symbol = evaluation.symbol_table() if hasattr(evaluation, "symbol_table") else evaluation.table()
-    add(record, f"{TRAINING}/{subject}/table", by_symbol)
+    add(record, f"{TRAINING}/{subject}/table", by_symbol.rename(columns={"regression_ratio": "pooled_har"}))
     add_text(record, f"{TRAINING}/{subject}/verdict/text", evaluation.verdict)
     for symbol, judged in evaluation.symbols.items():
         add_evaluation(record, f"{subject} {symbol}", judged)

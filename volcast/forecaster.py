@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import select_symbol, validate_bars
+from volcast.bars.frames import as_bars_frame
+from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ModelNotFoundError, VolatilityError
@@ -301,6 +303,7 @@ class VolatilityForecaster(OneLineRepr):
         -------
         The job or the outcome; None where nothing is due.
         """
+        bars = cut_each_symbol(bars, validate_bars)
         now = last_end(bars) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
@@ -407,7 +410,7 @@ class VolatilityForecaster(OneLineRepr):
 
     def _bars_to_train_on(self, bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
         """The bars of all symbols where the configuration names several, or else those of `symbol`."""
-        trains_many = len(self._config.symbols) > 1 and isinstance(bars.index, pd.MultiIndex)
+        trains_many = len(self._config.symbols) > 1 and bool(symbols_of(bars))
         return bars if trains_many else _bars_of_symbol(bars, symbol)
 
     def _train_for_schedule(self, bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
@@ -443,6 +446,7 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
+    bars = as_bars_frame(bars)
     own = select_symbol(bars, symbol)
     if symbol is None and isinstance(bars.index, pd.MultiIndex):
         symbol = str(bars.index.get_level_values(0)[0])

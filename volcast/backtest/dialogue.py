@@ -37,7 +37,8 @@ __all__ = ["run_dialogue"]
 Span = tuple[date | None, date | None]
 
 _ASKED = ("network", "max_trials", "networks", "epochs", "memory", "batch_size", "test_split", "seed")
-_OF_THE_OTHER_NETWORK = {"har_lstm": ("max_trials", "batch_size"), "roadmap": ("networks",)}
+_OF_SEARCHES = ("max_trials", "batch_size")
+_OF_ENSEMBLES = ("networks",)
 _WHOLE_FILE = "all"
 _ZONE_IN_FILE = "in the file"
 _DAY = "YYYY-MM-DD, New York; both days are included"
@@ -193,7 +194,7 @@ def _choose_model(interview: Interview, config: TrainingConfig, bars: pd.DataFra
 def _train(interview: Interview, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
     config = config.with_overrides(network=config.effective_network)
     for name in _ASKED:
-        if name not in _OF_THE_OTHER_NETWORK[config.effective_network]:
+        if name not in (_OF_SEARCHES if config.effective_network == "har_lstm" else _OF_ENSEMBLES):
             config = _ask_setting(interview, config, name)
     return train_and_judge(interview, config, bars)
 

@@ -124,7 +124,7 @@ def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespac
 
 def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Judged:
     from volcast.evaluation.evaluation import FEWEST_JUDGED, evaluate_bundle, unseen_rows
-    from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES
+    from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
 
     panel = _panel(bundle, symbols, options)
     measures, many = panel.measures, len(panel.measures) > 1

@@ -40,7 +40,7 @@ from volcast.evaluation.verdict import (
     verdict_on_symbols,
 )
 from volcast.forecasters.baselines.har import FEWEST_BUCKETS
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
@@ -117,7 +117,7 @@ class Evaluation(OneLineRepr):
     def of_symbols(cls, symbols: "Mapping[str, Evaluation]") -> "Evaluation":
         """The evaluation of a model on several symbols, made of that on each."""
         if not symbols:
-            return cls({}, pd.DataFrame({"realized": []}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE), float), 0)
+            return cls({}, pd.DataFrame({"realized": np.empty(0)}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE)), 0)
         parts = list(symbols.values())
         shared = [name for name in parts[0].metrics if all(name in part.metrics for part in parts)]
         means = {name: pd.DataFrame([part.metrics[name] for part in parts]).mean() for name in shared}

@@ -1,8 +1,9 @@
 """What is forecast: the variance of the next bucket, of the rest of the session, of one session, or of five."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,22 +18,22 @@ __all__ = [
     "HORIZONS",
     "Horizon",
     "HorizonOutcomes",
+    "HorizonRule",
     "IntervalForecast",
+    "buckets_ahead",
     "horizon_minutes",
     "horizon_named",
     "horizon_outcomes",
-    "outcomes_of_variance",
     "over_horizon",
 ]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-Horizon: TypeAlias = int | Literal["session_end"]
-"""Buckets ahead, the next one included, or ``"session_end"``: all that are left of the session."""
+BoolArray = npt.NDArray[np.bool_]
 
-HORIZONS: tuple[Horizon, ...] = (1, "session_end", 7, 35)
-"""The next hour, the rest of the session, one session, five sessions."""
+Horizon: TypeAlias = int | str
+"""A name in `HORIZONS`: buckets ahead, or ``"session_end"``: all that are left of the session."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,66 @@ class HorizonOutcomes:
     known_with: IntArray
 
 
+@dataclass(frozen=True)
+class HorizonRule:
+    """Which buckets a horizon has, and when its outcome is known.
+
+    Attributes
+    ----------
+    title
+        What it is called in sentences.
+    outcomes
+        ``outcomes(variance, opens)``: what came of the horizon that begins with each bucket, from the variances of the
+        buckets and whether each opens a session, both of shape (n,). Each outcome is the same to the last bit with
+        whichever session the buckets begin.
+    ends
+        ``ends(sessions)``: for each bucket the position after the last one of the horizon that it begins, from the
+        number of its session, never falling, shape (n,); the buckets go on for a month.
+    """
+
+    title: str
+    outcomes: Callable[[FloatArray, BoolArray], HorizonOutcomes]
+    ends: Callable[[IntArray], IntArray]
+
+
+def buckets_ahead(count: int, title: str) -> HorizonRule:
+    """The horizon of `count` buckets, over the end of a session if need be; known with the last of them."""
+
+    def outcomes(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+        begun = len(variance)
+        volatility, known_with = np.full(begun, np.nan), np.full(begun, begun)
+        ended = max(begun - count + 1, 0)
+        windows = variance[np.arange(ended)[:, None] + np.arange(count)]
+        volatility[:ended] = np.sqrt(windows.sum(axis=1))
+        known_with[:ended] = np.arange(ended) + count - 1
+        return HorizonOutcomes(volatility, known_with)
+
+    return HorizonRule(title, outcomes, lambda sessions: np.arange(len(sessions)) + count)
+
+
+def _outcomes_to_session_end(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+    """A session may go on after the last bucket that is there: what came of it is known with the next one's first."""
+    count = len(variance)
+    volatility, known_with = np.full(count, np.nan), np.full(count, count)
+    for first, end in itertools.pairwise(np.flatnonzero(opens)):
+        volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
+        known_with[first:end] = end
+    return HorizonOutcomes(volatility, known_with)
+
+
+HORIZONS: dict[Horizon, HorizonRule] = {
+    1: buckets_ahead(1, "the next bucket"),
+    "session_end": HorizonRule(
+        "the rest of the session",
+        _outcomes_to_session_end,
+        lambda sessions: np.searchsorted(sessions, sessions, side="right"),
+    ),
+    7: buckets_ahead(7, "one session"),
+    35: buckets_ahead(35, "five sessions"),
+}
+"""What models forecast; a new horizon is a line here."""
+
+
 def horizon_named(horizon: Horizon) -> Horizon:
     """Return `horizon` if models can forecast it.
 
@@ -69,42 +130,15 @@ def horizon_named(horizon: Horizon) -> Horizon:
         They cannot.
     """
     if horizon not in HORIZONS or isinstance(horizon, bool):
-        known = ", ".join(repr(name) for name in HORIZONS)
-        raise ConfigError(
-            f"horizon is {horizon!r}; the rule is one of {known} (hourly buckets ahead: the next, all to the session's "
-            "end, one session, five sessions); ask for one of these."
-        )
+        names = ", ".join(f"{name!r} ({rule.title})" for name, rule in HORIZONS.items())
+        raise ConfigError(f"horizon is {horizon!r}; the rule is one of {names}; ask for one of these.")
     return horizon
 
 
 def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcomes:
-    """Volatility of the horizon that begins with each bucket of `measures`.
-
-    A session may go on after the last bucket that is there: ``"session_end"`` is known with the next session's first.
-    """
+    """Volatility of the horizon that begins with each bucket of the hourly `measures`."""
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2
-    return outcomes_of_variance(variance, opens_session(measures.index), horizon)
-
-
-def outcomes_of_variance(variance: FloatArray, opens: npt.NDArray[np.bool_], horizon: Horizon) -> HorizonOutcomes:
-    """The same of buckets with these variances, shape (n,), of which `opens` begin a session.
-
-    Each is the same to the last bit with whichever buckets before it the series begins; for ``"session_end"``, with
-    whichever sessions.
-    """
-    count = len(variance)
-    volatility, known_with = np.full(count, np.nan), np.full(count, count)
-    if horizon == "session_end":
-        for first, end in itertools.pairwise(np.flatnonzero(opens)):
-            volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
-            known_with[first:end] = end
-    elif horizon == 1:
-        return HorizonOutcomes(np.sqrt(variance), np.arange(count))
-    elif count >= int(horizon):
-        windows = variance[np.arange(count - int(horizon) + 1)[:, None] + np.arange(int(horizon))]
-        volatility[: len(windows)] = np.sqrt(windows.sum(axis=1))
-        known_with[: len(windows)] = np.arange(int(horizon) - 1, count)
-    return HorizonOutcomes(volatility, known_with)
+    return HORIZONS[horizon].outcomes(variance, opens_session(measures.index))
 
 
 def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = "XNYS") -> IntArray:
@@ -154,7 +188,5 @@ def _buckets_of(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str) -> tu
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
     buckets = session_buckets(first, last, calendar)
     begin = buckets.index.get_indexer(labels.tz_convert(buckets.index.tz))
-    if horizon == "session_end":
-        sessions = buckets["session"].to_numpy()
-        return buckets, begin, np.searchsorted(sessions, sessions[begin], side="right")
-    return buckets, begin, begin + int(horizon)
+    end = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))[begin]
+    return buckets, begin, end
