@@ -140,7 +140,7 @@ def test_it_does_not_look_ahead(rule: StraddleTiming, some_bars: pd.DataFrame) -
 
 
 def test_a_year_takes_less_than_half_a_minute() -> None:
-    bars = make_bars("2023-01-03", "2024-03-15", minutes=30)
+    bars = make_bars("2023-01-03", "2024-03-15", minutes=5)
     market = Market.of(bars, baseline_forecasts("ewma", bars))
     began = time.process_time()
     run = run_strategy(StraddleTiming(), market)
