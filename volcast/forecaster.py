@@ -162,7 +162,8 @@ class VolatilityForecaster(OneLineRepr):
         DataFrame indexed by bucket label (its end, New York time), columns `asof`, `volatility`,
         `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback` as in `Forecast`.
         ``attrs["in_sample_left_out"]`` counts the rows left out because the model has seen them,
-        ``attrs["without_history"]`` those with fewer known buckets than the model's memory.
+        ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` is
+        `horizon`.
         """
         horizon_named(horizon)
         if models == "as-of":
@@ -404,6 +405,7 @@ class VolatilityForecaster(OneLineRepr):
         series = pd.concat(parts)
         for count in ("in_sample_left_out", "without_history"):
             series.attrs[count] = sum(part.attrs[count] for part in parts)
+        series.attrs["horizon"] = horizon
         return series
 
     def _bars_to_train_on(self, bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:

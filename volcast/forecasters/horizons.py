@@ -11,6 +11,7 @@ import pandas as pd
 
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
+from volcast.forecasters.walk_forward import Forecaster
 from volcast.sessions import session_buckets
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "horizon_minutes",
     "horizon_named",
     "horizon_outcomes",
+    "over_horizon",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -143,9 +145,48 @@ def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = 
     """Minutes of trading in the horizons that begin with the buckets `labels`, by the exchange's calendar."""
     if not len(labels):
         return np.empty(0, dtype=np.int64)
+    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    passed = np.concatenate([[0], np.cumsum(buckets["minutes"].to_numpy(dtype=np.int64))])
+    return np.asarray(passed[end] - passed[begin])
+
+
+def over_horizon(
+    forecaster: Forecaster,
+    measures: pd.DataFrame,
+    labels: pd.DatetimeIndex,
+    known: IntArray,
+    horizon: Horizon,
+    calendar: str = "XNYS",
+) -> FloatArray:
+    """Volatility of the horizons that begin with the buckets `labels`, by a forecaster of single buckets.
+
+    Each bucket of a horizon is forecast from what is known before its first, ``known[i]`` leading rows of `measures`,
+    and the variances are added up. `labels` are in time order.
+
+    Raises
+    ------
+    ConfigError
+        A label is that of no session's bucket, as under the preset ``"colab"``.
+    """
+    if horizon == 1 or not len(labels):
+        return forecaster(measures, labels, known)
+    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    if (begin < 0).any():
+        raise ConfigError(
+            f"horizon is {horizon!r} and {labels[begin < 0][0]} ends no bucket of a session; longer horizons are sums "
+            "of a session's buckets; forecast with the preset session, or horizon 1."
+        )
+    counts = end - begin
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rows = np.arange(counts.sum()) - np.repeat(first - begin, counts)
+    single = forecaster(measures, pd.DatetimeIndex(buckets.index[rows]), np.repeat(known, counts))
+    return np.asarray(np.sqrt(np.add.reduceat(single**2, first)))
+
+
+def _buckets_of(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str) -> tuple[pd.DataFrame, IntArray, IntArray]:
+    """The calendar's buckets, and in them the first of each horizon that begins with `labels` and the end of it."""
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
     buckets = session_buckets(first, last, calendar)
     begin = buckets.index.get_indexer(labels.tz_convert(buckets.index.tz))
-    passed = np.concatenate([[0], np.cumsum(buckets["minutes"].to_numpy(dtype=np.int64))])
-    end = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))[begin]
-    return np.asarray(passed[end] - passed[begin])
+    ends = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))
+    return buckets, begin, ends[begin]
