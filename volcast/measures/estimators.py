@@ -90,13 +90,13 @@ class Estimator:
         if returns < self.fewest_returns:
             raise NotEnoughDataError(
                 f"the bars are of {bars.minutes:g} min, so that an hourly bucket holds {returns} of them, and the "
-                f"estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, or an rv_estimator that needs "
-                "fewer ('garman_klass' makes do with one bar an hour)."
+                f"estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, or an rv_estimator that "
+                "needs fewer ('garman_klass' makes do with one bar an hour)."
             )
         if len(bars.bucket) and bars.number(bars.bucket).max() < self.fewest_bars:
             raise ConfigError(
-                f"no bucket has {self.fewest_bars} bars, which the estimator {name!r} needs; the rule is one such bucket at "
-                "least; take shorter bars, or 'garman_klass'."
+                f"no bucket has {self.fewest_bars} bars, which the estimator {name!r} needs; the rule is one such bucket "
+                "at least; take shorter bars, or 'garman_klass'."
             )
 
 
