@@ -66,6 +66,10 @@ def of_its_end(bars: pd.DataFrame) -> pd.DataFrame:
     return bars.set_axis(bars.index + pd.Timedelta(minutes=5))
 
 
+def later(bars: pd.DataFrame) -> pd.DataFrame:
+    return bars.set_axis(bars.index + pd.Timedelta(minutes=2))
+
+
 def swapped(bars: pd.DataFrame) -> pd.DataFrame:
     return bars.rename(columns={"high": "low", "low": "high"})
 
@@ -97,8 +101,9 @@ def a_list(bars: pd.DataFrame) -> Any:
         (backwards, "not in time order"),
         (twice, "duplicated time stamps"),
         (without_closes, "no 'close'"),
-        (of_its_end, "no session has a bar that starts at its opening"),
-        (swapped, "the high of the bar at .* the rule is the highest"),
+        (of_its_end, "as if they were the end of each bar"),
+        (later, "no session has a bar that starts at its opening"),
+        (swapped, "the close lies outside of high and low"),
         (too_low, "the high of the bar at .* the rule is the highest"),
         (every_second, "bars are 0 days 00:10:00 apart"),
         (one_between, "begins before that one has ended"),

@@ -95,8 +95,8 @@ class Estimator:
             )
         if len(bars.bucket) and bars.number(bars.bucket).max() < self.fewest_bars:
             raise ConfigError(
-                f"no bucket has {self.fewest_bars} bars, which the estimator {name!r} needs; the rule is one such bucket "
-                "at least; take shorter bars, or 'garman_klass'."
+                f"no bucket has {self.fewest_bars} bars, which the estimator {name!r} needs; the rule is one such "
+                "bucket at least; take shorter bars, or 'garman_klass'."
             )
 
 
