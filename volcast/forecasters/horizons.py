@@ -188,5 +188,5 @@ def _buckets_of(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str) -> tu
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
     buckets = session_buckets(first, last, calendar)
     begin = buckets.index.get_indexer(labels.tz_convert(buckets.index.tz))
-    end = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))[begin]
-    return buckets, begin, end
+    ends = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))
+    return buckets, begin, ends[begin]
