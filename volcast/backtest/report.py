@@ -97,7 +97,8 @@ def describe_backtest(backtest: Backtest) -> list[str]:
     sessions, costs = backtest.strategy.sessions, backtest.costs
     lines = [
         f"Traded in {len(sessions):,} sessions from {_day(sessions.index[0])} to {_day(sessions.index[-1])}; a trade "
-        f"costs {costs.trade_bps:g} basis point{'' if costs.trade_bps == 1 else 's'}; cash earns nothing and borrowing costs nothing."
+        f"costs {costs.trade_bps:g} basis point{'' if costs.trade_bps == 1 else 's'}; cash earns nothing and borrowing "
+        "costs nothing."
     ]
     lines += [
         f"No sessions between {_day(last)} and {_day(first)}: what prices did meanwhile is cut out."
