@@ -45,15 +45,18 @@ class ForecastStream:
     def __init__(self, model: ServedModel, symbol: str | None = None) -> None:
         self.model, self.symbol = model, symbol
         self.followed: FrameArrays | None = None
+        self._updated: FrameArrays | None = None
         self._histories: dict[str | None, HourlyHistory] = {}
         self._tables: _OneTable | _ManyTables | None = None
 
     @classmethod
     def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
         """The stream that begins with `bars`; see `update`. Warns where the model was trained on others' bars."""
-        model.warn_of_mismatch(bars.attrs)
-        stream = cls(model, symbol or bars.attrs.get("symbol"))
-        stream.follow(FrameArrays.of(bars), symbol, None)
+        arrays = FrameArrays.of(bars)
+        model.warn_of_mismatch(arrays.attrs)
+        stream = cls(model, symbol or arrays.attrs.get("symbol"))
+        stream.follow(arrays, symbol, None)
+        stream._updated = arrays
         return stream
 
     def update(self, bars: pd.DataFrame) -> None:
@@ -70,7 +73,7 @@ class ForecastStream:
         BarsError, NotEnoughDataError
             They are unusable, or none, or not such as the stream began with; nothing of them is taken in.
         """
-        arrays = FrameArrays.of(bars)
+        arrays = self._updated = FrameArrays.of(bars, self._updated)
         rows = {symbol: arrays.symbols[symbol] for symbol in self._histories if symbol in arrays.symbols}
         if not rows or any(self._histories[symbol].names != arrays.names for symbol in rows):
             raise BarsError(
@@ -81,9 +84,16 @@ class ForecastStream:
         for of_symbol in rows.values():
             if not arrays.are_usable(of_symbol):
                 validate_bars(arrays.of_rows(of_symbol))
+        merged = {
+            symbol: self._histories[symbol].merged(arrays.stamps(of_symbol), arrays.prices(of_symbol))
+            for symbol, of_symbol in rows.items()
+        }
+        if len(merged) > 1:
+            for symbol, after in merged.items():
+                self._histories[symbol].require_whole(*after)
         self.followed = None
-        for symbol, of_symbol in rows.items():
-            self._histories[symbol].take_in(arrays.stamps(of_symbol), arrays.prices(of_symbol))
+        for symbol, after in merged.items():
+            self._histories[symbol].put(*after)
 
     def follow(self, bars: FrameArrays, symbol: str | None, moment: int | None) -> None:
         """Be a stream of those of `bars` that had ended by `moment`, in microseconds; None is all of them.
@@ -267,11 +277,11 @@ class LiveStreams:
 
         It costs the bars that are new since the call before.
         """
-        model.warn_of_mismatch(bars.attrs)
         streams: list[ForecastStream] = self._of_thread.__dict__.setdefault("streams", [])
         frames = (stream.followed for stream in streams if stream.followed is not None)
         arrays = FrameArrays.of(bars, next((frame for frame in frames if frame.has_columns_of(bars)), None))
-        name = symbol or bars.attrs.get("symbol")
+        model.warn_of_mismatch(arrays.attrs)
+        name = symbol or arrays.attrs.get("symbol")
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
         if stream is None:
             stream = ForecastStream(model, name if None in arrays.symbols else None)
