@@ -160,7 +160,9 @@ class VolatilityForecaster(OneLineRepr):
         Returns
         -------
         DataFrame indexed by bucket label (its end, New York time), columns `asof`, `volatility`,
-        `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback` as in `Forecast`.
+        `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback`, `deseasonalized_volatility` as in
+        `Forecast`: the last is without the day's U-shape and can be compared across hours, `annualized_volatility` of
+        single buckets carries it.
         ``attrs["in_sample_left_out"]`` counts the rows left out because the model has seen them,
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` is
         `horizon`.
@@ -212,7 +214,8 @@ class VolatilityForecaster(OneLineRepr):
         """Annualized volatility (decimal) of the first bucket that ends after `forecast_date`.
 
         A date without a time means its midnight in New York: the forecast of that day's first bucket from the bars of
-        the days before. Raises what `forecast` raises.
+        the days before. It carries the day's U-shape: ``forecast(...).deseasonalized_volatility`` can be compared with
+        other hours'. Raises what `forecast` raises.
         """
         return self.forecast(price_data, forecast_date, allow_in_sample=allow_in_sample).annualized_volatility
 
