@@ -122,7 +122,8 @@ def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = _CALENDAR) -> bool:
     begin, end = _EXTENDED_HOURS
     ends = (days.first > days.opens) & (days.last == days.closes)
     ends |= (days.first > begin) & (days.last == end)
-    return bool(ends.mean() > _MOST_DAYS)
+    # One bar a day tells nothing: it has no other beside it.
+    return bool((ends & (days.first < days.last)).mean() > _MOST_DAYS)
 
 
 def may_turn_to_ends(before: int, last: int) -> bool:
