@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import IntArray
-from volcast.bars.clocks import require_starts
+from volcast.bars.clocks import require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.sessions import new_york_midnight
@@ -57,14 +57,16 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     for column in bars.columns.intersection(_PRICES):
         _check_prices(bars[column], name)
     require_prices_in_range(bars, name)
-    require_starts(bars, name)
+    if not say_starts(bars.attrs):
+        require_starts(bars.index, name)
     return bars
 
 
 def are_usable(stamps: IntArray, prices: Iterable[npt.NDArray[Any]]) -> bool:
     """Whether bars with these `stamps` and columns of `prices`, shape (n,) each, pass `validate_bars`; it says why not.
 
-    Stamps are in whatever unit pandas counts them.
+    Whether stamps are starts and prices of one kind is not asked: that takes all bars of a symbol. Stamps are in
+    whatever unit pandas counts them.
     """
     if not len(stamps) or stamps[0] == _MISSING or not (stamps[1:] > stamps[:-1]).all():
         return False

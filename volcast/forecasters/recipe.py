@@ -32,6 +32,10 @@ class ForecastRecipe(Protocol):
     def needs_rv_alone(self) -> bool:
         """Whether it looks at the column ``rv_hourly`` only."""
 
+    @property
+    def hour_profile(self) -> npt.NDArray[np.float64]:
+        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
+
     def forecast(
         self,
         networks: Sequence[Network],
@@ -71,6 +75,11 @@ class ScaledWindows:
     bounds: tuple[float, float] = (np.nan, np.nan)
     kind: str = field(default="scaled_windows", init=False)
     needs_rv_alone: bool = field(default=True, init=False)
+
+    @property
+    def hour_profile(self) -> npt.NDArray[np.float64]:
+        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
+        return self.scaler.hour_profile
 
     def forecast(
         self,
