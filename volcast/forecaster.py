@@ -303,7 +303,7 @@ class VolatilityForecaster(OneLineRepr):
         -------
         The job or the outcome; None where nothing is due.
         """
-        bars = cut_each_symbol(bars, validate_bars)
+        bars = cut_each_symbol(as_bars_frame(bars), validate_bars)
         now = last_end(bars) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
