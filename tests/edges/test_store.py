@@ -125,10 +125,9 @@ def test_the_models_command_on_a_harmed_store(data: st.DataObject) -> None:
                 st.lists(WORD, max_size=3),
             )
         )
-        said = command(
-            ["models", *words, "--store", str(models), *data.draw(st.sampled_from([[], ["--json"]]))], Path(folder)
-        )
-        if said.status == 0 and "--json" in said.out:
+        as_json = data.draw(st.booleans())
+        said = command(["models", *words, "--store", str(models), *(["--json"] if as_json else [])], Path(folder))
+        if said.status == 0 and as_json and not {"-h", "--help"} & set(words):
             json.loads(said.out)
 
 

@@ -75,7 +75,7 @@ def command(arguments: Sequence[str], folder: Path) -> Said:
 
 
 def assert_one_sentence(text: str, folder: Path | None = None) -> None:
-    """Hold `text` to the rules of errors: one line, an end, no secret, no name of a file that the user does not know."""
+    """Hold `text` to the rules of errors: one line with an end, no key, no file that the user does not know."""
     assert "\n" not in text, text
     assert len(text) < _LONGEST, text
     assert text.rstrip("'\")").endswith((".", "?", "!")), text

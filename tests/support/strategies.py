@@ -1,4 +1,4 @@
-"""What Hypothesis makes for the doors: frames, moments, symbols, settings and files, of the right kind and of others."""
+"""What Hypothesis makes for the doors: frames, moments, symbols, settings and files, of right and of wrong kinds."""
 
 import string
 from datetime import date
@@ -37,12 +37,16 @@ _MONTHS = make_bars("2024-10-07", "2024-12-06", seed=2, minutes=5)
 _LONG_DAYS = make_bars("2024-11-27", "2024-12-03", seed=1, extended=True)
 
 
-def examples(count: int) -> settings:
-    """Settings for a test of the edges: `count` examples, always the same; under the profile ``fuzz`` new ones, more."""
+def examples(count: int, steps: int = 50) -> settings:
+    """Settings of a test at the edges: `count` examples, always the same; under the profile ``fuzz`` new ones and more.
+
+    `steps` is how many a machine of states takes at most.
+    """
     fuzzing = settings.default == settings.get_profile("fuzz")
     return settings(
         max_examples=count * _TIMES_IN_FUZZING if fuzzing else count,
         derandomize=not fuzzing,
+        stateful_step_count=steps,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
