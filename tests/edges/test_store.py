@@ -19,7 +19,6 @@ from tests.support.bars import ROOT, make_bars
 from tests.support.outcomes import Refusal, command, outcome
 from tests.support.strategies import JSON, TEXT, examples, mostly
 from volcast import VolatilityForecaster
-from volcast.store import store as store_module
 from volcast.store.serving_log import HistoryEntry
 from volcast.store.store import ModelStore
 
@@ -219,7 +218,7 @@ class StoreInAnyOrder(RuleBasedStateMachine):
                 raise KeyboardInterrupt
             renamed(source, destination)
 
-        with mock.patch.object(store_module.os, "replace", stopped), contextlib.suppress(KeyboardInterrupt):
+        with mock.patch("volcast.store.store.os.replace", stopped), contextlib.suppress(KeyboardInterrupt):
             outcome(f"a killed {what}", work[what], self.path)
         fresh = ModelStore(self.path)
         there = {manifest["name"] for manifest in fresh.list()}
@@ -238,7 +237,8 @@ class StoreInAnyOrder(RuleBasedStateMachine):
 
     def expected_to_serve(self) -> str | None:
         free = [name for name in self.saved if name not in self.kept_out]
-        return (self.serves()[-1:] or free[-1:] or [None])[0]
+        candidates = self.serves()[-1:] or free[-1:]
+        return candidates[0] if candidates else None
 
     @invariant()
     def a_fresh_store_agrees(self) -> None:
