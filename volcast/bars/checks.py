@@ -19,6 +19,7 @@ __all__ = [
     "bar_length",
     "commonest_step",
     "cut_to_days",
+    "require_close",
     "select_symbol",
     "symbol_among",
     "validate_bars",
@@ -48,11 +49,7 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     """
     if len(bars) == 0:
         raise NotEnoughDataError(f"{name} are empty; at least one bar is needed; check symbol, dates and file.")
-    if "close" not in bars.columns:
-        found = ", ".join(map(str, bars.columns)) or "none"
-        raise BarsError(
-            f"{name} have no 'close' among their columns ({found}); it is needed; rename the column of prices."
-        )
+    require_close(bars, name)
     _check_index(bars.index, name)
     for column in bars.columns.intersection(_PRICES):
         _check_prices(bars[column], name)
@@ -60,6 +57,15 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     if not say_starts(bars.attrs):
         require_starts(bars.index, name)
     return bars
+
+
+def require_close(bars: pd.DataFrame, name: str = "the bars") -> None:
+    """Refuse bars without a column ``close``; `name` is what to call them in an error."""
+    if "close" not in bars.columns:
+        columns = ", ".join(map(str, bars.columns)) or "none"
+        raise BarsError(
+            f"{name} have no 'close' among their columns ({columns}); it is needed; rename the column of prices."
+        )
 
 
 def are_usable(stamps: IntArray, prices: Iterable[npt.NDArray[Any]]) -> bool:

@@ -142,6 +142,7 @@ class DataHandler:
             The source failed; of several symbols, for each of them.
         """
         if not isinstance(symbol, str):
+            _check_symbols(symbol)
             return stacked_bars(
                 *for_each_symbol(lambda one: self.get_stock_bars(one, start_date, end_date, timeframe), symbol)
             )
@@ -254,6 +255,11 @@ def _check_request(symbol: str, timeframe: str) -> None:
             rule(value)
         except ValueError as error:
             raise DataSourceError(f"{name} is {reprlib.repr(value)}, but {error}; change it.") from None
+
+
+def _check_symbols(symbols: object) -> None:
+    if not isinstance(symbols, Sequence) or isinstance(symbols, bytes) or not symbols:
+        raise DataSourceError(f"symbol is {reprlib.repr(symbols)}, but must be a symbol or a list of them; change it.")
 
 
 class _Notes:
