@@ -232,10 +232,12 @@ class VolatilityForecaster(OneLineRepr):
 
         Parameters
         ----------
-        symbol, start_date, end_date
+        symbol
             What to train on; None takes the configuration's, where ``symbols`` may be several.
+        start_date, end_date
+            New York days, both included. None takes the configuration's; it leaves `bars` as they are on that side.
         bars
-            The bars to train on; None fetches them from the configured source.
+            The bars to train on, cut to the days given here; None fetches them from the configured source.
         progress
             What shows the progress; None is silent.
 

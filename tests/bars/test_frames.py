@@ -100,7 +100,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a path": ("bars.csv", "are a str"),
     "columns twice": (pd.concat([UTC, UTC[["close"]]], axis=1), "two columns for 'close'"),
     "columns twice in other letters": (UTC.assign(Close=UTC["close"]), "two columns for 'close', 'close' and 'Close'"),
-    "periods": (NAIVE.set_index(pd.PeriodIndex(NAIVE.pop("timestamp").to_list(), freq="min")), "without a time zone"),
+    "periods": (
+        NAIVE.set_index(pd.PeriodIndex(NAIVE["timestamp"].to_list(), freq="min"))[[*PRICES, "volume"]],
+        "without a time zone",
+    ),
     "no zone": (PLAIN.tz_localize(None), r"fit America/New_York.*tz_localize\('America/New_York'\)"),
     "UTC without its zone": (UTC.tz_localize(None), r"fit UTC.*tz_localize\('UTC'\)"),
     "words": (UTC.astype(object).assign(close="dear"), "no number in 'close'"),

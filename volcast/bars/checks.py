@@ -1,6 +1,7 @@
 """What bars must be before anything is computed from them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from volcast.arrays import IntArray
 from volcast.bars.clocks import require_starts
 from volcast.bars.columns import require_prices_in_range
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.sessions import new_york_midnight
 
 __all__ = [
     "are_usable",
     "bar_length",
     "commonest_step",
+    "cut_to_days",
     "require_close",
     "select_symbol",
     "symbol_among",
@@ -139,6 +142,37 @@ def _check_prices(prices: pd.Series, name: str) -> None:
                 f"{name} have {what} in '{prices.name}' at {int(wrong.sum())} stamps (the first is "
                 f"{prices.index[int(wrong.argmax())]}); each bar needs a positive one; {mend}."
             )
+
+
+def cut_to_days(
+    bars: pd.DataFrame, start_date: str | date | None, end_date: str | date | None, name: str = "the bars"
+) -> pd.DataFrame:
+    """One symbol's `bars` from `start_date` to `end_date`, New York days, both included; None sets no bound.
+
+    Parameters
+    ----------
+    bars
+        What `validate_bars` takes and leaves.
+    name
+        What to call them in an error.
+
+    Raises
+    ------
+    NotEnoughDataError
+        None of them lies there.
+    """
+    first, last = bars.index[0], bars.index[-1]
+    if start_date is not None:
+        bars = bars[bars.index >= new_york_midnight(start_date)]
+    if end_date is not None:
+        bars = bars[bars.index < new_york_midnight(end_date) + pd.Timedelta(days=1)]
+    if bars.empty:
+        raise NotEnoughDataError(
+            f"{name} are from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'their start'} to "
+            f"{end_date or 'their end'}; the dates must overlap; change or leave out start_date and end_date "
+            "(--start-date, --end-date)."
+        )
+    return bars
 
 
 def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame:

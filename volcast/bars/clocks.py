@@ -111,7 +111,8 @@ def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = "XNYS") -> bool:
     begin, end = _EXTENDED_HOURS
     ends = (days.first > days.opens) & (days.last == days.closes)
     ends |= (days.first > begin) & (days.last == end)
-    return bool(ends.mean() > _MOST_DAYS)
+    # One bar a day tells nothing: it has no other beside it.
+    return bool((ends & (days.first < days.last)).mean() > _MOST_DAYS)
 
 
 def require_starts(bars: pd.DataFrame, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 import pandas as pd
 
 from volcast.bars.cache import BarCache, default_cache_directory
-from volcast.bars.checks import validate_bars
+from volcast.bars.checks import cut_to_days, validate_bars
 from volcast.bars.cleaning import clean_bars
 from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
 from volcast.bars.frames import as_bars_frame
@@ -148,7 +148,7 @@ class DataHandler:
             )
         bars = self.unchecked_bars(symbol, start_date, end_date, timeframe)
         name = f"the bars of {symbol} ({self.source}, {bars.attrs['detail']})"
-        return _cut(validate_bars(bars, name), start_date, end_date, name)
+        return cut_to_days(validate_bars(bars, name), start_date, end_date, name)
 
     def unchecked_bars(
         self,
@@ -298,17 +298,3 @@ def alpaca_credentials(environ: Mapping[str, str] = os.environ) -> AlpacaCredent
         if key and secret:
             return AlpacaCredentials(key, secret)
     return None
-
-
-def _cut(bars: pd.DataFrame, start_date: str | date | None, end_date: str | date | None, name: str) -> pd.DataFrame:
-    first, last = bars.index[0], bars.index[-1]
-    if start_date is not None:
-        bars = bars[bars.index >= new_york_midnight(start_date)]
-    if end_date is not None:
-        bars = bars[bars.index < new_york_midnight(end_date) + pd.Timedelta(days=1)]
-    if bars.empty:
-        raise NotEnoughDataError(
-            f"{name} are from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'their start'} to "
-            f"{end_date or 'their end'}; the dates must overlap; change or leave out --start-date and --end-date."
-        )
-    return bars

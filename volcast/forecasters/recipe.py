@@ -46,7 +46,7 @@ class ForecastRecipe(Protocol):
         """Measures by symbol, with what the recipe looks at of all of them beside each one's own."""
 
     def regression_alone(self) -> "ForecastRecipe | None":
-        """The regression that networks correct, without them; None where there is none, or they add nothing."""
+        """The regression that networks correct, without them; None where there is none."""
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON, with its ``kind``; `recipe_from_dict` reads them."""
