@@ -210,6 +210,6 @@ class CacheInAnyOrder(RuleBasedStateMachine):
 
 
 TestLiveInAnyOrder = LiveInAnyOrder.TestCase
-TestLiveInAnyOrder.settings = examples(5, steps=15)
+TestLiveInAnyOrder.settings = examples(3, steps=12)
 TestCacheInAnyOrder = CacheInAnyOrder.TestCase
-TestCacheInAnyOrder.settings = examples(5, steps=12)
+TestCacheInAnyOrder.settings = examples(3, steps=12)
