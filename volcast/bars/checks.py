@@ -39,9 +39,9 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     if len(bars) == 0:
         raise NotEnoughDataError(f"{name} are empty; at least one bar is needed; check symbol, dates and file.")
     if "close" not in bars.columns:
-        found = ", ".join(map(str, bars.columns)) or "none"
+        columns = ", ".join(map(str, bars.columns)) or "none"
         raise BarsError(
-            f"{name} have no 'close' among their columns ({found}); it is needed; rename the column of prices."
+            f"{name} have no 'close' among their columns ({columns}); it is needed; rename the column of prices."
         )
     _check_index(bars.index, name)
     for column in bars.columns.intersection(_PRICES):

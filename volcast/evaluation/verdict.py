@@ -88,8 +88,8 @@ def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level
         return "Too little history for the log-HAR, so nothing can be said about whether the model is worth using."
     if (uninformed := _unbeaten(losses)) is not None:
         return _learnt_nothing(losses, uninformed)
-    own = metrics[MODEL]
-    percent, sure = 100 * abs(own["qlike_ratio"] - 1), own["p_value"] < _SURE
+    figures = metrics[MODEL]
+    percent, sure = 100 * abs(figures["qlike_ratio"] - 1), figures["p_value"] < _SURE
     if judgment == "use":
         how_sure = "beyond what chance explains" if sure else "which may be chance"
         said = f"The model's QLIKE is {percent:.1f} % lower than the diurnal log-HAR's, {how_sure}: use it"
@@ -101,7 +101,7 @@ def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level
             f"Do not use this model: its QLIKE is {percent:.1f} % higher than that of a diurnal log-HAR, {how_sure}; "
             "a search with more trials, more data or another seed may do better"
         )
-    return f"{said}{_better_still(own, losses)}{_broken_interval(own, level)}."
+    return f"{said}{_better_still(figures, losses)}{_broken_interval(figures, level)}."
 
 
 def verdict_on_symbols(
@@ -155,19 +155,19 @@ def _learnt_nothing(losses: pd.DataFrame, uninformed: str) -> str:
     return f"{said} higher {nothing}." if ratio >= 1 else f"{said} lower {nothing}, and that may be chance{chance}."
 
 
-def _better_still(own: Mapping[str, float], losses: pd.DataFrame) -> str:
+def _better_still(figures: Mapping[str, float], losses: pd.DataFrame) -> str:
     """A clause about a baseline that the confidence set prefers to model and reference."""
     means = losses.mean()
     best = str(means.idxmin())
-    if best in (MODEL, REFERENCE) or not own.get("set_p_value", math.nan) < SET_LEVEL:
+    if best in (MODEL, REFERENCE) or not figures.get("set_p_value", math.nan) < SET_LEVEL:
         return ""
     percent = 100 * (1 - means[best] / means[MODEL])
     return f"; the {title_of(best)} is better still (QLIKE {percent:.1f} % lower)"
 
 
-def _broken_interval(own: Mapping[str, float], level: float) -> str:
+def _broken_interval(figures: Mapping[str, float], level: float) -> str:
     """A clause about an interval that does not hold what it says."""
-    covered = own.get("coverage", level)
+    covered = figures.get("coverage", level)
     if abs(covered - level) <= _COVERAGE_TOLERANCE:
         return ""
     return f"; its {100 * level:.0f} % interval covers {100 * covered:.0f} %, so do not rely on that"

@@ -17,9 +17,9 @@ from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes, horizon_named
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import annualize
-from volcast.serving.grid import ForecastGrid, NextBucket, forecast_grid, next_bucket
+from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of
-from volcast.serving.market import NEVER, Market, SymbolShare
+from volcast.serving.market import NEVER, MarketStates, SymbolShare
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 
@@ -163,12 +163,12 @@ class ForecastStream:
             )
         now = moment.value // 1000
         history.measure(now)
-        ahead = next_bucket(history.table, now, model.preset, model.config.calendar)
-        if ahead is None or ahead.known < model.memory:
-            raise model.too_few(0 if ahead is None else ahead.known, moment)
+        ahead = bucket_to_forecast(history.table, now, model.preset, model.config.calendar)
+        if ahead is None or ahead.rows_before < model.memory:
+            raise model.too_few(0 if ahead is None else ahead.rows_before, moment)
         if not allow_in_sample:
             model.refuse_look_ahead(moment)
-        forecast = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.known]), horizon)
+        forecast = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.rows_before]), horizon)
         return self._named(forecast, moment, ahead, horizon)
 
     def grid(self) -> ForecastGrid:
@@ -197,17 +197,17 @@ class ForecastStream:
         """Forecasts of every row of a `grid` of this stream; columns as in `VolatilityForecaster.forecast_series`."""
         model = self.model
         key = self._key(self._histories, self.symbol)
-        made = self._of_table(key, self._histories[key].last_end).of(
+        forecast = self._of_table(key, self._histories[key].last_end).of(
             grid.labels.as_unit("us").asi8, grid.known, horizon
         )
         minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
-                "volatility": made.volatility,
-                "annualized_volatility": annualize(made.volatility, minutes, model.preset),
-                "lower": made.lower,
-                "upper": made.upper,
+                "volatility": forecast.volatility,
+                "annualized_volatility": annualize(forecast.volatility, minutes, model.preset),
+                "lower": forecast.lower,
+                "upper": forecast.upper,
                 "model_version": model.version,
                 "is_fallback": model.bundle is None,
             },
@@ -353,7 +353,7 @@ class _ManyTables:
             key: SymbolShare(recipe, str(symbol or "") if key is None else key, history.table)
             for key, history in histories.items()
         }
-        self._market = Market(list(self._shares.values()))
+        self._market = MarketStates(list(self._shares.values()))
         names = [*model.measurement.names, *market_columns()]
         self._tables = {key: HourlyTable(names) for key in histories}
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
@@ -379,11 +379,11 @@ class _ManyTables:
 
     def _join(self, key: str | None) -> int:
         """Bring a symbol's table up to date; returns the first row that has changed, or is new."""
-        table, own = self._tables[key], self._histories[key].table
+        table, hours = self._tables[key], self._histories[key].table
         begin = min(self._rows[key], int(table.labels.searchsorted(self._labels[key])))
-        self._rows[key], self._labels[key] = len(own), NEVER
-        labels = own.labels[begin:]
-        return table.replace(begin, labels, np.hstack([own.values[begin:], self._market.states_at(labels)]))
+        self._rows[key], self._labels[key] = len(hours), NEVER
+        labels = hours.labels[begin:]
+        return table.replace(begin, labels, np.hstack([hours.values[begin:], self._market.states_at(labels)]))
 
 
 def _new_york(moment: int) -> pd.Timestamp:

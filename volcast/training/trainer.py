@@ -158,9 +158,11 @@ class LocalLSTMTrainer:
         BarsError, NotEnoughDataError, DataSourceError
             Why there is nothing to train on.
         """
-        given: dict[str, Any] = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
-        given |= {} if symbol is None else {"symbols": ()}
-        self.config = self.config.with_overrides(**{name: value for name, value in given.items() if value is not None})
+        changes: dict[str, Any] = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
+        changes |= {} if symbol is None else {"symbols": ()}
+        self.config = self.config.with_overrides(
+            **{name: value for name, value in changes.items() if value is not None}
+        )
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)

@@ -144,7 +144,7 @@ class HarLstm(HarLstmState):
         return joined
 
     def regression_alone(self) -> "HarLstm | None":
-        """The same recipe without what the networks add; None where they add nothing."""
+        """This recipe without what the networks add; None where they add nothing."""
         return replace(self, weight=0.0) if self.weight else None
 
     def to_dict(self) -> dict[str, Any]:
