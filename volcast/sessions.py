@@ -95,9 +95,9 @@ def _calendar(name: str) -> "ExchangeCalendar":
 
     try:
         return get_calendar(name, start=_FIRST_SESSION)
-    except errors.InvalidCalendarName:
+    except (errors.InvalidCalendarName, TypeError):
         raise ConfigError(
-            f"{name[:60]!r} is no exchange; it must be a name in exchange_calendars; XNYS is New York's."
+            f"{reprlib.repr(name)} is no exchange; it must be a name in exchange_calendars; XNYS is New York's."
         ) from None
 
 

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, require_close
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, ConfigError
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
@@ -96,7 +96,7 @@ def clean_bars(
     ConfigError
         A rule is unknown.
     BarsError
-        The index is no tz-aware times.
+        The index is no tz-aware times, or there is no column ``close``.
     """
     bars = as_bars_frame(bars)
     chosen = CLEANING_RULES if rules is None or "all" in rules else tuple(rules)
@@ -108,6 +108,8 @@ def clean_bars(
             f"bars to clean are indexed by {bars.index.dtype}; times with a zone are needed; "
             "use bars.tz_localize('America/New_York'), or --bars-timezone on the command line."
         )
+    if chosen and len(bars):
+        require_close(bars)
     counts: dict[str, int] = {}
     dropped: list[pd.Series[str]] = []
     for rule in CLEANING_RULES:

@@ -168,7 +168,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNY
     Raises
     ------
     BarsError
-        The index is no tz-aware times.
+        The index is no tz-aware times, or there is no column ``close``.
     NotEnoughDataError
         No bar is left when wrong ones are out.
     """

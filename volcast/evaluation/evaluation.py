@@ -6,7 +6,7 @@ Shell: ``volcast evaluate --help``.
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +34,7 @@ from volcast.evaluation.verdict import (
     REFERENCE,
     UNINFORMED,
     Judgment,
+    NetworksShare,
     judgment_of,
     title_of,
     verdict_on,
@@ -160,10 +161,13 @@ class Evaluation(OneLineRepr):
         return pd.Series(ratios, dtype=float).dropna().sort_values()
 
     @property
-    def p_value_of_networks(self) -> float:
-        """p-value (Diebold and Mariano) of equal loss of the model and its regression alone; NaN if they are one."""
+    def networks(self) -> NetworksShare | None:
+        """What networks add to the regression that they correct; None where the model is not made so."""
+        if ALONE not in self.metrics:
+            return None
         losses = self.losses()
-        return diebold_mariano_by_day(losses[MODEL], losses[ALONE]) if ALONE in losses else math.nan
+        p_value = diebold_mariano_by_day(losses[MODEL], losses[ALONE])
+        return NetworksShare(self.metrics[MODEL]["qlike"], self.metrics[ALONE]["qlike"], p_value)
 
     @property
     def judgment(self) -> Judgment:
@@ -246,6 +250,7 @@ class Evaluation(OneLineRepr):
     def to_dict(self) -> dict[str, Any]:
         """Everything but the buckets, ready for JSON; a number that does not exist is null."""
         groups: tuple[Grouping, ...] = ("hour", "regime", "month")
+        networks = self.networks
         return {
             "metrics": {name: _finite(row) for name, row in self.metrics.items()},
             "first": self.first.isoformat() if self.buckets else None,
@@ -254,6 +259,7 @@ class Evaluation(OneLineRepr):
             "left_out": self.left_out,
             "judgment": self.judgment,
             "verdict": self.verdict,
+            "networks": None if networks is None else {**_finite(asdict(networks)), "sentence": networks.sentence},
             **{
                 f"by_{by}": {str(group): _finite(row) for group, row in self.breakdown(by).T.to_dict().items()}
                 for by in groups

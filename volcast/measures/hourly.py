@@ -14,6 +14,7 @@ from datetime import date
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -181,9 +182,10 @@ def get_hourly_rv(
         The frame is empty, has no `price_col`, a naive, unsorted or duplicated index, or impossible prices; or it
         lacks open, high and low for an estimator that needs them.
     ConfigError
-        There is no such preset or estimator, or the estimator does not go with the preset.
+        There is no such preset, estimator or time zone, or the estimator does not go with the preset.
     """
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
+    _require_zone(tz)
     frame = select_symbol(as_bars_frame(bars_df), symbol)
     if preset == "colab":
         return _colab_hourly_rv(frame, price_col, tz)
@@ -226,6 +228,7 @@ def get_hourly_measures(
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, estimator=estimator).to_frame()
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
+    _require_zone(tz)
     bucketed = _bucketed(SymbolBars.of(bars), measurement)
     variance, is_whole = measurement.variance(bucketed)
     values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
@@ -313,6 +316,15 @@ def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
     bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.calendar)
     measurement.require_enough_bars(bucketed)
     return bucketed
+
+
+def _require_zone(tz: str) -> None:
+    try:
+        ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise ConfigError(
+            f"tz is {str(tz)[:60]!r}; it must be the name of a time zone; use 'America/New_York' or 'UTC'."
+        ) from None
 
 
 def _left_out(bars: BucketedBars, is_whole: BoolArray) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """A model that serves, or the fallback where there is none: what it measures, and what it makes of it."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class Forecast(OneLineRepr):
         Whether it came from the deseasonalized EWMA that serves without a model.
     horizon
         What is forecast: 1 is that bucket, 7 and 35 that many from it on, ``"session_end"`` those left of its session.
+    deseasonalized_volatility
+        Annualized volatility, decimal, of the whole session that the forecast implies. ``annualized_volatility`` of one
+        bucket carries the day's U-shape: it falls until noon and rises after, whatever happens. This one is without it,
+        so it can be compared with that of any other hour; size positions by it. NaN where the model has no hour-of-day
+        profile.
     """
 
     asof: pd.Timestamp
@@ -61,6 +67,7 @@ class Forecast(OneLineRepr):
     model_version: str
     is_fallback: bool
     horizon: Horizon = 1
+    deseasonalized_volatility: float = math.nan
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -68,6 +75,7 @@ class Forecast(OneLineRepr):
             "horizon": self.horizon,
             "volatility": self.volatility,
             "annualized_volatility": self.annualized_volatility,
+            "deseasonalized_volatility": self.deseasonalized_volatility,
             "lower": self.lower,
             "upper": self.upper,
             "model_version": self.model_version,

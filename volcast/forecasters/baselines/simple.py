@@ -18,6 +18,7 @@ from volcast.sessions import session_hours
 __all__ = [
     "diurnal_ewma",
     "ewma",
+    "hour_of_day_levels",
     "hour_of_day_mean",
     "long_run_mean",
     "persistence",
@@ -52,6 +53,23 @@ def hour_of_day_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: I
     """The root of the mean variance of all buckets so far with the target's hour of day; of all if none has it."""
     profile = _expanding_hourly_mean(_variance(measures), _hour_seen(measures))
     return np.asarray(np.sqrt(profile[known - 1, session_hours(targets)]))
+
+
+def hour_of_day_levels(measures: pd.DataFrame, known: IntArray) -> FloatArray:
+    """The roots of the mean variance of each hour of day in the `known` leading rows, shape (len(known), 24).
+
+    NaN for an hour that is not among them.
+    """
+    first, last = int(known.min()), int(known.max())
+    variance, hours = _variance(measures.iloc[:last]), session_hours(measures.index[:last])
+    counts = np.bincount(hours[:first], minlength=_HOURS)
+    sums = np.bincount(hours[:first], weights=variance[:first], minlength=_HOURS)
+    # What all forecasts know is summed up once: one forecast needs no sums that grow.
+    later = hours[first:, None] == np.arange(_HOURS)
+    counts = np.cumsum(np.vstack([counts, later]), axis=0)[known - first]
+    sums = np.cumsum(np.vstack([sums, np.where(later, variance[first:, None], 0.0)]), axis=0)[known - first]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.sqrt(sums / counts))
 
 
 def ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, decay: float = 0.94) -> FloatArray:

@@ -152,6 +152,13 @@ class HarLstmState:
         """Buckets that must be known before a forecast can be made."""
         return max(self.window, HISTORY)
 
+    @property
+    def hour_profile(self) -> FloatArray:
+        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where training saw none."""
+        profile = np.full(len(self.features.profile), np.nan)
+        profile[self.features.hours] = self.features.profile[self.features.hours, 0]
+        return profile
+
     def of_horizon(self, horizon: Horizon) -> HorizonState:
         """The numbers of one horizon.
 
