@@ -399,8 +399,8 @@ class VolatilityForecaster(OneLineRepr):
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
         bars = as_bars_frame(bars)
-        own = _bars_of_symbol(bars, symbol)
-        last = ForecastStream.of(ServedModel.of(None, self._config), own).grid().asof[-1]
+        symbol_bars = _bars_of_symbol(bars, symbol)
+        last = ForecastStream.of(ServedModel.of(None, self._config), symbol_bars).grid().asof[-1]
         parts = []
         for begin, end, model in self._timeline.spans(self._bars_to_train_on(bars, symbol), last):
             stream = ForecastStream.of(model, bars, symbol)
@@ -455,7 +455,7 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
-    own = select_symbol(bars, symbol)
+    symbol_bars = select_symbol(bars, symbol)
     if symbol is None and isinstance(bars.index, pd.MultiIndex):
         symbol = str(bars.index.get_level_values(0)[0])
     if symbol is not None:

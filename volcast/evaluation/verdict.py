@@ -95,18 +95,18 @@ def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level
         return "Too little history for the log-HAR, so nothing can be said about whether the model is worth using."
     if (uninformed := _unbeaten(losses)) is not None:
         return _learnt_nothing(losses, uninformed)
-    own = metrics[MODEL]
-    difference, chance = _difference(own["qlike_ratio"]), _chance(own["p_value"])
+    figures = metrics[MODEL]
+    difference, chance = _difference(figures["qlike_ratio"]), _chance(figures["p_value"])
     if judgment == "do not use":
         said = (
             f"Do not use this model: its QLIKE is {difference} than that of a diurnal log-HAR, {chance}; a search with "
             "more trials, more data or another seed may do better"
         )
-    elif own["qlike_ratio"] < 1:
+    elif figures["qlike_ratio"] < 1:
         said = f"The model's QLIKE is {difference} than the diurnal log-HAR's, {chance}: {_ADVICE[judgment]}"
     else:
         said = f"The model is as good as the diurnal log-HAR (QLIKE {difference}): {_ADVICE[judgment]}"
-    return f"{said}{_better_still(own, losses)}{_broken_interval(own, level)}."
+    return f"{said}{_better_still(figures, losses)}{_broken_interval(figures, level)}."
 
 
 def verdict_on_symbols(

@@ -180,7 +180,7 @@ class ForecastStream:
             raise model.too_few(0 if ahead is None else ahead.rows_before, moment)
         if not allow_in_sample:
             model.refuse_look_ahead(moment)
-        forecast, session = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.known]), horizon)
+        forecast, session = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.rows_before]), horizon)
         return self._named(forecast, float(session[0]), moment, ahead, horizon)
 
     def grid(self) -> ForecastGrid:
@@ -209,7 +209,7 @@ class ForecastStream:
         """Forecasts of every row of a `grid` of this stream; columns as in `VolatilityForecaster.forecast_series`."""
         model = self.model
         key = self._key(self._histories, self.symbol)
-        made, session = self._of_table(key, self._histories[key].last_end).of(
+        forecast, session = self._of_table(key, self._histories[key].last_end).of(
             grid.labels.as_unit("us").asi8, grid.known, horizon
         )
         minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
@@ -327,10 +327,10 @@ class _TableForecasts:
             if (label, rows) == (labels[0], known[0]):
                 return last
         forecast = self._forecast(labels, known, horizon)
-        made = forecast, self._of_session(forecast.volatility, labels, known, horizon)
+        answer = forecast, self._of_session(forecast.volatility, labels, known, horizon)
         if len(labels) == 1:
-            self._last[horizon] = int(labels[0]), int(known[0]), made
-        return made
+            self._last[horizon] = int(labels[0]), int(known[0]), answer
+        return answer
 
     def _forecast(self, labels: IntArray, known: IntArray, horizon: Horizon) -> IntervalForecast:
         if self.state is None or self._model.bundle is None:
