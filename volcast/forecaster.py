@@ -19,7 +19,7 @@ from volcast.configured import bars_of
 from volcast.errors import ConfigError, ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
 from volcast.reprs import OneLineRepr
-from volcast.retraining.background import Progress, RetrainingJob
+from volcast.retraining.background import ProgressHook, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
 from volcast.retraining.timeline import ModelTimeline
@@ -261,7 +261,7 @@ class VolatilityForecaster(OneLineRepr):
         symbol: str | None = None,
         bars: pd.DataFrame | None = None,
         *,
-        on_progress: Progress | None = None,
+        on_progress: ProgressHook | None = None,
     ) -> RetrainingJob:
         """Train a new model in a process of its own, at the lowest priority; it serves if the gate lets it.
 
@@ -321,8 +321,8 @@ class VolatilityForecaster(OneLineRepr):
 
     def swap(self, bundle: ModelBundle | str | os.PathLike[str]) -> None:
         """Let another model serve from now on: a bundle, a model's name or its path. `rollback` undoes it."""
-        found = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
-        served = ServedModel.of(found, self._config)
+        successor = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
+        served = ServedModel.of(successor, self._config)
         with self._change:
             self._served_before.append(self._serving)
             self._serving = served
@@ -399,8 +399,8 @@ class VolatilityForecaster(OneLineRepr):
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
         bars = as_bars_frame(bars)
-        own = _bars_of_symbol(bars, symbol)
-        last = ForecastStream.of(ServedModel.of(None, self._config), own).grid().asof[-1]
+        symbol_bars = _bars_of_symbol(bars, symbol)
+        last = ForecastStream.of(ServedModel.of(None, self._config), symbol_bars).grid().asof[-1]
         parts = []
         for begin, end, model in self._timeline.spans(self._bars_to_train_on(bars, symbol), last):
             stream = ForecastStream.of(model, bars, symbol)
@@ -425,11 +425,11 @@ class VolatilityForecaster(OneLineRepr):
         return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
 
     def _start_job(
-        self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: Progress | None
+        self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: ProgressHook | None
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
-        own = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
-        moment = last_end(own) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
+        symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
+        moment = last_end(symbol_bars) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion
@@ -440,7 +440,10 @@ class VolatilityForecaster(OneLineRepr):
                 *self._retraining.decide(bundle, bars, moment, champion, simulated_time=False, symbol=symbol)
             )
 
-        window, trained_on = self._retraining.policy.training_bars(own, moment), self._retraining.symbol_of(own)
+        window, trained_on = (
+            self._retraining.policy.training_bars(symbol_bars, moment),
+            self._retraining.symbol_of(symbol_bars),
+        )
         name = self._retraining.name_of(window, moment, trained_on)
         return RetrainingJob(self._config, window, trained_on, name, settle, on_progress)
 
@@ -452,13 +455,13 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
-    own = select_symbol(bars, symbol)
+    symbol_bars = select_symbol(bars, symbol)
     if symbol is None and isinstance(bars.index, pd.MultiIndex):
         symbol = str(bars.index.get_level_values(0)[0])
     if symbol is not None:
-        own = own.copy(deep=False)
-        own.attrs = {**own.attrs, "symbol": symbol}
-    return validate_bars(own)
+        symbol_bars = symbol_bars.copy(deep=False)
+        symbol_bars.attrs = {**symbol_bars.attrs, "symbol": symbol}
+    return validate_bars(symbol_bars)
 
 
 def _are_of_their_time(models: str) -> bool:

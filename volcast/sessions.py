@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXCHANGE_TIMEZONE",
-    "BucketArrays",
+    "BucketCalendar",
     "beyond_the_sessions",
-    "bucket_arrays",
+    "bucket_calendar",
     "in_new_york",
     "new_york_clock",
     "new_york_midnight",
@@ -68,8 +68,8 @@ def in_new_york(moment: str | date | pd.Timestamp) -> pd.Timestamp:
         return stamp.tz_localize(EXCHANGE_TIMEZONE, ambiguous="raise", nonexistent="raise")
     except ValueError:
         forward = stamp.month < 7
-        found = "never show it, for they are set forward" if forward else "show it twice, for they are set back"
-        raise ConfigError(f"{stamp} is no moment in New York: its clocks {found}; give it with its zone.") from None
+        behaviour = "never show it, for they are set forward" if forward else "show it twice, for they are set back"
+        raise ConfigError(f"{stamp} is no moment in New York: its clocks {behaviour}; give it with its zone.") from None
 
 
 def _stamp(moment: object) -> pd.Timestamp:
@@ -190,7 +190,7 @@ def beyond_the_sessions(asof: pd.Timestamp, calendar: str) -> ConfigError:
 
 
 @dataclass(frozen=True)
-class BucketArrays:
+class BucketCalendar:
     """All hourly buckets of an exchange, one value each, in time order; times in microseconds since the epoch.
 
     Attributes
@@ -214,13 +214,13 @@ class BucketArrays:
 
 
 @lru_cache(maxsize=4)
-def bucket_arrays(calendar: str) -> BucketArrays:
+def bucket_calendar(calendar: str) -> BucketCalendar:
     """Every bucket that `session_buckets` knows, for work on a bar or a session, where a table of pandas is slow."""
     table = _whole_bucket_grid(calendar)
     starts = pd.DatetimeIndex(table["start"])
     sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
     minutes = table["minutes"].to_numpy(dtype=np.int64)
-    return BucketArrays(
+    return BucketCalendar(
         table.index, starts, table.index.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions
     )
 
@@ -238,8 +238,8 @@ def _clock_changes() -> tuple[IntArray, IntArray]:
     changing = np.flatnonzero(np.diff(_offsets(days.astype("datetime64[us]").astype(np.int64))))
     hours = (days[changing].astype("datetime64[us]").astype(np.int64)[:, None] + np.arange(25) * _HOUR).ravel()
     offsets = _offsets(hours)
-    found = np.flatnonzero(np.diff(offsets)) + 1
-    return hours[found], np.append(offsets[:1], offsets[found])
+    changes = np.flatnonzero(np.diff(offsets)) + 1
+    return hours[changes], np.append(offsets[:1], offsets[changes])
 
 
 def _offsets(moments: IntArray) -> IntArray:

@@ -54,7 +54,9 @@ def model_forecasts(
 
 
 def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
-    """By symbol, the same by a baseline, from the bars alone; columns as of `VolatilityForecaster.forecast_series`.
+    """By symbol, a baseline's forecasts of each session as of its open, made from the bars alone.
+
+    Columns are those of `VolatilityForecaster.forecast_series`.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ class BacktestSettings(BaseModel):
 
     @classmethod
     def flags(cls) -> dict[str, Flag]:
-        """The settings, and how the command line offers them."""
+        """Names of the settings, and how the command line offers them."""
         fields = cls.model_fields.items()
         return {name: flag for name, field in fields for flag in field.metadata if isinstance(flag, Flag)}
 

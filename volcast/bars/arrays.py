@@ -138,7 +138,7 @@ class FrameArrays:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns of prices."""
+        """Names of the columns of prices."""
         return tuple(self._columns)
 
     def stamps(self, rows: slice) -> IntArray:

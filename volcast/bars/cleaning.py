@@ -55,7 +55,7 @@ _ONE_TICK = 0.0101
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What the rules did.
+    """What the rules of cleaning did to bars.
 
     Attributes
     ----------
@@ -260,8 +260,8 @@ def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
     sums, counts = (np.concatenate([[0.0], np.cumsum(x)]) for x in (np.nan_to_num(np.abs(returns)) * near, near))
     last = np.arange(len(there))
     first = np.maximum(last - _WINDOW, 0)
-    usual, found = sums[last] - sums[first], counts[last] - counts[first]
-    wrong[1:-1] = undone & (found >= _FEWEST) & (size * found > _BAND * usual)
+    usual, neighbours = sums[last] - sums[first], counts[last] - counts[first]
+    wrong[1:-1] = undone & (neighbours >= _FEWEST) & (size * neighbours > _BAND * usual)
     return wrong
 
 

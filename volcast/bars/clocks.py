@@ -55,10 +55,10 @@ class _Days:
 def fitting_zones(
     stamps: pd.DatetimeIndex, length: pd.Timedelta, calendar: str = "XNYS", likely: Sequence[str] = LIKELY_ZONES
 ) -> list[str]:
-    """Those of `likely` zones, in their order, in which naive `stamps` of bars of `length` keep an exchange's hours.
+    """Zones of `likely`, in their order, in which naive `stamps` of bars of `length` keep an exchange's hours.
 
-    They do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most days
-    begin and end with. Dates without a time of day fit every zone.
+    Stamps do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most
+    days begin and end with. Dates without a time of day fit every zone.
     """
     stamps = stamps[~stamps.isna()].as_unit("us")
     if (stamps.asi8 % _DAY == 0).all():

@@ -157,7 +157,7 @@ class DataHandler:
         end_date: str | date | None = None,
         timeframe: str = "1Min",
     ) -> pd.DataFrame:
-        """As `get_stock_bars`, of one symbol, but whatever state the bars are in; a file's are not cut to the days."""
+        """Bars of one symbol in whatever state they are; a file's are not cut to the days, see `get_stock_bars`."""
         _check_request(symbol, timeframe)
         notes = _Notes(self._progress)
         bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)

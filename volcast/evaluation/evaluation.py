@@ -234,13 +234,13 @@ class Evaluation(OneLineRepr):
         losses, groups = self.losses(), self._groups(by)
         rows = {}
         for group in np.unique(groups):
-            own, reference = (losses.loc[groups == group, name] for name in (MODEL, REFERENCE))
+            of_model, reference = (losses.loc[groups == group, name] for name in (MODEL, REFERENCE))
             rows[group] = {
-                "buckets": len(own),
-                "qlike": float(own.mean()),
+                "buckets": len(of_model),
+                "qlike": float(of_model.mean()),
                 "reference_qlike": float(reference.mean()),
-                "qlike_ratio": _ratio(own, reference),
-                "p_value": diebold_mariano_by_day(own, reference),
+                "qlike_ratio": _ratio(of_model, reference),
+                "p_value": diebold_mariano_by_day(of_model, reference),
             }
             if "lower" in self.by_bucket:
                 judged = self.by_bucket[groups == group]
@@ -440,12 +440,12 @@ def compare_with_baselines(
     forecasts: dict[str, FloatArray] = {}
     interval = None
     if model is not None:
-        own = model(measures, labels, judged)
-        if isinstance(own, IntervalForecast):
-            forecasts[MODEL] = own.volatility
-            interval = None if np.isnan(own.lower).any() else (own.lower, own.upper)
+        forecast = model(measures, labels, judged)
+        if isinstance(forecast, IntervalForecast):
+            forecasts[MODEL] = forecast.volatility
+            interval = None if np.isnan(forecast.lower).any() else (forecast.lower, forecast.upper)
         else:
-            forecasts[MODEL] = own
+            forecasts[MODEL] = forecast
     forecasts |= {name: part(measures, labels, judged) for name, part in (parts or {}).items()}
     for name, baseline in baselines.items():
         with contextlib.suppress(NotEnoughDataError):

@@ -132,9 +132,9 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
 
     test = MCS(pd.DataFrame(days, columns=distinct.columns), 0.1, _REPETITIONS, _BLOCK_DAYS, method="R", seed=seed)
     test.compute()
-    found = test.pvalues["Pvalue"].astype(float)
+    p_values = test.pvalues["Pvalue"].astype(float)
     twin = {name: next(d for d in distinct if losses[d].equals(losses[name])) for name in losses}
-    return pd.Series({name: float(found[twin[name]]) for name in losses})
+    return pd.Series({name: float(p_values[twin[name]]) for name in losses})
 
 
 def _by_day(values: FloatArray, labels: pd.DatetimeIndex) -> FloatArray:

@@ -95,18 +95,18 @@ def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level
         return "Too little history for the log-HAR, so nothing can be said about whether the model is worth using."
     if (uninformed := _unbeaten(losses)) is not None:
         return _learnt_nothing(losses, uninformed)
-    own = metrics[MODEL]
-    difference, chance = _difference(own["qlike_ratio"]), _chance(own["p_value"])
+    figures = metrics[MODEL]
+    difference, chance = _difference(figures["qlike_ratio"]), _chance(figures["p_value"])
     if judgment == "do not use":
         said = (
             f"Do not use this model: its QLIKE is {difference} than that of a diurnal log-HAR, {chance}; a search with "
             "more trials, more data or another seed may do better"
         )
-    elif own["qlike_ratio"] < 1:
+    elif figures["qlike_ratio"] < 1:
         said = f"The model's QLIKE is {difference} than the diurnal log-HAR's, {chance}: {_ADVICE[judgment]}"
     else:
         said = f"The model is as good as the diurnal log-HAR (QLIKE {difference}): {_ADVICE[judgment]}"
-    return f"{said}{_better_still(own, losses)}{_broken_interval(own, level)}."
+    return f"{said}{_better_still(figures, losses)}{_broken_interval(figures, level)}."
 
 
 def verdict_on_symbols(
@@ -210,19 +210,19 @@ def _may_be_chance(p_value: float) -> str:
     return f"may be chance (p = {p_value:.2g})" if math.isfinite(p_value) else "may be chance"
 
 
-def _better_still(own: Mapping[str, float], losses: pd.DataFrame) -> str:
+def _better_still(figures: Mapping[str, float], losses: pd.DataFrame) -> str:
     """A clause about a baseline that the confidence set prefers to model and reference."""
     means = losses.mean()
     best = str(means.idxmin())
-    if best in (MODEL, REFERENCE) or not own.get("set_p_value", math.nan) < SET_LEVEL:
+    if best in (MODEL, REFERENCE) or not figures.get("set_p_value", math.nan) < SET_LEVEL:
         return ""
     percent = 100 * (1 - means[best] / means[MODEL])
     return f"; the {title_of(best)} is better still (QLIKE {percent:.1f} % lower)"
 
 
-def _broken_interval(own: Mapping[str, float], level: float) -> str:
+def _broken_interval(figures: Mapping[str, float], level: float) -> str:
     """A clause about an interval that does not hold what it says."""
-    covered = own.get("coverage", level)
+    covered = figures.get("coverage", level)
     if abs(covered - level) <= _COVERAGE_TOLERANCE:
         return ""
     return f"; its {100 * level:.0f} % interval covers {100 * covered:.0f} %, so do not rely on that"

@@ -22,7 +22,7 @@ class ForecastRecipe(Protocol):
 
     @property
     def kind(self) -> str:
-        """What `recipe_from_dict` knows it by."""
+        """Name by which `recipe_from_dict` knows the recipe."""
 
     @property
     def memory(self) -> int:
@@ -30,7 +30,7 @@ class ForecastRecipe(Protocol):
 
     @property
     def needs_rv_alone(self) -> bool:
-        """Whether it looks at the column ``rv_hourly`` only."""
+        """Whether the recipe looks at the column ``rv_hourly`` only."""
 
     @property
     def hour_profile(self) -> npt.NDArray[np.float64]:

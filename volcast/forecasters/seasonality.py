@@ -19,7 +19,7 @@ from volcast.arrays import FloatArray, IntArray
 from volcast.forecasters.horizons import Horizon, over_horizon
 from volcast.forecasters.tables import hours_and_days
 from volcast.measures.hourly import annualize
-from volcast.sessions import EXCHANGE_TIMEZONE, bucket_arrays, session_hours
+from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_hours
 
 __all__ = ["deseasonalized_volatility"]
 
@@ -70,7 +70,7 @@ def _typical_of(labels: IntArray, typical: FloatArray, horizon: Horizon, calenda
 @lru_cache(maxsize=4)
 def _minutes_of_hours(calendar: str) -> IntArray:
     """Length of the bucket of each clock hour in a whole session, shape (24,); 0 where there is none."""
-    buckets, minutes = bucket_arrays(calendar), np.zeros(_HOURS, dtype=np.int64)
+    buckets, minutes = bucket_calendar(calendar), np.zeros(_HOURS, dtype=np.int64)
     hours, _ = hours_and_days(buckets.label)
     np.maximum.at(minutes, hours, buckets.minutes)
     return minutes

@@ -91,12 +91,12 @@ class HourlyMeasurement:
 
     @cached_property
     def variance_of(self) -> Estimator:
-        """What makes variance of the bars of a bucket."""
+        """The estimator that makes variance of the bars of a bucket."""
         return self.estimator if isinstance(self.estimator, Estimator) else ESTIMATORS.named(self.estimator)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the measures, realized volatility first."""
+        """Names of the measures, realized volatility first."""
         return ("rv_hourly",) if self.rv_alone or self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
 
     def rows(self, stamps: IntArray, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
@@ -122,7 +122,7 @@ class HourlyMeasurement:
         return labels, volatility if self.rv_alone else np.hstack([volatility, bars.measures()[is_whole]])
 
     def require_enough_bars(self, bars: BucketedBars) -> None:
-        """Say that the estimator can make nothing of `bars`; see `Estimator.require_enough_bars`."""
+        """Refuse `bars` of which the estimator can make nothing; see `Estimator.require_enough_bars`."""
         self.variance_of.require_enough_bars(bars, self.estimator if isinstance(self.estimator, str) else "yours")
 
     def variance(self, bars: BucketedBars) -> tuple[FloatArray, BoolArray]:

@@ -16,7 +16,7 @@ from volcast.bars.clocks import may_turn_to_ends, require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import HourlyMeasurement, Rows
-from volcast.sessions import bucket_arrays
+from volcast.sessions import bucket_calendar
 
 __all__ = ["HourlyHistory", "history_of"]
 
@@ -53,7 +53,7 @@ class HourlyHistory:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns of prices."""
+        """Names of the columns of prices."""
         return tuple(self._prices)
 
     @property
@@ -191,7 +191,7 @@ class HourlyHistory:
 
     def measure(self, moment: int) -> None:
         """Bring the table to the buckets that had ended by `moment`, which is not before the end of the last bar."""
-        ended = int(bucket_arrays(self._measurement.calendar).label.searchsorted(moment, side="right"))
+        ended = int(bucket_calendar(self._measurement.calendar).label.searchsorted(moment, side="right"))
         ended = max(ended, self._final)
         if self._measured == (ended, len(self)) or (ended == self._final and self._settled == len(self.table)):
             return
@@ -209,7 +209,7 @@ class HourlyHistory:
 
     def _unsettled(self, ended: int) -> Rows:
         """Rows of the buckets that may have changed, of the first `ended` of the calendar."""
-        labels = bucket_arrays(self._measurement.calendar).label
+        labels = bucket_calendar(self._measurement.calendar).label
         begin = self._first_bar_of(self._final)
         prices = {name: column.values[begin:] for name, column in self._prices.items()}
         rows, values = self._measurement.rows(self.stamps[begin:], prices, self.length, is_tail=begin > 0)
@@ -220,7 +220,7 @@ class HourlyHistory:
 
     def _first_bar_of(self, bucket: int) -> int:
         """Position of the first bar that measures of a bucket of the calendar, and of those after it, look at."""
-        buckets = bucket_arrays(self._measurement.calendar)
+        buckets = bucket_calendar(self._measurement.calendar)
         opened = int(buckets.start[buckets.session.searchsorted(buckets.session[bucket])])
         before = int(self.stamps.searchsorted(opened - self.length, side="right"))
         # The return overnight is since the last bar of a session.
@@ -234,7 +234,7 @@ class HourlyHistory:
 
     def _settle(self) -> None:
         """What lies after the last bar is not final."""
-        final = int(bucket_arrays(self._measurement.calendar).label.searchsorted(self.last_end, side="right"))
+        final = int(bucket_calendar(self._measurement.calendar).label.searchsorted(self.last_end, side="right"))
         self._final = min(self._final, final)
         self._settled = min(self._settled, int(self.table.labels.searchsorted(self.last_end, side="right")))
 
@@ -246,7 +246,7 @@ class HourlyHistory:
 
 
 class NotebookHistory(HourlyHistory):
-    """The same under `colab`, whose hours are those of the clock, and zeros where no bar is.
+    """The bars of one symbol and their hours under `colab`: hours of the clock, with zeros where no bar is.
 
     A label's hour holds one bar that ends after it, so it is known one bar length later.
     """
@@ -260,8 +260,8 @@ class NotebookHistory(HourlyHistory):
         labels, values = self._measurement.rows(self.stamps, self.prices, self.length)
         hours = np.arange(labels[0], last + 1, _HOUR) if len(labels) else labels
         filled = np.zeros((len(hours), 1))
-        known = int(labels.searchsorted(last, side="right"))
-        filled[:known] = values[:known]
+        count = int(labels.searchsorted(last, side="right"))
+        filled[:count] = values[:count]
         self._replace(0, hours, filled)
 
 

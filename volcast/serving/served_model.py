@@ -104,44 +104,44 @@ class ServedModel:
 
     @property
     def version(self) -> str:
-        """What forecasts name as the model that they came from."""
+        """Name of the model in the forecasts that come from it."""
         return FALLBACK if self.bundle is None else self.bundle.name
 
     @property
     def memory(self) -> int:
-        """Buckets that must be known before it can forecast."""
+        """Buckets that must be known before the model can forecast."""
         return _FALLBACK_MEMORY if self.bundle is None else self.bundle.memory
 
     @property
     def preset(self) -> Preset:
-        """Which hourly RV it forecasts."""
+        """Preset of the hourly RV that the model forecasts."""
         return "session" if self.bundle is None else self.bundle.preset
 
     @property
     def many(self) -> HarLstm | None:
-        """Its recipe, where it is a model of many symbols."""
+        """The recipe of a model of many symbols; None of others."""
         recipe = None if self.bundle is None else self.bundle.recipe
         return recipe if isinstance(recipe, HarLstm) and len(recipe.symbols) > 1 else None
 
     def symbol_of(self, present: Sequence[str], symbol: str | None) -> str:
-        """Of the symbols that are `present` in bars, the one asked for; None is its own, or the only one.
+        """The one of the symbols `present` in bars that is asked for; None is the model's own, or the only one.
 
         Raises
         ------
         BarsError
             The one asked for is not among them, or none of several was.
         """
-        own = None if self.bundle is None else self.bundle.manifest.get("symbol")
-        return symbol_among(present, own if symbol is None and own in present else symbol)
+        trained_on = None if self.bundle is None else self.bundle.manifest.get("symbol")
+        return symbol_among(present, trained_on if symbol is None and trained_on in present else symbol)
 
     @cached_property
     def trained_through(self) -> pd.Timestamp | None:
-        """Last moment (New York time) whose data it has seen; None where nobody wrote it down."""
+        """Last moment (New York time) whose data the model saw; None where nobody wrote it down."""
         return None if self.bundle is None else self.bundle.trained_through
 
     @cached_property
     def measurement(self) -> HourlyMeasurement:
-        """What it is fed: how the bars of each hour are measured."""
+        """How the bars of each hour are measured that the model is fed with."""
         config = self.config
         return HourlyMeasurement(
             self.preset,
@@ -168,10 +168,10 @@ class ServedModel:
     def _next_bucket(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: IntArray) -> FloatArray:
         return self.forecast(measures, labels, known, 1).volatility
 
-    def too_few(self, known: int, moment: pd.Timestamp) -> NotEnoughDataError:
-        """What to raise where `known` buckets, all that had ended by `moment`, are fewer than its memory."""
+    def too_few(self, count: int, moment: pd.Timestamp) -> NotEnoughDataError:
+        """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""
         return NotEnoughDataError(
-            f"{known} hourly buckets had ended by {moment}; {self.version} needs {self.memory}; "
+            f"{count} hourly buckets had ended by {moment}; {self.version} needs {self.memory}; "
             "give bars that begin earlier."
         )
 

@@ -19,9 +19,9 @@ from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minu
 from volcast.forecasters.seasonality import deseasonalized_volatility
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import annualize
-from volcast.serving.grid import ForecastGrid, NextBucket, forecast_grid, next_bucket
+from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of
-from volcast.serving.market import NEVER, Market, SymbolShare
+from volcast.serving.market import NEVER, MarketStates, SymbolShare
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 
@@ -175,12 +175,12 @@ class ForecastStream:
             )
         now = moment.value // 1000
         history.measure(now)
-        ahead = next_bucket(history.table, now, model.preset, model.config.calendar)
-        if ahead is None or ahead.known < model.memory:
-            raise model.too_few(0 if ahead is None else ahead.known, moment)
+        ahead = bucket_to_forecast(history.table, now, model.preset, model.config.calendar)
+        if ahead is None or ahead.rows_before < model.memory:
+            raise model.too_few(0 if ahead is None else ahead.rows_before, moment)
         if not allow_in_sample:
             model.refuse_look_ahead(moment)
-        forecast, session = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.known]), horizon)
+        forecast, session = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.rows_before]), horizon)
         return self._named(forecast, float(session[0]), moment, ahead, horizon)
 
     def grid(self) -> ForecastGrid:
@@ -209,17 +209,17 @@ class ForecastStream:
         """Forecasts of every row of a `grid` of this stream; columns as in `VolatilityForecaster.forecast_series`."""
         model = self.model
         key = self._key(self._histories, self.symbol)
-        made, session = self._of_table(key, self._histories[key].last_end).of(
+        forecast, session = self._of_table(key, self._histories[key].last_end).of(
             grid.labels.as_unit("us").asi8, grid.known, horizon
         )
         minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
-                "volatility": made.volatility,
-                "annualized_volatility": annualize(made.volatility, minutes, model.preset),
-                "lower": made.lower,
-                "upper": made.upper,
+                "volatility": forecast.volatility,
+                "annualized_volatility": annualize(forecast.volatility, minutes, model.preset),
+                "lower": forecast.lower,
+                "upper": forecast.upper,
                 "model_version": model.version,
                 "is_fallback": model.bundle is None,
                 "deseasonalized_volatility": session,
@@ -327,10 +327,10 @@ class _TableForecasts:
             if (label, rows) == (labels[0], known[0]):
                 return last
         forecast = self._forecast(labels, known, horizon)
-        made = forecast, self._of_session(forecast.volatility, labels, known, horizon)
+        answer = forecast, self._of_session(forecast.volatility, labels, known, horizon)
         if len(labels) == 1:
-            self._last[horizon] = int(labels[0]), int(known[0]), made
-        return made
+            self._last[horizon] = int(labels[0]), int(known[0]), answer
+        return answer
 
     def _forecast(self, labels: IntArray, known: IntArray, horizon: Horizon) -> IntervalForecast:
         if self.state is None or self._model.bundle is None:
@@ -386,7 +386,7 @@ class _ManyTables:
             key: SymbolShare(recipe, str(symbol or "") if key is None else key, history.table)
             for key, history in histories.items()
         }
-        self._market = Market(list(self._shares.values()))
+        self._market = MarketStates(list(self._shares.values()))
         names = [*model.measurement.names, *market_columns()]
         self._tables = {key: HourlyTable(names) for key in histories}
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
@@ -412,11 +412,11 @@ class _ManyTables:
 
     def _join(self, key: str | None) -> int:
         """Bring a symbol's table up to date; returns the first row that has changed, or is new."""
-        table, own = self._tables[key], self._histories[key].table
+        table, hours = self._tables[key], self._histories[key].table
         begin = min(self._rows[key], int(table.labels.searchsorted(self._labels[key])))
-        self._rows[key], self._labels[key] = len(own), NEVER
-        labels = own.labels[begin:]
-        return table.replace(begin, labels, np.hstack([own.values[begin:], self._market.states_at(labels)]))
+        self._rows[key], self._labels[key] = len(hours), NEVER
+        labels = hours.labels[begin:]
+        return table.replace(begin, labels, np.hstack([hours.values[begin:], self._market.states_at(labels)]))
 
 
 def _new_york(moment: int) -> pd.Timestamp:

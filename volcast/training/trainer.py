@@ -161,10 +161,10 @@ class LocalLSTMTrainer:
         BarsError, NotEnoughDataError, DataSourceError
             Why there is nothing to train on.
         """
-        given: dict[str, Any] = {} if symbol is None else {"symbol": symbol, "symbols": ()}
+        changes: dict[str, Any] = {} if symbol is None else {"symbol": symbol, "symbols": ()}
         days = {"start_date": start_date, "end_date": end_date} if bars is None else {}
-        given |= {name: day for name, day in days.items() if day is not None}
-        self.config = self.config.with_overrides(**given)
+        changes |= {name: day for name, day in days.items() if day is not None}
+        self.config = self.config.with_overrides(**changes)
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)

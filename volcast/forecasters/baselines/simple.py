@@ -86,8 +86,8 @@ def diurnal_ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     """
     variance = _variance(measures)
     profile = _expanding_hourly_mean(variance, _hour_seen(measures))
-    own = profile[np.arange(len(measures)), session_hours(measures.index)]
-    level = _exponential_mean(variance / own, decay)
+    hour_variance = profile[np.arange(len(measures)), session_hours(measures.index)]
+    level = _exponential_mean(variance / hour_variance, decay)
     return np.asarray(np.sqrt(level[known - 1] * profile[known - 1, session_hours(targets)]))
 
 

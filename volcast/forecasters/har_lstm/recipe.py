@@ -144,7 +144,7 @@ class HarLstm(HarLstmState):
         return joined
 
     def regression_alone(self) -> "HarLstm":
-        """The same recipe without what the networks add."""
+        """This recipe without what the networks add."""
         return replace(self, weight=0.0)
 
     def to_dict(self) -> dict[str, Any]:

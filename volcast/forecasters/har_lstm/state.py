@@ -168,9 +168,9 @@ class HarLstmState:
             The model was not trained to forecast it.
         """
         if horizon not in self.horizons:
-            known = ", ".join(repr(name) for name in self.horizons)
+            names = ", ".join(map(repr, self.horizons))
             raise ConfigError(
-                f"horizon is {horizon!r}; this model was trained for {known}, as earlier releases did; ask for that or "
+                f"horizon is {horizon!r}; this model was trained for {names}, as earlier releases did; ask for that or "
                 "train it anew."
             )
         return self.horizons[horizon]
