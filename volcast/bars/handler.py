@@ -252,13 +252,15 @@ class DataHandler:
 def _check_request(symbol: str, timeframe: str) -> None:
     for name, value, rule in (("symbol", symbol, file_name_of), ("timeframe", timeframe, minutes_of)):
         try:
+            if not isinstance(value, str):
+                raise ValueError("must be a text")
             rule(value)
         except ValueError as error:
             raise DataSourceError(f"{name} is {reprlib.repr(value)}, but {error}; change it.") from None
 
 
 def _check_symbols(symbols: object) -> None:
-    if not isinstance(symbols, Sequence) or isinstance(symbols, bytes) or not symbols:
+    if not isinstance(symbols, Sequence) or not symbols or not all(isinstance(symbol, str) for symbol in symbols):
         raise DataSourceError(f"symbol is {reprlib.repr(symbols)}, but must be a symbol or a list of them; change it.")
 
 

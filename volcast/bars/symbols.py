@@ -36,7 +36,7 @@ def for_each_symbol(work: Callable[[str], Result], symbols: Sequence[str]) -> tu
             except VolatilityError as error:
                 failed[symbol] = str(error)
     if not results:
-        reasons = "; ".join(f"{symbol}: {reason}" for symbol, reason in list(failed.items())[:3])
+        reasons = "; ".join(f"{' '.join(symbol.split())}: {reason}" for symbol, reason in list(failed.items())[:3])
         raise DataSourceError(f"none of {len(unique)} symbols could be got; one at least is needed: {reasons}")
     return results, failed
 
