@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from volcast.evaluation.evaluation import evaluate_bundle
@@ -83,13 +85,15 @@ def coverage(result: TrainingResult) -> dict[str, float]:
     assert isinstance(recipe, HarLstm)
     ((name, measures),) = data.measures.items()
     validation, test = data.positions("validation")[name], data.positions("test")[name]
-    made = result.bundle.forecast(measures, measures.index[test], test)
+    made = result.bundle.forecast(measures, time_index(measures)[test], test)
     realized = measures["rv_hourly"].to_numpy()
     inside = (realized[test] >= made.lower) & (realized[test] <= made.upper)
     fifth = pd.qcut(made.volatility, 5, labels=False)
     errors = (
         realized[validation]
-        - data.recipe.forecast(result.bundle.networks, measures, measures.index[validation], validation).volatility
+        - data.recipe.forecast(
+            result.bundle.networks, measures, time_index(measures)[validation], validation
+        ).volatility
     )
     low, high = np.quantile(errors, [0.05, 0.95])
     constant = winkler(realized[test], np.maximum(made.volatility + low, 0), made.volatility + high)
@@ -110,7 +114,7 @@ def winkler(realized: FloatArray, lower: FloatArray, upper: FloatArray) -> float
 def direct_log_har(measures: pd.DataFrame, positions: npt.NDArray[np.int64], horizon: Horizon) -> FloatArray:
     """The diurnal log-HAR of a longer horizon: fitted on its own outcomes, refitted daily on those that had ended."""
     logs = np.log(np.maximum(measures["rv_hourly"].to_numpy(), RV_FLOOR))
-    hours, days, first = session_hours(measures.index), new_york_days(measures.index), int(positions[0])
+    hours, days, first = session_hours(time_index(measures)), new_york_days(time_index(measures)), int(positions[0])
     outcomes = horizon_outcomes(measures, horizon)
     ended = outcomes.known_with < first
     outcome = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
@@ -141,7 +145,7 @@ def horizons(data: Path) -> pd.DataFrame:
             outcomes = horizon_outcomes(measures, horizon)
             positions = result.data.positions("test")[symbol]
             positions = positions[outcomes.known_with[positions] < len(measures)]
-            made = result.bundle.forecast(measures, measures.index[positions], positions, horizon)
+            made = result.bundle.forecast(measures, time_index(measures)[positions], positions, horizon)
             plain = direct_log_har(measures, positions, horizon)
             realized = outcomes.volatility[positions]
             ratio = qlike_losses(realized, made.volatility).mean() / qlike_losses(realized, plain).mean()

@@ -1,17 +1,25 @@
 """The types of arrays, and an array that rows are added to, at the cost of these rows."""
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BoolArray", "FloatArray", "GrowingArray", "IntArray"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BoolArray", "FloatArray", "GrowingArray", "IntArray", "time_index"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _FEWEST = 64
+
+
+def time_index(frame: "pd.DataFrame | pd.Series") -> "pd.DatetimeIndex":
+    """The time stamps that the rows of `frame` carry, where it has been validated: a type that frames cannot state."""
+    return cast("pd.DatetimeIndex", frame.index)
 
 
 Value = TypeVar("Value", bound=np.generic)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,12 +75,11 @@ def in_new_york(moment: str | date | pd.Timestamp) -> pd.Timestamp:
 
 def _stamp(moment: object) -> pd.Timestamp:
     # Pandas also reads "now", "5" and 5, each as a moment of its own choice.
-    written = isinstance(moment, str) and _WRITTEN.match(moment.strip())
-    if written or isinstance(moment, date | np.datetime64):
+    if isinstance(moment, date | np.datetime64) or (isinstance(moment, str) and _WRITTEN.match(moment.strip())):
         try:
-            stamp = pd.Timestamp(moment)
+            stamp: pd.Timestamp | None = pd.Timestamp(moment)
         except (ValueError, OverflowError):
-            stamp = pd.NaT
+            stamp = None
         if isinstance(stamp, pd.Timestamp) and _FIRST_YEAR <= stamp.year <= _LAST_YEAR:
             return stamp
     shown = " ".join(reprlib.repr(moment).split())
@@ -217,12 +217,11 @@ class BucketArrays:
 def bucket_arrays(calendar: str) -> BucketArrays:
     """Every bucket that `session_buckets` knows, for work on a bar or a session, where a table of pandas is slow."""
     table = _whole_bucket_grid(calendar)
+    labels = time_index(table)
     starts = pd.DatetimeIndex(table["start"])
     sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
     minutes = table["minutes"].to_numpy(dtype=np.int64)
-    return BucketArrays(
-        table.index, starts, table.index.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions
-    )
+    return BucketArrays(labels, starts, labels.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions)
 
 
 def new_york_clock(moments: IntArray) -> IntArray:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bars import make_bars, with_noise_after
+from volcast.arrays import time_index
 from volcast.backtest.strategies import BENCHMARK, STRATEGY, target_positions, volatility_target_backtest
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecaster import VolatilityForecaster
@@ -34,7 +35,7 @@ def plain_account(prices: pd.Series, positions: pd.Series, commission_bps: float
     A trade's cost is part of what it moves: cash changes by exactly what the position lacks or has too much.
     """
     cash, units, costs, capital = 1.0, 0.0, 0.0, {}
-    for moment, price in prices.items():
+    for moment, price in zip(time_index(prices), prices, strict=True):
         if moment in positions.index:
             lacking = positions[moment] * (cash + units * price) - units * price
             traded = lacking / (1 + np.sign(lacking) * commission_bps / 1e4)
@@ -45,7 +46,7 @@ def plain_account(prices: pd.Series, positions: pd.Series, commission_bps: float
 
 def session_closes(bars: pd.DataFrame) -> pd.Series:
     local = bars["close"].tz_convert("America/New_York")
-    closes = local.groupby(local.index.date).last()
+    closes = local.groupby(time_index(local).date).last()
     return closes.set_axis([pd.Timestamp(f"{day} 16:00", tz="America/New_York") for day in closes.index])
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts
 from volcast.forecasters.baselines.simple import BASELINES
@@ -73,9 +74,11 @@ def test_buckets_in_which_nothing_moved_are_left_out_for_all_alike() -> None:
 
 
 def test_what_never_moved_is_neither_forecast_nor_learnt_from(measures: pd.DataFrame) -> None:
-    nights = pd.DataFrame(0.0, measures.index[measures.index.hour == 16] + pd.Timedelta(hours=3), measures.columns)
+    nights = pd.DataFrame(
+        0.0, time_index(measures)[time_index(measures).hour == 16] + pd.Timedelta(hours=3), measures.columns
+    )
     with_nights = pd.concat([measures, nights]).sort_index()
-    first = int(with_nights.index.get_loc(measures.index[FIRST]))
+    (first,) = with_nights.index.get_indexer(measures.index[[FIRST]])
     positions = np.arange(first, len(with_nights))
     plain = compare_with_baselines(measures, np.arange(FIRST, len(measures)))
     assert compare_with_baselines(with_nights, positions).metrics == plain.metrics
@@ -105,7 +108,7 @@ def test_what_learnt_from_noise_is_refused_in_words(measures: pd.DataFrame, mode
     for seed in range(4):
         random, order = np.random.default_rng(seed), np.arange(len(measures))
         for hour in range(10, 17):
-            rows = np.flatnonzero(measures.index.hour == hour)
+            rows = np.flatnonzero(time_index(measures).hour == hour)
             order[rows] = random.permutation(rows)
         shuffled = pd.DataFrame(measures.to_numpy()[order], measures.index, measures.columns)
         evaluation = compare_with_baselines(shuffled, np.arange(FIRST, len(measures)), BASELINES[model])
@@ -125,9 +128,9 @@ def test_too_little_history_for_the_log_har_is_said(measures: pd.DataFrame) -> N
 def test_a_better_baseline_is_named(measures: pd.DataFrame) -> None:
     oracle, positions = Oracle(0.02), np.arange(FIRST, len(measures))
     realized = measures["rv_hourly"].iloc[positions]
-    forecasts = {name: BASELINES[name](measures, realized.index, positions) for name in ("diurnal_log_har",)}
-    forecasts["diurnal_harq"] = oracle.forecast(measures, realized.index, positions)
-    forecasts["model"] = Oracle(0.2).forecast(measures, realized.index, positions)
+    forecasts = {name: BASELINES[name](measures, time_index(realized), positions) for name in ("diurnal_log_har",)}
+    forecasts["diurnal_harq"] = oracle.forecast(measures, time_index(realized), positions)
+    forecasts["model"] = Oracle(0.2).forecast(measures, time_index(realized), positions)
     verdict = evaluate_forecasts(realized, forecasts).verdict
     assert "the diurnal HARQ is better still" in verdict
 
@@ -135,8 +138,8 @@ def test_a_better_baseline_is_named(measures: pd.DataFrame) -> None:
 def test_an_interval_that_does_not_hold_is_said(measures: pd.DataFrame) -> None:
     positions, oracle = np.arange(FIRST, len(measures)), Oracle(0.05)
     realized = measures["rv_hourly"].iloc[positions]
-    forecast = oracle.forecast(measures, realized.index, positions)
-    har = BASELINES["diurnal_log_har"](measures, realized.index, positions)
+    forecast = oracle.forecast(measures, time_index(realized), positions)
+    har = BASELINES["diurnal_log_har"](measures, time_index(realized), positions)
     narrow = evaluate_forecasts(realized, {"model": forecast, "diurnal_log_har": har}, (forecast, forecast))
     assert narrow.metrics["model"]["coverage"] == 0
     assert "its 90 % interval covers 0 %" in narrow.verdict
@@ -164,7 +167,11 @@ def test_the_interval_is_measured(evaluation: Evaluation) -> None:
 
 def test_groups_are_parts_of_the_whole(evaluation: Evaluation) -> None:
     whole = evaluation.metrics["model"]["qlike"]
-    for by, count in (("hour", 7), ("regime", 5), ("month", evaluation.by_bucket.index.strftime("%Y-%m").nunique())):
+    for by, count in (
+        ("hour", 7),
+        ("regime", 5),
+        ("month", time_index(evaluation.by_bucket).strftime("%Y-%m").nunique()),
+    ):
         groups = evaluation.breakdown(by)  # type: ignore[arg-type]
         assert len(groups) == count
         assert groups["buckets"].sum() == evaluation.buckets
@@ -177,7 +184,7 @@ def test_a_regime_is_no_hour_of_day(evaluation: Evaluation) -> None:
     sizes = evaluation.breakdown("regime")["buckets"]
     assert sizes.max() - sizes.min() <= 7
     forecast = evaluation.by_bucket["diurnal_log_har"]
-    at_ten = forecast[forecast.index.hour == 10]
+    at_ten = forecast[time_index(forecast).hour == 10]
     calmest = evaluate_forecasts(at_ten, {"model": at_ten, "diurnal_log_har": at_ten}).breakdown("regime")
     assert len(calmest) == 5
 

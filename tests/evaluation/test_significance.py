@@ -9,6 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
+from volcast.arrays import time_index
 from volcast.evaluation.losses import qlike_losses
 from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
 
@@ -25,9 +26,9 @@ def labels(days: int) -> pd.DatetimeIndex:
 def plain_diebold_mariano(difference: pd.Series) -> float:
     """Day by day, lag by lag."""
     mean, count = float(difference.mean()), len(difference)
-    dates = sorted(set(difference.index.date))
+    dates = sorted(set(time_index(difference).date))
     n = len(dates)
-    sums = [sum(difference[difference.index.date == date]) * n / count - mean for date in dates]
+    sums = [sum(difference[time_index(difference).date == date]) * n / count - mean for date in dates]
     lags = min(int(4 * (n / 100) ** (2 / 9)), n - 2)
     variance = sum(s * s for s in sums) / n
     for lag in range(1, lags + 1):

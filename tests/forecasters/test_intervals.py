@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
@@ -87,8 +88,8 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
 def test_a_miss_is_one_of_the_bounds_that_were_given(recipe: HarLstm, measures: pd.DataFrame, horizon: Horizon) -> None:
     tracker, outcomes = recipe.horizons[horizon].tracker, horizon_outcomes(measures, horizon)
     first = int(measures.index.searchsorted(recipe.trained_through, side="right"))
-    positions, hours = np.arange(first, len(measures)), session_hours(measures.index)
-    made = recipe.forecast((), measures, measures.index[positions], positions, horizon)
+    positions, hours = np.arange(first, len(measures)), session_hours(time_index(measures))
+    made = recipe.forecast((), measures, time_index(measures)[positions], positions, horizon)
     lower, upper, step, noted = tracker.lower, tracker.upper, tracker.rate * tracker.spread, 0
     given: list[tuple[float, float]] = []
     for row, position in enumerate(positions):

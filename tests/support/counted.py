@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.training.har_lstm import har_lstm_targets, with_networks
@@ -31,7 +32,7 @@ def thinned_bars() -> pd.DataFrame:
     """Five months of bars; a twentieth is missing, and some buckets lack so many that they are left out."""
     bars = make_bars("2024-07-01", "2024-11-29", seed=3)
     random = np.random.default_rng(0)
-    hours = bars.index.floor("h")
+    hours = time_index(bars).floor("h")
     thin = np.isin(hours, random.choice(hours.unique(), len(hours.unique()) // 15, replace=False))
     return bars[random.random(len(bars)) > np.where(thin, 0.4, 0.05)]
 

@@ -122,7 +122,7 @@ def test_colab_data_are_the_notebooks(layout: str, tmp_path: Path) -> None:
     bars = make_bars("2024-10-28", "2024-12-06", extended=True)
     # The notebook's steps, as NOTEBOOK.md lists them.
     closes = bars["close"].tz_convert("America/New_York").sort_index()
-    rv = np.sqrt((closes.pct_change().dropna() ** 2).resample("1h", label="right", closed="right").sum())
+    rv = (closes.pct_change().dropna() ** 2).resample("1h", label="right", closed="right").sum() ** 0.5
     series = rv[rv.index <= rv.index[-1] - pd.Timedelta(days=7)]
     target = series.shift(-1).dropna()
     scaler = MinMaxScaler((0, 1)).fit(target.to_numpy().reshape(-1, 1))

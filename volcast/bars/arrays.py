@@ -3,13 +3,13 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import FloatArray, IntArray
+from volcast.arrays import FloatArray, IntArray, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
 from volcast.bars.clocks import require_starts
 from volcast.bars.columns import require_prices_in_range
@@ -118,7 +118,8 @@ class FrameArrays:
             stamps, level, unit = _stacked_stamps(frame)
         else:
             _require_stamps(index, frame)
-            symbols, stamps, level, unit = {None: slice(0, len(index))}, index.asi8, None, index.unit
+            started = time_index(frame)
+            symbols, stamps, level, unit = {None: slice(0, len(started))}, started.asi8, None, started.unit
         block = frame.to_numpy() if kin is not None and kin._places is not None else None
         if kin is not None and kin._places is not None and block is not None and block.dtype.kind in _NUMBERS:
             # All columns lie in one piece of memory, from which numpy takes them sooner than pandas does.
@@ -229,27 +230,35 @@ def _require_stamps(index: pd.Index, frame: pd.DataFrame) -> None:
 
 def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slice]]:
     """A frame of many symbols with the bars of each together, and their rows."""
-    codes = frame.index.codes[0]
+    index = cast(pd.MultiIndex, frame.index)
+    codes = index.codes[0]
     edges = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist(), len(codes)]
     if len(edges) - 1 > len(set(codes[edges[:-1]].tolist())):
         return _by_symbol(frame.iloc[np.argsort(codes, kind="stable")])
-    names = frame.index.levels[0]
+    names = index.levels[0]
     return frame, {
         str(names[codes[begin]]): slice(begin, end) for begin, end in itertools.pairwise(edges) if end > begin
     }
 
 
 def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, IntArray | None, str]:
-    level, codes = frame.index.levels[1], frame.index.codes[1]
+    index = cast(pd.MultiIndex, frame.index)
+    level, codes = index.levels[1], index.codes[1]
     if not isinstance(level, pd.DatetimeIndex) or level.tz is None or codes.min() < 0:
-        validate_bars(frame.loc[frame.index[0][0]])
-    return (codes, level.asi8, level.unit) if level.is_monotonic_increasing else (level.asi8[codes], None, level.unit)
+        validate_bars(_of_first_symbol(frame))
+    stamps = pd.DatetimeIndex(level)
+    moments = stamps.asi8
+    return (codes, moments, stamps.unit) if stamps.is_monotonic_increasing else (moments[codes], None, stamps.unit)
+
+
+def _of_first_symbol(frame: pd.DataFrame) -> pd.DataFrame:
+    return cast(pd.DataFrame, frame.loc[frame.index[0][0]])
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> _Array:
     column = frame[name]
     if not isinstance(column.dtype, np.dtype) or column.dtype.kind not in _NUMBERS:
-        validate_bars(frame.loc[frame.index[0][0]] if isinstance(frame.index, pd.MultiIndex) else frame)
+        validate_bars(_of_first_symbol(frame) if isinstance(frame.index, pd.MultiIndex) else frame)
         column = column.astype(float)
     numbers: _Array = column.to_numpy()
     return numbers
@@ -259,7 +268,7 @@ def _places(frame: pd.DataFrame, columns: Mapping[str, _Array]) -> dict[str, int
     """Where each column is in the one piece of memory of all; None where they lie apart, and a table is a copy."""
     first = frame.iloc[:1].to_numpy()
     if columns and all(np.shares_memory(first, values[:1]) for values in columns.values()):
-        return {name: frame.columns.get_loc(name) for name in columns}
+        return {name: cast(int, frame.columns.get_loc(name)) for name in columns}
     return None
 
 

@@ -1,7 +1,7 @@
 """What bars must be before anything is computed from them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
             f"{name} have no 'close' among their columns ({found}); it is needed; rename the column of prices."
         )
     _check_index(bars.index, name)
-    for column in bars.columns.intersection(_PRICES):
+    for column in bars.columns.intersection(list(_PRICES)):
         _check_prices(bars[column], name)
     require_prices_in_range(bars, name)
     require_starts(bars, name)
@@ -91,7 +91,7 @@ def _check_index(index: pd.Index, name: str) -> None:
     stamps = index.asi8
     if index.hasnans:
         raise BarsError(
-            f"{name} have {int(index.isna().sum())} missing time stamps; each bar needs one; drop those rows."
+            f"{name} have {int(np.sum(index.isna()))} missing time stamps; each bar needs one; drop those rows."
         )
     steps = np.diff(stamps)
     if (steps < 0).any():
@@ -139,7 +139,7 @@ def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame
     if not isinstance(bars.index, pd.MultiIndex):
         return bars
     symbol = symbol_among(list(bars.index.get_level_values(0).unique()), symbol)
-    selected = bars.xs(symbol, level=0)
+    selected = cast(pd.DataFrame, bars.xs(symbol, level=0))
     selected.attrs = dict(bars.attrs)
     return selected
 

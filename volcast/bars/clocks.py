@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.errors import BarsError
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
@@ -49,7 +50,7 @@ def fitting_zones(
     They do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most days
     begin and end with. Dates without a time of day fit every zone.
     """
-    stamps = stamps[~stamps.isna()].as_unit("us")
+    stamps = stamps[stamps.notna()].as_unit("us")
     if (stamps.asi8 % _DAY == 0).all():
         return list(likely)
     days = np.unique(stamps.asi8 // _DAY)
@@ -122,7 +123,7 @@ def require_starts(bars: pd.DataFrame, name: str) -> None:
     BarsError
         The evidence, and the ways out.
     """
-    if bars.attrs.get("stamps") != "start" and look_like_ends(bars.index):
+    if bars.attrs.get("stamps") != "start" and look_like_ends(time_index(bars)):
         raise BarsError(
             f"{name} have stamps at the close of most sessions and none at their open, as if they were the end of each "
             "bar; they must be its start; take one bar's length from bars.index, or say that they are starts with "
@@ -134,7 +135,7 @@ def require_starts(bars: pd.DataFrame, name: str) -> None:
 def _sessions(calendar: str) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Of all sessions of an exchange the day's begin and end in New York, the open and the close, in microseconds."""
     schedule = session_schedule(pd.Timestamp("1990-01-01"), pd.Timestamp("2100-01-01"), calendar)
-    days = schedule.index.tz_localize(EXCHANGE_TIMEZONE)
+    days = time_index(schedule).tz_localize(EXCHANGE_TIMEZONE)
     opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
     return _microseconds(days), _microseconds(days + pd.DateOffset(days=1)), opens, closes
 

@@ -66,7 +66,7 @@ def _is_plain(frame: pd.DataFrame) -> bool:
         return False
     if "close" not in columns and "close" in named_columns(columns, ""):
         return False
-    kinds = (frame[field].dtype for field in columns.intersection(FIELDS))
+    kinds = (frame[field].dtype for field in columns.intersection(list(FIELDS)))
     return all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in kinds)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.columns import PRICES
 from volcast.sessions import EXCHANGE_TIMEZONE
 
@@ -74,7 +75,7 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     fields = [field for field in PRICES if field in bars]
     close = logs[:, fields.index("close")]
     first = fields.index("open") if "open" in fields else fields.index("close")
-    opens_day = _opens_day(bars.index)
+    opens_day = _opens_day(time_index(bars))
     # The first bar of a day has no neighbour before it but its own open.
     before = np.where(opens_day, logs[:, first], np.concatenate([close[:1], close[:-1]]))
     away = logs - before[:, None]
@@ -83,7 +84,7 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     gap = np.where(opens_day, 0.0, away[:, first])
     is_ratio = _is_ratio(gap, close, np.exp(before))
     step = np.where((step == 0) & is_ratio, gap, step)
-    return _episodes(np.flatnonzero(step), step, close, bars.index)
+    return _episodes(np.flatnonzero(step), step, close, time_index(bars))
 
 
 def _opens_day(index: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:

@@ -185,10 +185,12 @@ def _unseen(bundle: "ModelBundle", measures: "pd.DataFrame", allow_in_sample: bo
     import numpy as np
     import pandas as pd
 
+    from volcast.arrays import time_index
+
     positions = np.arange(_first_with_history(bundle, measures), len(measures))
     if not allow_in_sample:
         # A bucket is an hour long at the most.
-        positions = positions[measures.index[positions] - pd.Timedelta(hours=1) >= _seen_through(bundle)]
+        positions = positions[time_index(measures)[positions] - pd.Timedelta(hours=1) >= _seen_through(bundle)]
     return positions
 
 

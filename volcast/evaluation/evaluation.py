@@ -7,12 +7,13 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.losses import (
     coverage,
@@ -113,11 +114,14 @@ class Evaluation(OneLineRepr):
     def of_symbols(cls, symbols: "Mapping[str, Evaluation]") -> "Evaluation":
         """The evaluation of a model on several symbols, made of that on each."""
         if not symbols:
-            return cls({}, pd.DataFrame({"realized": []}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE), float), 0)
+            return cls({}, pd.DataFrame({"realized": np.empty(0)}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE)), 0)
         parts = list(symbols.values())
         shared = [name for name in parts[0].metrics if all(name in part.metrics for part in parts)]
         means = {name: pd.DataFrame([part.metrics[name] for part in parts]).mean() for name in shared}
-        metrics = {name: row.drop(_NOT_FOR_MEANS, errors="ignore").to_dict() for name, row in means.items()}
+        metrics = {
+            name: cast(dict[str, float], row.drop(_NOT_FOR_MEANS, errors="ignore").to_dict())
+            for name, row in means.items()
+        }
         by_bucket = pd.concat([part.by_bucket for part in parts], join="inner")
         whole = cls(metrics, by_bucket, sum(part.left_out for part in parts), parts[0].level, symbols)
         losses = whole.losses()
@@ -136,12 +140,12 @@ class Evaluation(OneLineRepr):
     @property
     def first(self) -> pd.Timestamp:
         """Label of the first bucket judged, New York time."""
-        return self.by_bucket.index.min()
+        return time_index(self.by_bucket).min()
 
     @property
     def last(self) -> pd.Timestamp:
         """Label of the last bucket judged, New York time."""
-        return self.by_bucket.index.max()
+        return time_index(self.by_bucket).max()
 
     @property
     def buckets(self) -> int:
@@ -260,7 +264,7 @@ class Evaluation(OneLineRepr):
     def _groups(self, by: Grouping) -> npt.NDArray[Any]:
         if self.symbols:
             return np.concatenate([part._groups(by) for part in self.symbols.values()])
-        labels = self.by_bucket.index.tz_convert(EXCHANGE_TIMEZONE)
+        labels = time_index(self.by_bucket).tz_convert(EXCHANGE_TIMEZONE)
         if by == "hour":
             return np.asarray(session_hours(labels))
         if by == "month":
@@ -354,7 +358,7 @@ def evaluate_forecasts(
     columns = {"realized": realized.to_numpy(dtype=float), **forecasts}
     if interval is not None:
         columns["lower"], columns["upper"] = interval
-    index = realized.index.tz_convert(EXCHANGE_TIMEZONE)
+    index = time_index(realized).tz_convert(EXCHANGE_TIMEZONE)
     judged = pd.DataFrame({name: np.asarray(values, dtype=float) for name, values in columns.items()}, index)[moved]
     metrics = {name: _metrics(judged, name) for name in forecasts}
     if interval is not None and MODEL in metrics:
@@ -362,7 +366,7 @@ def evaluate_forecasts(
     evaluation = Evaluation(metrics, judged, int((~moved).sum()), level)
     losses = evaluation.losses()
     for name, value in model_confidence_set(losses).items():
-        metrics[name]["set_p_value"] = float(value)
+        metrics[str(name)]["set_p_value"] = float(value)
     if REFERENCE in metrics:
         for name, row in metrics.items():
             row["qlike_ratio"] = _ratio(losses[name], losses[REFERENCE])
@@ -400,7 +404,7 @@ def compare_with_baselines(
     moved = rv.to_numpy() > RV_FLOOR
     traded = measures[moved]
     judged = positions[moved[positions]]
-    labels = measures.index[judged]
+    labels = time_index(measures)[judged]
     known = (np.cumsum(moved) - 1)[judged]
     forecasts: dict[str, FloatArray] = {}
     interval = None

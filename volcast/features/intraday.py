@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.windows import HAR_LAGS
 from volcast.measures.bucketed import HALF_LIVES
@@ -138,7 +139,7 @@ class IntradayFeatures:
     def states(self, measures: pd.DataFrame) -> FloatArray:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
         columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
-        return self.states_of_columns(columns, session_hours(measures.index))
+        return self.states_of_columns(columns, session_hours(time_index(measures)))
 
     def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""

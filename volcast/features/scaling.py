@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.errors import ConfigError
 from volcast.measures.hourly import RV_FLOOR
 from volcast.sessions import session_hours
@@ -107,12 +108,12 @@ class DiurnalLogScaler:
     def fit(self, rv: pd.Series) -> "DiurnalLogScaler":
         """Learn the profile and the spread of `rv` around it."""
         self.profile = hour_of_day_profile(rv)
-        self.spread = float(np.std(_log(rv) - self._profile_at(rv.index))) or 1.0
+        self.spread = float(np.std(_log(rv) - self._profile_at(time_index(rv)))) or 1.0
         return self
 
     def scale(self, rv: pd.Series) -> FloatArray:
         """Scaled values, shape (n,)."""
-        return (_log(rv) - self._profile_at(rv.index)) / self.spread
+        return (_log(rv) - self._profile_at(time_index(rv))) / self.spread
 
     def unscale(self, scaled: npt.ArrayLike, labels: pd.DatetimeIndex) -> FloatArray:
         """Hourly RV, shape (n,), smearing included."""
@@ -157,8 +158,8 @@ def scaler_from_dict(numbers: Mapping[str, Any]) -> Scaler:
 
 def hour_of_day_profile(rv: pd.Series) -> dict[int, float]:
     """Mean log RV of each hour of the day in `rv`, keyed by New York clock hour of the label."""
-    means = pd.Series(_log(rv)).groupby(session_hours(rv.index)).mean()
-    return {int(hour): float(mean) for hour, mean in means.items()}
+    means = pd.Series(_log(rv)).groupby(session_hours(time_index(rv))).mean()
+    return {int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)}
 
 
 def _log(rv: pd.Series) -> FloatArray:

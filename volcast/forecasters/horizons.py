@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
 from volcast.sessions import session_buckets
@@ -81,7 +82,7 @@ def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcome
     A session may go on after the last bucket that is there: ``"session_end"`` is known with the next session's first.
     """
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2
-    return outcomes_of_variance(variance, opens_session(measures.index), horizon)
+    return outcomes_of_variance(variance, opens_session(time_index(measures)), horizon)
 
 
 def outcomes_of_variance(variance: FloatArray, opens: npt.NDArray[np.bool_], horizon: Horizon) -> HorizonOutcomes:
@@ -111,7 +112,7 @@ def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = 
         return np.empty(0, dtype=np.int64)
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
     buckets = session_buckets(first, last, calendar)
-    begin = buckets.index.get_indexer(labels.tz_convert(buckets.index.tz))
+    begin = time_index(buckets).get_indexer(labels.tz_convert(time_index(buckets).tz))
     passed = np.concatenate([[0], np.cumsum(buckets["minutes"].to_numpy(dtype=np.int64))])
     if horizon == "session_end":
         sessions = buckets["session"].to_numpy()

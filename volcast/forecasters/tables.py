@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray
+from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray, time_index
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock
 
 __all__ = ["HourlyTable", "hours_and_days"]
@@ -31,7 +31,7 @@ class HourlyTable:
     def of(cls, measures: pd.DataFrame) -> "HourlyTable":
         """The rows of a frame, indexed by label."""
         table = cls(list(map(str, measures.columns)))
-        table.append(measures.index.as_unit("us").asi8, measures.to_numpy(dtype=float))
+        table.append(time_index(measures).as_unit("us").asi8, measures.to_numpy(dtype=float))
         return table
 
     def __len__(self) -> int:

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray, FloatArray, IntArray
+from volcast.arrays import BoolArray, FloatArray, IntArray, time_index
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import select_symbol
 from volcast.bars.frames import as_bars_frame
@@ -106,7 +106,7 @@ class HourlyMeasurement:
         if self.preset == "colab":
             closes = pd.Series(prices["close"], _moments(stamps, EXCHANGE_TIMEZONE))
             rv = _notebook_rv(closes)
-            return rv.index.as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
+            return time_index(rv).as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
         bars = BucketedBars.of(stamps, prices, length, self.calendar)
         if not is_tail:
             require_enough_bars(self.estimator, bars)
@@ -269,9 +269,19 @@ def panel(
     return side_by_side
 
 
-def annualize(
-    volatility: float | pd.Series, minutes: float | pd.Series, preset: Preset = "session"
-) -> float | pd.Series:
+@overload
+def annualize(volatility: float, minutes: float, preset: Preset = "session") -> float: ...
+
+
+@overload
+def annualize(volatility: pd.Series, minutes: float | pd.Series, preset: Preset = "session") -> pd.Series: ...
+
+
+@overload
+def annualize(volatility: FloatArray, minutes: FloatArray | IntArray, preset: Preset = "session") -> FloatArray: ...
+
+
+def annualize(volatility: Any, minutes: Any, preset: Preset = "session") -> Any:
     """Annualized volatility (decimal; 0.25 is 25 %) of a `volatility` that accrued over `minutes`.
 
     Variance per minute times the minutes of a year in which variance accrues, `MINUTES_PER_YEAR`.

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, validate_bars
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
@@ -124,11 +125,12 @@ class TrainingData(OneLineRepr):
     @property
     def trained_through(self) -> pd.Timestamp:
         """The last moment whose bars training or validation saw, New York time."""
-        return max(
-            frame.index[self.splits[name].validation.stop - 1] + pd.Timedelta(self.provenance[name]["label_lag"])
+        ends: Iterator[pd.Timestamp] = (
+            time_index(frame)[self.splits[name].validation.stop - 1] + pd.Timedelta(self.provenance[name]["label_lag"])
             for name, frame in self.measures.items()
             if self.splits[name].validation.stop
         )
+        return max(ends)
 
     @property
     def simulated(self) -> bool:
@@ -210,7 +212,7 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
     recipe = ScaledWindows(scaler, data.recipe.memory)
     positions = np.arange(validation.start, validation.stop)
     realized = measures["rv_hourly"].iloc[positions].to_numpy()
-    forecast = recipe.forecast(networks, measures, measures.index[positions], positions).volatility
+    forecast = recipe.forecast(networks, measures, time_index(measures)[positions], positions).volatility
     moved = realized > RV_FLOOR
     ratios = realized[moved] / np.maximum(forecast[moved], RV_FLOOR)
     low, high = np.quantile(ratios, [MISS, 1 - MISS])
@@ -231,7 +233,7 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
         file_name_of(symbol)
     except ValueError as error:
         raise BarsError(f"the bars are of {symbol[:60]!r}, but a symbol {error}; change attrs['symbol'].") from None
-    digest = hashlib.sha256(np.ascontiguousarray(bars.index.as_unit("us").asi8).tobytes())
+    digest = hashlib.sha256(np.ascontiguousarray(time_index(bars).as_unit("us").asi8).tobytes())
     for column in bars.columns:
         digest.update(str(column).encode())
         if pd.api.types.is_numeric_dtype(bars[column]):
@@ -244,7 +246,7 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
         "first_bar": bars.index[0].tz_convert("UTC").isoformat(),
         "last_bar": bars.index[-1].tz_convert("UTC").isoformat(),
         "bars": len(bars),
-        "bar_minutes": bar_length(bars.index) / pd.Timedelta(minutes=1),
+        "bar_minutes": bar_length(time_index(bars)) / pd.Timedelta(minutes=1),
         "sha256": digest.hexdigest(),
     }
 
@@ -264,7 +266,7 @@ def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[
         "left_out": left_out,
         "hourly_values": len(measures),
         "quality": quality.to_dict(),
-        "label_lag": str(bar_length(bars.index)) if config.preset == "colab" else "0s",
+        "label_lag": str(bar_length(time_index(bars))) if config.preset == "colab" else "0s",
     }
 
 
@@ -283,7 +285,7 @@ def _splits_at_one_date(measures: Mapping[str, pd.DataFrame], config: TrainingCo
 
     What one symbol shows in training must not be later than what another is validated or tested on.
     """
-    labels = np.sort(np.concatenate([frame.index.as_unit("us").asi8 for frame in measures.values()]))
+    labels = np.sort(np.concatenate([time_index(frame).as_unit("us").asi8 for frame in measures.values()]))
     if config.test_from is None:
         test = _midnight(labels[int(len(labels) * (1 - config.test_split)) - 1])
     else:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
@@ -156,7 +157,7 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
 
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
     """
-    features, one_bucket, labels = state.features, state.horizons[1], measures.index
+    features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
     states, hours, opens = features.states(measures), session_hours(labels), opens_session(labels)
     steps = features.steps(states[:-1], hours[1:], opens[1:])
     windows = np.lib.stride_tricks.sliding_window_view(steps, state.window, axis=0).transpose(0, 2, 1)
@@ -184,7 +185,7 @@ def _fitted(measures: Measures, stops: Mapping[str, int], window: int, earlier: 
     states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
-        opens = [opens_session(frame.index) for frame in frames.values()]
+        opens = [opens_session(time_index(frame)) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens)
     fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
     symbols = {
@@ -199,11 +200,13 @@ def _without_regressions(frames: Measures, window: int, earlier: HarLstm | None)
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
     profiles = {
-        name: learnt[name].profile if name in learnt else hour_means(log_measures(frame), session_hours(frame.index))
+        name: learnt[name].profile
+        if name in learnt
+        else hour_means(log_measures(frame), session_hours(time_index(frame)))
         for name, frame in frames.items()
     }
     if earlier is None:
-        hours = np.unique(np.concatenate([session_hours(frame.index) for frame in frames.values()]))
+        hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
         features = IntradayFeatures.unscaled(typical, hours, with_market=len(frames) >= FEWEST_IN_MARKET)
     else:
@@ -226,13 +229,13 @@ def _fitted_horizon(
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
     profiles, designs, targets = {}, {}, {}
     for name, frame in frames.items():
-        outcomes, hours = horizon_outcomes(frame, horizon), session_hours(frame.index)
+        outcomes, hours = horizon_outcomes(frame, horizon), session_hours(time_index(frame))
         ended = outcomes.known_with < len(frame)
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
         profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
         rows = np.flatnonzero(ended)
         rows = rows[rows >= HISTORY]
-        days, opens = new_york_days(frame.index), opens_session(frame.index)
+        days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
         designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows])
         targets[name] = logs[rows] - profiles[name][hours[rows]]
     regression = fit_state(
@@ -257,7 +260,7 @@ def _errors_and_correction(
 ) -> tuple[FloatArray, FloatArray]:
     """Log errors of the regression alone in the validation part, and what the networks would change of its log."""
     positions = _validation(split, recipe)
-    labels, realized = measures.index[positions], measures["rv_hourly"].iloc[positions].to_numpy()
+    labels, realized = time_index(measures)[positions], measures["rv_hourly"].iloc[positions].to_numpy()
     moved = realized > RV_FLOOR
     alone, together = (
         replace(recipe, weight=weight, smearing_shift=0.0).forecast(networks, measures, labels, positions).volatility
@@ -302,7 +305,7 @@ def _errors(
     outcomes = horizon_outcomes(measures.iloc[: split.validation.stop], horizon)
     positions = _validation(split, recipe)
     positions = positions[outcomes.known_with[positions] < split.validation.stop]
-    labels, realized = measures.index[positions], outcomes.volatility[positions]
+    labels, realized = time_index(measures)[positions], outcomes.volatility[positions]
     forecast = recipe.forecast(networks, measures, labels, positions, horizon).volatility
     moved = realized > RV_FLOOR
     waits = outcomes.known_with[positions] - positions + 1

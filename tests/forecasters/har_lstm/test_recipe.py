@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars, with_noise_after
+from volcast.arrays import time_index
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
 from volcast.features.windows import split_in_time
@@ -86,8 +87,8 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     position = first + 40
     known = measures.iloc[:position]
     states, outcomes = recipe.features.states(known), horizon_outcomes(known, horizon)
-    hours, opens = measures.index.hour, opens_session(measures.index)
-    today = int(np.flatnonzero(measures.index.date == measures.index[position].date())[0])
+    hours, opens = time_index(measures).hour, opens_session(time_index(measures))
+    today = int(np.flatnonzero(time_index(measures).date == time_index(measures)[position].date())[0])
     profile = recipe.horizons[horizon].profile
     rows = [i for i in range(HISTORY, today) if outcomes.known_with[i] < today]
     design = np.array([plain_design_row(recipe.features, states, i - 1, measures.index[i], opens[i]) for i in rows])
@@ -98,7 +99,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     log_forecast = float(np.dot(row, coefficients)) + profile[hours[position]]
 
     alone = replace(recipe, weight=0.0)
-    labels, positions = measures.index[position : position + 1], np.array([position])
+    labels, positions = time_index(measures)[position : position + 1], np.array([position])
     found = alone.forecast((), measures, labels, positions, horizon)
     # Rows of the training part keep the errors of its own fit in the smearing; the others have today's.
     old = [i for i, row in enumerate(rows) if outcomes.known_with[row] < first]
@@ -119,7 +120,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
 def test_the_networks_correct_the_regression(trained: TrainingResult, measures: pd.DataFrame) -> None:
     recipe = replace(recipe_of(trained), weight=0.5)
     positions = trained.data.positions("test")["SPY"]
-    labels = measures.index[positions]
+    labels = time_index(measures)[positions]
     alone = replace(recipe, weight=0.0).forecast((), measures, labels, positions).volatility
     found = recipe.forecast(trained.bundle.networks, measures, labels, positions).volatility
     outputs = np.mean([network(trained.data.X_test) for network in trained.bundle.networks], axis=0)
@@ -205,7 +206,7 @@ def test_the_same_after_saving(trained: TrainingResult, measures: pd.DataFrame) 
     again = recipe_from_dict(json.loads(json.dumps(recipe.to_dict())))
     positions = np.arange(len(measures) - 30, len(measures))
     for horizon in HORIZONS:
-        arguments = (trained.bundle.networks, measures, measures.index[positions], positions, horizon)
+        arguments = (trained.bundle.networks, measures, time_index(measures)[positions], positions, horizon)
         before, after = recipe.forecast(*arguments), again.forecast(*arguments)
         assert (before.volatility == after.volatility).all()
         assert (before.upper == after.upper).all()

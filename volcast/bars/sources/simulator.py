@@ -57,7 +57,7 @@ def simulate_bars(
     digest = hashlib.sha256(f"{symbol} {seed}".encode()).digest()
     random = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     opens = schedule["open"].dt.tz_convert("UTC")
-    lengths = ((schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
+    lengths = (pd.TimedeltaIndex(schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
     day = np.repeat(np.arange(len(schedule)), lengths)
     minute = np.arange(len(day)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 

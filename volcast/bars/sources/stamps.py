@@ -135,7 +135,7 @@ def read_stamps(table: pd.DataFrame, name: str, flags: StampFlags) -> tuple[pd.D
         raise BarsError(f"{name} has in '{spelt}' {error}") from None
     first, end = (pd.Timestamp(day, tz=index.tz) for day in (_FIRST, _END))
     if index.min() < first or index.max() >= end:
-        index = index.where((index >= first) & (index < end))
+        index = pd.DatetimeIndex(index.where((index >= first) & (index < end)))
     unreadable = np.flatnonzero(index.isna())
     if len(unreadable) > max(_MOST_UNREADABLE * len(index), 1) or len(unreadable) == len(index):
         raise BarsError(
@@ -253,8 +253,8 @@ def _from_text(text: "pd.Series[str]", flags: StampFlags) -> tuple[pd.DatetimeIn
         is_zoned = bool(text.iloc[:_SAMPLE].str.contains(_ZONED, regex=True).mean() > 0.5)
         index = pd.DatetimeIndex(pd.to_datetime(text, utc=is_zoned, format="ISO8601", errors="coerce"))
         if len(set(zoned.values())) > 1:
-            index = index.where((endings.map(zoned) == is_zoned).to_numpy())
-        if index.isna().mean() <= _MOST_UNREADABLE:
+            index = pd.DatetimeIndex(index.where((endings.map(zoned) == is_zoned).to_numpy()))
+        if np.mean(index.isna()) <= _MOST_UNREADABLE:
             return index, "zone in the text" if is_zoned else ""
     plain = text.str.replace(r"[\s,]+", " ", regex=True).str.replace(r"\b([ap])\.m\.", r"\1m", regex=True)
     parts = plain.str.extract(re.compile(f"^(?:{_STAMP.pattern})$", _STAMP.flags))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.forecasters.baselines.har import hourly_variance_profile, require_history
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.sessions import session_hours
@@ -108,7 +109,7 @@ def _weekly(
 ) -> FloatArray:
     require_history(measures, known, "bucket_return")
     pattern = hourly_variance_profile(measures, known[0])
-    returns = measures["bucket_return"].to_numpy(dtype=float) / np.sqrt(pattern[session_hours(measures.index)])
+    returns = measures["bucket_return"].to_numpy(dtype=float) / np.sqrt(pattern[session_hours(time_index(measures))])
     parameters = None
     variances = np.empty(len(targets))
     for fold in walk_forward(targets, known, refit="week"):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.scaling import hour_of_day_profile
 from volcast.features.windows import HAR_LAGS, har_terms
@@ -57,7 +58,7 @@ def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArr
     """HAR on levels of volatility over the root of its hour's mean variance; insanity filter as in `har`."""
     require_history(measures, known)
     pattern = np.sqrt(hourly_variance_profile(measures, known[0]))
-    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[session_hours(measures.index)]
+    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[session_hours(time_index(measures))]
     return _on_levels(har_terms(values, HAR_LAGS), values, targets, known) * pattern[session_hours(targets)]
 
 
@@ -86,7 +87,7 @@ def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: In
     """
     require_history(measures, known)
     profile = _profile_array(hour_of_day_profile(measures["rv_hourly"].iloc[: known[0]]))
-    hours, target_hours = session_hours(measures.index), session_hours(targets)
+    hours, target_hours = session_hours(time_index(measures)), session_hours(targets)
     values = _log_rv(measures) - profile[hours]
     terms = har_terms(values, HAR_LAGS)
     hours_seen = np.unique(hours[: known[0]])
@@ -113,7 +114,7 @@ def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     """
     require_history(measures, known, "quarticity")
     pattern = hourly_variance_profile(measures, known[0])
-    own = pattern[session_hours(measures.index)]
+    own = pattern[session_hours(time_index(measures))]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / own
     error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / own
     terms = np.column_stack([har_terms(variance, HAR_LAGS), error * variance])
@@ -133,7 +134,7 @@ def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, 
     """
     require_history(measures, known, "negative_semivariance")
     pattern = hourly_variance_profile(measures, known[0])
-    own = pattern[session_hours(measures.index)]
+    own = pattern[session_hours(time_index(measures))]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / own
     falls = measures["negative_semivariance"].to_numpy(dtype=float) / own
     terms = np.column_stack([variance - falls, falls, har_terms(variance, HAR_LAGS[1:])])
@@ -143,8 +144,8 @@ def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, 
 def hourly_variance_profile(measures: pd.DataFrame, known: int) -> FloatArray:
     """Mean variance of each clock hour in the first `known` rows, shape (24,); the mean of these for hours not seen."""
     variance = np.maximum(measures["rv_hourly"].iloc[:known].to_numpy(dtype=float), RV_FLOOR) ** 2
-    means = pd.Series(variance).groupby(session_hours(measures.index[:known])).mean()
-    return _profile_array({int(hour): float(mean) for hour, mean in means.items()})
+    means = pd.Series(variance).groupby(session_hours(time_index(measures)[:known])).mean()
+    return _profile_array({int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)})
 
 
 def require_history(measures: pd.DataFrame, known: IntArray, *columns: str) -> None:

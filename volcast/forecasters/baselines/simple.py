@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.baselines.garch import diurnal_egarch, diurnal_garch, diurnal_gjr_garch
 from volcast.forecasters.baselines.har import (
@@ -82,7 +83,7 @@ def diurnal_ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     """
     variance = _variance(measures)
     profile = _expanding_hourly_mean(variance, _hour_seen(measures))
-    own = profile[np.arange(len(measures)), session_hours(measures.index)]
+    own = profile[np.arange(len(measures)), session_hours(time_index(measures))]
     level = _exponential_mean(variance / own, decay)
     return np.asarray(np.sqrt(level[known - 1] * profile[known - 1, session_hours(targets)]))
 
@@ -119,7 +120,7 @@ def _variance(measures: pd.DataFrame) -> FloatArray:
 
 def _hour_seen(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether each row's bucket has each hour of day: shape (n, 24)."""
-    return np.asarray(session_hours(measures.index)[:, None] == np.arange(_HOURS))
+    return np.asarray(session_hours(time_index(measures))[:, None] == np.arange(_HOURS))
 
 
 def _exponential_mean(values: FloatArray, decay: float) -> FloatArray:

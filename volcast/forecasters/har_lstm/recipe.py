@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     HISTORY,
@@ -190,7 +191,7 @@ class HarLstm(HarLstmState):
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
         history = measures.iloc[: past if past >= HISTORY else HISTORY]
-        profile = _shrunk(self.features.profile, log_measures(history), session_hours(history.index))
+        profile = _shrunk(self.features.profile, log_measures(history), session_hours(time_index(history)))
         horizons = {}
         for name, state in self.horizons.items():
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
@@ -207,7 +208,7 @@ class HarLstm(HarLstmState):
             symbol_state = self._stranger(measures)
             learnt_before = int(measures.index.searchsorted(self.trained_through, side="right")) >= HISTORY
             first = 0 if learnt_before else HISTORY - 1
-        states = states_of(log_measures(measures) - symbol_state.profile[session_hours(measures.index)])
+        states = states_of(log_measures(measures) - symbol_state.profile[session_hours(time_index(measures))])
         return pd.DataFrame(states[first:], measures.index[first:])
 
 
@@ -221,7 +222,7 @@ def _shrunk(typical: FloatArray, logs: FloatArray, hours: IntArray) -> FloatArra
 
 def _shrunk_to_outcomes(typical: FloatArray, measures: pd.DataFrame, horizon: Horizon) -> FloatArray:
     """Profile of a horizon, shape (24,): the `typical` one moved towards what came of it in `measures`."""
-    outcomes, hours = horizon_outcomes(measures, horizon), session_hours(measures.index)
+    outcomes, hours = horizon_outcomes(measures, horizon), session_hours(time_index(measures))
     ended = outcomes.known_with < len(measures)
     logs = np.log(np.maximum(outcomes.volatility[ended], RV_FLOOR))
     return _shrunk(typical[:, None], logs[:, None], hours[ended])[:, 0]
