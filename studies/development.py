@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import HISTORY, new_york_days, opens_session
 from volcast.features.windows import TimeSplit, split_in_time
-from volcast.forecasters.baselines.simple import diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.regression import RIDGE, fit_state
 from volcast.measures.hourly import get_hourly_measures
 from volcast.networks.architectures import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values

@@ -27,9 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from volcast.evaluation.evaluation import evaluate_bundle
 from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import hour_means, new_york_days
-from volcast.features.windows import har_terms
+from volcast.features.windows import HAR_LAGS, har_terms
 from volcast.forecasters.baselines.har import FEWEST_BUCKETS
-from volcast.forecasters.baselines.simple import HAR_LAGS
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.measures.hourly import RV_FLOOR
@@ -141,7 +140,7 @@ def horizons(data: Path) -> pd.DataFrame:
         result = trained(pd.read_parquet(data / name), seed=PROTOCOL["single_symbol"]["seeds"][0], networks=1)
         ((symbol, measures),) = result.data.measures.items()
         rows[name] = {}
-        for horizon in HORIZONS[1:]:
+        for horizon in list(HORIZONS)[1:]:
             outcomes = horizon_outcomes(measures, horizon)
             positions = result.data.positions("test")[symbol]
             positions = positions[outcomes.known_with[positions] < len(measures)]

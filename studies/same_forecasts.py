@@ -52,6 +52,7 @@ def public(name: str, flat_module: str) -> Any:
 
 
 ConfigError = public("ConfigError", "errors")
+NotEnoughDataError = public("NotEnoughDataError", "errors")
 get_hourly_rv = public("get_hourly_rv", "realized_volatility")
 get_hourly_measures = public("get_hourly_measures", "hourly_measures")
 
@@ -113,7 +114,10 @@ def add_text(record: Record, name: str, value: object) -> None:
 def add_hourly(record: Record, subject: str, bars: pd.DataFrame) -> None:
     """Realized volatility by every estimator and under the notebook's preset, and the measures."""
     for estimator in ESTIMATORS:
-        add(record, f"hourly/{subject}/rv {estimator}", get_hourly_rv(bars, estimator=estimator).to_frame())
+        try:
+            add(record, f"hourly/{subject}/rv {estimator}", get_hourly_rv(bars, estimator=estimator).to_frame())
+        except NotEnoughDataError as refusal:  # Later versions refuse bars that are too long for an estimator.
+            print(f"{subject}: {refusal}")
     add(record, f"hourly/{subject}/rv of the notebook", get_hourly_rv(bars, preset="colab").to_frame())
     for estimator in ("close", "yang_zhang"):
         add(record, f"hourly/{subject}/measures {estimator}", get_hourly_measures(bars, estimator=estimator))
@@ -161,7 +165,7 @@ def train_pooled(
     """Train one model over `symbols`, save it, and write down its figures, symbol by symbol."""
     evaluation = pooled_trainer(symbols, settings).run_training_pipeline(bars=panel).evaluation
     by_symbol = evaluation.symbol_table() if hasattr(evaluation, "symbol_table") else evaluation.table()
-    add(record, f"{TRAINING}/{subject}/table", by_symbol)
+    add(record, f"{TRAINING}/{subject}/table", by_symbol.rename(columns={"regression_ratio": "pooled_har"}))
     add_text(record, f"{TRAINING}/{subject}/verdict/text", evaluation.verdict)
     for symbol, judged in evaluation.symbols.items():
         add_evaluation(record, f"{subject} {symbol}", judged)

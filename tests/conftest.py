@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from volcast.arrays import time_index
+from volcast.backtest.forecasts import baseline_forecasts
+from volcast.backtest.market import Market
 
 _HAD_TENSORFLOW = pytest.StashKey[bool]()
 
@@ -72,3 +75,28 @@ def spy_bars(shared_dir: Path) -> pd.DataFrame:
     if not path.is_file():
         pytest.skip(f"no real bars at {path}: set VOLATILITY_SHARED_DATA to test with them")
     return pd.read_parquet(path)
+
+
+@pytest.fixture(scope="session")
+def some_bars() -> pd.DataFrame:
+    bars = make_bars("2024-09-03", "2024-12-31", minutes=5)
+    bars.attrs = {"symbol": "XYZ", "simulated": True}
+    return bars
+
+
+@pytest.fixture(scope="session")
+def some_market(some_bars: pd.DataFrame) -> Market:
+    return Market.of(some_bars, baseline_forecasts("ewma", some_bars))
+
+
+@pytest.fixture(scope="session")
+def holed_bars(some_bars: pd.DataFrame) -> pd.DataFrame:
+    """The same without two weeks, over which the price doubles."""
+    local = time_index(some_bars).tz_convert("America/New_York")
+    before, after = local < pd.Timestamp("2024-11-08", tz=local.tz), local >= pd.Timestamp("2024-11-22", tz=local.tz)
+    doubled = some_bars[after].assign(
+        **{name: 2 * some_bars.loc[after, name] for name in ("open", "high", "low", "close")}
+    )
+    bars: pd.DataFrame = pd.concat([some_bars[before], doubled])
+    bars.attrs = some_bars.attrs
+    return bars

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from functools import cache
+from importlib.metadata import EntryPoint
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
@@ -19,8 +20,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from volcast.bars.sources.registry import BAR_SOURCES, minutes_of, source_names
 from volcast.errors import ConfigError
 from volcast.files import file_name_of
+from volcast.registry import offered
 
-__all__ = ["TRAINING_CONFIG", "Flag", "Role", "TrainingConfig"]
+__all__ = ["NETWORKS_GROUP", "SEARCHED_NETWORKS", "TRAINING_CONFIG", "Flag", "Role", "TrainingConfig"]
+
+NETWORKS_GROUP = "volcast.networks"
+"""Entry points of other packages' networks; see `networks.architectures`."""
+
+SEARCHED_NETWORKS = {"roadmap": EntryPoint("roadmap", "volcast.networks.architectures:ROADMAP", NETWORKS_GROUP)}
+"""Networks whose hyperparameters are searched, by the name that the configuration gives them; loaded on use."""
 
 _LONGEST_NAME, _LONGEST_PATH = 200, 3000
 _SHORTENED = reprlib.Repr()
@@ -154,9 +162,10 @@ class TrainingConfig(BaseModel):
     """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
     preset: Annotated[Literal["session", "colab"], Role.FORECAST, Flag("--preset", "P")] = "session"
     """Rules of the hours: ``session``, the exchange's, without look-ahead; ``colab``, the notebook's, bit for bit."""
-    network: Annotated[Literal["har_lstm", "roadmap"] | None, Role.TRAINING, Flag("--network", "N")] = None
+    network: Annotated[str | None, Role.SEARCH, Flag("--network", "N")] = None
     """What is trained: ``har_lstm``, a HAR refitted daily and the ensemble of LSTMs that corrects it, by default under
-    ``session``; ``roadmap``, one LSTM on scaled RV, its hyperparameters searched for, always under ``colab``."""
+    ``session``; ``roadmap``, one LSTM on scaled RV, its hyperparameters searched for, always under ``colab``; or
+    the name of an installed network that is searched for."""
     networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
     """Networks of a ``har_lstm``, alike but for their seeds."""
     scaling: Annotated[Literal["diurnal_log", "minmax"] | None, Role.FORECAST] = None
@@ -356,6 +365,14 @@ class TrainingConfig(BaseModel):
                 raise ValueError("must be one of " + ", ".join(map(repr, ESTIMATORS)))
         return value
 
+    @field_validator("network")
+    @classmethod
+    def _known_network(cls, value: str | None) -> str | None:
+        names = ("har_lstm", *SEARCHED_NETWORKS)
+        if value not in (None, *names) and value not in (others := offered(NETWORKS_GROUP)):
+            raise ValueError(f"must be one of {', '.join(repr(name) for name in (*names, *others))}")
+        return value
+
     @field_validator("data_frequency")
     @classmethod
     def _known_frequency(cls, value: str) -> str:
@@ -455,6 +472,8 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(f"preset is 'colab' and rv_estimator is {config.rv_estimator!r}; the notebook's is 'close'")
     if config.preset == "colab" and config.scaling == "diurnal_log":
         problems.append("preset is 'colab' and scaling is 'diurnal_log'; the notebook's preset is 'minmax' only")
-    if config.preset == "colab" and config.network == "har_lstm":
-        problems.append("preset is 'colab' and network is 'har_lstm'; the notebook's network is 'roadmap' only")
+    if config.preset == "colab" and config.network not in (None, "roadmap"):
+        problems.append(
+            f"preset is 'colab' and network is {config.network!r}; the notebook's network is 'roadmap' only"
+        )
     return problems

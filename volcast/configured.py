@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from volcast.bars.arrays import SymbolBars
 from volcast.config import TrainingConfig
 from volcast.measures.hourly import get_hourly_measures
 
@@ -35,7 +36,7 @@ def bars_of(config: TrainingConfig, symbol: str | None = None, progress: "FetchP
     return handler.get_stock_bars(asked, *config.requested_span, timeframe=config.data_frequency)
 
 
-def measures_of(config: TrainingConfig, bars: pd.DataFrame) -> pd.DataFrame:
+def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.DataFrame:
     """Hourly measures of one symbol's bars as configured; see `get_hourly_measures`."""
     return get_hourly_measures(
         bars,

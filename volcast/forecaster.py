@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import select_symbol, validate_bars
+from volcast.bars.frames import as_bars_frame
+from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ModelNotFoundError, VolatilityError
@@ -160,7 +162,8 @@ class VolatilityForecaster(OneLineRepr):
         DataFrame indexed by bucket label (its end, New York time), columns `asof`, `volatility`,
         `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback` as in `Forecast`.
         ``attrs["in_sample_left_out"]`` counts the rows left out because the model has seen them,
-        ``attrs["without_history"]`` those with fewer known buckets than the model's memory.
+        ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` is
+        `horizon`.
         """
         horizon_named(horizon)
         if models == "as-of":
@@ -300,6 +303,7 @@ class VolatilityForecaster(OneLineRepr):
         -------
         The job or the outcome; None where nothing is due.
         """
+        bars = cut_each_symbol(bars, validate_bars)
         now = last_end(bars) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
@@ -401,11 +405,12 @@ class VolatilityForecaster(OneLineRepr):
         series = pd.concat(parts)
         for count in ("in_sample_left_out", "without_history"):
             series.attrs[count] = sum(part.attrs[count] for part in parts)
+        series.attrs["horizon"] = horizon
         return series
 
     def _bars_to_train_on(self, bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
         """The bars of all symbols where the configuration names several, or else those of `symbol`."""
-        trains_many = len(self._config.symbols) > 1 and isinstance(bars.index, pd.MultiIndex)
+        trains_many = len(self._config.symbols) > 1 and bool(symbols_of(bars))
         return bars if trains_many else _bars_of_symbol(bars, symbol)
 
     def _train_for_schedule(self, bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
@@ -441,6 +446,7 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
+    bars = as_bars_frame(bars)
     own = select_symbol(bars, symbol)
     if symbol is None and isinstance(bars.index, pd.MultiIndex):
         symbol = str(bars.index.get_level_values(0)[0])

@@ -1,6 +1,7 @@
-"""The interactive backtest, as a person meets it: through a pseudo-terminal, and with answers piped in."""
+"""The backtest as a person meets it: through a pseudo-terminal, with answers piped in, and as a command."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -8,42 +9,55 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pexpect
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from volcast.backtest.interview import Memory
 from volcast.cli.backtest import main
 from volcast.store.store import ModelStore
 
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ENTER = ""
+_STRATEGY = [_ENTER] * 5
+"""Enter for a volatility target's settings by a baseline: which, target, leverage, band, costs."""
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """What stood on the screen, the exit status, and where models and pictures went."""
+    """What stood on the screen, the exit status, and where models, reports and answers went."""
 
     screen: str
     status: int
     models: Path
-    pictures: Path
+    reports: Path
+    answers: Path
 
 
 class Terminal:
     """`main.py` in a pseudo-terminal, in an empty directory, without keys."""
 
-    def __init__(self, directory: Path) -> None:
-        self.models, self.pictures = directory / "models", directory / "pictures"
+    def __init__(self, directory: Path, models: Path | None = None) -> None:
+        self.models, self.reports = models or directory / "models", directory / "reports"
+        self.settings = directory / "settings"
         self._screen = io.StringIO()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("APCA_", "VOLATILITY_"))}
         self.process = pexpect.spawn(
             sys.executable,
-            [str(ROOT / "main.py"), "--models", str(self.models), "--pictures", str(self.pictures)],
+            [str(ROOT / "main.py"), "--models", str(self.models), "--reports", str(self.reports)],
             cwd=str(directory),
-            env={**kept, "TERM": "xterm", "COLUMNS": "200"},
+            env={
+                **kept,
+                "TERM": "xterm",
+                "COLUMNS": "200",
+                "PROMPT_TOOLKIT_NO_CPR": "1",
+                "XDG_CONFIG_HOME": str(self.settings),
+                "PYTHONPATH": str(ROOT),
+            },
             dimensions=(50, 200),
             encoding="utf-8",
-            timeout=180,
+            timeout=240,
         )
         self.process.logfile_read = self._screen
 
@@ -51,13 +65,15 @@ class Terminal:
         """Wait for `question`, then give each answer to it and to the questions that follow."""
         self.process.expect_exact(question)
         for answer in answers:
-            self.process.expect(r"\]: |h5.*: ")
+            self.process.expect(r"\]:|h5.*:")
             self.process.sendline(answer)
+            # Taken: what is typed is drawn again with its question until then.
+            self.process.expect_exact("\x1b[?2004l")
 
     def bars(self, first: str, last: str) -> None:
         """Ask for simulated bars of TSLA."""
         self.answer("Ticker", "TSLA")
-        self.answer("Number", "3")
+        self.answer("From", "3")
         self.answer("First day", first)
         self.answer("Last day", last)
 
@@ -66,19 +82,25 @@ class Terminal:
         self.process.close()
         status = self.process.exitstatus
         assert status is not None
-        return Dialogue(_STYLES.sub("", self._screen.getvalue()), status, self.models, self.pictures)
+        screen = _STYLES.sub("", self._screen.getvalue())
+        return Dialogue(screen, status, self.models, self.reports, self.settings / "volcast")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Dialogue:
-    """The dialogue with option 4 on five months of simulated bars, some of its answers nonsense."""
+    """The dialogue with option 4 on ten months of simulated bars, some of its answers nonsense."""
     terminal = Terminal(tmp_path_factory.mktemp("trained"))
     terminal.answer("Ticker", "no such thing!", "tsla")
-    terminal.answer("Bars", "5", "three", "3")
-    terminal.answer("First day", "2024-02-30", "2024-06-03")
-    terminal.answer("Last day", "2024-05-01", "2024-10-31")
+    terminal.answer("From", "5", "three", "3")
+    terminal.answer("First day", "2024-02-30", "2024-01-02")
+    terminal.answer("Last day", "2023-05-01", "2024-10-31")
     terminal.answer("Volatility forecasts", "0", "4")
-    terminal.answer("What is trained", "lstm", "roadmap", "many", "0", "1", "1", "20", _ENTER, _ENTER, "7")
+    terminal.answer("What is trained", "lstm", "har_lstm", "many", "0", "1", "1", "20", "0.3", "7")
+    terminal.process.expect(r"serves from now on|Use it all the same")
+    if terminal.process.after == "Use it all the same":
+        terminal.process.expect_exact("]:")
+        terminal.process.sendline("yes")
+    terminal.answer("What trades", "martingale", *[_ENTER] * 6)
     return terminal.end()
 
 
@@ -90,10 +112,19 @@ def version_of(models: Path) -> str:
 def piped(monkeypatch: pytest.MonkeyPatch, directory: Path, *answers: str) -> int:
     """The exit status of the dialogue in this process, with `answers` as its whole input."""
     monkeypatch.chdir(directory)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(directory / "settings"))
     for name in ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{answer}\n" for answer in answers)))
-    return main(["--models", str(directory / "models"), "--pictures", str(directory / "pictures")])
+    return main(["--models", str(directory / "models"), "--reports", str(directory / "reports")])
+
+
+@pytest.fixture
+def spy_file(tmp_path: Path) -> Path:
+    """Five months of five-minute bars."""
+    path = tmp_path / "xyz.parquet"
+    make_bars("2024-06-03", "2024-10-31", minutes=5).to_parquet(path)
+    return path
 
 
 @pytest.mark.train
@@ -101,14 +132,12 @@ def test_option_4_trains_swaps_and_backtests_with_the_new_version(trained: Dialo
     version = version_of(trained.models)
     assert trained.status == 0
     assert "none saved yet, so EWMA" in trained.screen
-    assert "of 1 trials" in trained.screen
     assert "training network 1 of 1" in trained.screen
-    assert f"{version} serves from now on, in place of ewma." in trained.screen
+    assert f"{version} serves from now on, in place of ewma" in trained.screen
     after = trained.screen.split("serves from now on")[1]
-    assert f"SIMULATED TSLA, forecasts by {version}, after costs" in after
+    assert "SIMULATED TSLA, volatility target, after costs" in after
+    assert "volatility target by EWMA" in after
     assert re.search(rf"forecast as of 2024-10-31 16:00 New York .* annualized \d.*, by {version}\.", after)
-    assert "by ewma" not in after
-    assert re.search(r"Left out: \d+ hourly buckets because the model has seen them in training", after)
 
 
 @pytest.mark.train
@@ -126,23 +155,23 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
         "'5' is no choice; the rule is a number from 1 to 4",
         "'three' is no choice; the rule is a number from 1 to 4",
         "'2024-02-30' is no day; the rule is YYYY-MM-DD",
-        "2024-05-01 is before 2024-06-03; the rule is a last day on or after the first",
-        "'0' is no choice; the rule is a number from 1 to 4",
+        "2023-05-01 is before 2024-01-02; the rule is a last day on or after the first",
+        "'0' is no choice; the rule is a number from 1 to 5",
         "network is 'lstm'",
-        "max_trials is 'many', but should be a valid integer",
-        "max_trials is '0'",
+        "networks is 'many', but should be a valid integer",
+        "networks is '0'",
+        "strategy is 'martingale', but must be one of vol-target",
     ):
-        assert trained.screen.count(sentence) == 1, sentence
+        assert sentence in trained.screen, sentence
     assert "Traceback" not in trained.screen
 
 
 @pytest.mark.train
-def test_the_picture_is_where_the_screen_says_and_is_marked_as_simulated(trained: Dialogue) -> None:
-    (picture,) = trained.pictures.iterdir()
-    assert f"Picture: {picture}" in trained.screen
-    assert picture.name.startswith(f"{version_of(trained.models)}-")
-    assert "SIMULATED" in picture.name
-    assert picture.read_bytes().startswith(b"\x89PNG")
+def test_the_report_is_where_the_screen_says_and_is_marked_as_simulated(trained: Dialogue) -> None:
+    (report,) = trained.reports.iterdir()
+    assert f"Report: {report}" in trained.screen
+    assert report.name.startswith("SIMULATED-TSLA-vol-target-")
+    assert version_of(trained.models) in report.read_text()
 
 
 @pytest.mark.train
@@ -152,64 +181,129 @@ def test_nothing_but_the_dialogue_is_on_the_screen(trained: Dialogue) -> None:
 
 
 @pytest.mark.train
-def test_where_training_fails_the_old_model_serves_the_backtest(trained: Dialogue, tmp_path: Path) -> None:
+def test_a_second_start_offers_the_last_answers(trained: Dialogue) -> None:
+    memory = Memory(trained.answers)
+    assert memory.recall("symbol") == "tsla"
+    assert memory.recall("last day to fetch") == "2024-10-31"
+    assert memory.recall("networks") == "1"
+    assert memory.recall("backtest strategy") == "vol-target"
+    terminal = Terminal(trained.answers.parents[1], trained.models)
+    terminal.process.expect_exact("Ticker, in capitals [tsla]:")
+    # Up-arrow is what was typed last, in any session.
+    terminal.process.send("\x1b[A\x1b[A")
+    terminal.process.sendline("")
+    terminal.process.expect_exact("From")
+    terminal.process.sendeof()
+    assert terminal.end().status == 1
+
+
+def test_back_leads_to_the_question_before_and_help_says_what_is_asked(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
-    terminal.models.symlink_to(trained.models, target_is_directory=True)
-    terminal.bars("2024-11-04", "2024-11-22")
-    terminal.answer("Volatility forecasts", "4")
-    terminal.answer("What is trained", *[_ENTER] * 6)
-    failed, version = terminal.end(), version_of(trained.models)
-    assert failed.status == 0
-    assert failed.screen.count("There is no new model: ") == 1
-    assert re.search(r"no new model: \d+ hourly values leave \d+ training windows.*; the rule is", failed.screen)
-    after = failed.screen.split(f"{version} goes on serving.")[1]
-    assert f"forecasts by {version}, after costs" in after
-    assert f", by {version}." in after
-    assert "Left out: 0" not in after
+    terminal.answer("Ticker", "?", "tsla")
+    terminal.answer("From", "b")
+    terminal.answer("Ticker", "AAPL")
+    terminal.answer("From", "?", "3")
+    terminal.answer("First day", "2024-06-03")
+    terminal.answer("Last day", "b")
+    terminal.answer("First day", "2024-07-01")
+    terminal.answer("Last day", "2024-10-31")
+    terminal.answer("Volatility forecasts", "3", "b")
+    terminal.answer("By", "3", "1")
+    terminal.answer("What trades", "vol-managed", _ENTER, "b", "1.5", _ENTER)
+    done = terminal.end()
+    assert done.status == 0
+    assert "Where the bars come from that are traded" in done.screen
+    assert re.search(r"AAPL: [\d,]+ SIMULATED bars from 2024-07-01 to 2024-10-31", done.screen)
+    assert done.screen.count("SIMULATED bars from") == 1
+    assert "SIMULATED AAPL, volatility-managed, after costs" in done.screen
 
 
 @pytest.mark.train
-def test_where_training_fails_and_there_is_no_old_model_the_fallback_serves(tmp_path: Path) -> None:
+def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
-    terminal.bars("2024-11-04", "2024-11-15")
+    terminal.bars("2024-01-02", "2024-10-31")
+    terminal.answer("Volatility forecasts", "4")
+    # One trial of one epoch at most: it can have learnt nothing.
+    terminal.answer("What is trained", "roadmap", "1", "1", "5", "256", "0.3", "7")
+    terminal.answer("Use it all the same")
+    terminal.process.expect_exact("[no]:")
+    terminal.process.sendline(_ENTER)
+    terminal.answer("What trades", *[_ENTER] * 6)
+    done = terminal.end()
+    assert done.status == 0
+    assert f"{version_of(done.models)} does not serve: its verdict is not to use it." in done.screen
+    assert "ewma goes on serving." in done.screen
+    assert ModelStore(done.models).serving() is None
+
+
+@pytest.mark.train
+def test_a_model_is_validated_on_other_dates_and_the_menu_asked_again(trained: Dialogue, tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, trained.models)
+    terminal.bars("2024-06-03", "2024-10-31")
+    terminal.answer("Volatility forecasts", "5")
+    terminal.answer("Its number", "1")
+    terminal.answer("First day", "2024-06-03")
+    terminal.answer("Last day", "2024-12-31")
+    terminal.answer("By", "3", "1")
+    terminal.answer("What trades", *[_ENTER] * 5)
+    done = terminal.end()
+    assert done.status == 0
+    assert re.search(r"forecast .*QLIKE", done.screen), done.screen
+
+
+@pytest.mark.train
+def test_where_training_fails_the_fallback_serves(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    terminal.bars("2024-09-03", "2024-10-31")
     terminal.answer("Volatility forecasts", "4")
     terminal.answer("What is trained", *[_ENTER] * 6)
+    terminal.answer("What trades", *[_ENTER] * 6)
     failed = terminal.end()
     assert failed.status == 0
-    assert "ewma goes on serving." in failed.screen
+    assert failed.screen.count("There is no new model: ") == 1
     assert ", by ewma." in failed.screen.split("ewma goes on serving.")[1]
     assert not ModelStore(failed.models).list()
 
 
 @pytest.mark.train
 def test_a_model_that_has_seen_all_bars_is_refused_and_the_menu_asked_again(trained: Dialogue, tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path)
-    terminal.models.symlink_to(trained.models, target_is_directory=True)
-    terminal.bars("2024-06-03", "2024-08-30")
+    terminal = Terminal(tmp_path, trained.models)
+    terminal.bars("2024-01-02", "2024-05-31")
     terminal.answer("Volatility forecasts", "2")
     terminal.answer("Saved models", "99", "1")
-    terminal.answer("Volatility forecasts", "3")
+    terminal.answer("What trades", *[_ENTER] * 6)
+    terminal.answer("Volatility forecasts", "3", "1")
+    terminal.answer("What trades", *[_ENTER] * 5)
     refused = terminal.end()
     assert refused.status == 0
     assert "there is no model '99'" in refused.screen
-    assert re.search(r"0 session\(s\) left to trade \(\d+ hourly buckets are left out because", refused.screen)
-    assert ", by ewma." in refused.screen
+    assert "session(s) left to trade" in refused.screen
 
 
-def test_ctrl_c_leaves_with_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("question", ["Ticker", "From", "First day", "Volatility forecasts", "What trades"])
+def test_ctrl_c_leaves_with_one_sentence_at_every_step(tmp_path: Path, question: str) -> None:
     terminal = Terminal(tmp_path)
-    terminal.process.expect_exact("Ticker")
+    answers = [("Ticker", "TSLA"), ("From", "3"), ("First day", "2024-09-03"), ("Last day", "2024-10-31")]
+    answers += [("Volatility forecasts", "3"), ("Which", "1"), ("What trades", "")]
+    for asked, answer in answers:
+        if asked == question:
+            break
+        terminal.answer(asked, answer)
+    terminal.process.expect_exact(question)
+    terminal.process.expect_exact("]:")
     terminal.process.sendintr()
     left = terminal.end()
     assert left.status == 130
-    assert left.screen.rstrip().endswith("Interrupted; models that were saved before are kept.")
+    assert left.screen.rstrip().endswith("Interrupted; models that were saved before are kept, and so are the answers.")
     assert "Traceback" not in left.screen
+    if question != "Ticker":
+        assert Memory(left.answers).recall("symbol") == "TSLA"
 
 
 @pytest.mark.train
 def test_ctrl_c_in_a_training_leaves_with_one_sentence_and_no_half_model(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
-    terminal.bars("2024-06-03", "2024-10-31")
+    terminal.bars("2024-01-02", "2024-10-31")
     terminal.answer("Volatility forecasts", "4")
     terminal.answer("What is trained", *[_ENTER] * 6)
     terminal.process.expect("training network 1 of 5")
@@ -217,7 +311,7 @@ def test_ctrl_c_in_a_training_leaves_with_one_sentence_and_no_half_model(tmp_pat
     terminal.process.sendintr()
     left = terminal.end()
     assert left.status == 130
-    assert left.screen.rstrip().endswith("Interrupted; models that were saved before are kept.")
+    assert "Interrupted; models that were saved before are kept" in left.screen
     assert "Traceback" not in left.screen
     assert not ModelStore(left.models).list()
 
@@ -229,33 +323,33 @@ def test_input_that_ends_early_leaves_with_one_sentence(
     shown = capsys.readouterr()
     said = "error: the input ended before the backtest was done; start again and answer all questions.\n"
     assert shown.err == said
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["settings"]
 
 
 def test_an_own_file_is_backtested_whole_and_without_the_mark(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
 ) -> None:
-    make_bars("2024-09-03", "2024-10-04").to_csv(tmp_path / "xyz.csv")
-    answers = ("XYZ", "2", "absent.csv", "xyz.csv", _ENTER, _ENTER, _ENTER, "3")
+    answers = ("XYZ", "2", "absent.csv", spy_file.name, _ENTER, _ENTER, _ENTER, "3", "2", *_STRATEGY)
     assert piped(monkeypatch, tmp_path, *answers) == 0
     shown = capsys.readouterr().out
     assert "there is no file 'absent.csv'" in shown
-    assert "XYZ: 9,360 bars from 2024-09-03 to 2024-10-04 (file)." in shown
-    assert "XYZ, forecasts by ewma, after costs" in shown
+    assert "XYZ: 8,502 bars from 2024-06-03 to 2024-10-31 (file)." in shown
+    assert "XYZ, volatility target, after costs" in shown
     assert "SIMULATED" not in shown
-    assert [picture.name for picture in (tmp_path / "pictures").iterdir()] == ["XYZ-ewma-2024-09-04-to-2024-10-04.png"]
+    (report,) = (tmp_path / "reports").iterdir()
+    assert re.fullmatch(r"XYZ-vol-target-2024-\d\d-\d\d-to-2024-10-31\.html", report.name)
 
 
 def test_what_is_wrong_with_the_bars_is_said_and_bars_are_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.csv").write_text("")
-    simulated = ("XYZ", "3", "2024-09-03", "2024-09-20", "3")
+    simulated = ("XYZ", "3", "2024-06-03", "2024-09-20", "3", "1", *_STRATEGY)
     assert piped(monkeypatch, tmp_path, "XYZ", "1", "XYZ", "2", "empty.csv", *[_ENTER] * 3, *simulated) == 0
     shown = capsys.readouterr().out
     assert "there are no keys for Alpaca" in shown
     assert shown.count("Ticker, in capitals [") == 3
-    assert "SIMULATED XYZ, forecasts by ewma, after costs" in shown
+    assert "SIMULATED XYZ, volatility target, after costs" in shown
 
 
 def test_a_wrong_environment_is_wrong_use(
@@ -266,14 +360,55 @@ def test_a_wrong_environment_is_wrong_use(
     assert "epochs is 'few'" in capsys.readouterr().err
 
 
+def test_the_command_needs_nobody(spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report, trades = tmp_path / "report.html", tmp_path / "trades.parquet"
+    arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--forecasts", "har", "--target", "0.08"]
+    assert main([*arguments, "--report", str(report), "--trades", str(trades), "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["settings"]["target_volatility"] == 0.08
+    assert content["symbols"] == ["XYZ"]
+    assert list(content["statistics"]) == ["volatility target", "volatility target by EWMA", "buy and hold"]
+    assert len(pd.read_parquet(trades)) == content["statistics"]["volatility target"]["trades"]
+    assert "<title>Volatility target, XYZ</title>" in report.read_text()
+
+
+@pytest.mark.train
+def test_the_command_trains_on_the_way(spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({"networks": 1, "epochs": 1, "memory": 10}))
+    arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--retrain", "monthly", "--models", str(tmp_path / "m")]
+    assert main([*arguments, "--config", str(tmp_path / "settings.json"), "--json"]) == 0
+    shown = capsys.readouterr()
+    content = json.loads(shown.out)
+    assert content["model_versions"][0] == "ewma"
+    assert len(content["model_versions"]) > 1
+    assert re.search(r"2024-\d\d-0\d: XYZ-\S+ serves \(no model served before\)", shown.err)
+    assert ModelStore(tmp_path / "m").serving() is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--strategy", "martingale"], 2, "must be one of vol-target"),
+        (["--trades", "trades.xlsx"], 2, "saved as .csv or .parquet"),
+        (["--implied", "absent.csv"], 1, "cannot be read"),
+        (["--strategy", "risk-parity", "--forecasts", "ewma"], 2, "bars of one symbol"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    spy_file: Path, arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--symbol", "XYZ", "--bars", str(spy_file), "--json", *arguments]) == status
+    assert said in json.loads(capsys.readouterr().out)["error"]
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys, main\n"
         "try: main.main(['--help'])\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'bt', 'keras', 'matplotlib', 'pandas', 'tensorflow'} & set(sys.modules)\n"
+        "heavy = {'bt', 'keras', 'matplotlib', 'pandas', 'QuantLib', 'tensorflow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--models DIR" in done.stdout
+    assert "--models" in done.stdout

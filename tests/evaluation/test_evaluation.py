@@ -12,7 +12,7 @@ import pytest
 from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
 

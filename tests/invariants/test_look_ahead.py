@@ -11,9 +11,9 @@ import pytest
 from tests.support.bars import make_bars, with_noise_after
 from volcast.arrays import time_index
 from volcast.features.scaling import hour_of_day_profile, make_scaler
-from volcast.features.windows import har_terms, prepare_lstm_sequences
+from volcast.features.windows import HAR_LAGS, har_terms, prepare_lstm_sequences
 from volcast.forecaster import VolatilityForecaster
-from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES, HAR_LAGS
+from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
 from volcast.measures.hourly import Preset, get_hourly_measures, get_hourly_rv
 from volcast.training.trainer import LocalLSTMTrainer
 
@@ -101,7 +101,6 @@ def test_what_a_network_is_trained_on(history: pd.DataFrame, trainer: LocalLSTMT
         assert not np.array_equal(changed.y_test, data.y_test)
 
 
-@pytest.mark.train
 def test_forecasts_of_a_trained_model(history: pd.DataFrame, trainer: LocalLSTMTrainer) -> None:
     result = trainer.run_training_pipeline(bars=history)
     forecaster = VolatilityForecaster(Path(str(result.bundle.path)))

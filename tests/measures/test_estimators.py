@@ -1,6 +1,5 @@
 """Estimators on simulated diffusions whose variance is known: bias, efficiency, jumps, noise."""
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -14,7 +13,7 @@ from volcast.bars.cleaning import CLEANING_RULES
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
-from volcast.measures.estimators import ESTIMATORS, FEWEST_RETURNS, RANGE_ESTIMATORS, estimator_named
+from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import get_hourly_rv
 
 FloatArray = npt.NDArray[np.float64]
@@ -236,19 +235,16 @@ def test_what_an_estimator_cannot_do_is_said() -> None:
 
 def test_an_hour_with_the_fewest_returns_makes_hardly_ever_nothing() -> None:
     random = np.random.default_rng(0)
-    for name in ESTIMATORS.keys() - RANGE_ESTIMATORS:
-        returns = FEWEST_RETURNS[name]
+    for name in (name for name, estimator in ESTIMATORS.items() if not estimator.from_ranges):
+        returns = ESTIMATORS[name].fewest_returns
         variance = ESTIMATORS[name](of_returns(1e-3 * random.standard_normal((5_000, returns)), 60 / returns))
         assert (variance <= 0).mean() < 2e-3, name
-    assert set(FEWEST_RETURNS) == set(ESTIMATORS)
 
 
 def test_the_configuration_knows_every_estimator_and_every_rule() -> None:
     for name in ESTIMATORS:
         assert TrainingConfig.from_mapping({"rv_estimator": name}).rv_estimator == name
     assert TrainingConfig.from_mapping({"cleaning": ("all", *CLEANING_RULES)}).cleaning == ("all", *CLEANING_RULES)
-    assert set(ESTIMATORS) >= RANGE_ESTIMATORS
-    assert isinstance(estimator_named("close"), Callable)  # type: ignore[arg-type]
 
 
 def test_garman_klass_of_real_hours_goes_along_with_their_minutes(spy_bars: pd.DataFrame) -> None:

@@ -19,6 +19,8 @@ from volcast.networks.architectures import build_lstm_from_values
 from volcast.networks.keras_files import load_network, save_network
 from volcast.networks.onnx import serving_network
 
+pytestmark = pytest.mark.train
+
 Description = dict[str, Any]
 Change = Callable[[Description], object]
 

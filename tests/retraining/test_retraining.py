@@ -191,6 +191,17 @@ def test_each_forecast_is_by_a_model_that_could_have_been_there(
     assert asking.forecast(half_year, earlier["asof"], models="as-of").model_version == earlier["model_version"]
 
 
+def test_a_month_without_a_new_bar_trains_nothing(
+    half_year: pd.DataFrame, tmp_path: Path, trainer: type[StandInTrainer]
+) -> None:
+    holed = half_year[(half_year.index < "2024-08-15") | (half_year.index >= "2024-11-12")]
+    holed.attrs = half_year.attrs
+    settings = {"model_save_path": str(tmp_path), "memory": 5, "every": "month", "gate": "always"}
+    VolatilityForecaster("ewma", settings).forecast_series(holed, models="as-of")
+    trained = sorted(manifest["name"].split("-")[1] for manifest in ModelStore(tmp_path).list())
+    assert trained == ["20240701", "20240801", "20240903", "20241202"]
+
+
 def test_noise_in_the_future_changes_nothing_before(
     half_year: pd.DataFrame, tmp_path: Path, trainer: type[StandInTrainer]
 ) -> None:

@@ -12,7 +12,7 @@ from tests.support.edits import edited, scale
 from volcast.arrays import time_index
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.sources.stamps import EpochUnit
-from volcast.errors import BarsError, ConfigError, NotEnoughDataError
+from volcast.errors import BarsError, NotEnoughDataError
 from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import HourlyMeasurement, Rows, get_hourly_measures, get_hourly_rv
 from volcast.serving.history import HourlyHistory, history_of
@@ -182,7 +182,7 @@ def test_no_bar_that_had_ended_is_said() -> None:
 def test_an_estimator_that_needs_two_bars_says_so_of_all_bars_only() -> None:
     halves = BARS.resample("30min").agg({"open": "first", "high": "max", "low": "min", "close": "last"}).dropna()
     how = HourlyMeasurement(estimator="yang_zhang")
-    with pytest.raises(ConfigError, match="no bucket has two bars"):
+    with pytest.raises(NotEnoughDataError, match="needs 2 at least"):
         Followed(how).follow(halves[time_index(halves).minute == 30])
     followed = Followed(how)
     followed.follow(BARS.iloc[:390])

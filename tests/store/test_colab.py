@@ -18,6 +18,8 @@ from volcast.features.scaling import RangeScaler
 from volcast.networks.architectures import build_lstm_from_values
 from volcast.store.colab import colab_bundle, read_colab_pair, write_colab_pair
 
+pytestmark = pytest.mark.train
+
 
 class Forged:
     """Pickled as the given call, with the given state."""

@@ -232,6 +232,7 @@ def test_a_model_under_another_models_name_is_refused(tmp_path: Path) -> None:
     assert store.list() == []
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_copied_under_its_name_loads_from_any_place(name: str, tmp_path: Path) -> None:
     shutil.copytree(SAMPLES / name, tmp_path / "other" / "place" / name)

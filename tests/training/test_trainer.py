@@ -14,7 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 from tests.support.bars import make_bars
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError, TrainingError
 from volcast.files import file_name_of
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.measures.hourly import get_hourly_rv
 from volcast.networks.keras_files import load_network
 from volcast.progress import SilentProgress

@@ -1,46 +1,54 @@
-"""The dialogue of `main.py`: questions in the terminal, from bars to a backtest."""
+"""The dialogue of `main.py`: questions in the terminal, from bars to a judged strategy."""
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
+from platformdirs import user_config_dir
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from volcast.backtest.report import describe_backtest, describe_forecast, figures_table, save_picture, statistics_table
-from volcast.backtest.strategies import volatility_target_backtest
+from volcast.backtest.forecasts import BASELINE_FORECASTS
+from volcast.backtest.interview import Interview, Memory
+from volcast.backtest.model_setup import train_and_judge, validate_model
+from volcast.backtest.page import save_page
+from volcast.backtest.report import describe_backtest, describe_forecast, statistics_table, verdict
+from volcast.backtest.running import backtest_bars, retraining_settings
+from volcast.backtest.settings import BacktestSettings
 from volcast.bars.handler import alpaca_credentials
 from volcast.bars.sources.registry import BAR_SOURCES, source_names
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of
-from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning, VolatilityError, describe_os_error
+from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning
 from volcast.evaluation.report.tables import model_row, models_table
+from volcast.files import file_name_of
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.networks.tensorflow import load_tensorflow_quietly
-from volcast.progress import progress_for
 from volcast.sessions import EXCHANGE_TIMEZONE
 from volcast.store.store import ModelStore
 
 __all__ = ["run_dialogue"]
 
-Answer = TypeVar("Answer")
 Span = tuple[date | None, date | None]
 
 _ASKED = ("network", "max_trials", "networks", "epochs", "memory", "batch_size", "test_split", "seed")
-_OF_THE_OTHER_NETWORK = {"har_lstm": ("max_trials", "batch_size"), "roadmap": ("networks",)}
+_OF_SEARCHES = ("max_trials", "batch_size")
+_OF_ENSEMBLES = ("networks",)
 _WHOLE_FILE = "all"
 _ZONE_IN_FILE = "in the file"
+_DAY = "YYYY-MM-DD, New York; both days are included"
 
 
-def run_dialogue(console: Console, config: TrainingConfig, pictures: Path) -> None:
-    """Ask for bars and a model, backtest, and print what came out.
+def run_dialogue(console: Console, config: TrainingConfig, reports: Path) -> None:
+    """Ask for bars, forecasts and a strategy, backtest it, and print what came out.
 
-    What cannot be done is said in one sentence, and the question that led there is asked again.
+    What cannot be done is said in one sentence, and the questions that led there are asked again. Answers are kept in
+    the user's configuration directory and offered the next time.
 
     Parameters
     ----------
@@ -48,45 +56,60 @@ def run_dialogue(console: Console, config: TrainingConfig, pictures: Path) -> No
         Where questions and results go; answers come from standard input.
     config
         Defaults of the questions; ``model_save_path`` is where models are and go.
-    pictures
-        Directory of the saved picture; it is made when needed.
+    reports
+        Directory of the saved report; it is made when needed.
 
     Raises
     ------
     EOFError
         The input ended.
     """
-    _say(console, "Volatility-target backtest. Enter takes the answer in brackets; Ctrl-C leaves.", "bold")
-    config, bars = _again_until_done(console, lambda: _ask_bars(console, config))
-    _say(console, _describe_bars(bars))
+    interview = Interview(console, Memory(Path(user_config_dir("volcast"))))
+    interview.say("Backtest of a strategy that trades by volatility forecasts.", "bold")
+    interview.say("Enter takes the answer in brackets, ? explains, b goes back, Ctrl-C leaves.")
 
-    def set_up_and_trade() -> None:
-        forecaster = _set_up_forecaster(console, config, bars)
-        _trade(console, forecaster, bars, pictures)
+    def questions() -> None:
+        asked, bars = _ask_bars(interview, config)
+        settings, forecaster = _ask_forecasts(interview, asked, bars)
+        settings = _ask_strategy(interview, settings)
+        interview.once(lambda: _trade(interview, asked, settings, forecaster, bars, reports))
 
-    _again_until_done(console, set_up_and_trade)
+    interview.hold(questions)
 
 
-def _ask_bars(console: Console, config: TrainingConfig) -> tuple[TrainingConfig, pd.DataFrame]:
-    config = _ask_setting(console, config, "symbol")
+def _ask_bars(interview: Interview, config: TrainingConfig) -> tuple[TrainingConfig, pd.DataFrame]:
+    interview.section("Bars")
+    config = _ask_setting(interview, config, "symbol")
     sources = source_names()
-    about = [BAR_SOURCES.get(name, name) for name in sources]
-    number = _choose(console, "Bars", about, default=sources.index(_default_source(config)) + 1)
+    options = [BAR_SOURCES.get(name, name) for name in sources]
+    about = "Where the bars come from that are traded, and that a new model is trained on."
+    number = interview.choose(
+        "source", "From", options, default=sources.index(_default_source(config)) + 1, about=about
+    )
     config, chosen = config.with_overrides(bars_source="auto", bars_path=None), sources[number - 1]
     if chosen == "alpaca" and alpaca_credentials() is None:
         raise CredentialsError(
             "there are no keys for Alpaca; they belong in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file; "
             "set them and start again, or choose another."
         )
-    config = _ask_file(console, config) if chosen == "file" else config.with_overrides(bars_source=chosen)
-    span = _ask_span(console, config, whole=chosen == "file")
-    with console.status("Getting bars"):
+    config = _ask_file(interview, config) if chosen == "file" else config.with_overrides(bars_source=chosen)
+    span = _ask_span(interview, config, whole=chosen == "file")
+    bars = interview.once(lambda: _bars(interview, config, span))
+    return config if None in span else config.with_overrides(start_date=span[0], end_date=span[1]), bars
+
+
+def _bars(interview: Interview, config: TrainingConfig, span: Span) -> pd.DataFrame:
+    with interview.console.status("Getting bars"):
         bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
     for note in bars.attrs["notes"]:
-        console.print(note)
-    if None not in span:
-        config = config.with_overrides(start_date=span[0], end_date=span[1])
-    return config, bars
+        interview.say(note)
+    first, last = (moment.tz_convert(EXCHANGE_TIMEZONE) for moment in (bars.index[0], bars.index[-1]))
+    simulated = "SIMULATED " if bars.attrs.get("simulated") else ""
+    interview.say(
+        f"{bars.attrs.get('symbol')}: {len(bars):,} {simulated}bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} "
+        f"({bars.attrs.get('source')})."
+    )
+    return bars
 
 
 def _default_source(config: TrainingConfig) -> str:
@@ -95,43 +118,67 @@ def _default_source(config: TrainingConfig) -> str:
     return config.effective_source
 
 
-def _ask_file(console: Console, config: TrainingConfig) -> TrainingConfig:
-    path = _ask(console, "File of bars", _existing_file, config.bars_path)
-    zone = _ask(console, _question("bars_timezone"), str, config.bars_timezone or _ZONE_IN_FILE)
+def _ask_file(interview: Interview, config: TrainingConfig) -> TrainingConfig:
+    about = "A CSV, Parquet or Feather file with a column of stamps, and open, high, low, close and volume."
+    path = interview.ask("file", "File of bars", _existing_file, default=config.bars_path, about=about)
+    default = config.bars_timezone or _ZONE_IN_FILE
+    zone = interview.ask("zone", TrainingConfig.sentence_of("bars_timezone"), str, default=default)
     overrides = {"bars_source": "file", "bars_path": path, "bars_timezone": None if zone == _ZONE_IN_FILE else zone}
     return config.with_overrides(**overrides)
 
 
-def _ask_span(console: Console, config: TrainingConfig, *, whole: bool) -> Span:
-    if whole:
-        first = _ask(console, "First day, YYYY-MM-DD", _day_or_all, _WHOLE_FILE)
-        last = _ask(console, "Last day, YYYY-MM-DD", lambda text: _not_before(first, _day_or_all(text)), _WHOLE_FILE)
-        return first, last
-    first = _ask(console, "First day, YYYY-MM-DD", _day, str(config.start_date))
-    latest = max(_day(str(config.end_date)), first)
-    last = _ask(console, "Last day, YYYY-MM-DD", lambda text: _not_before(first, _day(text)), str(latest))
+def _ask_span(interview: Interview, config: TrainingConfig, *, whole: bool) -> Span:
+    parse: Callable[[str], date | None] = _day_or_all if whole else _day
+    kind = "of the file" if whole else "to fetch"
+    defaults = (_WHOLE_FILE, _WHOLE_FILE) if whole else (str(config.start_date), str(config.end_date))
+    first = interview.ask(f"first day {kind}", "First day", parse, default=defaults[0], about=_DAY)
+    last = interview.ask(
+        f"last day {kind}", "Last day", lambda text: _not_before(first, parse(text)), default=defaults[1], about=_DAY
+    )
     return first, last
 
 
-def _set_up_forecaster(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
+def _ask_forecasts(
+    interview: Interview, config: TrainingConfig, bars: pd.DataFrame
+) -> tuple[BacktestSettings, VolatilityForecaster]:
+    """Settings with what forecasts in them, and the forecaster; a validation leads back to the same question."""
+    interview.section("Volatility forecasts")
+    while True:
+        newest = ModelStore(config.model_save_path).serving() or f"none saved yet, so {FALLBACK.upper()}"
+        options = (
+            f"Newest model ({newest})",
+            "Another model",
+            "No model: EWMA, HAR or GARCH",
+            "Train a new model locally",
+            "Validate a model on other dates",
+        )
+        choice = interview.choose("forecasts", "By", options, about="What the strategy's positions are made of.")
+        if choice == 3:
+            names = list(BASELINE_FORECASTS)
+            number = interview.choose("baseline", "Which", [name.upper() for name in names])
+            settings = BacktestSettings.from_mapping({"forecasts": names[number - 1]})
+            return settings, VolatilityForecaster(FALLBACK, config)
+        if choice != 5:
+            makers = {1: _newest, 2: _choose_model, 4: _train}
+            return BacktestSettings(), makers[choice](interview, config, bars)
+        model = _choose_model(interview, config, bars)
+        span = _ask_span(interview, config, whole=config.effective_source == "file")
+        interview.once(lambda model=model, span=span: validate_model(interview, config, model, span))  # type: ignore[misc]
+
+
+def _newest(interview: Interview, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
+    return interview.once(lambda: VolatilityForecaster(None, config))
+
+
+def _choose_model(interview: Interview, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
     store = ModelStore(config.model_save_path)
-    newest = store.serving() or f"none saved yet, so {FALLBACK.upper()}"
-    options = (f"Newest model ({newest})", "Choose a model", "No model (EWMA)", "Train new model locally")
-    choice = _choose(console, "Volatility forecasts", options, default=1)
-    if choice == 3:
-        return VolatilityForecaster(FALLBACK, config)
-    if choice == 4:
-        return _train(console, config, bars)
-    return VolatilityForecaster(None, config) if choice == 1 else _choose_model(console, config, store)
-
-
-def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -> VolatilityForecaster:
     saved = store.list()
-    if saved:
-        _say(console, "Saved models, the newest first", "bold")
-        serving = store.serving()
-        _print_whole(console, models_table([model_row(manifest, serving) for manifest in saved], numbered=True))
-    question = "Its number, its name, or the path of a model or of a Colab pair's .h5"
+
+    def show() -> None:
+        if saved:
+            interview.say("Saved models, the newest first", "bold")
+            rows = [model_row(manifest, store.serving()) for manifest in saved]
+            _print_whole(interview.console, models_table(rows, numbered=True))
 
     def load(answer: str) -> VolatilityForecaster:
         if Path(answer).suffix == ".h5":  # which Keras reads; our own models do without it
@@ -139,112 +186,92 @@ def _choose_model(console: Console, config: TrainingConfig, store: ModelStore) -
         numbered = answer.isdecimal() and 1 <= int(answer) <= len(saved)
         return VolatilityForecaster(saved[int(answer) - 1]["name"] if numbered else answer, config)
 
-    return _ask(console, question, load, "1" if saved else FALLBACK)
+    interview.once(show)
+    question = "Its number, its name, or the path of a model or of a Colab pair's .h5"
+    return interview.ask("model", question, load, default="1" if saved else FALLBACK)
 
 
-def _train(console: Console, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
-    """A forecaster that trains in this process; what served in it before goes on serving where training fails."""
+def _train(interview: Interview, config: TrainingConfig, bars: pd.DataFrame) -> VolatilityForecaster:
     config = config.with_overrides(network=config.effective_network)
     for name in _ASKED:
-        if name not in _OF_THE_OTHER_NETWORK[config.effective_network]:
-            config = _ask_setting(console, config, name)
-    forecaster = _serving_forecaster(console, config)
-    before = forecaster.model_info()
-    with console.status("Loading TensorFlow"):
-        load_tensorflow_quietly()
-    try:
-        result = forecaster.train_locally(bars=bars, progress=progress_for(console, quiet=False))
-    except (VolatilityError, OSError) as error:
-        reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
-        _say(console, f"There is no new model: {reason}")
-        _say(console, f"{before['version']} goes on serving.", "bold")
-        return forecaster
-    after = forecaster.model_info()
-    _print_whole(console, figures_table(before, after))
-    _say(console, result.evaluation.verdict)
-    _say(console, f"{after['version']} serves from now on, in place of {before['version']}.", "bold")
-    _print_whole(console, Text(f"Saved in {after['path']}"))
-    return forecaster
+        if name not in (_OF_SEARCHES if config.effective_network == "har_lstm" else _OF_ENSEMBLES):
+            config = _ask_setting(interview, config, name)
+    return train_and_judge(interview, config, bars)
 
 
-def _serving_forecaster(console: Console, config: TrainingConfig) -> VolatilityForecaster:
-    try:
-        return VolatilityForecaster(None, config)
-    except VolatilityError as error:
-        _say(console, f"{error} Until the new model is trained, {FALLBACK} serves.")
-        return VolatilityForecaster(FALLBACK, config)
+def _ask_strategy(interview: Interview, settings: BacktestSettings) -> BacktestSettings:
+    interview.heading("Strategy")
+    settings = _answered(interview, settings, "strategy")
+    for name in BacktestSettings.flags():
+        if name in ("strategy", "forecasts") or not settings.applies(name):
+            continue
+        if name != "retrain" or settings.forecasts == "model":
+            settings = _answered(interview, settings, name)
+    return settings
 
 
-def _trade(console: Console, forecaster: VolatilityForecaster, bars: pd.DataFrame, pictures: Path) -> None:
-    version = forecaster.model_info()["version"]
-    with console.status(f"Backtesting with {version}"), warnings.catch_warnings(record=True) as caught:
+def _trade(
+    interview: Interview,
+    config: TrainingConfig,
+    settings: BacktestSettings,
+    forecaster: VolatilityForecaster,
+    bars: pd.DataFrame,
+    reports: Path,
+) -> None:
+    version = forecaster.model_info()["version"] if settings.forecasts == "model" else settings.forecasts
+    schedule = retraining_settings(settings)
+    if schedule:
+        forecaster, version = (
+            VolatilityForecaster(FALLBACK, {**config.as_dict(), **schedule}),
+            "models trained on the way",
+        )
+    with interview.console.status(f"Backtesting with {version}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ModelMismatchWarning)
-        forecasts = forecaster.forecast_series(bars)
-        backtest = volatility_target_backtest(bars, forecasts)
+        backtest = backtest_bars(settings, bars, forecaster, None, config.calendar)
         ahead = forecaster.forecast(bars)
     for warning in dict.fromkeys(str(warning.message) for warning in caught):
-        _say(console, warning, "yellow")
-    console.print()
-    _print_whole(console, statistics_table(backtest, version))
+        interview.say(warning, "yellow")
+    interview.say("")
+    _print_whole(interview.console, statistics_table(backtest))
+    interview.say(verdict(backtest), "bold")
     for line in describe_backtest(backtest):
-        _say(console, line)
-    _say(console, describe_forecast(ahead, simulated=backtest.simulated), "bold")
+        interview.say(line)
+    if settings.forecasts == "model" and not schedule:
+        interview.say(describe_forecast(ahead, simulated=backtest.market.simulated), "bold")
+    symbol, span = backtest.market.symbol, [f"{backtest.strategy.sessions.index[end]:%Y-%m-%d}" for end in (0, -1)]
+    mark = "SIMULATED-" if backtest.market.simulated else ""
+    path = reports / f"{mark}{file_name_of(symbol)}-{settings.strategy}-{'-to-'.join(span)}.html"
+    _save_report(interview, lambda: save_page(backtest, path, about=[f"Forecasts by {version}."]), path)
+
+
+def _save_report(interview: Interview, save: Callable[[], None], path: Path) -> None:
     try:
-        _print_whole(console, Text(f"Picture: {save_picture(backtest, version, pictures)}"))
+        save()
     except OSError as error:
-        reason = f"The picture could not be saved in {pictures} ({error.strerror})"
-        _say(console, f"{reason}; name another place by --pictures.")
+        reason = f"The report could not be saved in {path.parent} ({error.strerror})"
+        interview.say(f"{reason}; name another place by --reports.")
+        return
+    _print_whole(interview.console, Text(f"Report: {path}"))
 
 
-def _describe_bars(bars: pd.DataFrame) -> str:
-    about = bars.attrs
-    first, last = (moment.tz_convert(EXCHANGE_TIMEZONE) for moment in (bars.index[0], bars.index[-1]))
-    simulated = "SIMULATED " if about.get("simulated") else ""
-    return (
-        f"{about.get('symbol')}: {len(bars):,} {simulated}bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} "
-        f"({about.get('source')})."
-    )
+def _ask_setting(interview: Interview, config: TrainingConfig, name: str) -> TrainingConfig:
+    """The configuration with what is answered; the question is the setting's sentence."""
+    sentence = TrainingConfig.sentence_of(name).replace("``", "")
+
+    def with_answer(answer: str) -> TrainingConfig:
+        return config.with_overrides(**{name: answer})
+
+    return interview.ask(name, sentence, with_answer, default=str(getattr(config, name)), about=f"{sentence}.")
 
 
-def _again_until_done(console: Console, step: Callable[[], Answer]) -> Answer:
-    while True:
-        try:
-            return step()
-        except VolatilityError as error:
-            _say(console, str(error), "red")
+def _answered(interview: Interview, settings: BacktestSettings, name: str) -> BacktestSettings:
+    sentence = BacktestSettings.sentence_of(name)
 
+    def with_answer(answer: str) -> BacktestSettings:
+        return settings.with_answer(name, answer)
 
-def _ask(console: Console, question: str, parse: Callable[[str], Answer], default: str | None = None) -> Answer:
-    prompt = f"{question}: " if default is None else f"{question} [{default}]: "
-    while True:
-        try:
-            return parse(console.input(Text(prompt)).strip() or default or "")
-        except (ValueError, VolatilityError) as error:
-            _say(console, str(error), "red")
-
-
-def _ask_setting(console: Console, config: TrainingConfig, name: str) -> TrainingConfig:
-    """The configuration with what is answered."""
-    default = str(getattr(config, name))
-    return _ask(console, _question(name), lambda answer: config.with_overrides(**{name: answer}), default)
-
-
-def _question(name: str) -> str:
-    return TrainingConfig.sentence_of(name).replace("``", "")
-
-
-def _choose(console: Console, title: str, options: Sequence[str], *, default: int) -> int:
-    _say(console, "")
-    _say(console, title, "bold")
-    for number, option in enumerate(options, start=1):
-        _say(console, f"  {number}. {option}")
-
-    def number_of(answer: str) -> int:
-        if answer.isdecimal() and 1 <= int(answer) <= len(options):
-            return int(answer)
-        raise ConfigError(f"{answer!r} is no choice; the rule is a number from 1 to {len(options)}; type one of them.")
-
-    return _ask(console, "Number", number_of, str(default))
+    key = f"backtest {name}"
+    return interview.ask(key, sentence, with_answer, default=settings.shown(name), about=f"{sentence}.")
 
 
 def _existing_file(answer: str) -> str:
@@ -277,7 +304,3 @@ def _not_before(first: date | None, last: date | None) -> Any:
 def _print_whole(console: Console, content: Text | Table) -> None:
     # Never broken between words: paths are to be copied, and a table's title may be wider than the table.
     console.print(content, soft_wrap=True)
-
-
-def _say(console: Console, sentence: str, style: str | None = None) -> None:
-    console.print(sentence, style=style)

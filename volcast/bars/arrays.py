@@ -109,8 +109,7 @@ class FrameArrays:
         BarsError, NotEnoughDataError
             The index is no index of bars, or a column of prices holds no numbers.
         """
-        frame = bars.copy(deep=False)
-        index, kin = bars.index, like if like is not None and like.has_columns_of(bars) else None
+        frame, index = bars.copy(deep=False), bars.index
         if like is not None and index.is_(like._index):
             symbols, stamps, level, unit = like.symbols, like._stamps, like._level, like._unit
         elif isinstance(index, pd.MultiIndex):
@@ -120,13 +119,7 @@ class FrameArrays:
             _require_stamps(index, frame)
             started = time_index(frame)
             symbols, stamps, level, unit = {None: slice(0, len(started))}, started.asi8, None, started.unit
-        block = frame.to_numpy() if kin is not None and kin._places is not None else None
-        if kin is not None and kin._places is not None and block is not None and block.dtype.kind in _NUMBERS:
-            # All columns lie in one piece of memory, from which numpy takes them sooner than pandas does.
-            columns = {name: block[:, place] for name, place in kin._places.items()}
-            return cls(frame, symbols, frame.index, stamps, level, unit, columns, kin._places)
-        columns = {name: _numbers(frame, name) for name in PRICES if name in frame.columns}
-        places = _places(frame, columns) if kin is None else None
+        columns, places = _columns(frame, like)
         return cls(frame, symbols, frame.index, stamps, level, unit, columns, places)
 
     @property
@@ -253,6 +246,18 @@ def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, IntArray | None, str]:
 
 def _of_first_symbol(frame: pd.DataFrame) -> pd.DataFrame:
     return cast(pd.DataFrame, frame.loc[frame.index[0][0]])
+
+
+def _columns(frame: pd.DataFrame, like: FrameArrays | None) -> tuple[dict[str, _Array], Mapping[str, int] | None]:
+    """The columns of prices, and where each is in one piece of memory, if all columns lie in one."""
+    is_alike = like is not None and like.has_columns_of(frame)
+    if like is not None and is_alike and like._places is not None:
+        # numpy takes columns from one piece of memory sooner than pandas does.
+        block = frame.to_numpy()
+        if block.dtype.kind in _NUMBERS:
+            return {name: block[:, place] for name, place in like._places.items()}, like._places
+    columns = {name: _numbers(frame, name) for name in PRICES if name in frame.columns}
+    return columns, None if is_alike else _places(frame, columns)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> _Array:

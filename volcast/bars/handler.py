@@ -21,9 +21,8 @@ from volcast.bars.frames import as_bars_frame
 from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
 from volcast.bars.sources.files import read_bars_file
 from volcast.bars.sources.http import Patience
-from volcast.bars.sources.registry import BAR_SOURCES, load_source, minutes_of
+from volcast.bars.sources.registry import load_source, minutes_of
 from volcast.bars.sources.simulator import simulate_bars
-from volcast.bars.sources.yahoo import YahooBars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from volcast.files import file_name_of
@@ -32,6 +31,8 @@ from volcast.sessions import new_york_midnight
 __all__ = ["DataHandler", "alpaca_credentials"]
 
 _KEY, _SECRET = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
+_WITH_SETTINGS = ("alpaca", "file", "simulator")
+"""Sources that are asked by settings of their own; every other one by its `fetch`."""
 _BOTH_FEEDS: tuple[Feed, ...] = ("sip", "iex")
 
 
@@ -41,8 +42,8 @@ class DataHandler:
     Parameters
     ----------
     source
-        ``"alpaca"``, ``"yahoo"``, ``"file"``, ``"simulator"``, or the name of another package's source
-        (`bars.sources.registry`).
+        ``"alpaca"``, ``"file"``, ``"simulator"``, or a name in `bars.sources.registry.SOURCES`: ``"yahoo"``, or another
+        package's.
     bars_path
         The user's own file, directory or glob, for ``"file"``.
     bars_timezone, bars_stamps, bars_epoch, bars_dates
@@ -97,7 +98,7 @@ class DataHandler:
         if source == "file" and bars_path is None:
             raise DataSourceError("source is 'file' and no path was given; give bars_path, the file of bars.")
         self.source = source
-        self._other = None if source in BAR_SOURCES else load_source(source)
+        self._other = None if source in _WITH_SETTINGS else load_source(source)
         self._bars_path, self._file_format = bars_path, (bars_timezone, bars_stamps, bars_epoch, bars_dates)
         self._feeds = _BOTH_FEEDS if feed == "auto" else (cast(Feed, feed),)
         self._adjustment, self._cleaning, self._calendar, self._seed = adjustment, tuple(cleaning), calendar, seed
@@ -192,12 +193,13 @@ class DataHandler:
             bars = simulate_bars(symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe))
             return bars, str(bars.attrs["detail"])
         start, end = new_york_midnight(start_date), new_york_midnight(end_date) + pd.Timedelta(days=1)
-        if self.source == "alpaca":
+        if self._other is None:
             bars, feed = self._from_alpaca(symbol, start, end, timeframe, notes)
             detail = f"feed {feed}, adjustment {self._adjustment}"
         else:
-            other = self._other or YahooBars(notes.say, clock=self._clock)
-            fetched = other.fetch(symbol, start, end, timeframe)
+            fetched = self._other.fetch(symbol, start, end, timeframe)
+            for sentence in getattr(fetched, "attrs", {}).get("notes", ()):
+                notes.say(sentence)
             bars, detail = as_bars_frame(fetched, f"the bars of {symbol} ({self.source})"), timeframe
         if bars.empty:
             raise NotEnoughDataError(

@@ -14,7 +14,6 @@ from volcast.config import TRAINING_CONFIG
 from volcast.config_sources import resolve_config
 from volcast.errors import (
     ConfigError,
-    LookAheadError,
     ModelNotFoundError,
     NotEnoughDataError,
     StoreError,
@@ -22,8 +21,6 @@ from volcast.errors import (
 from volcast.files import write_whole
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
     from rich.console import Console
 
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
     from volcast.store.bundle import ModelBundle
 
 __all__ = ["main"]
-
-_FEWEST_JUDGED = 70
 
 _EPILOG = """\
 a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included; one of
@@ -128,12 +123,14 @@ def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespac
 
 
 def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Judged:
-    from volcast.evaluation.evaluation import FEWEST_JUDGED, evaluate_bundle
-    from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES
+    from volcast.evaluation.evaluation import FEWEST_JUDGED, evaluate_bundle, unseen_rows
+    from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
 
     panel = _panel(bundle, symbols, options)
     measures, many = panel.measures, len(panel.measures) > 1
-    positions = {name: _unseen(bundle, frame, options.allow_in_sample) for name, frame in measures.items()}
+    positions = {
+        name: unseen_rows(bundle, frame, allow_in_sample=options.allow_in_sample) for name, frame in measures.items()
+    }
     if not any(map(len, positions.values())):
         last = max(frame.index[-1] for frame in measures.values())
         raise _nothing_to_judge(bundle, f"the last hourly bucket ends at {last}")
@@ -180,45 +177,12 @@ def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "p
     return bars_of(config, symbol)
 
 
-def _unseen(bundle: "ModelBundle", measures: "pd.DataFrame", allow_in_sample: bool) -> "npt.NDArray[np.int64]":
-    """Rows to judge: with history, and after the last bucket that the model has seen."""
-    import numpy as np
-    import pandas as pd
-
-    from volcast.arrays import time_index
-
-    positions = np.arange(_first_with_history(bundle, measures), len(measures))
-    if not allow_in_sample:
-        # A bucket is an hour long at the most.
-        positions = positions[time_index(measures)[positions] - pd.Timedelta(hours=1) >= _seen_through(bundle)]
-    return positions
-
-
 def _nothing_to_judge(bundle: "ModelBundle", found: str) -> NotEnoughDataError:
     return NotEnoughDataError(
         f"{found}; {bundle.name} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly "
         "buckets before its first forecast, so there is nothing to judge; give bars that go on for longer, or judge "
         "what it has seen with --allow-in-sample."
     )
-
-
-def _first_with_history(bundle: "ModelBundle", measures: "pd.DataFrame") -> int:
-    """The first row that the log-HAR can forecast, too; where that leaves next to nothing, that the model can."""
-    from volcast.forecasters.baselines.har import FEWEST_BUCKETS
-    from volcast.measures.hourly import RV_FLOOR
-
-    moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
-    fit = max(int(moved.searchsorted(FEWEST_BUCKETS)) + 1, bundle.memory)
-    return fit if len(measures) - fit >= _FEWEST_JUDGED else min(bundle.memory, len(measures))
-
-
-def _seen_through(bundle: "ModelBundle") -> "pd.Timestamp":
-    if bundle.trained_through is None:
-        raise LookAheadError(
-            f"nobody wrote down what data {bundle.name} has seen; forecasts are judged on what comes after it; "
-            "say with --allow-in-sample that it may have seen these bars."
-        )
-    return bundle.trained_through
 
 
 def _about(bundle: "ModelBundle", judged_on: str, allow_in_sample: bool) -> list[str]:

@@ -125,10 +125,8 @@ def _train_trials(resolved: ResolvedConfig, options: argparse.Namespace, out: "C
     from volcast.training.trainer import LocalLSTMTrainer
 
     config, silent = resolved.config, options.quiet or options.json
-    if config.effective_network != "roadmap":
-        raise ConfigError(
-            "a worker trains trials of a search, which only the roadmap's network has; add --network roadmap."
-        )
+    if config.effective_network == "har_lstm":
+        raise ConfigError("a worker trains trials of a search, which a har_lstm has not; add --network roadmap.")
     progress = progress_for(err, quiet=silent)
     data = LocalLSTMTrainer(config).prepare_data(bars=_bars(config, progress, err, silent=silent))
     train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.errors import NotEnoughDataError
+from volcast.errors import LookAheadError, NotEnoughDataError
 from volcast.evaluation.losses import (
     coverage,
     interval_scores,
@@ -40,7 +40,8 @@ from volcast.evaluation.verdict import (
     verdict_on,
     verdict_on_symbols,
 )
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.har import FEWEST_BUCKETS
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
@@ -61,6 +62,7 @@ __all__ = [
     "qlike",
     "qlike_losses",
     "r2",
+    "unseen_rows",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,6 +74,8 @@ IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], Interv
 
 FEWEST_JUDGED = 35
 """Buckets that one of several symbols must have to be judged: a week."""
+
+_FEWEST_WITH_HISTORY = 70
 
 _FIFTHS = 5
 # A mean of these says nothing.
@@ -313,6 +317,31 @@ def evaluate_bundle(
             if "qlike_ratio" in judged.metrics[MODEL]:
                 symbols[name] = judged
     return Evaluation.of_symbols(symbols)
+
+
+def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample: bool = False) -> IntArray:
+    """Rows of one symbol's `measures` to judge a model on: after the last bucket that it has seen, with history.
+
+    With as much as the diurnal log-HAR needs, too; where that leaves next to nothing, with what the model needs.
+
+    Raises
+    ------
+    LookAheadError
+        Nobody wrote down what the model has seen, and `allow_in_sample` is false.
+    """
+    moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
+    fit = max(int(moved.searchsorted(FEWEST_BUCKETS)) + 1, bundle.memory)
+    first = fit if len(measures) - fit >= _FEWEST_WITH_HISTORY else min(bundle.memory, len(measures))
+    rows = np.arange(first, len(measures))
+    if allow_in_sample:
+        return rows
+    if bundle.trained_through is None:
+        raise LookAheadError(
+            f"nobody wrote down what data {bundle.name} has seen; forecasts are judged on what comes after it; "
+            "say with --allow-in-sample that it may have seen these bars."
+        )
+    # A bucket is an hour long at the most.
+    return np.asarray(rows[time_index(measures)[rows] - pd.Timedelta(hours=1) >= bundle.trained_through])
 
 
 def _evaluated(

@@ -16,7 +16,13 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.sessions import EXCHANGE_TIMEZONE
 
-__all__ = ["MincerZarnowitz", "diebold_mariano_by_day", "mincer_zarnowitz", "model_confidence_set"]
+__all__ = [
+    "MincerZarnowitz",
+    "diebold_mariano_by_day",
+    "long_run_covariance",
+    "mincer_zarnowitz",
+    "model_confidence_set",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,7 +50,7 @@ def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series) -> float:
     count, mean = len(days), float(difference.mean())
     if count < _FEWEST_DAYS:
         return math.nan
-    variance = float(_long_run_covariance((days - days.mean())[:, None])[0, 0])
+    variance = float(long_run_covariance((days - days.mean())[:, None])[0, 0])
     if variance <= 0:
         return math.nan
     steps = _lags(count) + 1
@@ -99,7 +105,7 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike) -> MincerZarn
     coefficients = np.linalg.lstsq(design, outcome / unit, rcond=None)[0]
     scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], time_index(realized))
     bread = np.linalg.inv(design.T @ design / len(design))
-    covariance = bread @ _long_run_covariance(scores) @ bread / len(scores)
+    covariance = bread @ long_run_covariance(scores) @ bread / len(scores)
     distance = coefficients - np.array([0.0, 1.0])
     wald = float(distance @ np.linalg.pinv(covariance) @ distance)
     errors = np.sqrt(np.diag(covariance))
@@ -142,7 +148,7 @@ def _by_day(values: FloatArray, labels: pd.DatetimeIndex) -> FloatArray:
     return np.asarray(sums * (len(sums) / len(values)))
 
 
-def _long_run_covariance(rows: FloatArray) -> FloatArray:
+def long_run_covariance(rows: FloatArray) -> FloatArray:
     """Newey and West's covariance, (k, k), of the square root of n times the mean of `rows` (n, k), whose mean is 0."""
     covariance = rows.T @ rows / len(rows)
     lags = _lags(len(rows))

@@ -7,13 +7,13 @@ from typing import Literal
 import pandas as pd
 
 from volcast.evaluation.significance import diebold_mariano_by_day
+from volcast.forecasters.baselines.registry import ALL_BASELINES
 
 __all__ = [
     "ALONE",
     "MODEL",
     "REFERENCE",
     "SET_LEVEL",
-    "TITLES",
     "UNINFORMED",
     "Judgment",
     "judgment_of",
@@ -36,25 +36,6 @@ REFERENCE = "diurnal_log_har"
 UNINFORMED = ("hour_of_day_mean", "long_run_mean")
 """What forecasts without looking at the market; who does not beat both has learnt nothing."""
 
-TITLES = {
-    MODEL: "model",
-    "diurnal_log_har": "diurnal log-HAR",
-    "diurnal_har": "diurnal HAR",
-    "diurnal_harq": "diurnal HARQ",
-    "diurnal_semivariance_har": "diurnal semivariance HAR",
-    "log_har": "log-HAR",
-    "har": "HAR",
-    "diurnal_garch": "diurnal GARCH",
-    "diurnal_gjr_garch": "diurnal GJR-GARCH",
-    "diurnal_egarch": "diurnal EGARCH",
-    "diurnal_ewma": "diurnal EWMA",
-    "ewma": "EWMA",
-    "persistence": "persistence",
-    "same_hour_yesterday": "same hour yesterday",
-    "hour_of_day_mean": "hour-of-day mean",
-    "long_run_mean": "long-run mean",
-}
-
 SET_LEVEL = 0.1
 """p-values of the model confidence set from which on a forecast is in the set of 90 %."""
 
@@ -67,7 +48,8 @@ _COVERAGE_TOLERANCE = 0.05
 
 def title_of(name: str) -> str:
     """What a forecast is called in tables and sentences."""
-    return TITLES.get(name, name)
+    # What is installed need not be searched for the model.
+    return ALL_BASELINES[name].title if name != MODEL and name in ALL_BASELINES else name
 
 
 def judgment_of(ratios: pd.Series, losses: pd.DataFrame) -> Judgment:

@@ -1,8 +1,9 @@
 """What is forecast: the variance of the next bucket, of the rest of the session, of one session, or of five."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,27 +12,29 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
+from volcast.forecasters.walk_forward import Forecaster
 from volcast.sessions import session_buckets
 
 __all__ = [
     "HORIZONS",
     "Horizon",
     "HorizonOutcomes",
+    "HorizonRule",
     "IntervalForecast",
+    "buckets_ahead",
     "horizon_minutes",
     "horizon_named",
     "horizon_outcomes",
-    "outcomes_of_variance",
+    "over_horizon",
 ]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-Horizon: TypeAlias = int | Literal["session_end"]
-"""Buckets ahead, the next one included, or ``"session_end"``: all that are left of the session."""
+BoolArray = npt.NDArray[np.bool_]
 
-HORIZONS: tuple[Horizon, ...] = (1, "session_end", 7, 35)
-"""The next hour, the rest of the session, one session, five sessions."""
+Horizon: TypeAlias = int | str
+"""A name in `HORIZONS`: buckets ahead, or ``"session_end"``: all that are left of the session."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,66 @@ class HorizonOutcomes:
     known_with: IntArray
 
 
+@dataclass(frozen=True)
+class HorizonRule:
+    """Which buckets a horizon has, and when its outcome is known.
+
+    Attributes
+    ----------
+    title
+        What it is called in sentences.
+    outcomes
+        ``outcomes(variance, opens)``: what came of the horizon that begins with each bucket, from the variances of the
+        buckets and whether each opens a session, both of shape (n,). Each outcome is the same to the last bit with
+        whichever session the buckets begin.
+    ends
+        ``ends(sessions)``: for each bucket the position after the last one of the horizon that it begins, from the
+        number of its session, never falling, shape (n,); the buckets go on for a month.
+    """
+
+    title: str
+    outcomes: Callable[[FloatArray, BoolArray], HorizonOutcomes]
+    ends: Callable[[IntArray], IntArray]
+
+
+def buckets_ahead(count: int, title: str) -> HorizonRule:
+    """The horizon of `count` buckets, over the end of a session if need be; known with the last of them."""
+
+    def outcomes(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+        begun = len(variance)
+        volatility, known_with = np.full(begun, np.nan), np.full(begun, begun)
+        ended = max(begun - count + 1, 0)
+        windows = variance[np.arange(ended)[:, None] + np.arange(count)]
+        volatility[:ended] = np.sqrt(windows.sum(axis=1))
+        known_with[:ended] = np.arange(ended) + count - 1
+        return HorizonOutcomes(volatility, known_with)
+
+    return HorizonRule(title, outcomes, lambda sessions: np.arange(len(sessions)) + count)
+
+
+def _outcomes_to_session_end(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+    """A session may go on after the last bucket that is there: what came of it is known with the next one's first."""
+    count = len(variance)
+    volatility, known_with = np.full(count, np.nan), np.full(count, count)
+    for first, end in itertools.pairwise(np.flatnonzero(opens)):
+        volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
+        known_with[first:end] = end
+    return HorizonOutcomes(volatility, known_with)
+
+
+HORIZONS: dict[Horizon, HorizonRule] = {
+    1: buckets_ahead(1, "the next bucket"),
+    "session_end": HorizonRule(
+        "the rest of the session",
+        _outcomes_to_session_end,
+        lambda sessions: np.searchsorted(sessions, sessions, side="right"),
+    ),
+    7: buckets_ahead(7, "one session"),
+    35: buckets_ahead(35, "five sessions"),
+}
+"""What models forecast; a new horizon is a line here."""
+
+
 def horizon_named(horizon: Horizon) -> Horizon:
     """Return `horizon` if models can forecast it.
 
@@ -68,55 +131,63 @@ def horizon_named(horizon: Horizon) -> Horizon:
         They cannot.
     """
     if horizon not in HORIZONS or isinstance(horizon, bool):
-        known = ", ".join(repr(name) for name in HORIZONS)
-        raise ConfigError(
-            f"horizon is {horizon!r}; the rule is one of {known} (hourly buckets ahead: the next, all to the session's "
-            "end, one session, five sessions); ask for one of these."
-        )
+        names = ", ".join(f"{name!r} ({rule.title})" for name, rule in HORIZONS.items())
+        raise ConfigError(f"horizon is {horizon!r}; the rule is one of {names}; ask for one of these.")
     return horizon
 
 
 def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcomes:
-    """Volatility of the horizon that begins with each bucket of `measures`.
-
-    A session may go on after the last bucket that is there: ``"session_end"`` is known with the next session's first.
-    """
+    """Volatility of the horizon that begins with each bucket of the hourly `measures`."""
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2
-    return outcomes_of_variance(variance, opens_session(time_index(measures)), horizon)
-
-
-def outcomes_of_variance(variance: FloatArray, opens: npt.NDArray[np.bool_], horizon: Horizon) -> HorizonOutcomes:
-    """The same of buckets with these variances, shape (n,), of which `opens` begin a session.
-
-    Each is the same to the last bit with whichever buckets before it the series begins; for ``"session_end"``, with
-    whichever sessions.
-    """
-    count = len(variance)
-    volatility, known_with = np.full(count, np.nan), np.full(count, count)
-    if horizon == "session_end":
-        for first, end in itertools.pairwise(np.flatnonzero(opens)):
-            volatility[first:end] = np.sqrt(np.cumsum(variance[first:end][::-1])[::-1])
-            known_with[first:end] = end
-    elif horizon == 1:
-        return HorizonOutcomes(np.sqrt(variance), np.arange(count))
-    elif count >= int(horizon):
-        windows = variance[np.arange(count - int(horizon) + 1)[:, None] + np.arange(int(horizon))]
-        volatility[: len(windows)] = np.sqrt(windows.sum(axis=1))
-        known_with[: len(windows)] = np.arange(int(horizon) - 1, count)
-    return HorizonOutcomes(volatility, known_with)
+    return HORIZONS[horizon].outcomes(variance, opens_session(time_index(measures)))
 
 
 def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = "XNYS") -> IntArray:
     """Minutes of trading in the horizons that begin with the buckets `labels`, by the exchange's calendar."""
     if not len(labels):
         return np.empty(0, dtype=np.int64)
+    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    passed = np.concatenate([[0], np.cumsum(buckets["minutes"].to_numpy(dtype=np.int64))])
+    return np.asarray(passed[end] - passed[begin])
+
+
+def over_horizon(
+    forecaster: Forecaster,
+    measures: pd.DataFrame,
+    labels: pd.DatetimeIndex,
+    known: IntArray,
+    horizon: Horizon,
+    calendar: str = "XNYS",
+) -> FloatArray:
+    """Volatility of the horizons that begin with the buckets `labels`, by a forecaster of single buckets.
+
+    Each bucket of a horizon is forecast from what is known before its first, ``known[i]`` leading rows of `measures`,
+    and the variances are added up. `labels` are in time order.
+
+    Raises
+    ------
+    ConfigError
+        A label is that of no session's bucket, as under the preset ``"colab"``.
+    """
+    if horizon == 1 or not len(labels):
+        return forecaster(measures, labels, known)
+    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    if (begin < 0).any():
+        raise ConfigError(
+            f"horizon is {horizon!r} and {labels[begin < 0][0]} ends no bucket of a session; longer horizons are sums "
+            "of a session's buckets; forecast with the preset session, or horizon 1."
+        )
+    counts = end - begin
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rows = np.arange(counts.sum()) - np.repeat(first - begin, counts)
+    single = forecaster(measures, pd.DatetimeIndex(buckets.index[rows]), np.repeat(known, counts))
+    return np.asarray(np.sqrt(np.add.reduceat(single**2, first)))
+
+
+def _buckets_of(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str) -> tuple[pd.DataFrame, IntArray, IntArray]:
+    """The calendar's buckets, and in them the first of each horizon that begins with `labels` and the end of it."""
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
     buckets = session_buckets(first, last, calendar)
     begin = time_index(buckets).get_indexer(labels.tz_convert(time_index(buckets).tz))
-    passed = np.concatenate([[0], np.cumsum(buckets["minutes"].to_numpy(dtype=np.int64))])
-    if horizon == "session_end":
-        sessions = buckets["session"].to_numpy()
-        end = np.searchsorted(sessions, sessions[begin], side="right")
-    else:
-        end = begin + int(horizon)
-    return np.asarray(passed[end] - passed[begin])
+    ends = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))
+    return buckets, begin, ends[begin]

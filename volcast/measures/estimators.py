@@ -27,8 +27,8 @@ yang_zhang           variance of the steps between bars, of open to close, and R
 A bucket with fewer returns than an estimator needs gets its sum of squared returns.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,11 +36,68 @@ from volcast.arrays import FloatArray
 from volcast.bars.arrays import PRICES
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
+from volcast.registry import Registry
 
-__all__ = ["ESTIMATORS", "FEWEST_RETURNS", "RANGE_ESTIMATORS", "estimator_named", "require_enough_bars"]
+__all__ = ["ESTIMATORS", "Estimator", "price_logs"]
 
 _MED_RV = np.pi / (6 - 4 * np.sqrt(3) + np.pi)
 _SUBSAMPLE_MINUTES = 5.0
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How variance is made of the bars of a bucket; called, it does it.
+
+    Attributes
+    ----------
+    variance
+        ``variance(bars)``: one variance for each bucket of `BucketedBars`, decimal, not annualized, shape (count,).
+    from_ranges
+        Whether it needs open, high and low, and makes a variance of a single bar.
+    fewest_returns
+        How many returns (from ranges: bars) a full hour must have. With four, a third of a volatility is chance. Of 12
+        normal returns all are of one sign in one hour of 4,000, of four in one of 16, which makes a semivariance of
+        0.0; the two scales come to 0.0 in one hour of 2,000 with 30 returns, one of 25 with 12.
+    fewest_bars
+        How many bars at least one bucket must have.
+
+    Examples
+    --------
+    >>> Estimator(close_to_close).from_ranges
+    False
+    """
+
+    variance: Callable[[BucketedBars], FloatArray]
+    from_ranges: bool = False
+    fewest_returns: int = 1
+    fewest_bars: int = 1
+
+    def __call__(self, bars: BucketedBars) -> FloatArray:
+        """One variance for each bucket."""
+        return self.variance(bars)
+
+    def require_enough_bars(self, bars: BucketedBars, name: str) -> None:
+        """Say that it, by that `name`, can make nothing of `bars`.
+
+        Raises
+        ------
+        NotEnoughDataError
+            They are so long that an hour holds fewer than it needs.
+        ConfigError
+            No bucket has as many as it needs.
+        """
+        returns = int(60 // bars.minutes)
+        if returns < self.fewest_returns:
+            raise NotEnoughDataError(
+                f"the bars are of {bars.minutes:g} min, so that an hourly bucket holds {returns} of them, and the "
+                f"estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, or an rv_estimator that "
+                "needs fewer ('garman_klass' makes do with one bar an hour)."
+            )
+        if len(bars.bucket) and bars.number(bars.bucket).max() < self.fewest_bars:
+            raise ConfigError(
+                f"no bucket has {self.fewest_bars} bars, which the estimator {name!r} needs; the rule is one such "
+                "bucket at least; take shorter bars, or 'garman_klass'."
+            )
 
 
 def close_to_close(bars: BucketedBars) -> FloatArray:
@@ -105,13 +162,13 @@ def two_scale(bars: BucketedBars) -> FloatArray:
 
 def parkinson(bars: BucketedBars) -> FloatArray:
     """Squared range of each bar."""
-    _, highs, lows, _ = _price_logs(bars)
+    _, highs, lows, _ = price_logs(bars)
     return bars.total((highs - lows) ** 2 / (4 * np.log(2)))
 
 
 def garman_klass(bars: BucketedBars) -> FloatArray:
     """Range and close of each bar, in the combination of the least variance without a drift."""
-    opens, highs, lows, closes = _price_logs(bars)
+    opens, highs, lows, closes = price_logs(bars)
     return bars.total(0.5 * (highs - lows) ** 2 - (2 * np.log(2) - 1) * (closes - opens) ** 2)
 
 
@@ -122,7 +179,7 @@ def rogers_satchell(bars: BucketedBars) -> FloatArray:
 
 def yang_zhang(bars: BucketedBars) -> FloatArray:
     """Variance over all bars of a bucket, steps between bars included; at least two bars in each."""
-    opens, _, _, closes = _price_logs(bars)
+    opens, _, _, closes = price_logs(bars)
     number = bars.number(bars.bucket)
     inner = bars.bucket[1:] == bars.bucket[:-1]
     step, step_bucket = (opens[1:] - closes[:-1])[inner], bars.bucket[1:][inner]
@@ -136,44 +193,14 @@ def yang_zhang(bars: BucketedBars) -> FloatArray:
     return np.where(number >= 2, estimate, close_to_close(bars))
 
 
-def estimator_named(name: str) -> Callable[[BucketedBars], FloatArray]:
-    """The estimator of that name.
+def price_logs(bars: BucketedBars) -> list[FloatArray]:
+    """Logs of open, high, low and close, shape (n,) each.
 
     Raises
     ------
-    ConfigError
-        There is none.
+    BarsError
+        The bars have not all of them.
     """
-    if name not in ESTIMATORS:
-        raise ConfigError(f"rv_estimator is {name!r}; it must be one of {', '.join(ESTIMATORS)}; 'close' is usual.")
-    return ESTIMATORS[name]
-
-
-def require_enough_bars(name: str, bars: BucketedBars) -> None:
-    """Say that the estimator of that `name` can make nothing of `bars`.
-
-    Raises
-    ------
-    NotEnoughDataError
-        They are so long that an hour holds fewer than it needs (`FEWEST_RETURNS`).
-    ConfigError
-        It steps from bar to bar, and no bucket has two.
-    """
-    returns, fewest = int(60 // bars.minutes), FEWEST_RETURNS[name]
-    if returns < fewest:
-        raise NotEnoughDataError(
-            f"the bars are of {bars.minutes:g} min, so that an hourly bucket holds {returns} of them, and the "
-            f"estimator {name!r} needs {fewest} at least; take shorter bars, or an rv_estimator that needs fewer "
-            "('garman_klass' makes do with one bar an hour)."
-        )
-    if name == "yang_zhang" and len(bars.bucket) and bars.number(bars.bucket).max() < 2:
-        raise ConfigError(
-            "rv_estimator is 'yang_zhang' and no bucket has two bars, which it needs; shorter bars, or 'garman_klass'."
-        )
-
-
-def _price_logs(bars: BucketedBars) -> list[FloatArray]:
-    """Logs of open, high, low and close, shape (n,) each."""
     if not set(PRICES) <= set(bars.logs):
         raise BarsError(
             "the bars have no open, high and low, which a range estimator needs; give them, or set rv_estimator "
@@ -203,48 +230,27 @@ def _scaled(bars: BucketedBars, sums: FloatArray, lost: int) -> FloatArray:
 
 
 def _rogers_satchell_of(bars: BucketedBars) -> FloatArray:
-    opens, highs, lows, closes = _price_logs(bars)
+    opens, highs, lows, closes = price_logs(bars)
     variance: FloatArray = (highs - opens) * (highs - closes) + (lows - opens) * (lows - closes)
     return variance
 
 
-ESTIMATORS: Mapping[str, Callable[[BucketedBars], FloatArray]] = MappingProxyType(
+ESTIMATORS = Registry(
+    "estimator",
+    Estimator,
     {
-        "close": close_to_close,
-        "subsampled": subsampled,
-        "bipower": bipower,
-        "medrv": medrv,
-        "down_semivariance": down_semivariance,
-        "up_semivariance": up_semivariance,
-        "two_scale": two_scale,
-        "parkinson": parkinson,
-        "garman_klass": garman_klass,
-        "rogers_satchell": rogers_satchell,
-        "yang_zhang": yang_zhang,
-    }
+        "close": Estimator(close_to_close, fewest_returns=4),
+        "subsampled": Estimator(subsampled, fewest_returns=4),
+        "bipower": Estimator(bipower, fewest_returns=6),
+        "medrv": Estimator(medrv, fewest_returns=6),
+        "down_semivariance": Estimator(down_semivariance, fewest_returns=12),
+        "up_semivariance": Estimator(up_semivariance, fewest_returns=12),
+        "two_scale": Estimator(two_scale, fewest_returns=30),
+        "parkinson": Estimator(parkinson, from_ranges=True),
+        "garman_klass": Estimator(garman_klass, from_ranges=True),
+        "rogers_satchell": Estimator(rogers_satchell, from_ranges=True),
+        "yang_zhang": Estimator(yang_zhang, from_ranges=True, fewest_returns=2, fewest_bars=2),
+    },
+    "volcast.estimators",
 )
-"""Every estimator by the name that the configuration gives it."""
-
-RANGE_ESTIMATORS = frozenset({"parkinson", "garman_klass", "rogers_satchell", "yang_zhang"})
-"""Those that need open, high and low, and make a variance of a single bar."""
-
-FEWEST_RETURNS: Mapping[str, int] = MappingProxyType(
-    {
-        "close": 4,
-        "subsampled": 4,
-        "bipower": 6,
-        "medrv": 6,
-        "down_semivariance": 12,
-        "up_semivariance": 12,
-        "two_scale": 30,
-        "parkinson": 1,
-        "garman_klass": 1,
-        "rogers_satchell": 1,
-        "yang_zhang": 2,
-    }
-)
-"""How many returns (of range estimators: bars) a full hour must have, by estimator.
-
-With four, a third of a volatility is chance. Of 12 normal returns all are of one sign in one hour of 4,000, of four in
-one of 16, which makes a semivariance of 0.0; of `two_scale` it is one hour of 2,000 with 30 returns, one of 25 with 12.
-"""
+"""Every estimator by the name that the configuration gives it: the library's own, and those of installed packages."""

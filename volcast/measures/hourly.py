@@ -11,6 +11,7 @@ Values are decimals per bucket (0.004 is 0.4 % over that hour) and never annuali
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
@@ -24,7 +25,7 @@ from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
-from volcast.measures.estimators import RANGE_ESTIMATORS, estimator_named, require_enough_bars
+from volcast.measures.estimators import ESTIMATORS, Estimator
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class HourlyMeasurement:
     """
 
     preset: Preset = "session"
-    estimator: str = "close"
+    estimator: str | Estimator = "close"
     min_bucket_coverage: float = 0.8
     calendar: str = "XNYS"
     rv_alone: bool = False
@@ -81,11 +82,16 @@ class HourlyMeasurement:
         if self.preset not in get_args(Preset):
             choice = ", ".join(get_args(Preset))
             raise ConfigError(f"preset is {self.preset!r}; the rule is one of {choice}; use 'session'.")
-        estimator_named(self.estimator)
+        _ = self.variance_of
         if self.preset == "colab" and self.estimator != "close":
             raise ConfigError(
                 f"preset is 'colab' and the estimator {self.estimator!r}; the notebook's is 'close' only."
             )
+
+    @cached_property
+    def variance_of(self) -> Estimator:
+        """What makes variance of the bars of a bucket."""
+        return self.estimator if isinstance(self.estimator, Estimator) else ESTIMATORS.named(self.estimator)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,18 +115,22 @@ class HourlyMeasurement:
             return time_index(rv).as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
         bars = BucketedBars.of(stamps, prices, length, self.calendar)
         if not is_tail:
-            require_enough_bars(self.estimator, bars)
+            self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
         labels, volatility = bars.labels[is_whole], np.sqrt(variance[is_whole])[:, None]
         return labels, volatility if self.rv_alone else np.hstack([volatility, bars.measures()[is_whole]])
 
+    def require_enough_bars(self, bars: BucketedBars) -> None:
+        """Say that the estimator can make nothing of `bars`; see `Estimator.require_enough_bars`."""
+        self.variance_of.require_enough_bars(bars, self.estimator if isinstance(self.estimator, str) else "yours")
+
     def variance(self, bars: BucketedBars) -> tuple[FloatArray, BoolArray]:
         """Realized variance of each bucket, and whether bars enough are there for it to count, shape (count,) each."""
         # A range estimator makes a variance of a single bar, the others of a return.
-        usable = np.ones(len(bars.bucket), dtype=bool) if self.estimator in RANGE_ESTIMATORS else bars.counted
+        usable = np.ones(len(bars.bucket), dtype=bool) if self.variance_of.from_ranges else bars.counted
         has_any = np.bincount(bars.bucket, weights=usable, minlength=bars.count) > 0
         is_covered = bars.number(bars.bucket) >= self.min_bucket_coverage * bars.expected
-        return estimator_named(self.estimator)(bars), has_any & is_covered
+        return self.variance_of(bars), has_any & is_covered
 
 
 def get_hourly_rv(
@@ -132,7 +142,7 @@ def get_hourly_rv(
     *,
     min_bucket_coverage: float = 0.8,
     calendar: str = "XNYS",
-    estimator: str = "close",
+    estimator: str | Estimator = "close",
 ) -> pd.Series:
     """Hourly realized volatility of one symbol, not annualized.
 
@@ -157,7 +167,8 @@ def get_hourly_rv(
     calendar
         Name of the exchange in `exchange_calendars` (`session` only).
     estimator
-        Name out of `measures.estimators.ESTIMATORS` (`session` only): how variance is made of the bars of a bucket.
+        How variance is made of the bars of a bucket (`session` only): a name in `measures.estimators.ESTIMATORS`, or
+        an `Estimator` of your own.
 
     Returns
     -------
@@ -187,15 +198,15 @@ def get_hourly_rv(
 
 
 def get_hourly_measures(
-    bars: pd.DataFrame,
+    bars: pd.DataFrame | SymbolBars,
     preset: Preset = "session",
     *,
     tz: str = EXCHANGE_TIMEZONE,
     min_bucket_coverage: float = 0.8,
     calendar: str = "XNYS",
-    estimator: str = "close",
+    estimator: str | Estimator = "close",
 ) -> pd.DataFrame:
-    """Hourly measures of one symbol's bars; arguments as in `get_hourly_rv`.
+    """Hourly measures of one symbol's bars, checked already or not; arguments as in `get_hourly_rv`.
 
     Returns
     -------
@@ -212,15 +223,16 @@ def get_hourly_measures(
         As `get_hourly_rv`.
     """
     if preset == "colab":
-        return get_hourly_rv(bars, tz=tz, preset=preset, estimator=estimator).to_frame()
+        frame = bars.frame if isinstance(bars, SymbolBars) else bars
+        return get_hourly_rv(frame, tz=tz, preset=preset, estimator=estimator).to_frame()
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
     bucketed = _bucketed(SymbolBars.of(bars), measurement)
     variance, is_whole = measurement.variance(bucketed)
     values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
     labels = _moments(bucketed.labels[is_whole], tz).rename("bucket")
-    frame = pd.DataFrame(values, index=labels, columns=list(measurement.names))
-    frame.attrs["left_out"] = _left_out(bucketed, is_whole)
-    return frame
+    measures = pd.DataFrame(values, index=labels, columns=list(measurement.names))
+    measures.attrs["left_out"] = _left_out(bucketed, is_whole)
+    return measures
 
 
 def panel(
@@ -309,7 +321,7 @@ def _notebook_rv(prices: pd.Series) -> pd.Series:
 
 def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
     bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.calendar)
-    require_enough_bars(measurement.estimator, bucketed)
+    measurement.require_enough_bars(bucketed)
     return bucketed
 
 

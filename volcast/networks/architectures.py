@@ -1,20 +1,27 @@
 """The networks that the product trains, and the space of their hyperparameters. TensorFlow loads on use."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from volcast.config import TrainingConfig
+from volcast.config import NETWORKS_GROUP, SEARCHED_NETWORKS, TrainingConfig
+from volcast.registry import Registry
 
 if TYPE_CHECKING:
     import keras
     import keras_tuner
 
 __all__ = [
+    "ARCHITECTURES",
     "HAR_LSTM_BATCH_SIZE",
     "HAR_LSTM_NETWORK",
     "MANY_SYMBOLS_BATCH_SIZE",
     "MANY_SYMBOLS_NETWORK",
+    "ROADMAP",
+    "Architecture",
     "active_hyperparameters",
+    "architecture_of",
+    "build_from_values",
     "build_lstm_from_values",
     "build_lstm_model_fast",
 ]
@@ -31,6 +38,30 @@ MANY_SYMBOLS_NETWORK = {"n_layers": 1, "units_0": 32, "dropout_0": 0.2, "lr": 1e
 """The networks of a `har_lstm` that learns from many symbols: larger, since there is more to learn from."""
 
 MANY_SYMBOLS_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network whose hyperparameters are searched.
+
+    Attributes
+    ----------
+    title
+        What it is called in sentences.
+    build
+        ``build(hp, memory, features=1, config=None)``: a compiled Keras model of windows of shape (n, memory,
+        features), one output each, whose loss is finite on scaled volatilities. It asks `hp` for what the search may
+        vary; where there are several layers, for ``n_layers``, and for layer i ``units_i`` and ``dropout_i``. Its
+        layers must have a counterpart in `networks.onnx`, by which it serves.
+
+    Examples
+    --------
+    >>> ROADMAP.title
+    'LSTM'
+    """
+
+    title: str
+    build: "Callable[..., keras.Model]"
 
 
 def build_lstm_model_fast(
@@ -75,19 +106,51 @@ def build_lstm_model_fast(
 def build_lstm_from_values(
     values: Mapping[str, Any], memory: int = 60, *, features: int = 1, config: TrainingConfig | None = None
 ) -> "keras.Model":
-    """The network of given hyperparameter `values`, such as ``{"n_layers": 1, "units_0": 48, ...}``.
+    """The LSTM of given hyperparameter `values`, such as ``{"n_layers": 1, "units_0": 48, ...}``.
 
     Values that are not given take the lowest of their range.
     """
+    return build_from_values(ROADMAP, values, memory, features=features, config=config)
+
+
+def build_from_values(
+    architecture: Architecture,
+    values: Mapping[str, Any],
+    memory: int,
+    *,
+    features: int = 1,
+    config: TrainingConfig | None = None,
+) -> "keras.Model":
+    """The network of `architecture` with hyperparameter `values`; those not given take the lowest of their range."""
     import keras_tuner
 
     hp = keras_tuner.HyperParameters()
     hp.values = dict(values)
-    return build_lstm_model_fast(hp, memory, features=features, config=config)
+    return architecture.build(hp, memory, features=features, config=config)
+
+
+ROADMAP = Architecture("LSTM", build_lstm_model_fast)
+"""The roadmap's network."""
+
+ARCHITECTURES = Registry("network", Architecture, SEARCHED_NETWORKS, NETWORKS_GROUP)
+"""Networks whose hyperparameters are searched: the library's own, and those of installed packages."""
+
+
+def architecture_of(config: TrainingConfig) -> Architecture:
+    """The network that a search with `config` tries; the roadmap's where it trains none that is searched.
+
+    Raises
+    ------
+    ConfigError
+        The package that offers it cannot be loaded.
+    """
+    return ROADMAP if config.effective_network == "har_lstm" else ARCHITECTURES.named(config.effective_network)
 
 
 def active_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
     """Only the `values` that the network they describe has: no units of a second layer where there is one layer."""
+    if "n_layers" not in values:
+        return dict(values)
     layers = int(values["n_layers"])
     return {name: value for name, value in values.items() if not _belongs_to_layer_from(name, layers)}
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from volcast.bars.symbols import symbols_of
 from volcast.evaluation.evaluation import diebold_mariano_by_day, qlike_losses
-from volcast.forecasters.baselines.simple import diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.measures.hourly import RV_FLOOR
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.grid import ForecastGrid

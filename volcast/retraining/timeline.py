@@ -81,8 +81,8 @@ class ModelTimeline:
     def _decide(self, bars: pd.DataFrame, moment: pd.Timestamp) -> None:
         """Retrain at a moment that is due, if it is; the bars before it are those that this timeline rests on."""
         past = bars_until(bars, moment)
-        self._used = {name: rows.stop - rows.start for name, rows in FrameArrays.of(past).symbols.items()}
-        if past.empty:
+        before, self._used = self._used, _counts(past)
+        if past.empty or self._used == before:  # In a hole of months the same model would come out again.
             return
         champion = self._models[-1] if self._models[-1].bundle is not None else None
         retraining = self._retraining
@@ -109,6 +109,10 @@ class ModelTimeline:
             self._moments.append(moment)
             self._models.append(model)
         self._due_through = pd.Timestamp.max.tz_localize("UTC")
+
+
+def _counts(bars: pd.DataFrame) -> dict[str | None, int]:
+    return {name: rows.stop - rows.start for name, rows in FrameArrays.of(bars).symbols.items()}
 
 
 def _store_timeline(store: ModelStore, symbol: str | None) -> list[tuple[pd.Timestamp, str]]:

@@ -16,7 +16,7 @@ import numpy as np
 from volcast.config import TrainingConfig
 from volcast.errors import TrainingError
 from volcast.files import write_whole
-from volcast.networks.architectures import build_lstm_model_fast
+from volcast.networks.architectures import architecture_of
 from volcast.networks.fitting import fit_network
 from volcast.networks.schedule import Schedule
 from volcast.progress import SilentProgress, TrialEnd
@@ -66,7 +66,7 @@ def make_tuner(
             # Here and not earlier: Keras Tuner clears the session, and with it the seed, just before it builds.
             keras.utils.set_random_seed(self.trial_seed)
             self.trial_seed += 1
-            return build_lstm_model_fast(hp, config.memory, config=config)
+            return architecture_of(config).build(hp, config.memory, config=config)
 
         def fit(self, hp: "keras_tuner.HyperParameters", model: "keras.Model", **kwargs: Any) -> dict[str, float]:
             first = kwargs.get("initial_epoch", 0)
@@ -170,7 +170,7 @@ def _search_space(config: TrainingConfig) -> "keras_tuner.HyperParameters":
     recorder = keras_tuner.HyperParameters()
     least, most = config.n_layers_range
     recorder.values = {"n_layers": most}
-    build_lstm_model_fast(recorder, config.memory, config=config)
+    architecture_of(config).build(recorder, config.memory, config=config)
     space = recorder.get_config()
     for hyperparameter in space["space"]:
         kind, _, layer = hyperparameter["config"]["name"].rpartition("_")

@@ -10,7 +10,7 @@ from volcast.arrays import IntArray
 from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import Preset
 from volcast.serving.history import HourlyHistory
-from volcast.sessions import EXCHANGE_TIMEZONE, bucket_arrays
+from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, bucket_arrays
 
 __all__ = ["ForecastGrid", "NextBucket", "forecast_grid", "next_bucket"]
 
@@ -70,12 +70,19 @@ def next_bucket(table: HourlyTable, moment: int, preset: Preset, calendar: str) 
     """The bucket to forecast at a moment in microseconds, of a `table` of what had ended; None where there is none.
 
     Under `colab` every calendar hour is one; none before the first hour that is known.
+
+    Raises
+    ------
+    ConfigError
+        The exchange's sessions are not known so far ahead.
     """
     if preset == "colab":
         label = int(table.labels[-1]) + _HOUR if len(table) else None
         return None if label is None else NextBucket(label, label - _HOUR, 60, len(table))
     buckets = bucket_arrays(calendar)
     row = int(buckets.label.searchsorted(moment, side="right"))
+    if row == len(buckets.label):
+        raise beyond_the_sessions(pd.Timestamp(moment, unit="us", tz=EXCHANGE_TIMEZONE), calendar)
     start = int(buckets.start[row])
     known = int(table.labels.searchsorted(start, side="right"))
     return NextBucket(int(buckets.label[row]), start, int(buckets.minutes[row]), known)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import IntArray
+from volcast.arrays import FloatArray, IntArray
 from volcast.bars.checks import symbol_among
 from volcast.config import TrainingConfig
-from volcast.errors import ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
+from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.har_lstm.recipe import HarLstm
-from volcast.forecasters.horizons import Horizon, IntervalForecast
+from volcast.forecasters.horizons import Horizon, IntervalForecast, over_horizon
 from volcast.measures.hourly import HourlyMeasurement, Preset
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
@@ -147,16 +147,18 @@ class ServedModel:
         self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: IntArray, horizon: Horizon
     ) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `labels`; see `ModelBundle`."""
-        if self.bundle is not None:
+        if self.bundle is not None and (horizon == 1 or isinstance(self.bundle.recipe, HarLstm)):
             return self.bundle.forecast(measures, labels, known, horizon)
-        if horizon != 1:
-            raise ConfigError(
-                f"horizon is {horizon!r}; the rule for the EWMA that serves without a model is 1, the next bucket; "
-                "train a model for longer ones."
-            )
-        volatility = diurnal_ewma(measures, labels, known) if len(labels) else np.empty(0)
+        # What forecasts single buckets alone does so for each of the horizon; it has no bounds for their sum.
+        single = diurnal_ewma if self.bundle is None else self._next_bucket
+        volatility = np.empty(0)
+        if len(labels):
+            volatility = over_horizon(single, measures, labels, known, horizon, self.config.calendar)
         unknown = np.full(len(volatility), np.nan)
         return IntervalForecast(volatility, unknown, unknown)
+
+    def _next_bucket(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+        return self.forecast(measures, labels, known, 1).volatility
 
     def too_few(self, known: int, moment: pd.Timestamp) -> NotEnoughDataError:
         """What to raise where `known` buckets, all that had ended by `moment`, are fewer than its memory."""

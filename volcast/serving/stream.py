@@ -190,6 +190,7 @@ class ForecastStream:
             frame["in_sample"] = seen[chosen]
         frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
         frame.attrs["without_history"] = int((~enough).sum())
+        frame.attrs["horizon"] = horizon
         return frame
 
     def rows(self, grid: ForecastGrid, horizon: Horizon = 1) -> pd.DataFrame:

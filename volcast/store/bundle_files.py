@@ -6,6 +6,7 @@ stand at the top of its manifest, and recipes of one and of many symbols are of 
 What an older one says is put in the newest's terms when it is read.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -331,7 +332,11 @@ def _read_config(settings: Mapping[str, Any], directory: Path) -> TrainingConfig
         return TrainingConfig.from_mapping(known)
     except ConfigError as error:
         problem = textwrap.shorten(str(error).rstrip("."), _LONGEST_PROBLEM, placeholder=" ...")
-        raise CorruptModelError(f"{_CONFIG} in {directory} is no model's ({problem}); {_ANEW}") from None
+    # A source or a network of a package that is not installed here: only the training needed it.
+    with contextlib.suppress(ConfigError):
+        others = {key: value for key, value in known.items() if key not in ("bars_source", "network")}
+        return TrainingConfig.from_mapping(others)
+    raise CorruptModelError(f"{_CONFIG} in {directory} is no model's ({problem}); {_ANEW}")
 
 
 def _whole_manifest(bundle: ModelBundle, directory: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.checks import bar_length, validate_bars
+from volcast.bars.arrays import SymbolBars
+from volcast.bars.checks import bar_length
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
@@ -253,11 +254,11 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
 
 def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Hourly measures of a symbol's bars, and what a model remembers of these."""
-    validate_bars(bars)
+    checked = SymbolBars.of(bars)
     provenance = data_provenance(bars, symbol)
     quality = assess_quality(bars, symbol, calendar=config.calendar)
     require_acceptable(quality, accept=config.accept_quality)
-    measures = measures_of(config, bars)
+    measures = measures_of(config, checked)
     left_out = measures.attrs.get("left_out", {})
     if config.preset == "colab":
         measures = measures.iloc[1:]
@@ -266,7 +267,7 @@ def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[
         "left_out": left_out,
         "hourly_values": len(measures),
         "quality": quality.to_dict(),
-        "label_lag": str(bar_length(time_index(bars))) if config.preset == "colab" else "0s",
+        "label_lag": str(pd.Timedelta(checked.length, unit="us")) if config.preset == "colab" else "0s",
     }
 
 

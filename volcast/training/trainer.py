@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.checks import select_symbol
+from volcast.bars.frames import as_bars_frame
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
@@ -27,7 +28,8 @@ from volcast.networks.architectures import (
     HAR_LSTM_NETWORK,
     MANY_SYMBOLS_BATCH_SIZE,
     MANY_SYMBOLS_NETWORK,
-    build_lstm_from_values,
+    architecture_of,
+    build_from_values,
     build_lstm_model_fast,
 )
 from volcast.networks.fitting import fit_network
@@ -180,7 +182,8 @@ class LocalLSTMTrainer:
 
         keras.utils.set_random_seed(seed)
         features = next(iter(self._prepared_data().windows.values())).shape[2]
-        return build_lstm_from_values(hyperparams, self.config.memory, features=features, config=self.config)
+        architecture = architecture_of(self.config)
+        return build_from_values(architecture, hyperparams, self.config.memory, features=features, config=self.config)
 
     def train_model(
         self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
@@ -336,6 +339,7 @@ class LocalLSTMTrainer:
 
 def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], symbol: str) -> pd.DataFrame:
     """The bars of one of the symbols that were `named`; of the only one in them where none was."""
+    bars = as_bars_frame(bars)
     if len(named) > 1 and not isinstance(bars.index, pd.MultiIndex):
         raise ConfigError(
             f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast import registry
 from volcast.bars.handler import DataHandler
-from volcast.bars.sources import registry as bar_sources
 from volcast.bars.sources import yahoo as yahoo_bars
 from volcast.bars.sources.registry import BarSource
 from volcast.config import TrainingConfig
@@ -38,7 +38,8 @@ class Yahoo:
 
 def handler(monkeypatch: pytest.MonkeyPatch, server: Yahoo) -> DataHandler:
     monkeypatch.setattr(yahoo_bars, "_yfinance_download", lambda: server)
-    return DataHandler("yahoo", clock=lambda: NOW)
+    monkeypatch.setattr(yahoo_bars, "_utc_now", lambda: NOW)
+    return DataHandler("yahoo")
 
 
 def test_yahoo_gives_a_month_of_minutes_and_says_that_it_is_too_little(
@@ -73,7 +74,7 @@ def test_what_yahoo_has_not_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(yahoo_bars, "_yfinance_download", lambda: broken)
     with pytest.raises(DataSourceError, match="Yahoo failed to answer"):
-        DataHandler("yahoo", clock=lambda: NOW).get_stock_bars("SPY", "2024-06-10", "2024-06-28")
+        DataHandler("yahoo").get_stock_bars("SPY", "2024-06-10", "2024-06-28")
 
 
 class MyBroker:
@@ -90,8 +91,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint(name, f"{__name__}:{value}", "local_volatility_training.bar_sources")
         for name, value in (("mybroker", "MyBroker"), ("broken", "Nothing"), ("empty", "NOW.date"))
     )
-    monkeypatch.setattr(bar_sources, "entry_points", lambda group: points.select(group=group))
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points.select(group=group))
+    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
 
 
 @pytest.mark.usefixtures("_installed")

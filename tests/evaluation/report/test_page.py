@@ -9,7 +9,7 @@ import pytest
 
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
 from volcast.evaluation.report.page import evaluation_page
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
 

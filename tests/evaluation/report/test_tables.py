@@ -13,7 +13,7 @@ from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
 from volcast.evaluation.report.page import evaluation_page
 from volcast.evaluation.report.tables import baselines, errors, groups, model_row, models_table
 from volcast.evaluation.report.terminal import evaluation_tables
-from volcast.forecasters.baselines.simple import BASELINES
+from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
 

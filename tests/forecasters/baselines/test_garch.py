@@ -18,7 +18,7 @@ from volcast.forecasters.baselines.garch import (
     gjr_garch_variance,
 )
 from volcast.forecasters.baselines.har import hourly_variance_profile
-from volcast.forecasters.baselines.simple import ALL_BASELINES
+from volcast.forecasters.baselines.registry import ALL_BASELINES
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.measures.hourly import get_hourly_measures
 

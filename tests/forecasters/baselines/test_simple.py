@@ -11,7 +11,8 @@ from tests.support.bars import place_of
 from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import compare_with_baselines
-from volcast.forecasters.baselines.simple import ALL_BASELINES, BASELINES, HAR_LAGS
+from volcast.features.windows import HAR_LAGS
+from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
 from volcast.measures.hourly import get_hourly_measures
 
 FIRST = 700

@@ -1,15 +1,16 @@
-"""Other people's sources of bars: one method, found by their packages' entry points."""
+"""Sources of bars that are asked by one method: the library's own and those of installed packages."""
 
 import re
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from volcast.errors import DataSourceError
+from volcast.errors import ConfigError, DataSourceError
+from volcast.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BAR_SOURCES", "BarSource", "load_source", "minutes_of", "source_names"]
+__all__ = ["BAR_SOURCES", "SOURCES", "BarSource", "load_source", "minutes_of", "source_names"]
 
 BAR_SOURCES = {
     "alpaca": "Alpaca (keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file)",
@@ -17,9 +18,9 @@ BAR_SOURCES = {
     "simulator": "Simulated",
     "yahoo": "Yahoo, of the last 30 days",
 }
-"""Where bars can come from without another package, and what people are told of it."""
+"""What people are told of the library's own sources."""
 
-_GROUP = "local_volatility_training.bar_sources"
+_GROUPS = ("volcast.sources", "local_volatility_training.bar_sources")
 _FREQUENCY = re.compile(r"(\d{1,2})(Min|Hour)")
 _MINUTES = {"Min": 1, "Hour": 60}
 
@@ -35,13 +36,22 @@ class BarSource(Protocol):
         -------
         DataFrame indexed by the start of each bar (tz-aware, increasing, unique), columns ``close`` at least, and
         ``open``, ``high``, ``low``, ``volume`` where there are; empty where there are no bars. `timeframe` is written
-        as ``1Min``, ``5Min``, ``1Hour``.
+        as ``1Min``, ``5Min``, ``1Hour``. ``attrs["notes"]`` may hold sentences that the user should read.
         """
 
 
+SOURCES = Registry(
+    "source of bars",
+    object,
+    {"yahoo": EntryPoint("yahoo", "volcast.bars.sources.yahoo:YahooBars", _GROUPS[0])},
+    *_GROUPS,
+)
+"""By name what makes each, called without arguments; loaded when it is asked for."""
+
+
 def source_names() -> tuple[str, ...]:
-    """The sources that there are: `BAR_SOURCES` and those of installed packages."""
-    return (*BAR_SOURCES, *sorted(point.name for point in entry_points(group=_GROUP)))
+    """The sources that there are: the library's own and those of installed packages."""
+    return tuple(dict.fromkeys((*BAR_SOURCES, *SOURCES)))
 
 
 def minutes_of(frequency: str) -> int:
@@ -60,24 +70,26 @@ def minutes_of(frequency: str) -> int:
 
 
 def load_source(name: str) -> BarSource:
-    """The source of that name: its entry point called without arguments.
+    """The source of that name in `SOURCES`.
 
     Raises
     ------
     DataSourceError
         No installed package offers it, it cannot be loaded, or it has no ``fetch``.
     """
-    points: list[EntryPoint] = [point for point in entry_points(group=_GROUP) if point.name == name]
-    if not points:
+    if name not in SOURCES:
         names = ", ".join(source_names())
         raise DataSourceError(f"there is no source of bars named {name!r}; it must be one of {names}.")
     try:
-        source = points[0].load()()
+        make: Any = SOURCES.named(name)
+        source = make()
+    except ConfigError as error:
+        raise DataSourceError(str(error)) from error
     except Exception as error:
         raise DataSourceError(
-            f"the source {name!r} ({points[0].value}) cannot be loaded ({type(error).__name__}: {error}); its package "
-            "must be whole; install it again."
+            f"the source {name!r} cannot be made ({type(error).__name__}: {error}); called without arguments it must "
+            "give a source; install its package again."
         ) from error
     if not isinstance(source, BarSource):
-        raise DataSourceError(f"the source {name!r} ({points[0].value}) has no method fetch; it must have one.")
+        raise DataSourceError(f"the source {name!r} ({type(source).__name__}) has no method fetch; it must have one.")
     return source

@@ -38,12 +38,11 @@ class YahooBars:
 
     def __init__(
         self,
-        say: Callable[[str], None],
         *,
         download: Callable[..., Any] | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._say, self._download, self._clock = say, download, clock
+        self._download, self._clock = download, clock or _utc_now
 
     def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
         """Bars of `symbol` that start in [`start`, `end`), as far back as Yahoo has them.
@@ -51,12 +50,12 @@ class YahooBars:
         Returns
         -------
         DataFrame indexed by ``timestamp`` (UTC, start of the bar), columns open, high, low, close (adjusted for splits,
-        not for dividends) and volume.
+        not for dividends) and volume; ``attrs["notes"]`` says where that is less than was asked for.
 
         Raises
         ------
         NotEnoughDataError
-            Yahoo has nothing that old.
+            Yahoo has nothing that old, or the span is empty.
         DataSourceError
             yfinance is not installed, or Yahoo has no bars of that length, or failed.
         """
@@ -68,6 +67,8 @@ class YahooBars:
             )
         reach = YAHOO_REACH_DAYS[minutes]
         start, end = start.tz_convert("UTC"), end.tz_convert("UTC")
+        if end <= start:
+            raise NotEnoughDataError(f"the span from {start} to {end} is empty; it must end later than it begins.")
         # A day less than it says: the first one is cut.
         earliest = (pd.Timestamp(self._clock()).tz_convert("UTC") - pd.Timedelta(days=reach - 1)).ceil("D")
         if end <= earliest:
@@ -76,15 +77,18 @@ class YahooBars:
                 f"Yahoo has {timeframe} bars of the last {reach} days and the span ends on {last:%Y-%m-%d}; it must "
                 "reach into them; change the dates, take 1Hour bars (two years), or use Alpaca."
             )
+        notes = []
         if start < earliest:
-            self._say(
+            notes.append(
                 f"Yahoo has {timeframe} bars of the last {reach} days only: from {earliest:%Y-%m-%d} on."
                 + (" That is too little for the default model, which needs about a year." if reach < 365 else "")
             )
         pieces = [self._piece(symbol, *span, minutes) for span in _spans(max(start, earliest), end, minutes)]
         bars = pd.concat(pieces)
         bars = bars[~bars.index.duplicated(keep="last")].sort_index()
-        return bars[(bars.index >= start) & (bars.index < end)]
+        bars = bars[(bars.index >= start) & (bars.index < end)]
+        bars.attrs["notes"] = notes
+        return bars
 
     def _piece(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, minutes: int) -> pd.DataFrame:
         download = self._download or _yfinance_download()
@@ -116,6 +120,10 @@ def _spans(start: pd.Timestamp, end: pd.Timestamp, minutes: int) -> list[tuple[p
     step = pd.Timedelta(days=_DAYS_A_REQUEST.get(minutes, YAHOO_REACH_DAYS[minutes]))
     starts = pd.date_range(start, end, freq=step, inclusive="left")
     return [(first, min(first + step, end)) for first in starts]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _yfinance_download() -> Callable[..., Any]:

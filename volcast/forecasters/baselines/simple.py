@@ -4,7 +4,8 @@ Every baseline is a `Forecaster`: ``baseline(measures, targets, known) -> foreca
 (see `measures.bucketed`), its column ``rv_hourly`` at least, `targets` are the labels of the buckets to forecast, and
 ``known[i]`` is how many leading rows of `measures` the forecast for ``targets[i]`` may use. Forecasts are hourly
 volatilities, shape (len(targets),). Here are those that need no fit; `forecasters.baselines.har` has the regressions,
-refitted daily, and `forecasters.baselines.garch` the GARCH family, refitted weekly.
+refitted daily, and `forecasters.baselines.garch` the GARCH family, refitted weekly; `forecasters.baselines.registry`
+has all of them by name.
 """
 
 import numpy as np
@@ -12,26 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.features.windows import HAR_LAGS
-from volcast.forecasters.baselines.garch import diurnal_egarch, diurnal_garch, diurnal_gjr_garch
-from volcast.forecasters.baselines.har import (
-    diurnal_har,
-    diurnal_harq,
-    diurnal_log_har,
-    diurnal_semivariance_har,
-    har,
-    log_har,
-)
-from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
 from volcast.sessions import session_hours
 
 __all__ = [
-    "ALL_BASELINES",
-    "BASELINES",
-    "HAR_LAGS",
     "diurnal_ewma",
-    "diurnal_log_har",
     "ewma",
     "hour_of_day_mean",
     "long_run_mean",
@@ -86,31 +72,6 @@ def diurnal_ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     own = profile[np.arange(len(measures)), session_hours(time_index(measures))]
     level = _exponential_mean(variance / own, decay)
     return np.asarray(np.sqrt(level[known - 1] * profile[known - 1, session_hours(targets)]))
-
-
-BASELINES: dict[str, Forecaster] = {
-    "persistence": persistence,
-    "same_hour_yesterday": same_hour_yesterday,
-    "long_run_mean": long_run_mean,
-    "hour_of_day_mean": hour_of_day_mean,
-    "ewma": ewma,
-    "diurnal_ewma": diurnal_ewma,
-    "har": har,
-    "diurnal_har": diurnal_har,
-    "log_har": log_har,
-    "diurnal_log_har": diurnal_log_har,
-    "diurnal_harq": diurnal_harq,
-    "diurnal_semivariance_har": diurnal_semivariance_har,
-}
-"""Those that take a second: what every training is judged beside."""
-
-ALL_BASELINES: dict[str, Forecaster] = {
-    **BASELINES,
-    "diurnal_garch": diurnal_garch,
-    "diurnal_gjr_garch": diurnal_gjr_garch,
-    "diurnal_egarch": diurnal_egarch,
-}
-"""With those that are estimated by maximum likelihood every week."""
 
 
 def _variance(measures: pd.DataFrame) -> FloatArray:

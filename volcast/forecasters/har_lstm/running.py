@@ -13,7 +13,7 @@ from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
-from volcast.forecasters.horizons import Horizon, IntervalForecast, outcomes_of_variance
+from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
 from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
@@ -130,11 +130,10 @@ class RunningForecast:
     def _note_outcomes(self) -> None:
         """Add the outcomes that are known by now."""
         table = self._table
-        first = begin = self._first + len(self._outcomes)
-        if self._horizon == "session_end":
-            begin = int(np.searchsorted(table.days, table.days[first]))
+        first = self._first + len(self._outcomes)
+        begin = int(np.searchsorted(table.days, table.days[first]))
         variance = self._states.variance.values[begin:]
-        outcomes = outcomes_of_variance(variance, table.opens(begin), self._horizon)
+        outcomes = HORIZONS[self._horizon].outcomes(variance, table.opens(begin))
         known = outcomes.known_with < len(variance)
         known[: first - begin] = False
         logs = np.log(np.maximum(outcomes.volatility[known], RV_FLOOR))

@@ -1,0 +1,87 @@
+"""The page of a backtest, read as text and seen by a browser."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from volcast.backtest.engine import Backtest, run_backtest
+from volcast.backtest.files import save_trades
+from volcast.backtest.forecasts import baseline_forecasts
+from volcast.backtest.market import Market
+from volcast.backtest.page import backtest_page, save_page
+from volcast.backtest.strategies.volatility_target import VolatilityTarget
+from volcast.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def backtest(holed_bars: pd.DataFrame) -> Backtest:
+    tables = baseline_forecasts("ewma", holed_bars)
+    renamed = tables["XYZ"].assign(model_version=["a<b>"] * 40 + ["second"] * (len(tables["XYZ"]) - 40))
+    return run_backtest(VolatilityTarget(0.08), Market.of(holed_bars, renamed), None, tables)
+
+
+def test_the_page_says_what_came_out_and_marks_what_is_missing(backtest: Backtest) -> None:
+    page = backtest_page(backtest, about=["Bars of <XYZ>."])
+    assert "SIMULATED bars" in page
+    assert "Bars of &lt;XYZ&gt;." in page
+    assert "a&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert page.count('class="hole"') == 4
+    assert page.count('class="training"') == 4
+    assert "No sessions between 2024-11-07 16:00 and 2024-11-22 09:30" in page
+    for run in backtest.runs:
+        assert f"<th>{run.name}</th>" in page
+    assert f"{backtest.strategy.statistics['turnover_a_year']:.1f}" in page
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(backtest: Backtest) -> None:
+    page = backtest_page(backtest)
+    assert "<script" not in page
+    for word in ("http:", "https:", "url(", "@import"):
+        assert word not in page
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it_without_an_error_or_a_sideways_scroll(
+    backtest: Backtest, tmp_path: Path, width: int, scheme: str
+) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser with")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    save_page(backtest, tmp_path / "page.html")
+    said: list[str] = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto((tmp_path / "page.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        browser.close()
+    assert said == []
+    assert back == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)")
+
+
+@pytest.mark.parametrize("name", ["trades.csv", "trades.parquet"])
+def test_trades_are_saved_whole(backtest: Backtest, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "new" / name
+    save_trades(backtest.strategy.trades, path)
+    read = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    assert list(read.columns) == ["moment", "instrument", "units", "price", "value", "cost", "model_version"]
+    assert read["cost"].sum() == pytest.approx(backtest.strategy.account.costs)
+    assert [file.name for file in path.parent.iterdir()] == [name]
+
+
+def test_what_cannot_be_written_is_said(backtest: Backtest, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ends in .xlsx; trades are saved as .csv or .parquet"):
+        save_trades(backtest.strategy.trades, tmp_path / "trades.xlsx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        save_page(backtest, tmp_path / "file" / "page.html")

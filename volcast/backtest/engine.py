@@ -1,0 +1,267 @@
+"""Runs a strategy: from its plan to an account, returns by session, and figures; beside it EWMA and buy-and-hold."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from volcast.backtest.accounts import Account, Costs, keep_account
+from volcast.backtest.market import Market
+from volcast.backtest.plan import Plan
+from volcast.backtest.statistics import (
+    SESSIONS_PER_YEAR,
+    RealizedUtility,
+    mean_difference_t,
+    performance,
+    tracking_error,
+)
+from volcast.backtest.strategies.base import Strategy
+from volcast.backtest.strategies.buy_and_hold import BuyAndHold
+
+__all__ = ["BENCHMARK", "Backtest", "Run", "run_backtest", "run_strategy"]
+
+BENCHMARK = BuyAndHold.title
+"""Name of the benchmark's run."""
+
+_REFERENCE_TARGET = 0.15
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one strategy did, and what became of its capital.
+
+    Attributes
+    ----------
+    name
+        Of the strategy.
+    target_volatility
+        Annualized, decimal; None where it aims at none.
+    plan
+        Its orders and prices.
+    account
+        Its books.
+    sessions
+        A row a session that was traded, indexed by its close (New York time): `equity` (after costs, 1.0 before the
+        first trade), `return` (simple, over the session and the night before it), `variance` (realized, of these
+        returns: squared log returns of the capital from bar to bar), `costs` (share of the capital), `turnover` (what
+        was traded, in multiples of the capital), `exposure` (value of what is held at the close, over the capital).
+    """
+
+    name: str
+    target_volatility: float | None
+    plan: Plan
+    account: Account
+    sessions: pd.DataFrame
+
+    @property
+    def trades(self) -> pd.DataFrame:
+        """The account's trades, each with the version of the model whose forecast it was made on."""
+        trades = self.account.trades
+        if "model_version" not in self.plan.decisions:
+            return trades
+        decided = self.plan.decisions["model_version"]
+        row = decided.index.searchsorted(trades.index, side="right") - 1
+        return trades.assign(model_version=decided.to_numpy()[np.maximum(row, 0)])
+
+    @cached_property
+    def statistics(self) -> dict[str, float]:
+        """`statistics.performance`, and ``turnover_a_year`` (multiples of capital), ``costs_a_year``, ``trades``,
+        ``mean_exposure``; where there is a target ``volatility_to_target`` (1.0 is on target) and ``tracking_error``.
+        """
+        sessions = self.sessions
+        years = len(sessions) / SESSIONS_PER_YEAR
+        figures = performance(sessions["return"])
+        figures |= {
+            "turnover_a_year": float(sessions["turnover"].sum()) / years,
+            "costs_a_year": float(sessions["costs"].sum()) / years,
+            "trades": float(len(self.account.trades)),
+            "mean_exposure": float(sessions["exposure"].mean()),
+        }
+        if self.target_volatility is not None:
+            figures["volatility_to_target"] = figures["annual_volatility"] / self.target_volatility
+            figures["tracking_error"] = tracking_error(sessions["variance"], self.target_volatility)
+        return figures
+
+    def utility(self, target_volatility: float) -> pd.Series:
+        """`statistics.RealizedUtility` of each session, net of costs, annualized."""
+        return RealizedUtility(target_volatility).of(self.sessions["variance"], self.sessions["costs"])
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A strategy's run beside that of the same strategy on other forecasts, and beside its benchmark.
+
+    Attributes
+    ----------
+    strategy
+        The run that was asked for.
+    twin
+        The same strategy on the EWMA's forecasts of the same bars; None where that is what was asked for.
+    benchmark
+        Buying and holding from the first trade on.
+    market
+        What was traded.
+    costs
+        What it cost.
+    """
+
+    strategy: Run
+    twin: Run | None
+    benchmark: Run
+    market: Market
+    costs: Costs
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, the strategy's first."""
+        return tuple(run for run in (self.strategy, self.twin, self.benchmark) if run is not None)
+
+    @cached_property
+    def statistics(self) -> pd.DataFrame:
+        """A row a figure, a column a run; NaN where a run has none."""
+        return pd.DataFrame({run.name: run.statistics for run in self.runs})
+
+    @property
+    def trades_options(self) -> bool:
+        """Whether the strategy trades options, which count by their returns, not by the volatility that is held."""
+        return bool(self.strategy.plan.options)
+
+    @cached_property
+    def gain_over_twin(self) -> tuple[float, float]:
+        """What the forecasts were worth in a year above the twin's (0.01 is a point), and its t; NaN without a twin.
+
+        The mean difference of net utility (see `statistics.RealizedUtility`); of returns where options are traded.
+        """
+        if self.twin is None:
+            return math.nan, math.nan
+        first, second = (self._worth(run) for run in (self.strategy, self.twin))
+        return float((first - second).mean()), mean_difference_t(first, second)
+
+    def _worth(self, run: Run) -> pd.Series:
+        if self.trades_options:
+            return run.sessions["return"] * SESSIONS_PER_YEAR
+        return run.utility(self.strategy.target_volatility or _REFERENCE_TARGET)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, ready for JSON; None for what is no number."""
+        gain, t_value = self.gain_over_twin
+        sessions = self.strategy.sessions
+        return {
+            "strategy": self.strategy.name,
+            "symbols": list(self.market.symbols),
+            "simulated": self.market.simulated,
+            "first": sessions.index[0].isoformat(),
+            "last": sessions.index[-1].isoformat(),
+            "sessions": len(sessions),
+            "costs": {"trade_bps": self.costs.trade_bps, "option_share": self.costs.option_share},
+            "statistics": {name: _numbers(figures) for name, figures in self.statistics.items()},
+            "gain_over_twin": {
+                "of": "return" if self.trades_options else "net utility",
+                **_numbers({"a_year": gain, "t": t_value}),
+            },
+            "holes": [[str(first), str(last)] for first, last in self.market.holes.itertuples(index=False)],
+            "model_versions": _versions(self.strategy),
+            "remarks": list(self.strategy.plan.remarks),
+        }
+
+
+def run_strategy(strategy: Strategy, market: Market, costs: Costs | None = None, name: str | None = None) -> Run:
+    """Trade `market` as `strategy` plans, paying `costs` (None: the usual ones).
+
+    Raises
+    ------
+    VolatilityError
+        What the strategy cannot do with this market.
+    """
+    costs = costs or Costs()
+    plan = strategy.plan(market, costs)
+    account = keep_account(plan, costs)
+    return Run(name or strategy.title, strategy.target_volatility, plan, account, _sessions(plan, account, market))
+
+
+def run_backtest(
+    strategy: Strategy,
+    market: Market,
+    costs: Costs | None = None,
+    twin_forecasts: Mapping[str, pd.DataFrame] | None = None,
+) -> Backtest:
+    """Run `strategy` beside its benchmark and, where there are `twin_forecasts`, beside itself on these.
+
+    Parameters
+    ----------
+    strategy
+        The rule.
+    market
+        Bars and forecasts.
+    costs
+        What trading costs; None is one basis point, and one percent of an option's price.
+    twin_forecasts
+        The EWMA's forecasts of the same bars, by symbol; where these begin earlier, only the sessions that `market`
+        has forecasts of are traded.
+    """
+    costs = costs or Costs()
+    run = run_strategy(strategy, market, costs)
+    benchmark = run_strategy(BuyAndHold(run.plan.orders.index[0]), market, costs)
+    twin = None
+    if twin_forecasts is not None:
+        tables = {name: _of_the_same_moments(twin_forecasts[name], market.forecasts[name]) for name in market.symbols}
+        twin = run_strategy(strategy, replace(market, forecasts=tables), costs, f"{strategy.title} by EWMA")
+    return Backtest(run, twin, benchmark, market, costs)
+
+
+def _of_the_same_moments(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    return table[table["asof"].isin(other["asof"])]
+
+
+def _sessions(plan: Plan, account: Account, market: Market) -> pd.DataFrame:
+    """See `Run.sessions`."""
+    values = account.values
+    day = pd.DatetimeIndex(values.index).tz_localize(None).normalize()
+    last = values.groupby(day).tail(1)
+    equity = last.to_numpy(dtype=float)
+    held = (account.units * plan.prices).reindex(last.index).sum(axis=1)
+    sessions = pd.DataFrame({"equity": equity}, index=last.index.rename("close"))
+    sessions["return"] = equity / np.append(1.0, equity[:-1]) - 1.0
+    sessions["variance"] = _variance(plan, account, market).reindex(day.unique()).fillna(0.0).to_numpy()
+    capital = values.reindex(account.trades.index)
+    traded = pd.DatetimeIndex(account.trades.index).tz_localize(None).normalize()
+    for name, column in (("costs", "cost"), ("turnover", "value")):
+        shares = pd.Series((account.trades[column] / capital).to_numpy(), index=traded).groupby(level=0).sum()
+        sessions[name] = shares.reindex(day.unique()).fillna(0.0).to_numpy()
+    sessions["exposure"] = held.to_numpy(dtype=float) / equity
+    return sessions
+
+
+def _variance(plan: Plan, account: Account, market: Market) -> pd.Series:
+    """Realized variance of the capital by session (naive date), the night before it included."""
+    path = _capital_path(plan, account, market)
+    steps = cast(pd.Series, np.log(path)).diff() ** 2
+    days = pd.DatetimeIndex(steps.index).tz_localize(None).normalize()
+    return steps.groupby(days).sum()
+
+
+def _capital_path(plan: Plan, account: Account, market: Market) -> pd.Series:
+    """Capital at each bar's end, as it was before the trades of that moment; for options, at the plan's own moments."""
+    if not set(plan.prices.columns) <= set(market.symbols):
+        return account.values
+    moments = plan.prices.index
+    paths = market.paths[list(plan.prices.columns)]
+    paths = paths[(paths.index > moments[0]) & (paths.index <= moments[-1])]
+    row = moments.searchsorted(paths.index, side="left") - 1
+    cash = account.values - (account.units * plan.prices).sum(axis=1)
+    held = (account.units.to_numpy()[row] * paths.to_numpy()).sum(axis=1)
+    path = pd.Series(cash.to_numpy()[row] + held, index=paths.index)
+    return cast(pd.Series, pd.concat([account.values.iloc[:1], path]))
+
+
+def _versions(run: Run) -> list[str]:
+    decisions = run.plan.decisions
+    return [str(name) for name in decisions["model_version"].unique()] if "model_version" in decisions else []
+
+
+def _numbers(figures: Mapping[str, float] | pd.Series) -> dict[str, float | None]:
+    return {str(name): float(value) if math.isfinite(value) else None for name, value in figures.items()}

@@ -1,0 +1,125 @@
+"""Session forecasts for a backtest: by the models of a forecaster along simulated time, or by a baseline's name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from volcast.arrays import time_index
+from volcast.backtest.prices import regular_bars, session_prices
+from volcast.bars.checks import bar_length, select_symbol
+from volcast.errors import ConfigError
+from volcast.forecaster import FALLBACK, VolatilityForecaster
+from volcast.forecasters.baselines.garch import diurnal_garch
+from volcast.forecasters.baselines.har import FEWEST_BUCKETS, diurnal_log_har
+from volcast.forecasters.baselines.simple import diurnal_ewma
+from volcast.forecasters.horizons import over_horizon
+from volcast.forecasters.walk_forward import Forecaster
+from volcast.measures.hourly import get_hourly_measures
+from volcast.sessions import next_bucket, session_buckets
+
+__all__ = ["BASELINE_FORECASTS", "baseline_forecasts", "model_forecasts", "perfect_foresight"]
+
+BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, int]] = MappingProxyType(
+    {
+        FALLBACK: (diurnal_ewma, 7),
+        "har": (diurnal_log_har, FEWEST_BUCKETS),
+        "garch": (diurnal_garch, FEWEST_BUCKETS),
+    }
+)
+"""What forecasts without a model, by name, and how many hourly buckets each needs before its first forecast."""
+
+
+def model_forecasts(
+    forecaster: VolatilityForecaster, bars: pd.DataFrame, models: Literal["serving", "as-of"] = "serving"
+) -> dict[str, pd.DataFrame]:
+    """By symbol, forecasts of each session as of its open, made ahead for all of them.
+
+    Parameters
+    ----------
+    forecaster
+        Whose models forecast.
+    bars
+        One symbol's bars, or those of several, indexed by (symbol, timestamp).
+    models
+        ``"serving"``: the model that serves now, of what it has not seen; ``"as-of"``: the one that served, or could
+        have, at each open. With a schedule (``every``) the forecaster trains on the way what would have been trained.
+    """
+    symbols = _symbols(bars)
+    return {
+        name: forecaster.forecast_series(bars, "session_end", symbol=symbol, models=models)
+        for name, symbol in symbols.items()
+    }
+
+
+def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
+    """By symbol, the same by a baseline, from the bars alone; columns as of `VolatilityForecaster.forecast_series`.
+
+    Parameters
+    ----------
+    name
+        ``"ewma"``, ``"har"`` or ``"garch"``.
+    bars
+        One symbol's bars, or those of several, indexed by (symbol, timestamp).
+    calendar
+        Name of the exchange in `exchange_calendars`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such baseline.
+    """
+    if name not in BASELINE_FORECASTS:
+        raise ConfigError(
+            f"there is no baseline {name!r}; the rule is one of {', '.join(BASELINE_FORECASTS)}; name one of them."
+        )
+    forecaster, fewest = BASELINE_FORECASTS[name]
+    return {
+        title: _of_one(name, forecaster, fewest, select_symbol(bars, symbol), calendar)
+        for title, symbol in _symbols(bars).items()
+    }
+
+
+def perfect_foresight(bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
+    """By symbol, what each session's volatility came to, dated as if it had been known at its open: an upper bound.
+
+    Nobody can trade on it; it says how much a better forecast could be worth at the most.
+    """
+    tables = {}
+    for name, symbol in _symbols(bars).items():
+        prices = session_prices(select_symbol(bars, symbol), calendar)
+        table = baseline_forecasts(FALLBACK, bars, calendar)[name]
+        outcome = np.sqrt(prices["variance"]).rename("volatility")
+        sessions = pd.DatetimeIndex(table["asof"]).tz_localize(None).normalize()
+        table["volatility"] = outcome.reindex(sessions).to_numpy()
+        tables[name] = table.dropna(subset=["volatility"]).assign(model_version="perfect foresight")
+    return tables
+
+
+def _symbols(bars: pd.DataFrame) -> dict[str, str | None]:
+    if isinstance(bars.index, pd.MultiIndex):
+        return {str(name): str(name) for name in bars.index.get_level_values(0).unique()}
+    return {str(bars.attrs.get("symbol", "the symbol")): None}
+
+
+def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
+    measures = get_hourly_measures(bars, calendar=calendar)
+    first = _first_buckets(bars, calendar)
+    known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
+    first, known = first[known >= fewest], known[known >= fewest]
+    labels = pd.DatetimeIndex(first.index)
+    volatility = over_horizon(forecaster, measures, labels, known, "session_end", calendar)
+    table = pd.DataFrame({"asof": first["start"], "volatility": volatility, "model_version": name}, index=labels)
+    table.attrs["horizon"] = "session_end"
+    return table
+
+
+def _first_buckets(bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
+    """The first bucket of each session that has bars, and of the next one."""
+    sessions = regular_bars(bars, calendar)["session"].unique()
+    ahead = next_bucket(time_index(bars)[-1] + bar_length(time_index(bars)), calendar)
+    buckets = session_buckets(bars.index[0], cast(pd.Timestamp, ahead.name), calendar)
+    buckets = buckets[buckets["session"].isin([*sessions, ahead["session"]])]
+    return buckets[~buckets["session"].duplicated()]

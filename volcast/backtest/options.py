@@ -1,0 +1,79 @@
+"""European options by QuantLib, and the straddle of a call and a put at one strike."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+
+import numpy as np
+
+from volcast.errors import ConfigError
+
+__all__ = ["OptionValue", "european_option"]
+
+
+@dataclass(frozen=True)
+class OptionValue:
+    """What an option is worth, for one unit of its underlying.
+
+    Attributes
+    ----------
+    price
+        In the currency of the underlying.
+    delta
+        Change of the price for a change of the underlying by 1.
+    vega
+        Change of the price for a change of the implied volatility by 1.0, that is by 100 points.
+    """
+
+    price: float
+    delta: float
+    vega: float
+
+
+def european_option(
+    kind: str, spot: float, strike: float, years: float, volatility: float, rate: float = 0.0, dividends: float = 0.0
+) -> OptionValue:
+    """Value of a European option (Black and Scholes 1973; Merton 1973 with dividends).
+
+    Parameters
+    ----------
+    kind
+        ``"call"`` or ``"put"``.
+    spot, strike
+        Price of the underlying, and of its exercise.
+    years
+        To expiry; at 0 the option is worth what exercising it brings.
+    volatility
+        Implied, annualized, decimal.
+    rate, dividends
+        Continuous yields a year, decimal.
+
+    Raises
+    ------
+    ConfigError
+        There is no such kind, or QuantLib is not installed.
+    """
+    quantlib = _quantlib()
+    if kind not in ("call", "put"):
+        raise ConfigError(f"kind is {kind!r}; the rule is 'call' or 'put'; name one.")
+    if years <= 0:
+        sign = 1.0 if kind == "call" else -1.0
+        inside = sign * (spot - strike) > 0
+        return OptionValue(max(sign * (spot - strike), 0.0), sign if inside else 0.0, 0.0)
+    payoff = quantlib.PlainVanillaPayoff(quantlib.Option.Call if kind == "call" else quantlib.Option.Put, strike)
+    forward, discount = spot * np.exp((rate - dividends) * years), np.exp(-rate * years)
+    calculator = quantlib.BlackCalculator(payoff, float(forward), volatility * years**0.5, float(discount))
+    return OptionValue(calculator.value(), calculator.delta(spot), calculator.vega(years))
+
+
+@lru_cache(maxsize=1)
+def _quantlib() -> ModuleType:
+    try:
+        import QuantLib
+    except ImportError:
+        raise ConfigError(
+            "options need QuantLib, which is not installed; it belongs to the extra 'options'; "
+            "pip install 'local-volatility-training[options]'."
+        ) from None
+    module: ModuleType = QuantLib
+    return module

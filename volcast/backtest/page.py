@@ -1,0 +1,236 @@
+"""A backtest as one HTML page that needs nothing else: no network, no script; light and dark."""
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from volcast.arrays import time_index
+from volcast.backtest.charts import CHART_STYLE, Line, Marks, chart
+from volcast.backtest.engine import Backtest, Run
+from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
+from volcast.files import write_whole
+
+__all__ = ["backtest_page", "save_page"]
+
+_STYLE = (
+    """
+:root { color-scheme: light dark; --back: #fff; --text: #1f2933; --quiet: #52606d; --rule: #dde2e7; --tint: #f5f7fa;
+  --gain: #067647; --loss: #b42318; --warn: #fef3c7; --c0: #c2410c; --c1: #2563a8; --c2: #7a7f87; --c3: #7c3aed; }
+@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e4e7eb; --quiet: #9aa5b1; --rule: #323a43;
+  --tint: #1d232a; --gain: #4cc38a; --loss: #ff8f84; --warn: #4a3b0b; --c0: #fb8a4c; --c1: #6fb1f2; --c2: #98a1ab;
+  --c3: #b794ff; } }
+body { margin: 0 auto; max-width: 1160px; padding: 16px; background: var(--back); color: var(--text);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.5em; line-height: 1.25; margin: 0.3em 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15em; margin: 1.8em 0 0.5em; }
+p, li { max-width: 75ch; overflow-wrap: anywhere; }
+.verdict { border-left: 5px solid var(--c0); padding: 10px 14px; font-size: 1.05em; font-weight: 600;
+  background: var(--tint); }
+.simulated { background: var(--warn); padding: 8px 14px; font-weight: 600; }
+.note { color: var(--quiet); font-size: 0.9em; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.93em; }
+th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th { color: var(--quiet); font-weight: 600; vertical-align: bottom; white-space: normal; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+td.says { text-align: left; white-space: normal; min-width: 22ch; color: var(--quiet); font-size: 0.92em; }
+td.own { font-weight: 700; }
+.gain { color: var(--gain); } .loss { color: var(--loss); }
+summary { cursor: pointer; color: var(--quiet); }
+"""
+    + CHART_STYLE
+    + """
+@media (max-width: 480px) { th, td { padding: 4px 5px; } table { font-size: 0.8em; } .spare { display: none; }
+  td.says { display: none; } th.says { display: none; } }
+"""
+)
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MOST_TRADES = 1000
+_SMOOTHED = 5
+
+
+def save_page(backtest: Backtest, path: Path, *, about: Sequence[str] = ()) -> None:
+    """Write `backtest_page` to `path`, whole or not at all, in a directory that is made where there is none.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, backtest_page(backtest, about=about).encode())
+
+
+def backtest_page(backtest: Backtest, *, about: Sequence[str] = ()) -> str:
+    """The page: what came out in a sentence, figures with what they mean, pictures, months, retrainings, trades.
+
+    Parameters
+    ----------
+    about
+        Sentences on model and bars.
+    """
+    title = f"{backtest.strategy.name}, {', '.join(backtest.market.symbols)}"
+    title = title[:1].upper() + title[1:]
+    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in [*about, *describe_backtest(backtest)])
+    mark = '<p class="simulated">SIMULATED bars: this shows how things work and says nothing of any market.</p>'
+    body = f"""<h1>{escape(title)}</h1>
+{mark if backtest.market.simulated else ""}<p class="verdict">{escape(verdict(backtest))}</p>
+{said}<h2>Figures</h2>
+{_figures(backtest)}
+<h2>Pictures</h2>
+{"".join(_pictures(backtest))}
+<h2>Month by month</h2>
+{_months(backtest.strategy)}
+{_events(backtest)}{_trades(backtest.strategy)}"""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def _figures(backtest: Backtest) -> str:
+    lines = []
+    for name, figure in FIGURES.items():
+        values = [run.statistics.get(name, math.nan) for run in backtest.runs]
+        if not any(map(math.isfinite, values)):
+            continue
+        cells = [f'<td class="own">{number(figure.form, values[0])}</td>']
+        cells += [f"<td>{number(figure.form, value)}</td>" for value in values[1:]]
+        lines.append(f'<tr><td>{escape(figure.title)}</td>{"".join(cells)}<td class="says">{figure.says}</td></tr>')
+    heads = "".join(f"<th>{escape(run.name)}</th>" for run in backtest.runs)
+    return _table(f'<th></th>{heads}<th class="says"></th>', lines)
+
+
+def _pictures(backtest: Backtest) -> Iterable[str]:
+    sessions = backtest.strategy.sessions
+    days = pd.DatetimeIndex(sessions.index)
+    marks = Marks(_hole_rows(backtest, days), _training_rows(backtest.strategy, days))
+    equity = {run.name: run.sessions["equity"].reindex(days).to_numpy() for run in backtest.runs}
+    order = list(reversed(list(enumerate(equity.items()))))
+    colours = {run.name: 2 if run is backtest.benchmark else row for row, run in enumerate(backtest.runs)}
+    curves = [Line(name, values, colours[name]) for _, (name, values) in order][::-1]
+    yield chart("Capital after costs, 1 at the start", days, curves, form="{:.2f}", height=260, marks=marks)
+    falls = [Line(line.name, _drawdown(line.values), line.colour) for line in curves]
+    yield chart("Loss from the peak before", days, falls, height=150, from_zero=True, marks=marks)
+    exposure = sessions["exposure"].to_numpy()
+    yield chart(
+        "Exposure, share of capital", days, [Line("held", exposure, 0)], height=130, from_zero=True, marks=marks
+    )
+    yield from _volatility(backtest, days, marks)
+    costs = [
+        Line(run.name, run.sessions["costs"].reindex(days).cumsum().to_numpy(), colours[run.name])
+        for run in backtest.runs
+    ]
+    yield chart("Costs so far, share of capital", days, costs, form="{:.2%}", height=120, from_zero=True)
+
+
+def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Iterable[str]:
+    dates = days.tz_localize(None).normalize()
+    for symbol in backtest.market.symbols[:1]:
+        prices, outlook = backtest.market.prices[symbol], backtest.market.outlook[symbol]
+        realized = np.sqrt(252 * (prices["variance"] + prices["night"].fillna(0.0) ** 2))
+        smooth = np.sqrt((realized**2).rolling(_SMOOTHED).mean())
+        lines = [
+            Line(f"realized, {_SMOOTHED} sessions", smooth.reindex(dates).to_numpy(), 2),
+            Line("forecast, as of the open", outlook["annualized_volatility"].reindex(dates).to_numpy(), 0),
+        ]
+        implied = backtest.strategy.plan.decisions.get("implied")
+        if implied is not None:
+            daily = implied.groupby(time_index(implied).tz_localize(None).normalize()).first()
+            lines.append(Line("implied", daily.reindex(dates).to_numpy(dtype=float), 1))
+        if backtest.strategy.target_volatility is not None and len(backtest.market.symbols) == 1:
+            target = np.full(len(days), backtest.strategy.target_volatility)
+            lines.append(Line("target", target, 3, faint=True))
+        caption = f"Volatility of {symbol} from close to close, annualized"
+        yield chart(caption, days, lines, height=190, from_zero=True, marks=marks)
+
+
+def _drawdown(equity: np.ndarray) -> np.ndarray:
+    peaks = np.fmax.accumulate(np.fmax(equity, 1.0))
+    return np.asarray(equity / peaks - 1.0)
+
+
+def _hole_rows(backtest: Backtest, days: pd.DatetimeIndex) -> list[int]:
+    rows = days.searchsorted(pd.DatetimeIndex(backtest.market.holes["first"]))
+    return [int(row) for row in rows if 0 < row < len(days)]
+
+
+def _training_rows(run: Run, days: pd.DatetimeIndex) -> list[int]:
+    decisions = run.plan.decisions
+    if "model_version" not in decisions:
+        return []
+    changed = decisions["model_version"].ne(decisions["model_version"].shift()).to_numpy()[1:]
+    rows = days.searchsorted(decisions.index[1:][changed])
+    return sorted({int(row) for row in rows if row < len(days)})
+
+
+def _months(run: Run) -> str:
+    returns = run.sessions["return"]
+    periods = pd.DatetimeIndex(returns.index).tz_localize(None).to_period("M")
+    monthly = (1.0 + returns).groupby(periods).prod() - 1.0
+    lines = []
+    for year in sorted({period.year for period in monthly.index}):
+        cells = [_change(monthly.get(pd.Period(f"{year}-{month:02d}", "M"))) for month in range(1, 13)]
+        total = float((1.0 + monthly[time_index(monthly).year == year]).prod() - 1.0)
+        lines.append(f"<tr><td>{year}</td>{''.join(cells)}{_change(total)}</tr>")
+    heads = "".join(f"<th>{name}</th>" for name in (*_MONTHS, "year"))
+    return _table(f"<th></th>{heads}", lines)
+
+
+def _change(value: float | None) -> str:
+    if value is None:
+        return "<td></td>"
+    return f'<td class="{"gain" if value >= 0 else "loss"}">{100 * value:+.1f}</td>'
+
+
+def _events(backtest: Backtest) -> str:
+    entries = [
+        f"No sessions between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M}: what prices did meanwhile is cut out."
+        for first, last in backtest.market.holes.itertuples(index=False)
+    ]
+    decisions = backtest.strategy.plan.decisions
+    if "model_version" in decisions:
+        changed = decisions[decisions["model_version"].ne(decisions["model_version"].shift())]
+        entries += [f"{moment:%Y-%m-%d}: forecasts by {name}." for moment, name in changed["model_version"].items()]
+    items = "".join(f"<li>{escape(entry)}</li>" for entry in entries)
+    return f"<h2>Models and holes</h2>\n<ul>{items}</ul>\n" if entries else ""
+
+
+def _trades(run: Run) -> str:
+    trades = run.trades
+    shown = trades.tail(_MOST_TRADES)
+    lines = []
+    for moment, row in shown.iterrows():
+        cells = [
+            f"{moment:%Y-%m-%d %H:%M}",
+            escape(str(row["instrument"])),
+            f"{row['value'] * np.sign(row['units']):+.2%}",
+            f"{row['price']:,.2f}",
+            f"{1e4 * row['cost']:.2f}",
+            escape(str(row.get("model_version", ""))),
+        ]
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    heads = "".join(
+        f"<th>{name}</th>" for name in ("moment", "traded", "of the first capital", "price", "cost, bp", "model")
+    )
+    said = f"{len(trades):,} trades" + (f", the last {_MOST_TRADES:,} shown" if len(trades) > _MOST_TRADES else "")
+    return f"<h2>Trades</h2>\n<details><summary>{said}</summary>{_table(heads, lines)}</details>\n"
+
+
+def _table(heads: str, lines: Sequence[str]) -> str:
+    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'

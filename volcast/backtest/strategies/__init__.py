@@ -1,0 +1,1 @@
+"""Rules from forecasts and prices to positions, one a file, and the list of them."""

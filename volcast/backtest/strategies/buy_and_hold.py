@@ -1,0 +1,35 @@
+"""All symbols bought with equal parts of the capital at the first decision of a strategy, and held."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from volcast.backtest.accounts import Costs
+from volcast.backtest.market import Market
+from volcast.backtest.plan import Plan
+
+__all__ = ["BuyAndHold"]
+
+
+@dataclass(frozen=True)
+class BuyAndHold:
+    """The benchmark of every strategy.
+
+    Attributes
+    ----------
+    since
+        The moment from which it holds (tz-aware); None is the first session with an outlook.
+    """
+
+    title: ClassVar[str] = "buy and hold"
+    target_volatility: ClassVar[float | None] = None
+
+    since: pd.Timestamp | None = None
+
+    def plan(self, market: Market, costs: Costs) -> Plan:
+        """One order."""
+        first = max(market.outlook[name]["asof"].min() for name in market.symbols)
+        moment = first if self.since is None else self.since
+        shares = dict.fromkeys(market.symbols, 1.0 / len(market.symbols))
+        return market.plan_for(pd.DataFrame(shares, index=pd.DatetimeIndex([moment])))
