@@ -7,14 +7,16 @@ INSTALLED := $(VENV)/.installed
 LOWEST := .venv-lowest
 PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
+FUZZ_MINUTES ?= 20
 
-.PHONY: help train test quick coverage test-slow test-lowest lint docs lock clean
+.PHONY: help train test quick coverage fuzz test-slow test-lowest lint docs lock clean
 
 help:
 	@echo "make train        train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
 	@echo "make test         run the tests"
 	@echo "make quick        run those that load no TensorFlow"
 	@echo "make coverage     run the tests and see which branches they take"
+	@echo "make fuzz         try the doors with ever new inputs, right and wrong (FUZZ_MINUTES=20)"
 	@echo "make test-slow    run the tests that take minutes"
 	@echo "make test-lowest  run the tests on the lowest versions that pyproject.toml claims"
 	@echo "make lint         check style, types and which room imports which"
@@ -51,6 +53,14 @@ quick: $(INSTALLED)
 
 coverage: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
+
+# Pass after pass with new examples, until the time is over or something is found; the last pass is ended as it is.
+fuzz: $(INSTALLED)
+	@end=$$(($$(date +%s) + 60 * $(FUZZ_MINUTES))); \
+	while left=$$(($$end - $$(date +%s))); [ $$left -gt 0 ]; do \
+		timeout --signal=INT $$left $(BIN)/python -m pytest tests/edges --hypothesis-profile=fuzz -x $(ARGS); \
+		status=$$?; [ $$status -eq 0 ] || [ $$status -eq 124 ] || exit $$status; \
+	done
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -149,7 +149,7 @@ def table_of(gains: Mapping[tuple[str, float, str], Sequence[pd.Series]]) -> str
 
 def mean_and_error(gains: Sequence[pd.Series]) -> tuple[float, float]:
     """Mean over all files and sessions, and its standard error by day."""
-    frame = pd.concat(gains, axis=1)
+    frame = pd.concat(gains, axis=1, sort=True)
     sums, count = frame.sum(axis=1).to_numpy(), int(frame.count().sum())
     mean = float(sums.sum() / count)
     deviations = (sums - mean * frame.count(axis=1).to_numpy()) * len(frame) / count

@@ -188,7 +188,8 @@ def judged(bundle: ModelBundle, measures: Mapping[str, pd.DataFrame], symbols: l
     positions = {name: np.arange(begin, len(frames[name])) for name, begin in known.items()}
     evaluation = evaluate_bundle(bundle, frames, positions)
     print(evaluation.verdict)
-    print(f"Diebold-Mariano against the regression alone, by day: p = {evaluation.p_value_of_networks:.4f}")
+    if evaluation.networks:
+        print(f"{evaluation.networks.sentence} p = {evaluation.networks.p_value:.4f}")
     return evaluation.symbol_table()
 
 

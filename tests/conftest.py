@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from tests.support.bars import ROOT, make_bars
 from volcast.arrays import time_index
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
+
+# For `make fuzz`: see `tests.support.strategies.examples`.
+settings.register_profile("fuzz", deadline=None, print_blob=True)
 
 _HAD_TENSORFLOW = pytest.StashKey[bool]()
 

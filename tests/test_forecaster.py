@@ -164,7 +164,7 @@ def test_what_the_model_has_seen_is_not_forecast(forecaster: VolatilityForecaste
 
 def test_the_series_has_the_documented_columns(forecaster: VolatilityForecaster, month: pd.DataFrame) -> None:
     series = forecaster.forecast_series(month)
-    columns = "asof volatility annualized_volatility lower upper model_version is_fallback"
+    columns = "asof volatility annualized_volatility lower upper model_version is_fallback deseasonalized_volatility"
     assert list(series.columns) == columns.split()
     assert str(time_index(series).tz) == NEW_YORK
     assert (series["asof"] < series.index).all()

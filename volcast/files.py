@@ -37,7 +37,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def flush(path: Path) -> None:
-    """See to it that a file, or a directory's list of names, has reached the disk."""
+    """Wait until a file, or a directory's list of names, has reached the disk."""
     if os.name != "posix" and path.is_dir():  # Elsewhere directories cannot be opened.
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,10 @@ from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
-from volcast.errors import ModelNotFoundError, VolatilityError
+from volcast.errors import ConfigError, ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, horizon_named
 from volcast.reprs import OneLineRepr
-from volcast.retraining.background import Progress, RetrainingJob
+from volcast.retraining.background import ProgressHook, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
 from volcast.retraining.timeline import ModelTimeline
@@ -127,7 +127,7 @@ class VolatilityForecaster(OneLineRepr):
         """
         horizon_named(horizon)
         moment = None if asof is None else in_new_york(asof)
-        if models == "as-of":
+        if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
         return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
 
@@ -160,13 +160,15 @@ class VolatilityForecaster(OneLineRepr):
         Returns
         -------
         DataFrame indexed by bucket label (its end, New York time), columns `asof`, `volatility`,
-        `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback` as in `Forecast`.
+        `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback`, `deseasonalized_volatility` as in
+        `Forecast`: the last is without the day's U-shape and can be compared across hours, `annualized_volatility` of
+        single buckets carries it.
         ``attrs["in_sample_left_out"]`` counts the rows left out because the model has seen them,
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` is
         `horizon`.
         """
         horizon_named(horizon)
-        if models == "as-of":
+        if _are_of_their_time(models):
             return self._series_as_of(bars, symbol, horizon)
         stream = ForecastStream.of(self._serving, bars, symbol)
         return stream.series(stream.grid(), horizon, allow_in_sample=allow_in_sample)
@@ -212,7 +214,8 @@ class VolatilityForecaster(OneLineRepr):
         """Annualized volatility (decimal) of the first bucket that ends after `forecast_date`.
 
         A date without a time means its midnight in New York: the forecast of that day's first bucket from the bars of
-        the days before. Raises what `forecast` raises.
+        the days before. It carries the day's U-shape: ``forecast(...).deseasonalized_volatility`` can be compared with
+        other hours'. Raises what `forecast` raises.
         """
         return self.forecast(price_data, forecast_date, allow_in_sample=allow_in_sample).annualized_volatility
 
@@ -232,10 +235,12 @@ class VolatilityForecaster(OneLineRepr):
 
         Parameters
         ----------
-        symbol, start_date, end_date
+        symbol
             What to train on; None takes the configuration's, where ``symbols`` may be several.
+        start_date, end_date
+            New York days, both included. None takes the configuration's; it leaves `bars` as they are on that side.
         bars
-            The bars to train on; None fetches them from the configured source.
+            The bars to train on, cut to the days given here; None fetches them from the configured source.
         progress
             What shows the progress; None is silent.
 
@@ -256,7 +261,7 @@ class VolatilityForecaster(OneLineRepr):
         symbol: str | None = None,
         bars: pd.DataFrame | None = None,
         *,
-        on_progress: Progress | None = None,
+        on_progress: ProgressHook | None = None,
     ) -> RetrainingJob:
         """Train a new model in a process of its own, at the lowest priority; it serves if the gate lets it.
 
@@ -277,8 +282,7 @@ class VolatilityForecaster(OneLineRepr):
         -------
         The job: ``job.progress``, ``job.wait()``, ``job.cancel()``.
         """
-        if bars is None:
-            bars = bars_of(self._config, symbol)
+        bars = bars_of(self._config, symbol) if bars is None else as_bars_frame(bars)
         return self._start_job(bars, symbol, None, on_progress)
 
     def retrain_if_due(
@@ -303,7 +307,7 @@ class VolatilityForecaster(OneLineRepr):
         -------
         The job or the outcome; None where nothing is due.
         """
-        bars = cut_each_symbol(bars, validate_bars)
+        bars = cut_each_symbol(as_bars_frame(bars), validate_bars)
         now = last_end(bars) if asof is None else in_new_york(asof)
         moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
         if moment is None:
@@ -317,8 +321,8 @@ class VolatilityForecaster(OneLineRepr):
 
     def swap(self, bundle: ModelBundle | str | os.PathLike[str]) -> None:
         """Let another model serve from now on: a bundle, a model's name or its path. `rollback` undoes it."""
-        found = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
-        served = ServedModel.of(found, self._config)
+        successor = bundle if isinstance(bundle, ModelBundle) else self._find(bundle)
+        served = ServedModel.of(successor, self._config)
         with self._change:
             self._served_before.append(self._serving)
             self._serving = served
@@ -387,14 +391,16 @@ class VolatilityForecaster(OneLineRepr):
     def _forecast_as_of(
         self, bars: pd.DataFrame, symbol: str | None, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
     ) -> Forecast:
+        bars = as_bars_frame(bars)
         moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
         model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(EXCHANGE_TIMEZONE))
         return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
-        own = _bars_of_symbol(bars, symbol)
-        last = ForecastStream.of(ServedModel.of(None, self._config), own).grid().asof[-1]
+        bars = as_bars_frame(bars)
+        symbol_bars = _bars_of_symbol(bars, symbol)
+        last = ForecastStream.of(ServedModel.of(None, self._config), symbol_bars).grid().asof[-1]
         parts = []
         for begin, end, model in self._timeline.spans(self._bars_to_train_on(bars, symbol), last):
             stream = ForecastStream.of(model, bars, symbol)
@@ -419,11 +425,11 @@ class VolatilityForecaster(OneLineRepr):
         return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
 
     def _start_job(
-        self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: Progress | None
+        self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: ProgressHook | None
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
-        own = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
-        moment = last_end(own) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
+        symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
+        moment = last_end(symbol_bars) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion
@@ -434,7 +440,10 @@ class VolatilityForecaster(OneLineRepr):
                 *self._retraining.decide(bundle, bars, moment, champion, simulated_time=False, symbol=symbol)
             )
 
-        window, trained_on = self._retraining.policy.training_bars(own, moment), self._retraining.symbol_of(own)
+        window, trained_on = (
+            self._retraining.policy.training_bars(symbol_bars, moment),
+            self._retraining.symbol_of(symbol_bars),
+        )
         name = self._retraining.name_of(window, moment, trained_on)
         return RetrainingJob(self._config, window, trained_on, name, settle, on_progress)
 
@@ -446,14 +455,20 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
-    bars = as_bars_frame(bars)
-    own = select_symbol(bars, symbol)
+    symbol_bars = select_symbol(bars, symbol)
     if symbol is None and isinstance(bars.index, pd.MultiIndex):
         symbol = str(bars.index.get_level_values(0)[0])
     if symbol is not None:
-        own = own.copy(deep=False)
-        own.attrs = {**own.attrs, "symbol": symbol}
-    return validate_bars(own)
+        symbol_bars = symbol_bars.copy(deep=False)
+        symbol_bars.attrs = {**symbol_bars.attrs, "symbol": symbol}
+    return validate_bars(symbol_bars)
+
+
+def _are_of_their_time(models: str) -> bool:
+    """Whether each forecast is asked of the model of its time, not of the one that serves now."""
+    if models not in get_args(_Models):
+        raise ConfigError(f"models is {models!r}; the rule is 'serving' or 'as-of'; use one of these.")
+    return models == "as-of"
 
 
 def _say_nothing(outcome: RetrainingOutcome) -> None:

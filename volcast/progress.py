@@ -55,7 +55,7 @@ class SilentProgress:
         """So many months of bars of `symbol` are missing and fetched."""
 
     def fetch_advanced(self, months: int) -> None:
-        """So many more of them are there."""
+        """So many more of the missing months are there."""
 
     def search_began(self, trials: int, done: int, epochs: int) -> None:
         """A search of up to `trials` trials of up to `epochs` epochs began, `done` of them in an earlier run."""
@@ -73,7 +73,7 @@ class SilentProgress:
         """The training of network `number` (from 1) of the `count` that the model will have began."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """End the display: nothing more will come."""
 
 
 class _SearchClock:
@@ -208,7 +208,7 @@ class TerminalProgress(SilentProgress):
         )
 
     def fetch_advanced(self, months: int) -> None:
-        """Move it."""
+        """Move the bar of the months that are fetched."""
         self._progress.advance(self._fetch, months)
 
     def search_began(self, trials: int, done: int, epochs: int) -> None:

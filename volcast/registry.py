@@ -34,8 +34,10 @@ class Registry(Mapping[str, Member]):
         Groups of entry points in which packages offer more.
     """
 
-    def __init__(self, kind: str, member: type[Member], own: Mapping[str, Member | EntryPoint], *groups: str) -> None:
-        self._kind, self._member, self._own, self._groups = kind, member, own, groups
+    def __init__(
+        self, kind: str, member: type[Member], members: Mapping[str, Member | EntryPoint], *groups: str
+    ) -> None:
+        self._kind, self._member, self._own, self._groups = kind, member, members, groups
 
     def __getitem__(self, name: str) -> Member:
         member = self._own[name] if name in self._own else offered(*self._groups)[name]

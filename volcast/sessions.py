@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXCHANGE_TIMEZONE",
-    "BucketArrays",
+    "BucketCalendar",
     "beyond_the_sessions",
-    "bucket_arrays",
+    "bucket_calendar",
     "in_new_york",
     "new_york_clock",
     "new_york_midnight",
@@ -69,8 +69,8 @@ def in_new_york(moment: str | date | pd.Timestamp) -> pd.Timestamp:
         return stamp.tz_localize(EXCHANGE_TIMEZONE, ambiguous="raise", nonexistent="raise")
     except ValueError:
         forward = stamp.month < 7
-        found = "never show it, for they are set forward" if forward else "show it twice, for they are set back"
-        raise ConfigError(f"{stamp} is no moment in New York: its clocks {found}; give it with its zone.") from None
+        behaviour = "never show it, for they are set forward" if forward else "show it twice, for they are set back"
+        raise ConfigError(f"{stamp} is no moment in New York: its clocks {behaviour}; give it with its zone.") from None
 
 
 def _stamp(moment: object) -> pd.Timestamp:
@@ -95,9 +95,9 @@ def _calendar(name: str) -> "ExchangeCalendar":
 
     try:
         return get_calendar(name, start=_FIRST_SESSION)
-    except errors.InvalidCalendarName:
+    except (errors.InvalidCalendarName, TypeError):
         raise ConfigError(
-            f"{name[:60]!r} is no exchange; it must be a name in exchange_calendars; XNYS is New York's."
+            f"{reprlib.repr(name)} is no exchange; it must be a name in exchange_calendars; XNYS is New York's."
         ) from None
 
 
@@ -190,7 +190,7 @@ def beyond_the_sessions(asof: pd.Timestamp, calendar: str) -> ConfigError:
 
 
 @dataclass(frozen=True)
-class BucketArrays:
+class BucketCalendar:
     """All hourly buckets of an exchange, one value each, in time order; times in microseconds since the epoch.
 
     Attributes
@@ -214,14 +214,14 @@ class BucketArrays:
 
 
 @lru_cache(maxsize=4)
-def bucket_arrays(calendar: str) -> BucketArrays:
+def bucket_calendar(calendar: str) -> BucketCalendar:
     """Every bucket that `session_buckets` knows, for work on a bar or a session, where a table of pandas is slow."""
     table = _whole_bucket_grid(calendar)
     labels = time_index(table)
     starts = pd.DatetimeIndex(table["start"])
     sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
     minutes = table["minutes"].to_numpy(dtype=np.int64)
-    return BucketArrays(labels, starts, labels.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions)
+    return BucketCalendar(labels, starts, labels.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions)
 
 
 def new_york_clock(moments: IntArray) -> IntArray:
@@ -237,8 +237,8 @@ def _clock_changes() -> tuple[IntArray, IntArray]:
     changing = np.flatnonzero(np.diff(_offsets(days.astype("datetime64[us]").astype(np.int64))))
     hours = (days[changing].astype("datetime64[us]").astype(np.int64)[:, None] + np.arange(25) * _HOUR).ravel()
     offsets = _offsets(hours)
-    found = np.flatnonzero(np.diff(offsets)) + 1
-    return hours[found], np.append(offsets[:1], offsets[found])
+    changes = np.flatnonzero(np.diff(offsets)) + 1
+    return hours[changes], np.append(offsets[:1], offsets[changes])
 
 
 def _offsets(moments: IntArray) -> IntArray:

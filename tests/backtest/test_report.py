@@ -26,7 +26,7 @@ def test_the_verdict_says_what_the_forecasts_were_worth_and_how_sure_that_is(bac
     gain, t_value = backtest.gain_over_twin
     side = "more" if gain >= 0 else "less"
     sure = "beyond chance" if abs(t_value) > 1.96 else "which may be chance"
-    assert f"it was worth {abs(100 * gain):.2f} points a year {side} than by the EWMA's" in verdict(backtest)
+    assert f"it was worth {abs(100 * gain):.2f} points of utility a year {side} than by the EWMA's" in verdict(backtest)
     assert verdict(backtest).endswith(f"{sure}.")
 
 

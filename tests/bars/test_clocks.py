@@ -7,7 +7,7 @@ from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.bars.checks import validate_bars
 from volcast.bars.clocks import LIKELY_ZONES, fitting_zones, look_like_ends
-from volcast.errors import BarsError
+from volcast.errors import BarsError, NotEnoughDataError
 from volcast.measures.hourly import get_hourly_rv
 
 MINUTE = pd.Timedelta(minutes=1)
@@ -45,3 +45,12 @@ def test_hours_by_the_clock_are_no_ends() -> None:
     hours = make_bars("2024-06-03", "2024-06-21", minutes=60, extended=True)
     assert not look_like_ends(time_index(hours))
     assert not look_like_ends(time_index(make_bars("2024-06-03", "2024-06-21")).tz_convert("Asia/Tokyo"))
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_daily_bars_are_called_too_long_whatever_midnight_they_have(zone: str) -> None:
+    minutes = make_bars("2024-06-03", "2024-08-30").tz_convert(zone)
+    daily = minutes[["close"]].resample("1D").last().dropna()
+    assert not look_like_ends(time_index(daily))
+    with pytest.raises(NotEnoughDataError, match="bars are of 1440 min"):
+        get_hourly_rv(daily)

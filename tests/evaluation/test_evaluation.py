@@ -2,16 +2,22 @@
 
 import json
 import math
+import re
+from html import escape
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
-from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts
+from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts, qlike_losses
+from volcast.evaluation.report.page import evaluation_page
+from volcast.evaluation.report.terminal import evaluation_tables
+from volcast.evaluation.verdict import ALONE
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
@@ -90,6 +96,56 @@ def test_the_verdict_can_say_yes_and_no(measures: pd.DataFrame) -> None:
     assert "use it" in good.verdict
     assert "beyond what chance explains" in good.verdict
     assert bad.verdict.startswith("Do not use this model")
+
+
+@pytest.mark.parametrize("better", [0.5, 0.9, 0.97, 0.985, 0.995, 1.0])
+def test_what_may_be_chance_is_no_reason_to_use_a_model(measures: pd.DataFrame, better: float) -> None:
+    """The word and the sentence say the same at every p-value."""
+
+    def nearly(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+        truth = frame["rv_hourly"][targets].to_numpy()
+        noise = np.exp(0.02 * np.random.default_rng(1).standard_normal(len(truth)))
+        return np.asarray(truth ** (1 - better) * BASELINES["diurnal_log_har"](frame, targets, known) ** better * noise)
+
+    for days in (10, 40):
+        row = compare_with_baselines(measures, np.arange(FIRST, FIRST + 7 * days), nearly)
+        own, verdict = row.metrics["model"], row.verdict
+        sure = own["qlike_ratio"] < 1 and own["p_value"] < 0.05
+        assert ("use it" in verdict) == sure == (row.judgment == "use"), verdict
+        assert ("either will do" in verdict) == (row.judgment == "either"), verdict
+        assert verdict.startswith("Do not use") == (row.judgment == "do not use"), verdict
+        assert not ("may be chance" in verdict and "use it" in verdict), verdict
+
+
+@pytest.mark.parametrize(
+    ("regression", "said"),
+    [
+        (0.05, r"The networks add nothing here: the regression serves alone \(QLIKE 0\.\d{4}\)\."),
+        (0.3, r"The networks: QLIKE 0\.\d{4} with them and 0\.\d{4} of the regression alone, .* % lower, beyond what"),
+        (0.01, r"The networks add nothing here: QLIKE 0\.\d{4} with them and 0\.\d{4} of .* alone, .* % higher, bey"),
+    ],
+)
+def test_what_networks_add_is_said_with_both_figures(measures: pd.DataFrame, regression: float, said: str) -> None:
+    positions, parts = np.arange(FIRST, len(measures)), {ALONE: Oracle(regression).forecast}
+    evaluation = compare_with_baselines(measures, positions, Oracle(0.05).forecast, parts=parts)
+    networks, realized = evaluation.networks, measures["rv_hourly"].iloc[positions]
+    assert networks is not None
+    assert re.match(said, networks.sentence), networks.sentence
+    alone = Oracle(regression).forecast(measures, time_index(realized), positions)
+    assert networks.regression_qlike == pytest.approx(qlike_losses(realized, alone).mean())
+    written = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))["networks"]
+    assert written["sentence"] == networks.sentence
+    assert (written["p_value"] is None) == (regression == 0.05)
+    assert escape(networks.sentence) in evaluation_page(evaluation, title="networks")
+    console = Console(width=300)
+    with console.capture() as shown:
+        console.print(evaluation_tables(evaluation))
+    assert networks.sentence in shown.get()
+
+
+def test_what_has_no_regression_has_nothing_to_add_to(evaluation: Evaluation) -> None:
+    assert evaluation.networks is None
+    assert evaluation.to_dict()["networks"] is None
 
 
 def test_as_good_as_the_log_har_is_either(measures: pd.DataFrame) -> None:

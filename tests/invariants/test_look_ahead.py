@@ -101,6 +101,7 @@ def test_what_a_network_is_trained_on(history: pd.DataFrame, trainer: LocalLSTMT
         assert not np.array_equal(changed.y_test, data.y_test)
 
 
+@pytest.mark.train
 def test_forecasts_of_a_trained_model(history: pd.DataFrame, trainer: LocalLSTMTrainer) -> None:
     result = trainer.run_training_pipeline(bars=history)
     forecaster = VolatilityForecaster(Path(str(result.bundle.path)))

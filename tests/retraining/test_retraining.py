@@ -356,7 +356,7 @@ def test_a_training_process_that_fails_says_why(half_year: pd.DataFrame, tmp_pat
         (lambda bars: bars.tz_localize(None), "without a time zone"),
         (lambda bars: bars.iloc[:0], "are empty"),
         (lambda bars: pd.DataFrame(), "are empty"),
-        (lambda bars: bars.reset_index(drop=True), "the start of each bar as a time is needed"),
+        (lambda bars: bars.reset_index(drop=True), "no time stamps that can be read"),
     ],
 )
 def test_bars_that_cannot_be_trained_on_are_refused_in_one_sentence(

@@ -44,7 +44,7 @@ def test_each_symbol_gets_a_model_and_a_failing_one_a_sentence(trained: tuple[Pa
     assert "NONE" in outcomes[2].error or "symbol" in outcomes[2].error
     for outcome in outcomes[:2]:
         assert Path(outcome.result["path"]).parent == place / outcome.symbol
-        assert outcome.result["data"]["symbol"] == outcome.symbol
+        assert outcome.result["symbols"][outcome.symbol]["symbol"] == outcome.symbol
     assert json.loads(json.dumps(jobs_as_dict(outcomes)))["failed"] == 1
 
 
@@ -59,7 +59,7 @@ def test_a_second_run_trains_only_what_changed(trained: tuple[Path, list[SymbolO
     assert [outcome.status for outcome in again] == ["kept", "trained"]
     assert told == ["AAA", "BBB"]
     assert again[0].result == first[0].result
-    assert again[1].result["data"]["last_bar"] > first[1].result["data"]["last_bar"]
+    assert again[1].result["symbols"]["BBB"]["last_bar"] > first[1].result["symbols"]["BBB"]["last_bar"]
 
 
 @pytest.mark.train

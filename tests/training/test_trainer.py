@@ -12,6 +12,7 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError, TrainingError
 from volcast.files import file_name_of
 from volcast.forecasters.baselines.registry import BASELINES
@@ -344,6 +345,48 @@ def test_arrays_that_do_not_fit_are_refused(small_bars: pd.DataFrame) -> None:
 def test_memory_longer_than_the_data_is_refused(small_bars: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughDataError, match="looks back 2000 buckets"):
         trainer(tmp_path, memory=2000).prepare_data(bars=small_bars)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [("2024-09-03", "2024-11-29"), (None, "2024-11-29"), ("2024-09-03", None), (None, "2024-12-31")]
+)
+def test_a_span_cuts_bars_that_are_handed_over(
+    small_bars: pd.DataFrame, tmp_path: Path, start: str | None, end: str | None
+) -> None:
+    first, last = (pd.Timestamp(day or other) for day, other in ((start, "2024-08-01"), (end, "2024-12-31")))
+    days = time_index(small_bars).tz_convert("America/New_York").tz_localize(None).normalize()
+    inside = small_bars[(days >= first) & (days <= last)]
+    expected = trainer(tmp_path).prepare_data(bars=inside)
+    cut = trainer(tmp_path).prepare_data("SPY", start, end, bars=small_bars)
+    pd.testing.assert_frame_equal(cut.measures["SPY"], expected.measures["SPY"])
+    assert cut.provenance["SPY"]["sha256"] == expected.provenance["SPY"]["sha256"]
+    stacked = pd.concat({"SPY": small_bars, "QQQ": small_bars * 2}, names=["symbol", "timestamp"])
+    many = LocalLSTMTrainer({"symbols": ["SPY", "QQQ"], "model_save_path": str(tmp_path)})
+    for measures in many.prepare_data(None, start, end, bars=stacked).measures.values():
+        np.testing.assert_array_equal(measures.index, expected.measures["SPY"].index)
+
+
+@pytest.mark.parametrize(("start", "end"), [("2025-01-06", None), (None, "2024-07-31"), ("2023-01-01", "2023-12-31")])
+def test_a_span_without_a_bar_is_refused_with_both(
+    small_bars: pd.DataFrame, tmp_path: Path, start: str | None, end: str | None
+) -> None:
+    span = f"{start or 'their start'} to {end or 'their end'}"
+    with pytest.raises(NotEnoughDataError, match=f"from 2024-08-01 to 2024-12-31 and none from {span}"):
+        trainer(tmp_path).prepare_data("SPY", start, end, bars=small_bars)
+
+
+def test_a_span_that_is_none_is_refused(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    for start, end, said in (("2024-11-29", "2024-09-03", "before start_date"), ("yesterday", None, "must be a date")):
+        with pytest.raises(ConfigError, match=said):
+            trainer(tmp_path).prepare_data("SPY", start, end, bars=small_bars)
+
+
+def test_the_configured_span_says_what_to_fetch_and_cuts_nothing_else(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    later = small_bars.copy()
+    later.index += pd.Timedelta(weeks=104)
+    data = trainer(tmp_path).prepare_data("SPY", bars=later)
+    assert data.provenance["SPY"]["bars"] == len(small_bars)
+    assert trainer(tmp_path).prepare_data("SPY", "2026-09-01", bars=later).measures["SPY"].index[0].year == 2026
 
 
 def searched_with(bars: pd.DataFrame, place: Path, **settings: Any) -> float:

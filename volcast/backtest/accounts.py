@@ -67,7 +67,7 @@ class Account:
 
     @property
     def costs(self) -> float:
-        """Of all trades."""
+        """What all trades cost together, in shares of the capital before the first one."""
         return float(self.trades["cost"].sum())
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.backtest.prices import regular_bars, session_prices
 from volcast.bars.checks import bar_length, select_symbol
-from volcast.errors import ConfigError
+from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
 from volcast.forecasters.baselines.har import FEWEST_BUCKETS, diurnal_log_har
@@ -55,7 +55,9 @@ def model_forecasts(
 
 
 def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
-    """By symbol, the same by a baseline, from the bars alone; columns as of `VolatilityForecaster.forecast_series`.
+    """By symbol, a baseline's forecasts of each session as of its open, made from the bars alone.
+
+    Columns are those of `VolatilityForecaster.forecast_series`.
 
     Parameters
     ----------
@@ -108,6 +110,11 @@ def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: pd.DataFrame, 
     measures = get_hourly_measures(bars, calendar=calendar)
     first = _first_buckets(bars, calendar)
     known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
+    if len(known) == 0 or known[-1] < fewest:
+        raise NotEnoughDataError(
+            f"{len(measures)} hourly buckets are too few for a forecast by {name}; the rule is {fewest} before the "
+            "first; give bars that begin earlier."
+        )
     first, known = first[known >= fewest], known[known >= fewest]
     labels = pd.DatetimeIndex(first.index)
     volatility = over_horizon(forecaster, measures, labels, known, "session_end", calendar)

@@ -128,7 +128,7 @@ def _kept_out(
 ) -> VolatilityForecaster:
     ModelStore(config.model_save_path).record(HistoryEntry.now(result.bundle.name, "kept out", reason))
     version = before.model_info()["version"]
-    interview.say(result.evaluation.verdict)
+    _say_verdict(interview, result)
     interview.say(f"{result.bundle.name} does not serve: {reason}.")
     interview.say(f"{version} goes on serving.", "bold")
     return before
@@ -138,6 +138,12 @@ def _show_figures(
     interview: Interview, old: Mapping[str, Any], after: VolatilityForecaster, result: TrainingResult
 ) -> None:
     interview.console.print(figures_table(old, after.model_info()), soft_wrap=True)
+    _say_verdict(interview, result)
+
+
+def _say_verdict(interview: Interview, result: TrainingResult) -> None:
+    if networks := result.evaluation.networks:
+        interview.say(networks.sentence)
     interview.say(result.evaluation.verdict)
 
 

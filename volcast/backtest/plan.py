@@ -10,7 +10,7 @@ __all__ = ["Plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """Orders and prices.
+    """Orders of a strategy, and the prices at which they are traded.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, select_symbol, validate_bars
 from volcast.errors import NotEnoughDataError
-from volcast.sessions import EXCHANGE_TIMEZONE, bucket_arrays, session_schedule
+from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_schedule
 
 __all__ = ["close_to_close_returns", "link_factors", "regular_bars", "session_prices"]
 
@@ -121,6 +121,6 @@ def link_factors(prices: pd.DataFrame) -> pd.Series:
 
 
 def _follows_a_hole(sessions: pd.DatetimeIndex, calendar: str) -> npt.NDArray[np.bool_]:
-    numbers = np.unique(bucket_arrays(calendar).session)
+    numbers = np.unique(bucket_calendar(calendar).session)
     place = np.searchsorted(numbers, sessions.to_numpy().astype("datetime64[D]").astype(np.int64))
     return np.append(False, np.diff(place) > 1)

@@ -70,10 +70,10 @@ def verdict(backtest: Backtest) -> str:
         return f"{earned}; with the EWMA's forecasts it would have done the same."
     sure = "beyond chance" if abs(t_value) > _BEYOND_CHANCE else "which may be chance"
     side = "more" if gain >= 0 else "less"
-    worth = "earned" if backtest.trades_options else "was worth"
+    worth, of_what = ("earned", "") if backtest.trades_options else ("was worth", "of utility ")
     return (
-        f"{earned}; by these forecasts it {worth} {abs(100 * gain):.2f} points a year {side} than by the EWMA's, after "
-        f"costs (t = {t_value:.1f}), {sure}."
+        f"{earned}; by these forecasts it {worth} {abs(100 * gain):.2f} points {of_what}a year {side} than by the "
+        f"EWMA's, after costs (t = {t_value:.1f}), {sure}."
     )
 
 
@@ -97,7 +97,8 @@ def describe_backtest(backtest: Backtest) -> list[str]:
     sessions, costs = backtest.strategy.sessions, backtest.costs
     lines = [
         f"Traded in {len(sessions):,} sessions from {_day(sessions.index[0])} to {_day(sessions.index[-1])}; a trade "
-        f"costs {costs.trade_bps:g} basis points; cash earns nothing and borrowing costs nothing."
+        f"costs {costs.trade_bps:g} basis point{'' if costs.trade_bps == 1 else 's'}; cash earns nothing and borrowing "
+        "costs nothing."
     ]
     lines += [
         f"No sessions between {_day(last)} and {_day(first)}: what prices did meanwhile is cut out."

@@ -1,5 +1,6 @@
 """The settings of a backtest: each has its name, flag, default, rule and meaning here, for command and dialogue."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -20,7 +21,7 @@ _OF_EVERY_STRATEGY = frozenset({"strategy", "forecasts", "retrain", "trade_bps"}
 
 
 def _known_strategy(value: Any) -> Any:
-    if value not in STRATEGIES:
+    if not isinstance(value, str) or value not in STRATEGIES:
         raise ValueError(f"must be one of {', '.join(STRATEGIES)}")
     return value
 
@@ -30,7 +31,7 @@ def _auto(value: Any) -> Any:
 
 
 def _period(value: Any) -> Any:
-    return _PERIODS.get(value, value)
+    return _PERIODS.get(value, value) if isinstance(value, str) else value
 
 
 class BacktestSettings(BaseModel):
@@ -73,7 +74,7 @@ class BacktestSettings(BaseModel):
             return cls.model_validate(settings)
         except ValidationError as error:
             problems = [
-                f"{detail['loc'][0]} is {detail['input']!r}, but "
+                f"{detail['loc'][0]} is {reprlib.repr(detail['input'])}, but "
                 f"{detail['msg'].removeprefix('Value error, ').removeprefix('Input ')}"
                 for detail in error.errors()
             ]
@@ -81,7 +82,7 @@ class BacktestSettings(BaseModel):
 
     @classmethod
     def flags(cls) -> dict[str, Flag]:
-        """The settings, and how the command line offers them."""
+        """Names of the settings, and how the command line offers them."""
         fields = cls.model_fields.items()
         return {name: flag for name, field in fields for flag in field.metadata if isinstance(flag, Flag)}
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from volcast.arrays import FloatArray, IntArray, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
-from volcast.bars.clocks import require_starts
+from volcast.bars.clocks import require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
 from volcast.bars.frames import as_bars_frame
 
@@ -70,7 +70,8 @@ class SymbolBars:
         if not arrays.are_usable(rows):
             validate_bars(frame)
         require_prices_in_range(frame, "the bars")
-        require_starts(frame, "the bars")
+        if not say_starts(frame.attrs):
+            require_starts(time_index(frame), "the bars")
         stamps = arrays.stamps(rows)
         return cls(frame, stamps, arrays.prices(rows), commonest_step(stamps), symbol or frame.attrs.get("symbol"))
 
@@ -102,13 +103,19 @@ class FrameArrays:
 
     @classmethod
     def of(cls, bars: pd.DataFrame, like: "FrameArrays | None" = None) -> "FrameArrays":
-        """The arrays of `bars`; found faster where their index or their columns are those of `like`.
+        """The arrays of `bars`, which are read as `as_bars_frame` reads them.
+
+        They are found faster where columns and index, or these alone, are those of `like`.
 
         Raises
         ------
         BarsError, NotEnoughDataError
-            The index is no index of bars, or a column of prices holds no numbers.
+            They are no frame of bars, or empty.
         """
+        if like is None or not like._has_layout_of(bars):
+            bars, like = as_bars_frame(bars), None
+        if not len(bars):
+            validate_bars(bars)
         frame, index = bars.copy(deep=False), bars.index
         if like is not None and index.is_(like._index):
             symbols, stamps, level, unit = like.symbols, like._stamps, like._level, like._unit
@@ -116,15 +123,23 @@ class FrameArrays:
             frame, symbols = _by_symbol(frame)
             stamps, level, unit = _stacked_stamps(frame)
         else:
-            _require_stamps(index, frame)
             started = time_index(frame)
             symbols, stamps, level, unit = {None: slice(0, len(started))}, started.asi8, None, started.unit
         columns, places = _columns(frame, like)
+        if like is not None and any(values.dtype.kind not in _NUMBERS for values in columns.values()):
+            # The columns have their names still, and hold something else.
+            return cls.of(bars)
         return cls(frame, symbols, frame.index, stamps, level, unit, columns, places)
 
     @property
+    def attrs(self) -> Mapping[Any, Any]:
+        """What the frame says of itself."""
+        attrs: Mapping[Any, Any] = self.frame.attrs
+        return attrs
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns of prices."""
+        """Names of the columns of prices."""
         return tuple(self._columns)
 
     def stamps(self, rows: slice) -> IntArray:
@@ -144,7 +159,7 @@ class FrameArrays:
         return int(self._stamps[rows].searchsorted(latest, side="right"))
 
     def are_usable(self, rows: slice) -> bool:
-        """Whether the bars of `rows` pass `checks.validate_bars`."""
+        """Whether the bars of `rows` pass `checks.validate_bars`, but for what only all of them can tell."""
         prices = (values[rows] for values in self._columns.values())
         return "close" in self._columns and are_usable(self._counted(rows), prices)
 
@@ -172,9 +187,9 @@ class FrameArrays:
             columns.append((self.stamps(rows), stamps))
         return min(_count_alike(values, others[: len(values)]) for values, others in columns)
 
-    def has_columns_of(self, bars: pd.DataFrame) -> bool:
-        """Whether the columns of `bars` are those of this frame, and not only like them."""
-        return bool(bars.columns.is_(self.frame.columns))
+    def has_columns_of(self, bars: object) -> bool:
+        """Whether `bars` are a frame whose columns are those of this one, and not only like them."""
+        return isinstance(bars, pd.DataFrame) and bool(bars.columns.is_(self.frame.columns))
 
     def begins_with(self, other: "FrameArrays", counts: Mapping[str | None, int]) -> bool:
         """Whether the first bars of each symbol, as many as `counts` says, are those of the other."""
@@ -198,6 +213,13 @@ class FrameArrays:
             and all(_begin_in_one_place(values, other._columns[name]) for name, values in self._columns.items())
         )
 
+    def _has_layout_of(self, bars: pd.DataFrame) -> bool:
+        """Whether names and index of `bars` are those of bars because those of this frame are."""
+        if not self.has_columns_of(bars):
+            return False
+        index = bars.index
+        return bool(index.is_(self._index)) or (isinstance(index, pd.DatetimeIndex) and index.tz is not None)
+
     def _counted(self, rows: slice) -> IntArray:
         stamps: IntArray = self._stamps[rows] if self._level is None else self._level.take(self._stamps[rows])
         return stamps
@@ -216,11 +238,6 @@ def _count_alike(values: _Array, others: _Array) -> int:
     return len(values) if np.array_equal(values, others) else int(np.argmin(values == others))
 
 
-def _require_stamps(index: pd.Index, frame: pd.DataFrame) -> None:
-    if not isinstance(index, pd.DatetimeIndex) or index.tz is None or not frame.columns.is_unique:
-        validate_bars(frame)
-
-
 def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slice]]:
     """A frame of many symbols with the bars of each together, and their rows."""
     index = cast(pd.MultiIndex, frame.index)
@@ -236,16 +253,11 @@ def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slic
 
 def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, IntArray | None, str]:
     index = cast(pd.MultiIndex, frame.index)
-    level, codes = index.levels[1], index.codes[1]
-    if not isinstance(level, pd.DatetimeIndex) or level.tz is None or codes.min() < 0:
-        validate_bars(_of_first_symbol(frame))
-    stamps = pd.DatetimeIndex(level)
-    moments = stamps.asi8
-    return (codes, moments, stamps.unit) if stamps.is_monotonic_increasing else (moments[codes], None, stamps.unit)
-
-
-def _of_first_symbol(frame: pd.DataFrame) -> pd.DataFrame:
-    return cast(pd.DataFrame, frame.loc[frame.index[0][0]])
+    level, codes = pd.DatetimeIndex(index.levels[1]), index.codes[1]
+    if codes.min() < 0:
+        # A stamp that is missing is the smallest number, which no bar that can be used has.
+        return pd.DatetimeIndex(index.get_level_values(1)).asi8, None, level.unit
+    return (codes, level.asi8, level.unit) if level.is_monotonic_increasing else (level.asi8[codes], None, level.unit)
 
 
 def _columns(frame: pd.DataFrame, like: FrameArrays | None) -> tuple[dict[str, _Array], Mapping[str, int] | None]:
@@ -256,17 +268,14 @@ def _columns(frame: pd.DataFrame, like: FrameArrays | None) -> tuple[dict[str, _
         block = frame.to_numpy()
         if block.dtype.kind in _NUMBERS:
             return {name: block[:, place] for name, place in like._places.items()}, like._places
-    columns = {name: _numbers(frame, name) for name in PRICES if name in frame.columns}
+    columns = {name: _values(frame[name]) for name in PRICES if name in frame.columns}
     return columns, None if is_alike else _places(frame, columns)
 
 
-def _numbers(frame: pd.DataFrame, name: str) -> _Array:
-    column = frame[name]
-    if not isinstance(column.dtype, np.dtype) or column.dtype.kind not in _NUMBERS:
-        validate_bars(_of_first_symbol(frame) if isinstance(frame.index, pd.MultiIndex) else frame)
-        column = column.astype(float)
-    numbers: _Array = column.to_numpy()
-    return numbers
+def _values(column: pd.Series) -> _Array:
+    # As objects where pandas has a type of its own, of which numpy would make numbers: categories, for one.
+    values: _Array = column.to_numpy(None if isinstance(column.dtype, np.dtype) else object)
+    return values
 
 
 def _places(frame: pd.DataFrame, columns: Mapping[str, _Array]) -> dict[str, int] | None:

@@ -88,7 +88,7 @@ class CachedMonth:
         return bool(self.through >= month_end(self.month))
 
     def read(self) -> pd.DataFrame:
-        """Its bars.
+        """Read the bars of the month.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class BarCache:
 
     @classmethod
     def of_symbol(cls, root: Path, source: str, feed: str, adjustment: str, timeframe: str, symbol: str) -> Self:
-        """Those under `root`, the directory of all cached bars.
+        """The symbol's files under `root`, the directory of all cached bars.
 
         Raises
         ------
@@ -231,24 +231,24 @@ class BarCache:
 
 
 def month_start(month: pd.Period) -> pd.Timestamp:
-    """Its first moment, New York time, in UTC."""
+    """The first moment of a month, New York time, in UTC."""
     return month.start_time.tz_localize(EXCHANGE_TIMEZONE).tz_convert("UTC")
 
 
 def month_end(month: pd.Period) -> pd.Timestamp:
-    """The first moment of the next month, New York time, in UTC."""
+    """The first moment after a month, New York time, in UTC."""
     return month_start(month + 1)
 
 
 def cached_symbols(root: Path) -> list[CachedSymbol]:
     """Everything kept under `root`, in the order of its names."""
-    found = []
+    symbols = []
     for directory in sorted({path.parent for path in root.glob("*/*/*/*/*/*.parquet")}):
         source, feed, adjustment, timeframe, symbol = directory.relative_to(root).parts
         cache = BarCache(directory)
         if months := tuple(cache.months().values()):
-            found.append(CachedSymbol(source, feed, adjustment, timeframe, symbol, months, cache))
-    return found
+            symbols.append(CachedSymbol(source, feed, adjustment, timeframe, symbol, months, cache))
+    return symbols
 
 
 def _parsed(path: Path) -> CachedMonth | None:

@@ -1,18 +1,29 @@
 """What bars must be before anything is computed from them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import IntArray
-from volcast.bars.clocks import require_starts
+from volcast.arrays import IntArray, time_index
+from volcast.bars.clocks import require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.sessions import new_york_midnight
 
-__all__ = ["are_usable", "bar_length", "commonest_step", "select_symbol", "symbol_among", "validate_bars"]
+__all__ = [
+    "are_usable",
+    "bar_length",
+    "commonest_step",
+    "cut_to_days",
+    "require_close",
+    "select_symbol",
+    "symbol_among",
+    "validate_bars",
+]
 
 _PRICES = ("open", "high", "low", "close")
 _MINUTE = 60_000_000
@@ -38,23 +49,30 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     """
     if len(bars) == 0:
         raise NotEnoughDataError(f"{name} are empty; at least one bar is needed; check symbol, dates and file.")
-    if "close" not in bars.columns:
-        found = ", ".join(map(str, bars.columns)) or "none"
-        raise BarsError(
-            f"{name} have no 'close' among their columns ({found}); it is needed; rename the column of prices."
-        )
+    require_close(bars, name)
     _check_index(bars.index, name)
     for column in bars.columns.intersection(list(_PRICES)):
         _check_prices(bars[column], name)
     require_prices_in_range(bars, name)
-    require_starts(bars, name)
+    if not say_starts(bars.attrs):
+        require_starts(time_index(bars), name)
     return bars
+
+
+def require_close(bars: pd.DataFrame, name: str = "the bars") -> None:
+    """Refuse bars without a column ``close``; `name` is what to call them in an error."""
+    if "close" not in bars.columns:
+        columns = ", ".join(map(str, bars.columns)) or "none"
+        raise BarsError(
+            f"{name} have no 'close' among their columns ({columns}); it is needed; rename the column of prices."
+        )
 
 
 def are_usable(stamps: IntArray, prices: Iterable[npt.NDArray[Any]]) -> bool:
     """Whether bars with these `stamps` and columns of `prices`, shape (n,) each, pass `validate_bars`; it says why not.
 
-    Stamps are in whatever unit pandas counts them.
+    Whether stamps are starts and prices of one kind is not asked: that takes all bars of a symbol. Stamps are in
+    whatever unit pandas counts them.
     """
     if not len(stamps) or stamps[0] == _MISSING or not (stamps[1:] > stamps[:-1]).all():
         return False
@@ -126,6 +144,37 @@ def _check_prices(prices: pd.Series, name: str) -> None:
                 f"{name} have {what} in '{prices.name}' at {int(wrong.sum())} stamps (the first is "
                 f"{prices.index[int(wrong.argmax())]}); each bar needs a positive one; {mend}."
             )
+
+
+def cut_to_days(
+    bars: pd.DataFrame, start_date: str | date | None, end_date: str | date | None, name: str = "the bars"
+) -> pd.DataFrame:
+    """One symbol's `bars` from `start_date` to `end_date`, New York days, both included; None sets no bound.
+
+    Parameters
+    ----------
+    bars
+        What `validate_bars` takes and leaves.
+    name
+        What to call them in an error.
+
+    Raises
+    ------
+    NotEnoughDataError
+        None of them lies there.
+    """
+    first, last = bars.index[0], bars.index[-1]
+    if start_date is not None:
+        bars = bars[bars.index >= new_york_midnight(start_date)]
+    if end_date is not None:
+        bars = bars[bars.index < new_york_midnight(end_date) + pd.Timedelta(days=1)]
+    if bars.empty:
+        raise NotEnoughDataError(
+            f"{name} are from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'their start'} to "
+            f"{end_date or 'their end'}; the dates must overlap; change or leave out start_date and end_date "
+            "(--start-date, --end-date)."
+        )
+    return bars
 
 
 def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame:

@@ -33,7 +33,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, require_close
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, ConfigError
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
@@ -57,7 +57,7 @@ _ONE_TICK = 0.0101
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What the rules did.
+    """What the rules of cleaning did to bars.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def clean_bars(
     ConfigError
         A rule is unknown.
     BarsError
-        The index is no tz-aware times.
+        The index is no tz-aware times, or there is no column ``close``.
     """
     bars = as_bars_frame(bars)
     chosen = CLEANING_RULES if rules is None or "all" in rules else tuple(rules)
@@ -110,6 +110,8 @@ def clean_bars(
             f"bars to clean are indexed by {bars.index.dtype}; times with a zone are needed; "
             "use bars.tz_localize('America/New_York'), or --bars-timezone on the command line."
         )
+    if chosen and len(bars):
+        require_close(bars)
     counts: dict[str, int] = {}
     dropped: list[pd.Series[str]] = []
     for rule in CLEANING_RULES:
@@ -261,8 +263,8 @@ def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
     sums, counts = (np.concatenate([[0.0], np.cumsum(x)]) for x in (np.nan_to_num(np.abs(returns)) * near, near))
     last = np.arange(len(there))
     first = np.maximum(last - _WINDOW, 0)
-    usual, found = sums[last] - sums[first], counts[last] - counts[first]
-    wrong[1:-1] = undone & (found >= _FEWEST) & (size * found > _BAND * usual)
+    usual, neighbours = sums[last] - sums[first], counts[last] - counts[first]
+    wrong[1:-1] = undone & (neighbours >= _FEWEST) & (size * neighbours > _BAND * usual)
     return wrong
 
 

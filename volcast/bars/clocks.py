@@ -1,8 +1,9 @@
 """What the hours of stamps tell of their zone, and of whether they are starts or ends of bars."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,17 @@ import pandas as pd
 
 from volcast.arrays import time_index
 from volcast.errors import BarsError
-from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_schedule
 
-__all__ = ["LIKELY_ZONES", "fitting_zones", "look_like_ends", "require_starts", "zone_sentence"]
+__all__ = [
+    "LIKELY_ZONES",
+    "fitting_zones",
+    "look_like_ends",
+    "may_turn_to_ends",
+    "require_starts",
+    "say_starts",
+    "zone_sentence",
+]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -22,7 +31,9 @@ LIKELY_ZONES = (
     "Australia/Sydney", "America/Sao_Paulo",
 )  # fmt: skip
 _MINUTE = 60_000_000
-_DAY = 24 * 60 * _MINUTE
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+_CALENDAR = "XNYS"
 _EXTENDED_HOURS = (4 * 60 * _MINUTE, 20 * 60 * _MINUTE)
 _MOST_INSIDE = 0.95
 _NEAR = 15 * _MINUTE
@@ -45,10 +56,10 @@ class _Days:
 def fitting_zones(
     stamps: pd.DatetimeIndex, length: pd.Timedelta, calendar: str = "XNYS", likely: Sequence[str] = LIKELY_ZONES
 ) -> list[str]:
-    """Those of `likely` zones, in their order, in which naive `stamps` of bars of `length` keep an exchange's hours.
+    """Zones of `likely`, in their order, in which naive `stamps` of bars of `length` keep an exchange's hours.
 
-    They do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most days
-    begin and end with. Dates without a time of day fit every zone.
+    Stamps do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most
+    days begin and end with. Dates without a time of day fit every zone.
     """
     stamps = stamps[stamps.notna()].as_unit("us")
     if (stamps.asi8 % _DAY == 0).all():
@@ -101,7 +112,7 @@ def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str]) -> str:
     )
 
 
-def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = "XNYS") -> bool:
+def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = _CALENDAR) -> bool:
     """Whether tz-aware stamps in time order seem to be the ends of bars.
 
     They do where most days have none at the open of the session, or of extended hours, and end with one at its close.
@@ -112,18 +123,38 @@ def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = "XNYS") -> bool:
     begin, end = _EXTENDED_HOURS
     ends = (days.first > days.opens) & (days.last == days.closes)
     ends |= (days.first > begin) & (days.last == end)
-    return bool(ends.mean() > _MOST_DAYS)
+    # One bar a day tells nothing: it has no other beside it.
+    return bool((ends & (days.first < days.last)).mean() > _MOST_DAYS)
 
 
-def require_starts(bars: pd.DataFrame, name: str) -> None:
-    """Refuse bars in time order whose stamps seem to be ends, unless ``attrs["stamps"]`` says that they are starts.
+def may_turn_to_ends(before: int, last: int) -> bool:
+    """Whether bars that did not look like ends may, now that those after `before` until `last`, two stamps, are there.
+
+    Stamps are in microseconds since the epoch. Only a day that begins, or a bar at the close, can make them.
+    """
+    if before // _HOUR == last // _HOUR:
+        return False
+    clocks = new_york_clock(np.array([before, last]))
+    if clocks[0] // _DAY != clocks[1] // _DAY or clocks[1] % _DAY == _EXTENDED_HOURS[1]:
+        return True
+    closes = _sessions(_CALENDAR)[3]
+    return bool(closes[min(int(np.searchsorted(closes, last)), len(closes) - 1)] == last)
+
+
+def say_starts(attrs: Mapping[Any, Any]) -> bool:
+    """Whether bars with these ``attrs`` say that their stamps are starts."""
+    return bool(attrs.get("stamps") == "start")
+
+
+def require_starts(stamps: pd.DatetimeIndex, name: str) -> None:
+    """Refuse tz-aware stamps in time order that seem to be the ends of bars.
 
     Raises
     ------
     BarsError
         The evidence, and the ways out.
     """
-    if bars.attrs.get("stamps") != "start" and look_like_ends(time_index(bars)):
+    if look_like_ends(stamps):
         raise BarsError(
             f"{name} have stamps at the close of most sessions and none at their open, as if they were the end of each "
             "bar; they must be its start; take one bar's length from bars.index, or say that they are starts with "

@@ -1,12 +1,13 @@
 """Columns of bars, whatever they are called and however their numbers are written."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import FloatArray
 from volcast.errors import BarsError
 
 __all__ = [
@@ -117,7 +118,7 @@ def numbers_of(column: pd.Series, mark: DecimalMark | None, name: str) -> pd.Ser
         column = column.astype(column.cat.categories.dtype)
     kind = column.dtype
     if pd.api.types.is_float_dtype(kind) or (pd.api.types.is_integer_dtype(kind)):
-        return column
+        return column if isinstance(kind, np.dtype) else column.astype(float)
     if pd.api.types.is_bool_dtype(kind) or not (pd.api.types.is_object_dtype(kind) or _is_text(column)):
         return _from_arrow(column, name)
     if not _is_text(column):
@@ -125,21 +126,21 @@ def numbers_of(column: pd.Series, mark: DecimalMark | None, name: str) -> pd.Ser
     return _from_text(column.astype("str"), mark, name)
 
 
-def require_prices_in_range(bars: pd.DataFrame, name: str) -> None:
-    """Refuse bars of which nearly all have an open or close outside their high and low.
+def require_prices_in_range(bars: pd.DataFrame | Mapping[str, FloatArray], name: str) -> None:
+    """Refuse bars, as columns, of which nearly all have an open or close outside their high and low.
 
     Raises
     ------
     BarsError
         As where one of them is adjusted for splits or dividends and the others are not.
     """
-    if not {"high", "low", "close"} <= set(bars.columns) or bars.empty:
+    if not {"high", "low", "close"} <= set(bars):
         return
-    high, low = bars["high"].to_numpy(dtype=float), bars["low"].to_numpy(dtype=float)
+    high, low = np.asarray(bars["high"], dtype=float), np.asarray(bars["low"], dtype=float)
     for field in ("close", "open"):
-        if field not in bars.columns:
+        if field not in bars:
             continue
-        prices = bars[field].to_numpy(dtype=float)
+        prices = np.asarray(bars[field], dtype=float)
         if np.count_nonzero((prices > high) | (prices < low)) <= _MOST_OUTSIDE * len(prices):
             continue
         # Adjusted prices are rounded one by one.

@@ -47,7 +47,7 @@ class FetchProgress(Protocol):
         """So many months of `symbol` are missing and fetched."""
 
     def fetch_advanced(self, months: int) -> None:
-        """So many more of them are there."""
+        """So many more of the missing months are there."""
 
 
 class _RescaledError(Exception):
@@ -209,9 +209,9 @@ class _Filling:
         return before, None if after is None or after.empty else after.iloc[:_OVERLAP_BARS]
 
     def _fetched(
-        self, gap: _Gap, before: pd.DataFrame | None, after: pd.DataFrame | None, kept: pd.DataFrame | None
+        self, gap: _Gap, before: pd.DataFrame | None, after: pd.DataFrame | None, held: pd.DataFrame | None
     ) -> dict[pd.Period, pd.DataFrame]:
-        """The months of `gap`, the first one with what is `kept` of it; runs in a thread."""
+        """The months of `gap`, the first one with what is `held` of it; runs in a thread."""
         first = gap.start if before is None else before.index[0]
         last = gap.end if after is None else after.index[-1] + pd.Timedelta(microseconds=1)
         fetched = self._source.fetch(self._symbol, first, last, self._timeframe)
@@ -220,10 +220,10 @@ class _Filling:
             if abs(factor - 1) > _SAME_PRICE:
                 raise _RescaledError(factor)
         months = {month: _between(fetched, month_start(month), min(month_end(month), gap.end)) for month in gap.months}
-        if kept is not None:
+        if held is not None:
             # What came again is newer: the last bars may have been revised.
             month = gap.months[0]
-            months[month] = pd.concat([kept[kept.index < first], months[month]])
+            months[month] = pd.concat([held[held.index < first], months[month]])
         return months
 
 

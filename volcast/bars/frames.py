@@ -1,5 +1,7 @@
 """Frames of bars, of whatever library and shape, as the frames of pandas that everything else works on."""
 
+from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,17 +59,25 @@ def as_bars_frame(bars: object, name: str = "the bars") -> pd.DataFrame:
 def _is_plain(frame: pd.DataFrame) -> bool:
     """Whether columns and index are those of bars, or are none that could be read as such."""
     columns, index = frame.columns, frame.index
-    if columns.nlevels > 1 or len({str(column).lower() for column in columns}) < len(columns):
+    if columns.nlevels > 1 or not _are_plain(tuple(columns)):
         return False
-    stamps = index.levels[-1] if isinstance(index, pd.MultiIndex) and index.nlevels == 2 else index
+    stamps = index
+    if isinstance(index, pd.MultiIndex) and index.nlevels == 2 and index.codes[0].min() >= 0:
+        stamps = index.levels[1]
     if not isinstance(stamps, pd.DatetimeIndex) or stamps.tz is None:
+        return False
+    kinds = (kind for name, kind in zip(columns, frame.dtypes, strict=True) if name in FIELDS)
+    return all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in kinds)
+
+
+@lru_cache(maxsize=64)
+def _are_plain(columns: tuple[Hashable, ...]) -> bool:
+    """Whether the names of columns are those of one symbol's bars, or none that could be read as such."""
+    if len({str(column).lower() for column in columns}) < len(columns):
         return False
     if any(plain_name(column) == SYMBOL for column in columns):
         return False
-    if "close" not in columns and "close" in named_columns(columns, ""):
-        return False
-    kinds = (frame[field].dtype for field in columns.intersection(list(FIELDS)))
-    return all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in kinds)
+    return "close" in columns or "close" not in named_columns(columns, "")
 
 
 def _from_other(bars: object, name: str) -> pd.DataFrame:

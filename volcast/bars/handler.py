@@ -14,7 +14,7 @@ from typing import cast
 import pandas as pd
 
 from volcast.bars.cache import BarCache, default_cache_directory
-from volcast.bars.checks import validate_bars
+from volcast.bars.checks import cut_to_days, validate_bars
 from volcast.bars.cleaning import clean_bars
 from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
 from volcast.bars.frames import as_bars_frame
@@ -142,12 +142,13 @@ class DataHandler:
             The source failed; of several symbols, for each of them.
         """
         if not isinstance(symbol, str):
+            _check_symbols(symbol)
             return stacked_bars(
                 *for_each_symbol(lambda one: self.get_stock_bars(one, start_date, end_date, timeframe), symbol)
             )
         bars = self.unchecked_bars(symbol, start_date, end_date, timeframe)
         name = f"the bars of {symbol} ({self.source}, {bars.attrs['detail']})"
-        return _cut(validate_bars(bars, name), start_date, end_date, name)
+        return cut_to_days(validate_bars(bars, name), start_date, end_date, name)
 
     def unchecked_bars(
         self,
@@ -156,7 +157,7 @@ class DataHandler:
         end_date: str | date | None = None,
         timeframe: str = "1Min",
     ) -> pd.DataFrame:
-        """As `get_stock_bars`, of one symbol, but whatever state the bars are in; a file's are not cut to the days."""
+        """Bars of one symbol in whatever state they are; a file's are not cut to the days, see `get_stock_bars`."""
         _check_request(symbol, timeframe)
         notes = _Notes(self._progress)
         bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)
@@ -256,6 +257,11 @@ def _check_request(symbol: str, timeframe: str) -> None:
             raise DataSourceError(f"{name} is {reprlib.repr(value)}, but {error}; change it.") from None
 
 
+def _check_symbols(symbols: object) -> None:
+    if not isinstance(symbols, Sequence) or isinstance(symbols, bytes) or not symbols:
+        raise DataSourceError(f"symbol is {reprlib.repr(symbols)}, but must be a symbol or a list of them; change it.")
+
+
 class _Notes:
     """Keeps the sentences that are said, and passes everything on."""
 
@@ -292,17 +298,3 @@ def alpaca_credentials(environ: Mapping[str, str] = os.environ) -> AlpacaCredent
         if key and secret:
             return AlpacaCredentials(key, secret)
     return None
-
-
-def _cut(bars: pd.DataFrame, start_date: str | date | None, end_date: str | date | None, name: str) -> pd.DataFrame:
-    first, last = bars.index[0], bars.index[-1]
-    if start_date is not None:
-        bars = bars[bars.index >= new_york_midnight(start_date)]
-    if end_date is not None:
-        bars = bars[bars.index < new_york_midnight(end_date) + pd.Timedelta(days=1)]
-    if bars.empty:
-        raise NotEnoughDataError(
-            f"{name} are from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'their start'} to "
-            f"{end_date or 'their end'}; the dates must overlap; change or leave out --start-date and --end-date."
-        )
-    return bars

@@ -35,7 +35,7 @@ _COARSE_MINUTES = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One finding about the quality of bars.
 
     Attributes
     ----------
@@ -104,8 +104,8 @@ class DataQuality:
             "bar_minutes": self.minutes,
             "is_bad": self.is_bad,
             "findings": [
-                {"kind": found.kind, "level": found.level, "sentence": found.sentence, "days": list(found.days)}
-                for found in self.findings
+                {"kind": finding.kind, "level": finding.level, "sentence": finding.sentence, "days": list(finding.days)}
+                for finding in self.findings
             ],
             "cleaned": dict(self.cleaned),
             "months": months.round({"coverage": 4}).to_dict("records"),
@@ -125,7 +125,7 @@ class DataQuality:
             cells = [f"{row[name]:.1%}" if name == "coverage" else f"{row[name]:,.0f}" for name in self.months.columns]
             table.add_row(str(month), *cells)
         style = {"bad": "bold red", "flaw": "yellow", "fact": ""}
-        lines = [Text(f"{found.level:<5}{found.sentence}", style=style[found.level]) for found in self.findings]
+        lines = [Text(f"{finding.level:<5}{finding.sentence}", style=style[finding.level]) for finding in self.findings]
         return Group(table, *(lines or [Text("Nothing to report.")]))
 
     def figure(self) -> "Figure":
@@ -143,15 +143,15 @@ class DataQuality:
         if (self.sessions["volume"] > 0).any():
             lower.set_yscale("log")
         lower.set_ylabel("median volume of a bar")
-        for found in self.findings:
-            if found.kind in ("volume break", "feed change", "split"):
-                for day in found.days:
+        for finding in self.findings:
+            if finding.kind in ("volume break", "feed change", "split"):
+                for day in finding.days:
                     lower.axvline(np.datetime64(day), color="#1d4ed8", linewidth=0.8)
         return figure
 
     def _verdict(self) -> str:
-        found = [*self.of("bad"), *self.of("flaw")]
-        return ", ".join(dict.fromkeys(finding.kind for finding in found)) or "nothing wrong"
+        findings = [*self.of("bad"), *self.of("flaw")]
+        return ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "nothing wrong"
 
 
 def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNYS") -> DataQuality:
@@ -169,7 +169,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNY
     Raises
     ------
     BarsError
-        The index is no tz-aware times.
+        The index is no tz-aware times, or there is no column ``close``.
     NotEnoughDataError
         No bar is left when wrong ones are out.
     """
@@ -194,7 +194,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNY
         symbol or str(bars.attrs.get("symbol", "")),
         sheet.length / pd.Timedelta(minutes=1),
         _by_month(sheet, cleaning.dropped, breaks),
-        tuple(sorted(findings, key=lambda found: order[found.level])),
+        tuple(sorted(findings, key=lambda finding: order[finding.level])),
         dict(bars.attrs.get("cleaning", {})),
         sheet.sessions[["coverage", "volume"]],
     )
@@ -209,7 +209,7 @@ def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
         What is wrong, and the ways out.
     """
     if quality.is_bad and not accept:
-        what = "; ".join(found.sentence.rstrip(".") for found in quality.of("bad"))
+        what = "; ".join(finding.sentence.rstrip(".") for finding in quality.of("bad"))
         raise BarsError(
             f"the bars of {quality.symbol} are bad ({what}); a model learns what it is given; let cleaning mend what "
             "it can (--clean), or train on them as they are with --accept-quality."

@@ -27,7 +27,7 @@ _LONGEST_EPISODE = 60
 
 @dataclass(frozen=True)
 class ScaleStep:
-    """One step.
+    """One step of a price from one scale to another, as a split makes it.
 
     Attributes
     ----------

@@ -25,20 +25,20 @@ def for_each_symbol(work: Callable[[str], Result], symbols: Sequence[str]) -> tu
     DataSourceError
         All of them failed.
     """
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     failed: dict[str, str] = {}
     unique = list(dict.fromkeys(symbols))
     with ThreadPoolExecutor(max(min(_SYMBOLS_AT_ONCE, len(unique)), 1)) as pool:
         futures = {symbol: pool.submit(work, symbol) for symbol in unique}
         for symbol in unique:
             try:
-                found[symbol] = futures.pop(symbol).result()
+                results[symbol] = futures.pop(symbol).result()
             except VolatilityError as error:
                 failed[symbol] = str(error)
-    if not found:
+    if not results:
         reasons = "; ".join(f"{symbol}: {reason}" for symbol, reason in list(failed.items())[:3])
         raise DataSourceError(f"none of {len(unique)} symbols could be got; one at least is needed: {reasons}")
-    return found, failed
+    return results, failed
 
 
 def symbols_of(bars: pd.DataFrame) -> list[str]:
@@ -61,15 +61,15 @@ def cut_each_symbol(bars: pd.DataFrame, cut: Callable[[pd.DataFrame], pd.DataFra
     return stacked
 
 
-def stacked_bars(found: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.DataFrame:
+def stacked_bars(bars_by_symbol: dict[str, pd.DataFrame], failed: dict[str, str]) -> pd.DataFrame:
     """Bars of several symbols as one frame, indexed by (symbol, timestamp), with what `attrs` say of each."""
-    stacked = pd.concat(found, names=["symbol", "timestamp"])
-    first = next(iter(found.values()))
+    stacked = pd.concat(bars_by_symbol, names=["symbol", "timestamp"])
+    first = next(iter(bars_by_symbol.values()))
     stacked.attrs = {
         "source": first.attrs.get("source"),
         "detail": first.attrs.get("detail"),
-        "simulated": any(bars.attrs.get("simulated", False) for bars in found.values()),
-        "notes": [note for bars in found.values() for note in bars.attrs.get("notes", [])],
+        "simulated": any(bars.attrs.get("simulated", False) for bars in bars_by_symbol.values()),
+        "notes": [note for bars in bars_by_symbol.values() for note in bars.attrs.get("notes", [])],
         "failed": failed,
     }
     return stacked

@@ -55,17 +55,17 @@ def _work(options: argparse.Namespace, out: Console, err: Console) -> int:
 def _list(options: argparse.Namespace, out: Console, err: Console) -> int:
     rows = [
         {
-            "symbol": kept.symbol,
-            "source": kept.source,
-            "feed": kept.feed,
-            "adjustment": kept.adjustment,
-            "timeframe": kept.timeframe,
-            "months": len(kept.months),
-            "first": str(kept.months[0].month),
-            "through": f"{kept.months[-1].through:%Y-%m-%d %H:%M} UTC",
-            "megabytes": round(kept.size / 1e6, 2),
+            "symbol": cached.symbol,
+            "source": cached.source,
+            "feed": cached.feed,
+            "adjustment": cached.adjustment,
+            "timeframe": cached.timeframe,
+            "months": len(cached.months),
+            "first": str(cached.months[0].month),
+            "through": f"{cached.months[-1].through:%Y-%m-%d %H:%M} UTC",
+            "megabytes": round(cached.size / 1e6, 2),
         }
-        for kept in _kept(options)
+        for cached in _kept(options)
     ]
     _show(rows, options, out, f"The cache {_root(options)} is empty.")
     return 0
@@ -73,9 +73,9 @@ def _list(options: argparse.Namespace, out: Console, err: Console) -> int:
 
 def _verify(options: argparse.Namespace, out: Console, err: Console) -> int:
     rows = [
-        {"symbol": kept.symbol, "month": str(month.month), "file": str(month.path), "problem": _problem(month)}
-        for kept in _kept(options)
-        for month in kept.months
+        {"symbol": cached.symbol, "month": str(month.month), "file": str(month.path), "problem": _problem(month)}
+        for cached in _kept(options)
+        for month in cached.months
     ]
     damaged = [row for row in rows if row["problem"]]
     sound = f"{len(rows)} files, all as they were written."
@@ -95,11 +95,11 @@ def _clear(options: argparse.Namespace, out: Console, err: Console) -> int:
     if options.symbols is None and not options.all:
         raise DataSourceError("nothing was named to remove; name symbols with --symbol, or say --all.")
     rows = []
-    for kept in _kept(options):
-        with kept.cache.locked():
-            kept.cache.discard()
+    for cached in _kept(options):
+        with cached.cache.locked():
+            cached.cache.discard()
         rows.append(
-            {"symbol": kept.symbol, "feed": kept.feed, "timeframe": kept.timeframe, "removed": len(kept.months)}
+            {"symbol": cached.symbol, "feed": cached.feed, "timeframe": cached.timeframe, "removed": len(cached.months)}
         )
     _show(rows, options, out, "There was nothing to remove.")
     return 0
@@ -147,16 +147,18 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
 
 def _draw(qualities: Sequence[DataQuality], path: Path) -> None:
     for quality in qualities:
-        own = path if len(qualities) == 1 else path.with_stem(f"{path.stem}_{file_name_of(quality.symbol)}")
+        target = path if len(qualities) == 1 else path.with_stem(f"{path.stem}_{file_name_of(quality.symbol)}")
         try:
-            quality.figure().savefig(own, dpi=120)
+            quality.figure().savefig(target, dpi=120)
         except ImportError:
             raise DataSourceError(
                 "a picture needs the package matplotlib, which is not installed; install it with pip install "
                 "matplotlib, or leave --picture out."
             ) from None
         except (OSError, ValueError) as error:
-            raise DataSourceError(f"{own} cannot be written ({error}); give a PNG in a directory that can.") from None
+            raise DataSourceError(
+                f"{target} cannot be written ({error}); give a PNG in a directory that can."
+            ) from None
 
 
 def _as_errors(failed: dict[str, str]) -> list[dict[str, str]]:
@@ -188,7 +190,7 @@ def _symbols(options: argparse.Namespace) -> list[str]:
 
 def _kept(options: argparse.Namespace) -> list[CachedSymbol]:
     names = {file_name_of(symbol) for symbol in _symbols(options)}
-    return [kept for kept in cached_symbols(_root(options)) if not names or kept.symbol in names]
+    return [cached for cached in cached_symbols(_root(options)) if not names or cached.symbol in names]
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:

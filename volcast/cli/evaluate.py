@@ -177,9 +177,9 @@ def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "p
     return bars_of(config, symbol)
 
 
-def _nothing_to_judge(bundle: "ModelBundle", found: str) -> NotEnoughDataError:
+def _nothing_to_judge(bundle: "ModelBundle", shortage: str) -> NotEnoughDataError:
     return NotEnoughDataError(
-        f"{found}; {bundle.name} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly "
+        f"{shortage}; {bundle.name} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly "
         "buckets before its first forecast, so there is nothing to judge; give bars that go on for longer, or judge "
         "what it has seen with --allow-in-sample."
     )

@@ -11,20 +11,20 @@ Group = argparse._ActionsContainer
 
 
 def add_setting(group: Group, name: str, flag: str | None = None, **keywords: Any) -> None:
-    """Offer a setting; `flag` is another name for it, `keywords` are argparse's."""
+    """Offer a setting as an option; `flag` is another name for it, `keywords` are argparse's."""
     field = TrainingConfig.flags()[name]
     keywords |= {"action": "store_true", "default": None} if field.value is None else {"metavar": field.value}
     group.add_argument(flag or field.name, dest=name, help=_help_of(name), **keywords)
 
 
 def add_settings(group: Group, *names: str) -> None:
-    """Offer several, in this order."""
+    """Offer several settings as options, in this order."""
     for name in names:
         add_setting(group, name)
 
 
 def add_bars_options(group: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Offer where bars come from and how they are read."""
+    """Offer the options that say where bars come from and how they are read."""
     source = group.add_mutually_exclusive_group()
     add_setting(source, "bars_path")
     source.add_argument(

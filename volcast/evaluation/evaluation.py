@@ -6,7 +6,7 @@ Shell: ``volcast evaluate --help``.
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -35,6 +35,7 @@ from volcast.evaluation.verdict import (
     REFERENCE,
     UNINFORMED,
     Judgment,
+    NetworksShare,
     judgment_of,
     title_of,
     verdict_on,
@@ -164,10 +165,13 @@ class Evaluation(OneLineRepr):
         return pd.Series(ratios, dtype=float).dropna().sort_values()
 
     @property
-    def p_value_of_networks(self) -> float:
-        """Of the Diebold-Mariano test against the model's regression alone; NaN where networks add nothing to it."""
+    def networks(self) -> NetworksShare | None:
+        """What networks add to the regression that they correct; None where the model is not made so."""
+        if ALONE not in self.metrics:
+            return None
         losses = self.losses()
-        return diebold_mariano_by_day(losses[MODEL], losses[ALONE]) if ALONE in losses else math.nan
+        p_value = diebold_mariano_by_day(losses[MODEL], losses[ALONE])
+        return NetworksShare(self.metrics[MODEL]["qlike"], self.metrics[ALONE]["qlike"], p_value)
 
     @property
     def judgment(self) -> Judgment:
@@ -234,13 +238,13 @@ class Evaluation(OneLineRepr):
         losses, groups = self.losses(), self._groups(by)
         rows = {}
         for group in np.unique(groups):
-            own, reference = (losses.loc[groups == group, name] for name in (MODEL, REFERENCE))
+            of_model, reference = (losses.loc[groups == group, name] for name in (MODEL, REFERENCE))
             rows[group] = {
-                "buckets": len(own),
-                "qlike": float(own.mean()),
+                "buckets": len(of_model),
+                "qlike": float(of_model.mean()),
                 "reference_qlike": float(reference.mean()),
-                "qlike_ratio": _ratio(own, reference),
-                "p_value": diebold_mariano_by_day(own, reference),
+                "qlike_ratio": _ratio(of_model, reference),
+                "p_value": diebold_mariano_by_day(of_model, reference),
             }
             if "lower" in self.by_bucket:
                 judged = self.by_bucket[groups == group]
@@ -250,6 +254,7 @@ class Evaluation(OneLineRepr):
     def to_dict(self) -> dict[str, Any]:
         """Everything but the buckets, ready for JSON; a number that does not exist is null."""
         groups: tuple[Grouping, ...] = ("hour", "regime", "month")
+        networks = self.networks
         return {
             "metrics": {name: _finite(row) for name, row in self.metrics.items()},
             "first": self.first.isoformat() if self.buckets else None,
@@ -258,6 +263,7 @@ class Evaluation(OneLineRepr):
             "left_out": self.left_out,
             "judgment": self.judgment,
             "verdict": self.verdict,
+            "networks": None if networks is None else {**_finite(asdict(networks)), "sentence": networks.sentence},
             **{
                 f"by_{by}": {str(group): _finite(row) for group, row in self.breakdown(by).T.to_dict().items()}
                 for by in groups
@@ -438,12 +444,12 @@ def compare_with_baselines(
     forecasts: dict[str, FloatArray] = {}
     interval = None
     if model is not None:
-        own = model(measures, labels, judged)
-        if isinstance(own, IntervalForecast):
-            forecasts[MODEL] = own.volatility
-            interval = None if np.isnan(own.lower).any() else (own.lower, own.upper)
+        forecast = model(measures, labels, judged)
+        if isinstance(forecast, IntervalForecast):
+            forecasts[MODEL] = forecast.volatility
+            interval = None if np.isnan(forecast.lower).any() else (forecast.lower, forecast.upper)
         else:
-            forecasts[MODEL] = own
+            forecasts[MODEL] = forecast
     forecasts |= {name: part(measures, labels, judged) for name, part in (parts or {}).items()}
     for name, baseline in baselines.items():
         with contextlib.suppress(NotEnoughDataError):

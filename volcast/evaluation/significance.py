@@ -136,9 +136,9 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
 
     test = MCS(pd.DataFrame(days, columns=distinct.columns), 0.1, _REPETITIONS, _BLOCK_DAYS, method="R", seed=seed)
     test.compute()
-    found = test.pvalues["Pvalue"].astype(float)
+    p_values = test.pvalues["Pvalue"].astype(float)
     twin = {str(name): next(d for d in distinct.columns if losses[d].equals(losses[name])) for name in losses}
-    return pd.Series({name: float(found[first]) for name, first in twin.items()})
+    return pd.Series({name: float(p_values[first]) for name, first in twin.items()})
 
 
 def _by_day(values: FloatArray, labels: pd.DatetimeIndex) -> FloatArray:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
@@ -16,6 +17,7 @@ __all__ = [
     "SET_LEVEL",
     "UNINFORMED",
     "Judgment",
+    "NetworksShare",
     "judgment_of",
     "title_of",
     "verdict_on",
@@ -41,6 +43,9 @@ SET_LEVEL = 0.1
 
 Metrics = Mapping[str, Mapping[str, float]]
 
+_ADVICE: Mapping[Judgment, str] = {
+    "use": "use it", "either": "either will do", "do not use": "do not use this model",
+}  # fmt: skip
 _SURE = 0.05
 _AS_GOOD = 1.01
 _COVERAGE_TOLERANCE = 0.05
@@ -53,9 +58,10 @@ def title_of(name: str) -> str:
 
 
 def judgment_of(ratios: pd.Series, losses: pd.DataFrame) -> Judgment:
-    """``"use"`` what is no worse than the diurnal log-HAR and knows more than the hour of day, surely.
+    """``"use"`` what is surely better than the diurnal log-HAR and knows more than the hour of day.
 
-    Of several symbols, what is no worse than most symbols' own log-HARs, in the mean too.
+    Of several symbols, what is better than most symbols' own log-HARs, in the mean too. What may be better by chance
+    alone, or is as good, is ``"either"``.
 
     Parameters
     ----------
@@ -69,7 +75,8 @@ def judgment_of(ratios: pd.Series, losses: pd.DataFrame) -> Judgment:
     mean = float(ratios.mean())
     if _unbeaten(losses) is not None or mean > _AS_GOOD:
         return "do not use"
-    return "use" if mean <= 1 and 2 * int((ratios <= 1).sum()) > len(ratios) else "either"
+    better = mean < 1 and 2 * int((ratios < 1).sum()) > len(ratios)
+    return "use" if better and _is_sure(_p_value(losses, mean)) else "either"
 
 
 def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level: float) -> str:
@@ -88,20 +95,18 @@ def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level
         return "Too little history for the log-HAR, so nothing can be said about whether the model is worth using."
     if (uninformed := _unbeaten(losses)) is not None:
         return _learnt_nothing(losses, uninformed)
-    own = metrics[MODEL]
-    percent, sure = 100 * abs(own["qlike_ratio"] - 1), own["p_value"] < _SURE
-    if judgment == "use":
-        how_sure = "beyond what chance explains" if sure else "which may be chance"
-        said = f"The model's QLIKE is {percent:.1f} % lower than the diurnal log-HAR's, {how_sure}: use it"
-    elif judgment == "either":
-        said = f"The model is as good as the diurnal log-HAR (QLIKE {percent:.1f} % higher): either will do"
-    else:
-        how_sure = "beyond what chance explains" if sure else "though this may be chance"
+    figures = metrics[MODEL]
+    difference, chance = _difference(figures["qlike_ratio"]), _chance(figures["p_value"])
+    if judgment == "do not use":
         said = (
-            f"Do not use this model: its QLIKE is {percent:.1f} % higher than that of a diurnal log-HAR, {how_sure}; "
-            "a search with more trials, more data or another seed may do better"
+            f"Do not use this model: its QLIKE is {difference} than that of a diurnal log-HAR, {chance}; a search with "
+            "more trials, more data or another seed may do better"
         )
-    return f"{said}{_better_still(own, losses)}{_broken_interval(own, level)}."
+    elif figures["qlike_ratio"] < 1:
+        said = f"The model's QLIKE is {difference} than the diurnal log-HAR's, {chance}: {_ADVICE[judgment]}"
+    else:
+        said = f"The model is as good as the diurnal log-HAR (QLIKE {difference}): {_ADVICE[judgment]}"
+    return f"{said}{_better_still(figures, losses)}{_broken_interval(figures, level)}."
 
 
 def verdict_on_symbols(
@@ -125,14 +130,41 @@ def verdict_on_symbols(
     if (uninformed := _unbeaten(losses)) is not None:
         return _learnt_nothing(losses, uninformed)
     mean, better = float(ratios.mean()), int((ratios < 1).sum())
-    sure = diebold_mariano_by_day(losses[MODEL], losses[REFERENCE]) < _SURE
     said = (
-        f"In the mean of {len(ratios)} symbols the QLIKE is {100 * abs(1 - mean):.1f} % "
-        f"{'lower' if mean < 1 else 'higher'} than each symbol's own log-HAR's, and lower on {better} of them, "
-        f"{'beyond what chance explains' if sure else 'which may be chance'}"
+        f"In the mean of {len(ratios)} symbols the QLIKE is {_difference(mean)} than each symbol's own log-HAR's, and "
+        f"lower on {better} of them, {_chance(_p_value(losses, mean))}"
     )
-    advice = {"use": "use it", "either": "either will do"}.get(judgment, "do not use this model")
-    return f"{said}: {advice}{_broken_interval({'coverage': covered}, level)}."
+    return f"{said}: {_ADVICE[judgment]}{_broken_interval({'coverage': covered}, level)}."
+
+
+@dataclass(frozen=True)
+class NetworksShare:
+    """What networks do to the forecast of the regression that they correct.
+
+    Attributes
+    ----------
+    qlike, regression_qlike
+        Of the model, and of its regression alone, on the same buckets; of several symbols, their means.
+    p_value
+        Of the Diebold-Mariano test of equal losses; NaN where the networks have no weight.
+    """
+
+    qlike: float
+    regression_qlike: float
+    p_value: float
+
+    @property
+    def sentence(self) -> str:
+        """What they do, in one sentence with both figures."""
+        if self.qlike == self.regression_qlike:
+            return f"The networks add nothing here: the regression serves alone (QLIKE {self.qlike:.4f})."
+        difference = _difference(self.qlike / self.regression_qlike)
+        figures = (
+            f"QLIKE {self.qlike:.4f} with them and {self.regression_qlike:.4f} of the regression alone, {difference}, "
+            f"{_chance(self.p_value)}"
+        )
+        nothing = " add nothing here" if self.qlike > self.regression_qlike else ""
+        return f"The networks{nothing}: {figures}."
 
 
 def _unbeaten(losses: pd.DataFrame) -> str | None:
@@ -141,7 +173,7 @@ def _unbeaten(losses: pd.DataFrame) -> str | None:
         if name not in losses:
             continue
         better = losses[MODEL].mean() < losses[name].mean()
-        if not (better and diebold_mariano_by_day(losses[MODEL], losses[name]) < _SURE):
+        if not (better and _is_sure(diebold_mariano_by_day(losses[MODEL], losses[name]))):
             return name
     return None
 
@@ -149,25 +181,48 @@ def _unbeaten(losses: pd.DataFrame) -> str | None:
 def _learnt_nothing(losses: pd.DataFrame, uninformed: str) -> str:
     ratio = float(losses[MODEL].mean() / losses[uninformed].mean())
     p_value = diebold_mariano_by_day(losses[MODEL], losses[uninformed])
-    chance = f" (p = {p_value:.2f})" if math.isfinite(p_value) else ""
-    said = f"Do not use this model: its QLIKE is {100 * abs(ratio - 1):.1f} %"
-    nothing = f"than that of the {title_of(uninformed)}, which does not look at the market at all"
-    return f"{said} higher {nothing}." if ratio >= 1 else f"{said} lower {nothing}, and that may be chance{chance}."
+    said = (
+        f"Do not use this model: its QLIKE is {_difference(ratio)} than that of the {title_of(uninformed)}, which does "
+        "not look at the market at all"
+    )
+    return f"{said}." if ratio >= 1 else f"{said}, and that {_may_be_chance(p_value)}."
 
 
-def _better_still(own: Mapping[str, float], losses: pd.DataFrame) -> str:
+def _p_value(losses: pd.DataFrame, ratio: float) -> float:
+    """Of the test against the reference; NaN where all buckets together say the contrary of the mean `ratio`."""
+    lower = losses[MODEL].mean() < losses[REFERENCE].mean()
+    return diebold_mariano_by_day(losses[MODEL], losses[REFERENCE]) if lower == (ratio < 1) else math.nan
+
+
+def _is_sure(p_value: float) -> bool:
+    return p_value < _SURE
+
+
+def _difference(ratio: float) -> str:
+    return f"{100 * abs(ratio - 1):.1f} % {'lower' if ratio < 1 else 'higher'}"
+
+
+def _chance(p_value: float) -> str:
+    return "beyond what chance explains" if _is_sure(p_value) else f"which {_may_be_chance(p_value)}"
+
+
+def _may_be_chance(p_value: float) -> str:
+    return f"may be chance (p = {p_value:.2g})" if math.isfinite(p_value) else "may be chance"
+
+
+def _better_still(figures: Mapping[str, float], losses: pd.DataFrame) -> str:
     """A clause about a baseline that the confidence set prefers to model and reference."""
     means = losses.mean()
     best = str(means.idxmin())
-    if best in (MODEL, REFERENCE) or not own.get("set_p_value", math.nan) < SET_LEVEL:
+    if best in (MODEL, REFERENCE) or not figures.get("set_p_value", math.nan) < SET_LEVEL:
         return ""
     percent = 100 * (1 - means[best] / means[MODEL])
     return f"; the {title_of(best)} is better still (QLIKE {percent:.1f} % lower)"
 
 
-def _broken_interval(own: Mapping[str, float], level: float) -> str:
+def _broken_interval(figures: Mapping[str, float], level: float) -> str:
     """A clause about an interval that does not hold what it says."""
-    covered = own.get("coverage", level)
+    covered = figures.get("coverage", level)
     if abs(covered - level) <= _COVERAGE_TOLERANCE:
         return ""
     return f"; its {100 * level:.0f} % interval covers {100 * covered:.0f} %, so do not rely on that"

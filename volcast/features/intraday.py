@@ -118,7 +118,7 @@ class IntradayFeatures:
         return cls(profile, hours, with_market, True, np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms))
 
     def scaled(self, states: Sequence[FloatArray], opens: Sequence[npt.NDArray[np.bool_]]) -> "IntradayFeatures":
-        """The same features with the scales of these states and of their terms.
+        """Features with this profile and the scales of these states and of their terms.
 
         Parameters
         ----------
@@ -147,9 +147,9 @@ class IntradayFeatures:
         return [*MEASURES, *market]
 
     def states_of_columns(self, columns: FloatArray, hours: IntArray) -> FloatArray:
-        """As `states`, of buckets in clock hours `hours` and of the columns that `columns_read` names, shape (n, k)."""
-        own = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours])
-        return _joined(own, columns[:, len(MEASURES) :]) if self.with_market else own
+        """States, shape (n, F), of buckets in clock hours `hours` from their `columns_read`, shape (n, k)."""
+        states = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours])
+        return _joined(states, columns[:, len(MEASURES) :]) if self.with_market else states
 
     def steps(
         self, states: FloatArray, next_hours: IntArray, next_opens: npt.NDArray[np.bool_]
@@ -312,8 +312,8 @@ def _mean_and_spread(parts: Sequence[FloatArray]) -> tuple[FloatArray, FloatArra
     return values.mean(axis=0), np.asarray(np.where(spread > 0, spread, 1.0))
 
 
-def _joined(own: FloatArray, market: FloatArray) -> FloatArray:
-    return np.column_stack([own, np.where(np.isnan(market), own, market) if market.shape[1] else own])
+def _joined(states: FloatArray, market: FloatArray) -> FloatArray:
+    return np.column_stack([states, np.where(np.isnan(market), states, market) if market.shape[1] else states])
 
 
 def _logs(columns: FloatArray) -> FloatArray:

@@ -35,6 +35,10 @@ class Scaler(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """The scaler's numbers, ready for JSON; `scaler_from_dict` reads them."""
 
+    @property
+    def hour_profile(self) -> FloatArray:
+        """Mean log volatility by New York clock hour of the label, shape (24,); NaN where it is not known."""
+
 
 @dataclass
 class RangeScaler:
@@ -59,6 +63,11 @@ class RangeScaler:
     def min_(self) -> float:
         """Offset of the map."""
         return 0.0 - self.data_min_ * self.scale_
+
+    @property
+    def hour_profile(self) -> FloatArray:
+        """NaN, shape (24,): all hours are one to it."""
+        return np.full(24, np.nan)
 
     def fit(self, rv: pd.Series) -> "RangeScaler":
         """Learn minimum and maximum of `rv`."""
@@ -104,6 +113,11 @@ class DiurnalLogScaler:
     spread: float = 1.0
     smearing: float = 1.0
     kind: str = field(default="diurnal_log", init=False)
+
+    @property
+    def hour_profile(self) -> FloatArray:
+        """Mean log volatility by New York clock hour of the label, shape (24,); NaN where training saw none."""
+        return np.array([self.profile.get(hour, np.nan) for hour in range(24)])
 
     def fit(self, rv: pd.Series) -> "DiurnalLogScaler":
         """Learn the profile and the spread of `rv` around it."""

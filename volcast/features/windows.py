@@ -1,12 +1,13 @@
 """What a forecaster is fed: HAR terms, windows, and splits in time order."""
 
+import reprlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.errors import NotEnoughDataError
+from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.scaling import RangeScaler, Scaler
 
 __all__ = ["HAR_LAGS", "TimeSplit", "har_terms", "prepare_lstm_sequences", "split_in_time"]
@@ -56,7 +57,12 @@ def prepare_lstm_sequences(
     ------
     NotEnoughDataError
         There are no more than `memory` values.
+    BarsError
+        `rv_series` is no series of finite numbers.
+    ConfigError
+        `memory` is no whole number, 1 or more.
     """
+    _require_series(rv_series, memory)
     if len(rv_series) <= memory:
         raise NotEnoughDataError(
             f"found {len(rv_series)} hourly values; the rule is more than memory = {memory}; "
@@ -67,6 +73,21 @@ def prepare_lstm_sequences(
     scaled = scaler.scale(rv_series).astype(dtype)
     windows = np.lib.stride_tricks.sliding_window_view(scaled, memory)[:-1, :, None]
     return windows, scaled[memory:], scaler
+
+
+def _require_series(rv_series: object, memory: object) -> None:
+    if not isinstance(memory, int | np.integer) or isinstance(memory, bool) or memory < 1:
+        raise ConfigError(f"memory is {reprlib.repr(memory)}; the rule is a whole number, 1 or more; 60 is usual.")
+    if not isinstance(rv_series, pd.Series):
+        raise BarsError(
+            f"the hourly volatilities are a {type(rv_series).__name__}; a series of numbers is needed; give what "
+            "get_hourly_rv returns."
+        )
+    if not pd.api.types.is_numeric_dtype(rv_series) or not np.isfinite(rv_series.to_numpy(dtype=float)).all():
+        raise BarsError(
+            "the hourly volatilities are not all finite numbers; each must be; drop the others with dropna(), or give "
+            "what get_hourly_rv returns."
+        )
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def horizon_named(horizon: Horizon) -> Horizon:
     ConfigError
         They cannot.
     """
-    if horizon not in HORIZONS or isinstance(horizon, bool):
+    if not isinstance(horizon, int | str) or isinstance(horizon, bool) or horizon not in HORIZONS:
         names = ", ".join(f"{name!r} ({rule.title})" for name, rule in HORIZONS.items())
         raise ConfigError(f"horizon is {horizon!r}; the rule is one of {names}; ask for one of these.")
     return horizon

@@ -80,7 +80,7 @@ class QuantileTracker:
         return cls(hour_spread, float(np.std(scores)), float(lower), float(upper), rate)
 
     def carried_on(
-        self, log_errors: FloatArray, hours: IntArray, lowers: FloatArray, uppers: FloatArray, given: IntArray
+        self, log_errors: FloatArray, hours: IntArray, lowers: FloatArray, uppers: FloatArray, bound_rows: IntArray
     ) -> tuple[FloatArray, FloatArray]:
         """The tracked quantiles after each of these buckets: two arrays of shape (n,).
 
@@ -90,15 +90,15 @@ class QuantileTracker:
             Of the buckets whose outcomes are new, in time order, shape (n,).
         lowers, uppers
             The quantiles so far, the last of which are to be carried on.
-        given
-            Which of them, counting on into the result, each bucket was forecast with, shape (n,), not falling.
+        bound_rows
+            Which of these quantiles, counting on into the result, each bucket was forecast with, shape (n,), in order.
         """
-        if not len(given):
+        if not len(bound_rows):
             return np.empty(0), np.empty(0)
         scores, step = (log_errors / self.hour_spread[hours]).tolist(), self.rate * self.spread
-        first = int(given[0])
+        first = int(bound_rows[0])
         lower, upper = lowers[first:].tolist(), uppers[first:].tolist()
-        for score, place in zip(scores, (given - first).tolist(), strict=True):
+        for score, place in zip(scores, (bound_rows - first).tolist(), strict=True):
             lower.append(lower[-1] - step * ((score < lower[place]) - MISS))
             upper.append(upper[-1] + step * ((score > upper[place]) - MISS))
         return np.array(lower[-len(scores) :]), np.array(upper[-len(scores) :])

@@ -22,7 +22,7 @@ class ForecastRecipe(Protocol):
 
     @property
     def kind(self) -> str:
-        """What `recipe_from_dict` knows it by."""
+        """Name by which `recipe_from_dict` knows the recipe."""
 
     @property
     def memory(self) -> int:
@@ -30,7 +30,11 @@ class ForecastRecipe(Protocol):
 
     @property
     def needs_rv_alone(self) -> bool:
-        """Whether it looks at the column ``rv_hourly`` only."""
+        """Whether the recipe looks at the column ``rv_hourly`` only."""
+
+    @property
+    def hour_profile(self) -> npt.NDArray[np.float64]:
+        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
 
     def forecast(
         self,
@@ -46,7 +50,7 @@ class ForecastRecipe(Protocol):
         """Measures by symbol, with what the recipe looks at of all of them beside each one's own."""
 
     def regression_alone(self) -> "ForecastRecipe | None":
-        """The regression that networks correct, without them; None where there is none, or they add nothing."""
+        """The regression that networks correct, without them; None where there is none."""
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON, with its ``kind``; `recipe_from_dict` reads them."""
@@ -71,6 +75,11 @@ class ScaledWindows:
     bounds: tuple[float, float] = (np.nan, np.nan)
     kind: str = field(default="scaled_windows", init=False)
     needs_rv_alone: bool = field(default=True, init=False)
+
+    @property
+    def hour_profile(self) -> npt.NDArray[np.float64]:
+        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
+        return self.scaler.hour_profile
 
     def forecast(
         self,

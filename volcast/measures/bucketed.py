@@ -24,7 +24,7 @@ import pandas as pd
 
 from volcast.arrays import BoolArray, FloatArray, IntArray
 from volcast.bars.arrays import Prices
-from volcast.sessions import bucket_arrays
+from volcast.sessions import bucket_calendar
 
 __all__ = ["HALF_LIVES", "LONGEST_RETURN", "MEASURE_NAMES", "BucketedBars"]
 
@@ -99,8 +99,8 @@ class BucketedBars:
 
     @classmethod
     def of(cls, stamps: IntArray, prices: Prices, length: int, calendar: str) -> "BucketedBars":
-        """Those of the bars that start at `stamps` and are `length` microseconds long; see `SymbolBars`."""
-        buckets, ends = bucket_arrays(calendar), stamps + length
+        """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`."""
+        buckets, ends = bucket_calendar(calendar), stamps + length
         bucket = buckets.label.searchsorted(ends)
         inside = (bucket < len(buckets.label)) & (ends > buckets.start.take(bucket, mode="clip"))
         bucket, ends = bucket[inside], ends[inside]
@@ -135,7 +135,7 @@ class BucketedBars:
 
     @property
     def minutes(self) -> float:
-        """Length of a bar."""
+        """Length of a bar in minutes."""
         return self.length / _MINUTE
 
     @property

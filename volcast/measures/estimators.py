@@ -77,7 +77,7 @@ class Estimator:
         return self.variance(bars)
 
     def require_enough_bars(self, bars: BucketedBars, name: str) -> None:
-        """Say that it, by that `name`, can make nothing of `bars`.
+        """Refuse `bars` of which the estimator, by that `name`, can make nothing.
 
         Raises
         ------

@@ -14,6 +14,7 @@ from datetime import date
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -90,12 +91,12 @@ class HourlyMeasurement:
 
     @cached_property
     def variance_of(self) -> Estimator:
-        """What makes variance of the bars of a bucket."""
+        """The estimator that makes variance of the bars of a bucket."""
         return self.estimator if isinstance(self.estimator, Estimator) else ESTIMATORS.named(self.estimator)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the measures, realized volatility first."""
+        """Names of the measures, realized volatility first."""
         return ("rv_hourly",) if self.rv_alone or self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
 
     def rows(self, stamps: IntArray, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
@@ -121,7 +122,7 @@ class HourlyMeasurement:
         return labels, volatility if self.rv_alone else np.hstack([volatility, bars.measures()[is_whole]])
 
     def require_enough_bars(self, bars: BucketedBars) -> None:
-        """Say that the estimator can make nothing of `bars`; see `Estimator.require_enough_bars`."""
+        """Refuse `bars` of which the estimator can make nothing; see `Estimator.require_enough_bars`."""
         self.variance_of.require_enough_bars(bars, self.estimator if isinstance(self.estimator, str) else "yours")
 
     def variance(self, bars: BucketedBars) -> tuple[FloatArray, BoolArray]:
@@ -181,9 +182,10 @@ def get_hourly_rv(
         The frame is empty, has no `price_col`, a naive, unsorted or duplicated index, or impossible prices; or it
         lacks open, high and low for an estimator that needs them.
     ConfigError
-        There is no such preset or estimator, or the estimator does not go with the preset.
+        There is no such preset, estimator or time zone, or the estimator does not go with the preset.
     """
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
+    _require_zone(tz)
     frame = select_symbol(as_bars_frame(bars_df), symbol)
     if preset == "colab":
         return _colab_hourly_rv(frame, price_col, tz)
@@ -226,6 +228,7 @@ def get_hourly_measures(
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, estimator=estimator).to_frame()
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
+    _require_zone(tz)
     bucketed = _bucketed(SymbolBars.of(bars), measurement)
     variance, is_whole = measurement.variance(bucketed)
     values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
@@ -323,6 +326,15 @@ def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
     bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.calendar)
     measurement.require_enough_bars(bucketed)
     return bucketed
+
+
+def _require_zone(tz: str) -> None:
+    try:
+        ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise ConfigError(
+            f"tz is {str(tz)[:60]!r}; it must be the name of a time zone; use 'America/New_York' or 'UTC'."
+        ) from None
 
 
 def _left_out(bars: BucketedBars, is_whole: BoolArray) -> dict[str, int]:

@@ -75,19 +75,20 @@ class OnnxNetwork:
 
     def __call__(self, windows: Windows, side: Windows | None = None) -> FloatArray:
         """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
-        given = (windows,) if side is None else (windows, side)
-        if len(given) != len(self._inputs):
-            raise ValueError(f"the network takes {' and '.join(self._inputs)}, and {len(given)} arrays were given")
+        arrays = (windows,) if side is None else (windows, side)
+        if len(arrays) != len(self._inputs):
+            raise ValueError(f"the network takes {' and '.join(self._inputs)}, and {len(arrays)} arrays were given")
         if 0 < len(windows) <= _ROWS_AT_ONCE:
-            return self._outputs(given)
+            return self._outputs(arrays)
         parts = range(0, len(windows), _ROWS_AT_ONCE)
         # None at all is not for ONNX Runtime, which does not survive it.
-        made = [self._outputs([array[row : row + _ROWS_AT_ONCE] for array in given]) for row in parts]
-        return np.concatenate([np.empty(0), *made])
+        outputs = [self._outputs([array[row : row + _ROWS_AT_ONCE] for array in arrays]) for row in parts]
+        return np.concatenate([np.empty(0), *outputs])
 
-    def _outputs(self, given: Sequence[Windows]) -> FloatArray:
+    def _outputs(self, arrays: Sequence[Windows]) -> FloatArray:
         feed = {
-            name: np.ascontiguousarray(array, dtype=np.float32) for name, array in zip(self._inputs, given, strict=True)
+            name: np.ascontiguousarray(array, dtype=np.float32)
+            for name, array in zip(self._inputs, arrays, strict=True)
         }
         outputs: FloatArray = self._session.run(None, feed)[0][:, 0].astype(float)
         return outputs
@@ -119,9 +120,10 @@ def largest_difference(outputs: npt.ArrayLike, expected: npt.ArrayLike) -> float
 
     Outputs are standardized logarithms that pass through zero, where a plain relative difference says nothing.
     """
-    found, wanted = np.asarray(outputs, dtype=float), np.asarray(expected, dtype=float)
-    typical = float(np.sqrt(np.mean(wanted**2)))
-    return float(np.max(np.abs(found - wanted) / np.maximum(np.maximum(np.abs(wanted), typical), np.finfo(float).tiny)))
+    values, originals = np.asarray(outputs, dtype=float), np.asarray(expected, dtype=float)
+    typical = float(np.sqrt(np.mean(originals**2)))
+    sizes = np.maximum(np.maximum(np.abs(originals), typical), np.finfo(float).tiny)
+    return float(np.max(np.abs(values - originals) / sizes))
 
 
 def onnx_graph(model: "keras.Model") -> bytes:

@@ -29,13 +29,13 @@ def load_tensorflow_quietly() -> None:
 @contextlib.contextmanager
 def _standard_error_put_aside() -> Iterator[None]:
     # The descriptor, not sys.stderr: the talk comes from C++.
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
         os.close(nowhere)
 
 

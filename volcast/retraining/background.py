@@ -27,7 +27,7 @@ _PROCESS = "volcast.retraining.process"
 _SECONDS_TO_END = 5.0
 _TALK = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING: |To enable the following")
 
-Progress = Callable[[dict[str, Any]], None]
+ProgressHook = Callable[[dict[str, Any]], None]
 
 
 class RetrainingJob:
@@ -51,7 +51,7 @@ class RetrainingJob:
         symbol: str | None,
         name: str,
         settle: Callable[[str | VolatilityError], RetrainingOutcome],
-        on_progress: Progress | None = None,
+        on_progress: ProgressHook | None = None,
     ) -> None:
         self._settle, self._on_progress = settle, on_progress
         self._directory = Path(tempfile.mkdtemp(prefix="retraining-"))
@@ -77,16 +77,16 @@ class RetrainingJob:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended: promoted, kept out, failed or cancelled."""
+        """Whether the retraining has ended: promoted, kept out, failed or cancelled."""
         return not self._thread.is_alive()
 
     @property
     def process_id(self) -> int:
-        """The process that trains."""
+        """Identifier of the process that trains."""
         return self._process.pid
 
     def wait(self, timeout: float | None = None) -> RetrainingOutcome:
-        """What came of it, once it has ended.
+        """Wait for the end of the retraining; returns what came of it.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class RetrainingJob:
         return self._outcome
 
     def cancel(self) -> None:
-        """End it, with every process that it started; what served serves on. Returns when they are gone."""
+        """End the retraining and every process of it; what served serves on. Returns when they are gone."""
         self._cancelled = True
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -84,10 +84,11 @@ def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFram
     grid, realized = grid.where(recent), realized[recent]
     if champion.bundle is None or len(realized) < 3 * policy.decay_buckets or grid.known[0] < _HAR_HISTORY:
         return False
-    own = stream.rows(grid)["volatility"].to_numpy()
+    volatility = stream.rows(grid)["volatility"].to_numpy()
     har = diurnal_log_har(grid.measures, grid.labels, grid.known)
     totals = [
-        pd.Series(qlike_losses(realized, forecast)).rolling(policy.decay_buckets).mean() for forecast in (own, har)
+        pd.Series(qlike_losses(realized, forecast)).rolling(policy.decay_buckets).mean()
+        for forecast in (volatility, har)
     ]
     ratio = (totals[0] / totals[1]).dropna().to_numpy()
     before = ratio[: -policy.decay_buckets]

@@ -51,7 +51,7 @@ class RetrainingPolicy:
     def __post_init__(self) -> None:
         problems = [
             f"{name} is {getattr(self, name)!r}, but must be {rule}"
-            for name, rule, kept in (
+            for name, rule, is_met in (
                 ("every", f"{', '.join(_EVERY)}, a number of sessions, or None", _is_every(self.every)),
                 ("window", "expanding or a number of days", self.window == "expanding" or _is_count(self.window)),
                 ("gate", f"one of {', '.join(_GATES)}", self.gate in _GATES),
@@ -59,7 +59,7 @@ class RetrainingPolicy:
                 ("gate_buckets", "a whole number, 1 or more", _is_count(self.gate_buckets)),
                 ("decay_buckets", "a whole number, 1 or more", _is_count(self.decay_buckets)),
             )
-            if not kept
+            if not is_met
         ]
         if problems:
             raise ConfigError("the retraining configuration is not usable: " + "; ".join(problems) + ".")
@@ -67,14 +67,14 @@ class RetrainingPolicy:
     @classmethod
     def split(cls, settings: Mapping[str, Any]) -> "tuple[RetrainingPolicy, dict[str, Any]]":
         """The policy in `settings`, and the settings that are not its own: those of `TrainingConfig`."""
-        own = {field.name for field in fields(cls)}
-        policy = {key: value for key, value in settings.items() if key in own}
-        return cls(**policy), {key: value for key, value in settings.items() if key not in own}
+        names = {field.name for field in fields(cls)}
+        policy = {key: value for key, value in settings.items() if key in names}
+        return cls(**policy), {key: value for key, value in settings.items() if key not in names}
 
     def training_bars(self, bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
-        """Of `bars`, which had ended by `moment`, those that a training at that moment is done on.
+        """Bars that a training at `moment` is done on, cut from `bars`, which had ended by then.
 
-        They are one symbol's, or those of many, indexed by (symbol, timestamp).
+        Both are one symbol's, or those of many, indexed by (symbol, timestamp).
         """
         if self.window == "expanding":
             return bars

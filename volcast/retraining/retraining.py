@@ -160,7 +160,7 @@ class Retraining:
         last_bar = None if champion is None or champion.bundle is None else champion.bundle.last_bar
         if last_bar is not None:
             decided.append(last_bar)
-        if any(known >= moment for known in decided):
+        if any(decision >= moment for decision in decided):
             return None
         if self.policy.every == "decay" and champion is not None:
             latest = max(decided, default=None)
@@ -181,7 +181,7 @@ class Retraining:
         return str(bars.attrs.get("symbol") or self.config.symbol)
 
     def name_of(self, window: pd.DataFrame, moment: pd.Timestamp, symbol: str | None) -> str:
-        """The same for the same settings, bars and moment, so that what is trained is never trained twice."""
+        """Name of the model of these bars and this moment: equal for equal settings, so that none is trained twice."""
         settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         names = symbols_of(window)
         of_each = {name: data_provenance(cast(pd.DataFrame, window.xs(name)), name)["sha256"] for name in names}

@@ -81,8 +81,10 @@ class ModelTimeline:
     def _decide(self, bars: pd.DataFrame, moment: pd.Timestamp) -> None:
         """Retrain at a moment that is due, if it is; the bars before it are those that this timeline rests on."""
         past = bars_until(bars, moment)
+        if past.empty:
+            return
         before, self._used = self._used, _counts(past)
-        if past.empty or self._used == before:  # In a hole of months the same model would come out again.
+        if self._used == before:  # In a hole of months the same model would come out again.
             return
         champion = self._models[-1] if self._models[-1].bundle is not None else None
         retraining = self._retraining

@@ -177,9 +177,9 @@ def _search_space(config: TrainingConfig) -> "keras_tuner.HyperParameters":
         if kind in ("units", "dropout") and int(layer) >= least:
             layers = {"name": "n_layers", "values": list(range(int(layer) + 1, most + 1))}
             hyperparameter["config"]["conditions"] = [{"class_name": "Parent", "config": layers}]
-    known = keras_tuner.HyperParameters.from_config({**space, "values": {}})
-    known.ensure_active_values()
-    return known
+    space_values = keras_tuner.HyperParameters.from_config({**space, "values": {}})
+    space_values.ensure_active_values()
+    return space_values
 
 
 def keep_state(oracle: "keras_tuner.Oracle", directory: Path) -> None:
@@ -222,11 +222,11 @@ def mean_over_executions(trial: Any, metric: str) -> float | None:
 
 def restore_state(directory: Path, *, resume: bool) -> None:
     """Put a search back to the end of its last finished trial, or to nothing; what was running then is run anew."""
-    kept = directory / _KEPT_STATE
-    if not resume or not kept.exists():
+    state_file = directory / _KEPT_STATE
+    if not resume or not state_file.exists():
         shutil.rmtree(directory, ignore_errors=True)
         return
-    state = json.loads(kept.read_text())
+    state = json.loads(state_file.read_text())
     oracle, trials = state["oracle"], state["trials"]
     unfinished = [trial for trial in oracle["start_order"] if trial not in oracle["end_order"]]
     # Retried from the end of the list, and so in the order in which they began.

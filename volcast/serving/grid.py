@@ -10,9 +10,9 @@ from volcast.arrays import IntArray
 from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import Preset
 from volcast.serving.history import HourlyHistory
-from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, bucket_arrays
+from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, bucket_calendar
 
-__all__ = ["ForecastGrid", "NextBucket", "forecast_grid", "next_bucket"]
+__all__ = ["ForecastGrid", "NextBucket", "bucket_to_forecast", "forecast_grid"]
 
 _HOUR = 3_600_000_000
 
@@ -56,17 +56,17 @@ class NextBucket:
         When the bucket ends and begins, in microseconds since the epoch.
     minutes
         Its length.
-    known
+    rows_before
         How many leading rows of the table its forecast may use.
     """
 
     label: int
     start: int
     minutes: int
-    known: int
+    rows_before: int
 
 
-def next_bucket(table: HourlyTable, moment: int, preset: Preset, calendar: str) -> NextBucket | None:
+def bucket_to_forecast(table: HourlyTable, moment: int, preset: Preset, calendar: str) -> NextBucket | None:
     """The bucket to forecast at a moment in microseconds, of a `table` of what had ended; None where there is none.
 
     Under `colab` every calendar hour is one; none before the first hour that is known.
@@ -79,13 +79,13 @@ def next_bucket(table: HourlyTable, moment: int, preset: Preset, calendar: str) 
     if preset == "colab":
         label = int(table.labels[-1]) + _HOUR if len(table) else None
         return None if label is None else NextBucket(label, label - _HOUR, 60, len(table))
-    buckets = bucket_arrays(calendar)
+    buckets = bucket_calendar(calendar)
     row = int(buckets.label.searchsorted(moment, side="right"))
     if row == len(buckets.label):
         raise beyond_the_sessions(pd.Timestamp(moment, unit="us", tz=EXCHANGE_TIMEZONE), calendar)
     start = int(buckets.start[row])
-    known = int(table.labels.searchsorted(start, side="right"))
-    return NextBucket(int(buckets.label[row]), start, int(buckets.minutes[row]), known)
+    count = int(table.labels.searchsorted(start, side="right"))
+    return NextBucket(int(buckets.label[row]), start, int(buckets.minutes[row]), count)
 
 
 def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, calendar: str) -> ForecastGrid:
@@ -99,7 +99,7 @@ def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, ca
         starts, count = table.labels, len(table)
         asof = _moments(starts + history.length)
         return ForecastGrid(table.frame, _moments(starts + _HOUR), asof, np.full(count, 60), np.arange(1, count + 1))
-    buckets = bucket_arrays(calendar)
+    buckets = bucket_calendar(calendar)
     ahead = int(buckets.label.searchsorted(history.last_end, side="right"))
     _, days = hours_and_days(history.stamps + history.length)
     past = np.flatnonzero(np.isin(buckets.session[:ahead], np.unique(days)))

@@ -7,13 +7,16 @@ history that is fed at once is measured by the same code: all of it is new.
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 
 from volcast.arrays import FloatArray, GrowingArray, IntArray
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.checks import validate_bars
+from volcast.bars.clocks import may_turn_to_ends, require_starts, say_starts
+from volcast.bars.columns import require_prices_in_range
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import HourlyMeasurement, Rows
-from volcast.sessions import bucket_arrays
+from volcast.sessions import bucket_calendar
 
 __all__ = ["HourlyHistory", "history_of"]
 
@@ -42,13 +45,15 @@ class HourlyHistory:
         self._final = self._settled = 0
         self._measured = (0, 0)
         self._changed = 0
+        # Whether the bars as a whole have been checked, and whether they say that their stamps are starts.
+        self._is_checked = self._says_starts = False
 
     def __len__(self) -> int:
         return len(self._stamps)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns of prices."""
+        """Names of the columns of prices."""
         return tuple(self._prices)
 
     @property
@@ -79,7 +84,9 @@ class HourlyHistory:
         BarsError, NotEnoughDataError
             They are unusable, or there are none.
         """
-        rows = bars.symbols[symbol]
+        rows, says_starts = bars.symbols[symbol], say_starts(bars.attrs)
+        if says_starts != self._says_starts:
+            self._is_checked, self._says_starts = False, says_starts
         if not is_same:
             self.cut(bars.count_alike(symbol, self.stamps, self.prices, before))
         # With what is new, the length of a bar may be another, and with it which of them had ended.
@@ -93,12 +100,18 @@ class HourlyHistory:
                 if not bars.are_usable(checked):
                     validate_bars(bars.of_rows(checked))
                 new = slice(rows.start + len(self), stop)
-                self._append(bars.stamps(new), bars.prices(new))
+                self.put(len(self), bars.stamps(new), bars.prices(new))
+            elif not self._is_checked:
+                self._require_one_kind(self.stamps, self.prices)
+                self._is_checked = True
             if self.length == length:
                 break
 
-    def take_in(self, stamps: IntArray, prices: Prices) -> None:
-        """Add bars that have been checked, stamped in microseconds; one takes the place of one with its stamp."""
+    def merged(self, stamps: IntArray, prices: Prices) -> tuple[int, IntArray, Prices]:
+        """How many bars are before those stamped `stamps`, in microseconds, and what comes after with these among them.
+
+        A bar takes the place of one with its stamp.
+        """
         begin = int(self.stamps.searchsorted(stamps[0]))
         if begin < len(self):
             others = begin + np.flatnonzero(~np.isin(self.stamps[begin:], stamps))
@@ -106,8 +119,50 @@ class HourlyHistory:
             order = np.argsort(stamps)
             prices = {name: np.append(self.prices[name][others], values)[order] for name, values in prices.items()}
             stamps = stamps[order]
-            self.cut(begin)
+        return begin, stamps, prices
+
+    def put(self, begin: int, stamps: IntArray, prices: Prices) -> None:
+        """Put bars, each of which can be used, in place of those from `begin` on.
+
+        Raises
+        ------
+        BarsError
+            With them the bars as a whole cannot be used; the history stays as it was.
+        """
+        self.require_whole(begin, stamps, prices)
+        self.cut(begin)
         self._append(stamps, prices)
+        self._is_checked = True
+
+    def require_whole(self, begin: int, stamps: IntArray, prices: Prices) -> None:
+        """Refuse bars with which, in place of those from `begin` on, the whole would not pass `checks.validate_bars`.
+
+        Where the bars before are checked and the new ones give no reason for doubt, these are not looked at again.
+
+        Raises
+        ------
+        BarsError
+            What is wrong with them.
+        """
+        if self._is_checked and begin == len(self) and not self._makes_doubt(stamps, prices):
+            return
+        whole = {name: np.append(column.values[:begin], prices[name]) for name, column in self._prices.items()}
+        self._require_one_kind(np.append(self.stamps[:begin], stamps), whole)
+
+    def _makes_doubt(self, stamps: IntArray, prices: Prices) -> bool:
+        """Whether bars that follow could make the whole look like what is refused."""
+        if not self._says_starts and may_turn_to_ends(int(self.stamps[-1]), int(stamps[-1])):
+            return True
+        first, last = prices.get("open", prices["close"]), prices["close"]
+        high, low = prices.get("high"), prices.get("low")
+        if high is None or low is None:
+            return False
+        return bool((np.maximum(first, last) > high).any() or (np.minimum(first, last) < low).any())
+
+    def _require_one_kind(self, stamps: IntArray, prices: Prices) -> None:
+        require_prices_in_range(prices, "the bars")
+        if not self._says_starts:
+            require_starts(pd.DatetimeIndex(stamps.view("M8[us]"), tz="UTC"), "the bars")
 
     def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
         """Whether the first of the symbol's `bars` is the first that is here."""
@@ -125,6 +180,7 @@ class HourlyHistory:
         """Keep the first `count` bars alone."""
         if count >= len(self):
             return
+        self._is_checked = False
         self._steps -= _counted(np.diff(self.stamps[max(count - 1, 0) :]))
         self._stamps.cut(count)
         for column in self._prices.values():
@@ -135,7 +191,7 @@ class HourlyHistory:
 
     def measure(self, moment: int) -> None:
         """Bring the table to the buckets that had ended by `moment`, which is not before the end of the last bar."""
-        ended = int(bucket_arrays(self._measurement.calendar).label.searchsorted(moment, side="right"))
+        ended = int(bucket_calendar(self._measurement.calendar).label.searchsorted(moment, side="right"))
         ended = max(ended, self._final)
         if self._measured == (ended, len(self)) or (ended == self._final and self._settled == len(self.table)):
             return
@@ -153,7 +209,7 @@ class HourlyHistory:
 
     def _unsettled(self, ended: int) -> Rows:
         """Rows of the buckets that may have changed, of the first `ended` of the calendar."""
-        labels = bucket_arrays(self._measurement.calendar).label
+        labels = bucket_calendar(self._measurement.calendar).label
         begin = self._first_bar_of(self._final)
         prices = {name: column.values[begin:] for name, column in self._prices.items()}
         rows, values = self._measurement.rows(self.stamps[begin:], prices, self.length, is_tail=begin > 0)
@@ -164,7 +220,7 @@ class HourlyHistory:
 
     def _first_bar_of(self, bucket: int) -> int:
         """Position of the first bar that measures of a bucket of the calendar, and of those after it, look at."""
-        buckets = bucket_arrays(self._measurement.calendar)
+        buckets = bucket_calendar(self._measurement.calendar)
         opened = int(buckets.start[buckets.session.searchsorted(buckets.session[bucket])])
         before = int(self.stamps.searchsorted(opened - self.length, side="right"))
         # The return overnight is since the last bar of a session.
@@ -178,7 +234,7 @@ class HourlyHistory:
 
     def _settle(self) -> None:
         """What lies after the last bar is not final."""
-        final = int(bucket_arrays(self._measurement.calendar).label.searchsorted(self.last_end, side="right"))
+        final = int(bucket_calendar(self._measurement.calendar).label.searchsorted(self.last_end, side="right"))
         self._final = min(self._final, final)
         self._settled = min(self._settled, int(self.table.labels.searchsorted(self.last_end, side="right")))
 
@@ -190,7 +246,7 @@ class HourlyHistory:
 
 
 class NotebookHistory(HourlyHistory):
-    """The same under `colab`, whose hours are those of the clock, and zeros where no bar is.
+    """The bars of one symbol and their hours under `colab`: hours of the clock, with zeros where no bar is.
 
     A label's hour holds one bar that ends after it, so it is known one bar length later.
     """
@@ -204,8 +260,8 @@ class NotebookHistory(HourlyHistory):
         labels, values = self._measurement.rows(self.stamps, self.prices, self.length)
         hours = np.arange(labels[0], last + 1, _HOUR) if len(labels) else labels
         filled = np.zeros((len(hours), 1))
-        known = int(labels.searchsorted(last, side="right"))
-        filled[:known] = values[:known]
+        count = int(labels.searchsorted(last, side="right"))
+        filled[:count] = values[:count]
         self._replace(0, hours, filled)
 
 

@@ -10,7 +10,7 @@ from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.tables import HourlyTable
 
-__all__ = ["NEVER", "Market", "SymbolShare"]
+__all__ = ["NEVER", "MarketStates", "SymbolShare"]
 
 NEVER = int(np.iinfo(np.int64).max)
 """A moment after all others, in microseconds since the epoch."""
@@ -74,7 +74,7 @@ class SymbolShare:
         return True
 
 
-class Market:
+class MarketStates:
     """Mean states of all symbols in each bucket that at least `FEWEST_IN_MARKET` of them have; NaN in the others.
 
     Parameters

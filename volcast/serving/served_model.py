@@ -1,5 +1,6 @@
 """A model that serves, or the fallback where there is none: what it measures, and what it makes of it."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class Forecast(OneLineRepr):
         Whether it came from the deseasonalized EWMA that serves without a model.
     horizon
         What is forecast: 1 is that bucket, 7 and 35 that many from it on, ``"session_end"`` those left of its session.
+    deseasonalized_volatility
+        Annualized volatility, decimal, of the whole session that the forecast implies. ``annualized_volatility`` of one
+        bucket carries the day's U-shape: it falls until noon and rises after, whatever happens. This one is without it,
+        so it can be compared with that of any other hour; size positions by it. NaN where the model has no hour-of-day
+        profile.
     """
 
     asof: pd.Timestamp
@@ -61,6 +67,7 @@ class Forecast(OneLineRepr):
     model_version: str
     is_fallback: bool
     horizon: Horizon = 1
+    deseasonalized_volatility: float = math.nan
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -68,6 +75,7 @@ class Forecast(OneLineRepr):
             "horizon": self.horizon,
             "volatility": self.volatility,
             "annualized_volatility": self.annualized_volatility,
+            "deseasonalized_volatility": self.deseasonalized_volatility,
             "lower": self.lower,
             "upper": self.upper,
             "model_version": self.model_version,
@@ -96,44 +104,44 @@ class ServedModel:
 
     @property
     def version(self) -> str:
-        """What forecasts name as the model that they came from."""
+        """Name of the model in the forecasts that come from it."""
         return FALLBACK if self.bundle is None else self.bundle.name
 
     @property
     def memory(self) -> int:
-        """Buckets that must be known before it can forecast."""
+        """Buckets that must be known before the model can forecast."""
         return _FALLBACK_MEMORY if self.bundle is None else self.bundle.memory
 
     @property
     def preset(self) -> Preset:
-        """Which hourly RV it forecasts."""
+        """Preset of the hourly RV that the model forecasts."""
         return "session" if self.bundle is None else self.bundle.preset
 
     @property
     def many(self) -> HarLstm | None:
-        """Its recipe, where it is a model of many symbols."""
+        """The recipe of a model of many symbols; None of others."""
         recipe = None if self.bundle is None else self.bundle.recipe
         return recipe if isinstance(recipe, HarLstm) and len(recipe.symbols) > 1 else None
 
     def symbol_of(self, present: Sequence[str], symbol: str | None) -> str:
-        """Of the symbols that are `present` in bars, the one asked for; None is its own, or the only one.
+        """The one of the symbols `present` in bars that is asked for; None is the model's own, or the only one.
 
         Raises
         ------
         BarsError
             The one asked for is not among them, or none of several was.
         """
-        own = None if self.bundle is None else self.bundle.manifest.get("symbol")
-        return symbol_among(present, own if symbol is None and own in present else symbol)
+        trained_on = None if self.bundle is None else self.bundle.manifest.get("symbol")
+        return symbol_among(present, trained_on if symbol is None and trained_on in present else symbol)
 
     @cached_property
     def trained_through(self) -> pd.Timestamp | None:
-        """Last moment (New York time) whose data it has seen; None where nobody wrote it down."""
+        """Last moment (New York time) whose data the model saw; None where nobody wrote it down."""
         return None if self.bundle is None else self.bundle.trained_through
 
     @cached_property
     def measurement(self) -> HourlyMeasurement:
-        """What it is fed: how the bars of each hour are measured."""
+        """How the bars of each hour are measured that the model is fed with."""
         config = self.config
         return HourlyMeasurement(
             self.preset,
@@ -160,10 +168,10 @@ class ServedModel:
     def _next_bucket(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: IntArray) -> FloatArray:
         return self.forecast(measures, labels, known, 1).volatility
 
-    def too_few(self, known: int, moment: pd.Timestamp) -> NotEnoughDataError:
-        """What to raise where `known` buckets, all that had ended by `moment`, are fewer than its memory."""
+    def too_few(self, count: int, moment: pd.Timestamp) -> NotEnoughDataError:
+        """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""
         return NotEnoughDataError(
-            f"{known} hourly buckets had ended by {moment}; {self.version} needs {self.memory}; "
+            f"{count} hourly buckets had ended by {moment}; {self.version} needs {self.memory}; "
             "give bars that begin earlier."
         )
 

@@ -6,20 +6,22 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import IntArray
+from volcast.arrays import FloatArray, IntArray
 from volcast.bars.arrays import FrameArrays
 from volcast.bars.checks import validate_bars
 from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
 from volcast.features.intraday import market_columns
+from volcast.forecasters.baselines.simple import hour_of_day_levels
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes, horizon_named
+from volcast.forecasters.seasonality import deseasonalized_volatility
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import annualize
-from volcast.serving.grid import ForecastGrid, NextBucket, forecast_grid, next_bucket
+from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of
-from volcast.serving.market import NEVER, Market, SymbolShare
+from volcast.serving.market import NEVER, MarketStates, SymbolShare
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 
@@ -45,15 +47,18 @@ class ForecastStream:
     def __init__(self, model: ServedModel, symbol: str | None = None) -> None:
         self.model, self.symbol = model, symbol
         self.followed: FrameArrays | None = None
+        self._updated: FrameArrays | None = None
         self._histories: dict[str | None, HourlyHistory] = {}
         self._tables: _OneTable | _ManyTables | None = None
 
     @classmethod
     def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
         """The stream that begins with `bars`; see `update`. Warns where the model was trained on others' bars."""
-        model.warn_of_mismatch(bars.attrs)
-        stream = cls(model, symbol or bars.attrs.get("symbol"))
-        stream.follow(FrameArrays.of(bars), symbol, None)
+        arrays = FrameArrays.of(bars)
+        model.warn_of_mismatch(arrays.attrs)
+        stream = cls(model, symbol or arrays.attrs.get("symbol"))
+        stream.follow(arrays, symbol, None)
+        stream._updated = arrays
         return stream
 
     def update(self, bars: pd.DataFrame) -> None:
@@ -70,7 +75,7 @@ class ForecastStream:
         BarsError, NotEnoughDataError
             They are unusable, or none, or not such as the stream began with; nothing of them is taken in.
         """
-        arrays = FrameArrays.of(bars)
+        arrays = self._updated = FrameArrays.of(bars, self._updated)
         rows = {symbol: arrays.symbols[symbol] for symbol in self._histories if symbol in arrays.symbols}
         if not rows or any(self._histories[symbol].names != arrays.names for symbol in rows):
             raise BarsError(
@@ -81,9 +86,16 @@ class ForecastStream:
         for of_symbol in rows.values():
             if not arrays.are_usable(of_symbol):
                 validate_bars(arrays.of_rows(of_symbol))
+        merged = {
+            symbol: self._histories[symbol].merged(arrays.stamps(of_symbol), arrays.prices(of_symbol))
+            for symbol, of_symbol in rows.items()
+        }
+        if len(merged) > 1:
+            for symbol, after in merged.items():
+                self._histories[symbol].require_whole(*after)
         self.followed = None
-        for symbol, of_symbol in rows.items():
-            self._histories[symbol].take_in(arrays.stamps(of_symbol), arrays.prices(of_symbol))
+        for symbol, after in merged.items():
+            self._histories[symbol].put(*after)
 
     def follow(self, bars: FrameArrays, symbol: str | None, moment: int | None) -> None:
         """Be a stream of those of `bars` that had ended by `moment`, in microseconds; None is all of them.
@@ -163,13 +175,13 @@ class ForecastStream:
             )
         now = moment.value // 1000
         history.measure(now)
-        ahead = next_bucket(history.table, now, model.preset, model.config.calendar)
-        if ahead is None or ahead.known < model.memory:
-            raise model.too_few(0 if ahead is None else ahead.known, moment)
+        ahead = bucket_to_forecast(history.table, now, model.preset, model.config.calendar)
+        if ahead is None or ahead.rows_before < model.memory:
+            raise model.too_few(0 if ahead is None else ahead.rows_before, moment)
         if not allow_in_sample:
             model.refuse_look_ahead(moment)
-        forecast = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.known]), horizon)
-        return self._named(forecast, moment, ahead, horizon)
+        forecast, session = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.rows_before]), horizon)
+        return self._named(forecast, float(session[0]), moment, ahead, horizon)
 
     def grid(self) -> ForecastGrid:
         """Every bucket of the bars so far that the model could be asked about, and the next one."""
@@ -197,19 +209,20 @@ class ForecastStream:
         """Forecasts of every row of a `grid` of this stream; columns as in `VolatilityForecaster.forecast_series`."""
         model = self.model
         key = self._key(self._histories, self.symbol)
-        made = self._of_table(key, self._histories[key].last_end).of(
+        forecast, session = self._of_table(key, self._histories[key].last_end).of(
             grid.labels.as_unit("us").asi8, grid.known, horizon
         )
         minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
-                "volatility": made.volatility,
-                "annualized_volatility": annualize(made.volatility, minutes, model.preset),
-                "lower": made.lower,
-                "upper": made.upper,
+                "volatility": forecast.volatility,
+                "annualized_volatility": annualize(forecast.volatility, minutes, model.preset),
+                "lower": forecast.lower,
+                "upper": forecast.upper,
                 "model_version": model.version,
                 "is_fallback": model.bundle is None,
+                "deseasonalized_volatility": session,
             },
             index=grid.labels.rename("bucket"),
         )
@@ -230,7 +243,9 @@ class ForecastStream:
                 self._tables = _ManyTables(self.model, many, self._histories, self.symbol)
         return self._tables.at(key, moment)
 
-    def _named(self, forecast: IntervalForecast, moment: pd.Timestamp, ahead: NextBucket, horizon: Horizon) -> Forecast:
+    def _named(
+        self, forecast: IntervalForecast, session: float, moment: pd.Timestamp, ahead: NextBucket, horizon: Horizon
+    ) -> Forecast:
         bucket, minutes, volatility = _new_york(ahead.label), ahead.minutes, float(forecast.volatility[0])
         if horizon != 1:
             minutes = int(horizon_minutes(pd.DatetimeIndex([bucket]), horizon, self.model.config.calendar)[0])
@@ -244,6 +259,7 @@ class ForecastStream:
             model_version=self.model.version,
             is_fallback=self.model.bundle is None,
             horizon=horizon,
+            deseasonalized_volatility=session,
         )
 
 
@@ -267,11 +283,11 @@ class LiveStreams:
 
         It costs the bars that are new since the call before.
         """
-        model.warn_of_mismatch(bars.attrs)
         streams: list[ForecastStream] = self._of_thread.__dict__.setdefault("streams", [])
         frames = (stream.followed for stream in streams if stream.followed is not None)
         arrays = FrameArrays.of(bars, next((frame for frame in frames if frame.has_columns_of(bars)), None))
-        name = symbol or bars.attrs.get("symbol")
+        model.warn_of_mismatch(arrays.attrs)
+        name = symbol or arrays.attrs.get("symbol")
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
         if stream is None:
             stream = ForecastStream(model, name if None in arrays.symbols else None)
@@ -292,7 +308,7 @@ class _TableForecasts:
     def __init__(self, model: ServedModel, table: HourlyTable, state: HarLstmState | None) -> None:
         self._model, self.table, self.state = model, table, state
         self._running: dict[Horizon, RunningForecast] = {}
-        self._last: dict[Horizon, tuple[int, int, IntervalForecast]] = {}
+        self._last: dict[Horizon, tuple[int, int, tuple[IntervalForecast, FloatArray]]] = {}
 
     def forget(self, row: int) -> None:
         """Rows of the table from `row` on have changed, or are new."""
@@ -301,25 +317,42 @@ class _TableForecasts:
         for running in self._running.values():
             running.forget(row)
 
-    def of(self, labels: IntArray, known: IntArray, horizon: Horizon) -> IntervalForecast:
-        """Forecasts of the buckets with these labels, each from its `known` leading rows, shape (n,) each."""
+    def of(self, labels: IntArray, known: IntArray, horizon: Horizon) -> tuple[IntervalForecast, FloatArray]:
+        """Forecasts of the buckets with these labels, each from its `known` leading rows, shape (n,) each.
+
+        Beside them the annualized volatility of the whole session that each implies, shape (n,).
+        """
         if len(labels) == 1 and horizon in self._last:
-            label, rows, forecast = self._last[horizon]
+            label, rows, last = self._last[horizon]
             if (label, rows) == (labels[0], known[0]):
-                return forecast
-        if self.state is None or self._model.bundle is None:
-            forecast = self._model.forecast(self.table.frame, _new_york_index(labels), known, horizon)
-        elif len(labels):
-            if horizon not in self._running:
-                self._running[horizon] = RunningForecast(self.state, self._model.bundle.networks, horizon, self.table)
-            with np.errstate(all="ignore"):
-                forecast = self._running[horizon].forecast(labels, known)
-            forecast = self._model.bundle.sound(forecast)
-        else:
-            forecast = IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
+                return last
+        forecast = self._forecast(labels, known, horizon)
+        answer = forecast, self._of_session(forecast.volatility, labels, known, horizon)
         if len(labels) == 1:
-            self._last[horizon] = int(labels[0]), int(known[0]), forecast
-        return forecast
+            self._last[horizon] = int(labels[0]), int(known[0]), answer
+        return answer
+
+    def _forecast(self, labels: IntArray, known: IntArray, horizon: Horizon) -> IntervalForecast:
+        if self.state is None or self._model.bundle is None:
+            return self._model.forecast(self.table.frame, _new_york_index(labels), known, horizon)
+        if not len(labels):
+            return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
+        if horizon not in self._running:
+            self._running[horizon] = RunningForecast(self.state, self._model.bundle.networks, horizon, self.table)
+        with np.errstate(all="ignore"):
+            forecast = self._running[horizon].forecast(labels, known)
+        return self._model.bundle.sound(forecast)
+
+    def _of_session(self, volatility: FloatArray, labels: IntArray, known: IntArray, horizon: Horizon) -> FloatArray:
+        bundle = self._model.bundle
+        if not len(labels) or self._model.preset == "colab":
+            return np.full(len(labels), np.nan)
+        if bundle is None:
+            typical = hour_of_day_levels(self.table.frame, known)
+        else:
+            profile = (self.state or bundle.recipe).hour_profile
+            typical = np.broadcast_to(np.exp(profile), (len(labels), len(profile)))
+        return deseasonalized_volatility(volatility, labels, typical, horizon, self._model.config.calendar)
 
 
 class _OneTable:
@@ -353,7 +386,7 @@ class _ManyTables:
             key: SymbolShare(recipe, str(symbol or "") if key is None else key, history.table)
             for key, history in histories.items()
         }
-        self._market = Market(list(self._shares.values()))
+        self._market = MarketStates(list(self._shares.values()))
         names = [*model.measurement.names, *market_columns()]
         self._tables = {key: HourlyTable(names) for key in histories}
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
@@ -379,11 +412,11 @@ class _ManyTables:
 
     def _join(self, key: str | None) -> int:
         """Bring a symbol's table up to date; returns the first row that has changed, or is new."""
-        table, own = self._tables[key], self._histories[key].table
+        table, hours = self._tables[key], self._histories[key].table
         begin = min(self._rows[key], int(table.labels.searchsorted(self._labels[key])))
-        self._rows[key], self._labels[key] = len(own), NEVER
-        labels = own.labels[begin:]
-        return table.replace(begin, labels, np.hstack([own.values[begin:], self._market.states_at(labels)]))
+        self._rows[key], self._labels[key] = len(hours), NEVER
+        labels = hours.labels[begin:]
+        return table.replace(begin, labels, np.hstack([hours.values[begin:], self._market.states_at(labels)]))
 
 
 def _new_york(moment: int) -> pd.Timestamp:

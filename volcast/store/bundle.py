@@ -69,35 +69,35 @@ class ModelBundle(OneLineRepr):
 
     @property
     def preset(self) -> Preset:
-        """Which hourly RV it was trained on."""
+        """Preset of the hourly RV that the model was trained on."""
         return self.config.preset
 
     @property
     def memory(self) -> int:
-        """Buckets that must be known before it can forecast."""
+        """Buckets that must be known before the model can forecast."""
         return self.recipe.memory
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """The symbols that it was trained on; none where nobody wrote them down (a Colab pair)."""
+        """The symbols that the model was trained on; none where nobody wrote them down (a Colab pair)."""
         of_each = self.manifest.get("symbols", {})
         return tuple(name for name, about in of_each.items() if about.get("trained_on", True))
 
     @property
     def last_bar(self) -> pd.Timestamp | None:
-        """Start of the last bar that its training was given (UTC), test part included; None where nobody knows."""
+        """Start of the last bar that the training was given (UTC), test part included; None where nobody knows."""
         stamps = [about["last_bar"] for about in self.manifest.get("symbols", {}).values() if "last_bar" in about]
         return max(map(pd.Timestamp, stamps), default=None)
 
     @property
     def trained_through(self) -> pd.Timestamp | None:
-        """Last moment (New York time) whose data it has seen; None where nobody wrote it down (a Colab pair)."""
+        """Last moment (New York time) whose data the model saw; None where nobody wrote it down (a Colab pair)."""
         seen = self.manifest.get("trained_through")
         return None if seen is None else pd.Timestamp(seen).tz_convert(EXCHANGE_TIMEZONE)
 
     @property
     def simulated(self) -> bool:
-        """Whether it was trained on simulated bars."""
+        """Whether the model was trained on simulated bars."""
         return bool(self.manifest.get("simulated", False))
 
     def forecast(
@@ -156,7 +156,7 @@ class ModelBundle(OneLineRepr):
         return forecast
 
     def for_serving(self) -> "ModelBundle":
-        """The same model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.
+        """This model with its networks in ONNX Runtime: some hundred times as fast for a single forecast.
 
         Raises
         ------

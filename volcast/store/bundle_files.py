@@ -149,11 +149,11 @@ def _recipe_of_schema_1(
 def _recipe_of_schema_2(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a `har_lstm` of one symbol, or of a `pooled_har_lstm`, as those of a `har_lstm` of many."""
     if numbers["kind"] != "pooled_har_lstm":
-        own = {
+        horizons = {
             name: {**{key: state["regression"][key] for key in ("count", "smearing_sum")}, **state}
             for name, state in numbers["horizons"].items()
         }
-        state = {"profile": numbers["features"]["profile"], "horizons": own}
+        state = {"profile": numbers["features"]["profile"], "horizons": horizons}
         return {**numbers, "symbols": {str(manifest.get("symbol")): state}}
     symbols = {
         name: {
@@ -275,9 +275,9 @@ def _verified(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest and the content of the small files, every file held to its hash before any of it is parsed."""
     manifest = read_manifest(directory)
     listed = manifest["files"]
-    found = _names_in(directory) - {MANIFEST, _MANIFEST_HASH}
-    for name in sorted(found ^ set(listed)):
-        state = "is not in its manifest" if name in found else "is missing"
+    names = _names_in(directory) - {MANIFEST, _MANIFEST_HASH}
+    for name in sorted(names ^ set(listed)):
+        state = "is not in its manifest" if name in names else "is missing"
         raise CorruptModelError(f"{name} in {directory} {state}; {_ANEW}")
     contents = {}
     for name, entry in listed.items():
@@ -327,14 +327,14 @@ def _parsed(files: Mapping[str, bytes], name: str, directory: Path) -> dict[str,
 
 def _read_config(settings: Mapping[str, Any], directory: Path) -> TrainingConfig:
     # Settings that an older release had and this one has not say nothing about forecasts.
-    known = {key: value for key, value in settings.items() if key in TrainingConfig.model_fields}
+    current = {key: value for key, value in settings.items() if key in TrainingConfig.model_fields}
     try:
-        return TrainingConfig.from_mapping(known)
+        return TrainingConfig.from_mapping(current)
     except ConfigError as error:
         problem = textwrap.shorten(str(error).rstrip("."), _LONGEST_PROBLEM, placeholder=" ...")
     # A source or a network of a package that is not installed here: only the training needed it.
     with contextlib.suppress(ConfigError):
-        others = {key: value for key, value in known.items() if key not in ("bars_source", "network")}
+        others = {key: value for key, value in current.items() if key not in ("bars_source", "network")}
         return TrainingConfig.from_mapping(others)
     raise CorruptModelError(f"{_CONFIG} in {directory} is no model's ({problem}); {_ANEW}")
 

@@ -69,13 +69,13 @@ def write_colab_pair(network: "keras.Model", scaler: RangeScaler, directory: Pat
 
 def _scaler_beside(network_path: Path) -> Path:
     named = network_path.with_name(SCALER_FILE)
-    found = [named] if named.is_file() else sorted(network_path.parent.glob("*.pkl"))
-    if len(found) != 1:
+    scalers = [named] if named.is_file() else sorted(network_path.parent.glob("*.pkl"))
+    if len(scalers) != 1:
         raise ModelNotFoundError(
-            f"found {len(found)} .pkl files beside {network_path.name}; the rule is {SCALER_FILE} or exactly one; "
+            f"found {len(scalers)} .pkl files beside {network_path.name}; the rule is {SCALER_FILE} or exactly one; "
             "put the scaler there."
         )
-    return found[0]
+    return scalers[0]
 
 
 class _PickledScaler:

@@ -138,13 +138,13 @@ class _DiurnalLogScaler(_Schema):
     smearing: Spread
 
 
-Scaler = Annotated[_RangeScaler | _DiurnalLogScaler, Field(discriminator="kind")]
+_Scaler = Annotated[_RangeScaler | _DiurnalLogScaler, Field(discriminator="kind")]
 
 
 class _ScaledWindows(_Schema):
     kind: Literal["scaled_windows"]
     memory: Annotated[int, Field(ge=2, le=10_000)]
-    scaler: Scaler
+    scaler: _Scaler
     bounds: Annotated[list[Annotated[float, Field(ge=0, le=1e9)]], Field(min_length=2, max_length=2)] | None = None
 
     @field_validator("bounds")

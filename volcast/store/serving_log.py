@@ -23,7 +23,7 @@ _LARGEST = 64 * 2**20
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One thing that was decided.
+    """One decision about which model serves.
 
     Attributes
     ----------

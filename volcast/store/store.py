@@ -139,19 +139,19 @@ class ModelStore:
 
         Models that another process removes meanwhile are left out.
         """
-        found: dict[str, str | None] = {}
+        problems: dict[str, str | None] = {}
         for directory in sorted(self._directories()):
             try:
                 verify_bundle(directory)
-                found[directory.name] = None
+                problems[directory.name] = None
             except VolatilityError as error:
                 if directory.exists():
-                    found[directory.name] = str(error)
+                    problems[directory.name] = str(error)
         try:
             self.history()
         except CorruptModelError as error:
-            found["serving.json"] = str(error)
-        return found
+            problems["serving.json"] = str(error)
+        return problems
 
     def list(self) -> Manifests:
         """Manifests of the saved models, the newest first; directories that are no whole model are passed over."""
@@ -215,8 +215,8 @@ class ModelStore:
         with self._writing("nothing more is deleted"):
             saved = [manifest["name"] for manifest in self.list()]
             stack = serving_stack(self.history(), saved)
-            kept = {*saved[:keep], *stack[-2:], self.serving()}
-            deleted = [name for name in saved if name not in kept]
+            remaining = {*saved[:keep], *stack[-2:], self.serving()}
+            deleted = [name for name in saved if name not in remaining]
             for name in deleted:
                 # Out of sight at once: a kill in between leaves no half model, only something to sweep away.
                 condemned = self.path / f"{PARTIAL}{uuid.uuid4().hex[:8]}"

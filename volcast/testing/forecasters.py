@@ -123,17 +123,17 @@ def check_baseline(baseline: Forecaster) -> None:
         "twice the volatility does not give twice the forecast",
         relative=_SCALE_TOLERANCE,
     )
-    for known in (1, 10, 160):
+    for count in (1, 10, 160):
         try:
-            forecasts = baseline(measures, time_index(measures)[known : known + 3], np.arange(known, known + 3))
+            forecasts = baseline(measures, time_index(measures)[count : count + 3], np.arange(count, count + 3))
         except NotEnoughDataError:
             continue
         except Exception as error:
             raise AssertionError(
-                f"{known} bucket(s) of history raise {type(error).__name__} ({error}); the rule is a forecast, or a "
+                f"{count} bucket(s) of history raise {type(error).__name__} ({error}); the rule is a forecast, or a "
                 "NotEnoughDataError that says how many are needed."
             ) from error
-        _require_positive(forecasts, f"from {known} buckets")
+        _require_positive(forecasts, f"from {count} buckets")
 
 
 def check_recipe(recipe: ForecastRecipe, networks: Sequence[Network], measures: pd.DataFrame) -> None:
@@ -168,14 +168,14 @@ def check_recipe(recipe: ForecastRecipe, networks: Sequence[Network], measures: 
         if horizon == 1:
             check_forecaster(forecast, measures, first=recipe.memory)
         _check_one_at_a_time(forecast, measures, recipe.memory)
-        made = _asked(forecast, measures, recipe.memory)
-        _check_bounds(made, horizon)
+        answer = _asked(forecast, measures, recipe.memory)
+        _check_bounds(answer, horizon)
         require_equal(
-            _table(_asked(again, measures, recipe.memory)), _table(made), f"horizon {horizon!r} changes through JSON"
+            _table(_asked(again, measures, recipe.memory)), _table(answer), f"horizon {horizon!r} changes through JSON"
         )
         if recipe.needs_rv_alone:
             alone = _asked(forecast, measures[["rv_hourly"]], recipe.memory)
-            require_equal(_table(alone), _table(made), "needs_rv_alone is true, and other columns change a forecast")
+            require_equal(_table(alone), _table(answer), "needs_rv_alone is true, and other columns change a forecast")
 
 
 def _horizons_of(recipe: ForecastRecipe, networks: Sequence[Network], measures: pd.DataFrame) -> Iterator[Horizon]:

@@ -88,8 +88,8 @@ def _check_sums(rule: HorizonRule, variance: FloatArray, sessions: IntArray) -> 
             f"{rule.title}: the outcome of bucket {begin} is not the root of the variance to bucket {ends[begin] - 1}",
             relative=_TOLERANCE,
         )
-    known = outcomes.known_with < len(variance)
-    require(bool(known.any()), f"{rule.title}: no outcome of {len(variance)} buckets is ever known.")
+    is_over = outcomes.known_with < len(variance)
+    require(bool(is_over.any()), f"{rule.title}: no outcome of {len(variance)} buckets is ever known.")
 
 
 def _check_as_of(rule: HorizonRule, variance: FloatArray, sessions: IntArray, count: int) -> None:

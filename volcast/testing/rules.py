@@ -6,9 +6,9 @@ import numpy.typing as npt
 __all__ = ["require", "require_equal"]
 
 
-def require(kept: bool, sentence: str) -> None:
+def require(holds: bool, sentence: str) -> None:
     """Raise `sentence` as an AssertionError unless the rule is kept."""
-    if not kept:
+    if not holds:
         raise AssertionError(sentence)
 
 

@@ -89,11 +89,12 @@ def summary(result: "TrainingResult") -> RenderableType:
         "",
         _heading(result),
         (symbols(evaluation) if evaluation.symbols else baselines(evaluation)).drawn(),
+        *([Text(evaluation.networks.sentence)] if evaluation.networks else []),
         Text(evaluation.verdict, style="bold"),
         "",
         # Never broken, so that they can be copied.
         Text(f"Saved in   {bundle.path}", no_wrap=True, overflow="ignore"),
-        Text(f"Use it     {_how_to_use(bundle)}", no_wrap=True, overflow="ignore"),
+        Text(f"Load it    {_how_to_load(bundle)}", no_wrap=True, overflow="ignore"),
     ]
     if bundle.simulated:
         lines.insert(0, _SIMULATED)
@@ -201,7 +202,7 @@ def _heading(result: "TrainingResult") -> str:
     )
 
 
-def _how_to_use(bundle: ModelBundle) -> str:
+def _how_to_load(bundle: ModelBundle) -> str:
     store = bundle.path.parent if bundle.path is not None else Path()
     if store == Path(TRAINING_CONFIG["model_save_path"]):
         return f"VolatilityForecaster({bundle.name!r}), or python main.py"

@@ -30,7 +30,7 @@ Trained = dict[str, Any]
 
 @dataclass(frozen=True)
 class SymbolOutcome:
-    """What became of a symbol.
+    """What became of the training of one symbol.
 
     Attributes
     ----------
@@ -76,9 +76,9 @@ def train_symbols(
     ledger = _Ledger(place)
     outcomes: dict[str, SymbolOutcome] = {}
     for symbol in symbols:
-        kept = ledger.result_of(symbol, keys[symbol])
-        if kept is not None:
-            outcomes[symbol] = SymbolOutcome(symbol, "kept", kept)
+        former = ledger.result_of(symbol, keys[symbol])
+        if former is not None:
+            outcomes[symbol] = SymbolOutcome(symbol, "kept", former)
             on_outcome(outcomes[symbol])
     missing = {symbol: one for symbol, one in configs.items() if symbol not in outcomes}
     results = _on_ray(missing, ray_address) if ray_address is not None else _in_processes(missing, jobs)
@@ -92,7 +92,7 @@ def train_symbols(
 
 
 def outcome_table(outcomes: Iterable[SymbolOutcome]) -> Table:
-    """For people: a row a symbol."""
+    """A table for people of what became of each symbol, a row a symbol."""
     table = Table("symbol", "", "model", "verdict", "seconds")
     for outcome in outcomes:
         if outcome.error:
@@ -105,7 +105,7 @@ def outcome_table(outcomes: Iterable[SymbolOutcome]) -> Table:
 
 
 def jobs_as_dict(outcomes: Iterable[SymbolOutcome]) -> dict[str, Any]:
-    """For scripts: what became of each symbol."""
+    """What became of each symbol, for scripts, ready for JSON."""
     rows = [
         {"symbol": one.symbol, "status": one.status} | ({"error": one.error} if one.error else one.result)
         for one in outcomes
@@ -124,8 +124,8 @@ def _key_of(config: TrainingConfig) -> str:
     files = []
     if config.bars_path is not None:
         path = Path(config.bars_path)
-        found = sorted(path.iterdir()) if path.is_dir() else sorted(map(Path, glob.glob(str(path)))) or [path]
-        of_symbol = [file for file in found if config.symbol in file.name.upper()] or found
+        paths = sorted(path.iterdir()) if path.is_dir() else sorted(map(Path, glob.glob(str(path)))) or [path]
+        of_symbol = [file for file in paths if config.symbol in file.name.upper()] or paths
         files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in of_symbol if file.is_file()]
     return hashlib.sha256(json.dumps([settings, files], sort_keys=True).encode()).hexdigest()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import select_symbol
+from volcast.bars.checks import cut_to_days, select_symbol, validate_bars
 from volcast.bars.frames import as_bars_frame
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 Arrays = tuple[np.ndarray, np.ndarray]
+Days = tuple[date | None, date | None]
 
 
 def train_with_hyperparameter_tuning(
@@ -145,11 +146,13 @@ class LocalLSTMTrainer:
 
         Parameters
         ----------
-        symbol, start_date, end_date
+        symbol
             None takes the configuration's.
+        start_date, end_date
+            New York days, both included. None takes the configuration's; it leaves `bars` as they are on that side.
         bars
-            Bars to use instead of the configured source: one symbol's, or alpaca-py's layout, indexed by (symbol,
-            timestamp), with the symbols in it that are to be trained on.
+            Bars to use instead of the configured source, cut to the days given here: one symbol's, or alpaca-py's
+            layout, indexed by (symbol, timestamp), with the symbols in it that are to be trained on.
 
         Raises
         ------
@@ -158,19 +161,28 @@ class LocalLSTMTrainer:
         BarsError, NotEnoughDataError, DataSourceError
             Why there is nothing to train on.
         """
-        given: dict[str, Any] = {"symbol": symbol, "start_date": start_date, "end_date": end_date}
-        given |= {} if symbol is None else {"symbols": ()}
-        self.config = self.config.with_overrides(**{name: value for name, value in given.items() if value is not None})
+        changes: dict[str, Any] = {} if symbol is None else {"symbol": symbol, "symbols": ()}
+        days = {"start_date": start_date, "end_date": end_date} if bars is None else {}
+        changes |= {name: day for name, day in days.items() if day is not None}
+        self.config = self.config.with_overrides(**changes)
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)
         get_bars = (
             partial(bars_of, self.config, progress=self.progress)
             if bars is None
-            else partial(_symbol_bars, bars, symbols if named else ())
+            else partial(_symbol_bars, bars, symbols if named else (), self._days_to_cut(start_date, end_date))
         )
         self.data = prepare_training_data(get_bars, symbols, self.config)
         return self.data
+
+    def _days_to_cut(self, start_date: str | date | None, end_date: str | date | None) -> Days:
+        """The days that bars are cut to, held to the configuration's rules; its own days say what to fetch."""
+        first, last = start_date or end_date, end_date or start_date
+        if first is None:
+            return None, None
+        checked = self.config.with_overrides(start_date=first, end_date=last)
+        return checked.start_date if start_date else None, checked.end_date if end_date else None
 
     def build_model(self, hyperparams: Mapping[str, Any] = HAR_LSTM_NETWORK) -> "keras.Model":
         """The untrained, compiled network of `hyperparams`, initialized by the configured seed; it replaces others."""
@@ -337,12 +349,13 @@ class LocalLSTMTrainer:
         return self.models
 
 
-def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], symbol: str) -> pd.DataFrame:
-    """The bars of one of the symbols that were `named`; of the only one in them where none was."""
+def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], days: Days, symbol: str) -> pd.DataFrame:
+    """The bars on `days` of one of the symbols that were `named`; of the only one in them where none was."""
     bars = as_bars_frame(bars)
     if len(named) > 1 and not isinstance(bars.index, pd.MultiIndex):
         raise ConfigError(
             f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "
             "(symbol, timestamp); pd.concat({'SPY': ..., 'QQQ': ...}) makes them."
         )
-    return select_symbol(bars, symbol if named else None)
+    selected = select_symbol(bars, symbol if named else None)
+    return selected if days == (None, None) else cut_to_days(validate_bars(selected), *days)

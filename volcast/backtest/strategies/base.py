@@ -25,7 +25,7 @@ class Strategy(Protocol):
 
     @property
     def target_volatility(self) -> float | None:
-        """Annualized volatility that it aims at, decimal; None where it aims at none."""
+        """Annualized volatility that the strategy aims at, decimal; None where it aims at none."""
 
     def plan(self, market: Market, costs: Costs) -> Plan:
         """What to hold from which moment on.

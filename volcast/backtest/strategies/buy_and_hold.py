@@ -28,7 +28,7 @@ class BuyAndHold:
     since: pd.Timestamp | None = None
 
     def plan(self, market: Market, costs: Costs) -> Plan:
-        """One order."""
+        """Spread the capital evenly over the symbols, once, at the first forecast or at `since`."""
         first = max(market.outlook[name]["asof"].min() for name in market.symbols)
         moment = first if self.since is None else self.since
         shares = dict.fromkeys(market.symbols, 1.0 / len(market.symbols))

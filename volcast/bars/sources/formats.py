@@ -97,9 +97,9 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
             f"{name} has Stooq's columns, which say neither the zone of their stamps nor whether these are a bar's "
             "start or end; both must be known; give --bars-timezone (Stooq's own is Europe/Warsaw) and --bars-stamps."
         )
-    known = _with_vendors_habits(flags, vendor)
+    vendor_flags = _with_vendors_habits(flags, vendor)
     places = named_columns(table.columns, name)
-    index, clock = read_stamps(table, name, known)
+    index, clock = read_stamps(table, name, vendor_flags)
     frame = _numbers(table, places, mark, name)
     if vendor == "Databento":
         whole = [column for column in PRICES if column in frame and pd.api.types.is_integer_dtype(frame[column])]
@@ -112,7 +112,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
     usable = np.asarray(wrong == "")
     frame = frame if usable.all() else frame[usable]
     _require_rows(frame, len(table), name)
-    return StampedTable(frame, vendor, known.side, clock, left_out)
+    return StampedTable(frame, vendor, vendor_flags.side, clock, left_out)
 
 
 def _with_vendors_habits(flags: StampFlags, vendor: str) -> StampFlags:

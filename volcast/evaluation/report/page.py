@@ -11,7 +11,6 @@ from volcast.evaluation.report.tables import (
     FigureTable,
     baselines,
     errors,
-    figures_of,
     groups,
     symbols,
 )
@@ -84,7 +83,8 @@ def _head(evaluation: Evaluation, title: str, about: Sequence[str], simulated: b
     )
     judgment = evaluation.judgment.replace(" ", "-")
     verdict = f'<p class="verdict {judgment}">{escape(evaluation.verdict)}</p>'
-    return f"<h1>{escape(title)}</h1>\n{warning}{verdict}\n{said}"
+    networks = f"<p>{escape(evaluation.networks.sentence)}</p>\n" if evaluation.networks else ""
+    return f"<h1>{escape(title)}</h1>\n{warning}{verdict}\n{networks}{said}"
 
 
 def _document(title: str, body: str) -> str:
@@ -108,12 +108,10 @@ def _symbols(evaluation: Evaluation) -> str:
     """A table of the symbols, where there are several."""
     if not evaluation.symbols:
         return ""
-    (networks,) = figures_of({"p_value": evaluation.p_value_of_networks}, ["p"])
-    added = f" The networks against it: p {escape(networks)}, all symbols of a day one observation."
     return f"""<h2>Symbol by symbol</h2>
 {_html(symbols(evaluation))}
 <p class="note">To log-HAR: the symbol's own. HAR alone: the same of the model's regression without its
-networks.{added if networks else ""}</p>
+networks. In tests all symbols of a day are one observation.</p>
 """
 
 

@@ -52,7 +52,7 @@ class FigureTable:
     strong: int | None = None
 
     def drawn(self) -> Table:
-        """It, for a terminal."""
+        """The table as rich draws it in a terminal."""
         table = Table(box=box.SIMPLE, padding=0)
         for number, heading in enumerate(self.headings):
             table.add_column(heading, justify="right" if number else "left")
@@ -67,7 +67,7 @@ def baselines(evaluation: Evaluation) -> FigureTable:
 
 
 def errors(evaluation: Evaluation) -> FigureTable:
-    """The same forecasts in the same order by what else is known of their errors."""
+    """Errors of the model and the baselines, best QLIKE first: RMSE, MAE, R2, bias."""
     return _of_forecasts(evaluation, ("RMSE, %", "MAE, %", "log error", "R2", "R2 day", "slope", "p of slope"))
 
 

@@ -1,7 +1,5 @@
 """An evaluation for a terminal."""
 
-import math
-
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -14,13 +12,13 @@ _REGIME = "fifths of what the diurnal log-HAR forecast, 1 the calmest"
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
-    """The model symbol by symbol, where there are several; it and the baselines, best first; groups; the verdict."""
+    """The model symbol by symbol, where there are several; it and the baselines, best first; groups; verdict."""
     parts: list[RenderableType] = [symbols(evaluation).drawn()] if evaluation.symbols else []
-    if math.isfinite(networks := evaluation.p_value_of_networks):
-        parts.append(f"Against its HAR alone: p = {networks:.3f}.")
     parts.append(baselines(evaluation).drawn())
     for by, title in GROUPINGS.items():
         if (table := groups(evaluation, by)).rows:
             explained = f" ({_REGIME})" if by == "regime" else ""
             parts += [f"The model {title}{explained}:", table.drawn()]
+    if networks := evaluation.networks:
+        parts.append(Text(networks.sentence))
     return Group(*parts, Text(evaluation.verdict, style="bold"))

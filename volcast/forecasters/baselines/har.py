@@ -114,9 +114,9 @@ def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     """
     require_history(measures, known, "quarticity")
     pattern = hourly_variance_profile(measures, known[0])
-    own = pattern[session_hours(time_index(measures))]
-    variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / own
-    error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / own
+    hour_variance = pattern[session_hours(time_index(measures))]
+    variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
+    error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / hour_variance
     terms = np.column_stack([har_terms(variance, HAR_LAGS), error * variance])
     return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
 
@@ -134,17 +134,17 @@ def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, 
     """
     require_history(measures, known, "negative_semivariance")
     pattern = hourly_variance_profile(measures, known[0])
-    own = pattern[session_hours(time_index(measures))]
-    variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / own
-    falls = measures["negative_semivariance"].to_numpy(dtype=float) / own
+    hour_variance = pattern[session_hours(time_index(measures))]
+    variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
+    falls = measures["negative_semivariance"].to_numpy(dtype=float) / hour_variance
     terms = np.column_stack([variance - falls, falls, har_terms(variance, HAR_LAGS[1:])])
     return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
 
 
-def hourly_variance_profile(measures: pd.DataFrame, known: int) -> FloatArray:
-    """Mean variance of each clock hour in the first `known` rows, shape (24,); the mean of these for hours not seen."""
-    variance = np.maximum(measures["rv_hourly"].iloc[:known].to_numpy(dtype=float), RV_FLOOR) ** 2
-    means = pd.Series(variance).groupby(session_hours(time_index(measures)[:known])).mean()
+def hourly_variance_profile(measures: pd.DataFrame, count: int) -> FloatArray:
+    """Mean variance of each clock hour in the first `count` rows, shape (24,); the mean of these for hours not seen."""
+    variance = np.maximum(measures["rv_hourly"].iloc[:count].to_numpy(dtype=float), RV_FLOOR) ** 2
+    means = pd.Series(variance).groupby(session_hours(time_index(measures)[:count])).mean()
     return _profile_array({int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)})
 
 

@@ -19,6 +19,7 @@ from volcast.sessions import session_hours
 __all__ = [
     "diurnal_ewma",
     "ewma",
+    "hour_of_day_levels",
     "hour_of_day_mean",
     "long_run_mean",
     "persistence",
@@ -55,6 +56,23 @@ def hour_of_day_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: I
     return np.asarray(np.sqrt(profile[known - 1, session_hours(targets)]))
 
 
+def hour_of_day_levels(measures: pd.DataFrame, known: IntArray) -> FloatArray:
+    """The roots of the mean variance of each hour of day in the `known` leading rows, shape (len(known), 24).
+
+    NaN for an hour that is not among them.
+    """
+    first, last = int(known.min()), int(known.max())
+    variance, hours = _variance(measures.iloc[:last]), session_hours(time_index(measures)[:last])
+    counts = np.bincount(hours[:first], minlength=_HOURS)
+    sums = np.bincount(hours[:first], weights=variance[:first], minlength=_HOURS)
+    # What all forecasts know is summed up once: one forecast needs no sums that grow.
+    later = hours[first:, None] == np.arange(_HOURS)
+    counts = np.cumsum(np.vstack([counts, later]), axis=0)[known - first]
+    sums = np.cumsum(np.vstack([sums, np.where(later, variance[first:, None], 0.0)]), axis=0)[known - first]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.sqrt(sums / counts))
+
+
 def ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, decay: float = 0.94) -> FloatArray:
     r"""Exponentially weighted variance: :math:`\ell_i = \lambda \ell_{i-1} + (1 - \lambda) RV_i^2` (RiskMetrics)."""
     return np.asarray(np.sqrt(_exponential_mean(_variance(measures), decay)[known - 1]))
@@ -69,8 +87,8 @@ def diurnal_ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     """
     variance = _variance(measures)
     profile = _expanding_hourly_mean(variance, _hour_seen(measures))
-    own = profile[np.arange(len(measures)), session_hours(time_index(measures))]
-    level = _exponential_mean(variance / own, decay)
+    hour_variance = profile[np.arange(len(measures)), session_hours(time_index(measures))]
+    level = _exponential_mean(variance / hour_variance, decay)
     return np.asarray(np.sqrt(level[known - 1] * profile[known - 1, session_hours(targets)]))
 
 

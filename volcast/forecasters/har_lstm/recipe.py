@@ -144,9 +144,9 @@ class HarLstm(HarLstmState):
             frame.attrs = {**measures[name].attrs, "symbol": name}
         return joined
 
-    def regression_alone(self) -> "HarLstm | None":
-        """The same recipe without what the networks add; None where they add nothing."""
-        return replace(self, weight=0.0) if self.weight else None
+    def regression_alone(self) -> "HarLstm":
+        """This recipe without what the networks add."""
+        return replace(self, weight=0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON."""

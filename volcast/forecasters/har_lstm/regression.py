@@ -114,8 +114,8 @@ class RefittedRegression:
 
     def forget(self, count: int) -> None:
         """Forget the fits on more than `count` rows: the later ones have changed."""
-        kept = bisect_right(self._fitted_on, count)
-        del self._fitted_on[kept:], self._coefficients[kept:], self._log_smearing[kept:]
+        fit_count = bisect_right(self._fitted_on, count)
+        del self._fitted_on[fit_count:], self._coefficients[fit_count:], self._log_smearing[fit_count:]
         self._sums = {rows: sums for rows, sums in self._sums.items() if rows <= count}
 
     def forecasts(self, design: FloatArray, counts: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -61,22 +61,22 @@ class RunningForecast:
         self._asked: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
 
     def forecast(self, labels: IntArray, known: IntArray) -> IntervalForecast:
-        """As `HarLstm.forecast`, whose result it is; `labels`, shape (n,), in microseconds since the epoch.
+        """Volatility, with bounds, of the horizons that begin with the buckets `labels`, equal to `HarLstm.forecast`.
 
-        All rows of the table are taken in.
+        `labels` are in microseconds since the epoch, shape (n,). All rows of the table are taken in.
         """
         self._states.take_in()
         self._take_in()
         hours, days = hours_and_days(labels)
-        own = self._own_row(labels, known)
-        others = own < 0
-        log_forecast = self._forecasts.values[own] if len(self._forecasts) else np.empty(len(labels))
+        rows = self._own_row(labels, known)
+        others = rows < 0
+        log_forecast = self._forecasts.values[rows] if len(self._forecasts) else np.empty(len(labels))
         if others.any():
             asked = known[others], hours[others], days[others]
             design = self._design_of(*asked)
-            log_forecast[others] = made = self._log_forecasts(design, *asked)
+            log_forecast[others] = logs = self._log_forecasts(design, *asked)
             # The next bucket to end is the one that was asked last.
-            self._asked = {(int(labels[others][-1]), int(known[others][-1])): (design[-1:], made[-1:])}
+            self._asked = {(int(labels[others][-1]), int(known[others][-1])): (design[-1:], logs[-1:])}
         scored = self._known_with.values.searchsorted(known)
         low, high = self._state.tracker.bounds(hours, self._lowers.values[scored], self._uppers.values[scored])
         volatility = np.exp(log_forecast)
@@ -94,15 +94,15 @@ class RunningForecast:
         if rows >= len(self._states):
             return
         self._states.cut(rows)
-        known = int(np.searchsorted(self._known_with.values, rows, side="left"))
-        for made in (self._design, self._forecasts):
-            made.cut(max(rows - self._first, 0))
-        for noted in (self._outcomes, self._centred):
-            noted.cut(known)
-        self._known_with.cut(known)
+        count = int(np.searchsorted(self._known_with.values, rows, side="left"))
+        for by_row in (self._design, self._forecasts):
+            by_row.cut(max(rows - self._first, 0))
+        for by_outcome in (self._outcomes, self._centred):
+            by_outcome.cut(count)
+        self._known_with.cut(count)
         for bound in (self._lowers, self._uppers):
-            bound.cut(known + 1)
-        self._regression.forget(known)
+            bound.cut(count + 1)
+        self._regression.forget(count)
         self._asked = {}
 
     def _take_in(self) -> None:
@@ -122,9 +122,9 @@ class RunningForecast:
             self._design.append(design)
             self._forecasts.append(self._log_forecasts(design, rows, hours, days))
         else:
-            design, made = self._asked[asked]
+            design, log_forecast = self._asked[asked]
             self._design.append(design)
-            self._forecasts.append(made)
+            self._forecasts.append(log_forecast)
         self._track()
 
     def _note_outcomes(self) -> None:
@@ -134,13 +134,13 @@ class RunningForecast:
         begin = int(np.searchsorted(table.days, table.days[first]))
         variance = self._states.variance.values[begin:]
         outcomes = HORIZONS[self._horizon].outcomes(variance, table.opens(begin))
-        known = outcomes.known_with < len(variance)
-        known[: first - begin] = False
-        logs = np.log(np.maximum(outcomes.volatility[known], RV_FLOOR))
-        hours = table.hours[begin:][known]
+        is_over = outcomes.known_with < len(variance)
+        is_over[: first - begin] = False
+        logs = np.log(np.maximum(outcomes.volatility[is_over], RV_FLOOR))
+        hours = table.hours[begin:][is_over]
         self._outcomes.append(logs)
         self._centred.append(logs - self._state.profile[hours])
-        self._known_with.append(outcomes.known_with[known] + begin)
+        self._known_with.append(outcomes.known_with[is_over] + begin)
 
     def _design_of(self, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
         opens = days != self._table.days[known - 1]
@@ -168,9 +168,9 @@ class RunningForecast:
         tracked = slice(len(self._lowers) - 1, len(self._outcomes))
         errors = self._outcomes.values[tracked] - self._forecasts.values[tracked]
         hours = self._table.hours[self._first :][tracked]
-        given = self._known_with.values.searchsorted(np.arange(tracked.start, tracked.stop) + self._first)
+        bound_rows = self._known_with.values.searchsorted(np.arange(tracked.start, tracked.stop) + self._first)
         lowers, uppers = self._lowers.values, self._uppers.values
-        lowers, uppers = self._state.tracker.carried_on(errors, hours, lowers, uppers, given)
+        lowers, uppers = self._state.tracker.carried_on(errors, hours, lowers, uppers, bound_rows)
         self._lowers.append(lowers)
         self._uppers.append(uppers)
 

@@ -152,6 +152,13 @@ class HarLstmState:
         """Buckets that must be known before a forecast can be made."""
         return max(self.window, HISTORY)
 
+    @property
+    def hour_profile(self) -> FloatArray:
+        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where training saw none."""
+        profile = np.full(len(self.features.profile), np.nan)
+        profile[self.features.hours] = self.features.profile[self.features.hours, 0]
+        return profile
+
     def of_horizon(self, horizon: Horizon) -> HorizonState:
         """The numbers of one horizon.
 
@@ -161,9 +168,9 @@ class HarLstmState:
             The model was not trained to forecast it.
         """
         if horizon not in self.horizons:
-            known = ", ".join(repr(name) for name in self.horizons)
+            names = ", ".join(map(repr, self.horizons))
             raise ConfigError(
-                f"horizon is {horizon!r}; this model was trained for {known}, as earlier releases did; ask for that or "
+                f"horizon is {horizon!r}; this model was trained for {names}, as earlier releases did; ask for that or "
                 "train it anew."
             )
         return self.horizons[horizon]

@@ -158,9 +158,9 @@ def activate(gates, cells_before, cells, states):
     _apply_sigmoid(gates, 3 * units, units)
     for row in range(rows):
         for u in range(units):
-            entering, kept = gates[row, u], gates[row, units + u]
+            entering, forget = gates[row, u], gates[row, units + u]
             candidate, leaving = gates[row, 2 * units + u], gates[row, 3 * units + u]
-            cell = kept * cells_before[row, u] + entering * candidate
+            cell = forget * cells_before[row, u] + entering * candidate
             cells[row, u] = cell
             states[row, u] = leaving * _tanh(cell)
 
@@ -177,16 +177,16 @@ def through_gates(gates, cells_before, cells, d_states, scratch):
     d_candidate, d_leaving = scratch[3], scratch[4]
     for row in range(rows):
         for u in range(units):
-            entering, kept = gates[row, u], gates[row, units + u]
+            entering, forget = gates[row, u], gates[row, units + u]
             candidate, leaving = gates[row, 2 * units + u], gates[row, 3 * units + u]
             squashed = _tanh(cells[row, u])
             d_state = d_states[row, u]
             d_cell = d_cells[row, u] + d_state * leaving * (_ONE - squashed * squashed)
             d_entering[row, u] = d_cell * candidate * entering * (_ONE - entering)
-            d_kept[row, u] = d_cell * cells_before[row, u] * kept * (_ONE - kept)
+            d_kept[row, u] = d_cell * cells_before[row, u] * forget * (_ONE - forget)
             d_candidate[row, u] = d_cell * entering * (_ONE - candidate * candidate)
             d_leaving[row, u] = d_state * squashed * leaving * (_ONE - leaving)
-            d_cells[row, u] = d_cell * kept
+            d_cells[row, u] = d_cell * forget
     for gate in range(4):
         for row in range(rows):
             for u in range(units):
@@ -231,8 +231,8 @@ def drop(out, values, rate, key):
     for row in range(rows):
         row_key = mixed(np.uint32(key + np.uint32(row) * np.uint32(0x9E3779B9)))
         for column in range(columns):
-            kept = mixed(np.uint32(row_key ^ np.uint32(column))) >= threshold
-            out[row, column] = values[row, column] * scale if kept else _ZERO
+            stays = mixed(np.uint32(row_key ^ np.uint32(column))) >= threshold
+            out[row, column] = values[row, column] * scale if stays else _ZERO
 
 
 @compiled

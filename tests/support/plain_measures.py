@@ -1,0 +1,43 @@
+"""Hourly RV the slow and obvious way: loops over bars and buckets."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from volcast.arrays import time_index
+from volcast.sessions import session_buckets
+
+NEW_YORK = "America/New_York"
+
+
+def plain_session_rv(bars: pd.DataFrame, min_coverage: float = 0.8) -> pd.Series:
+    """Minute by minute, bucket by bucket; one-minute bars."""
+    ends = (time_index(bars) + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
+    found = {}
+    for label, start, minutes, session in session_buckets(ends[0], ends[-1]).itertuples():
+        session_start = session.tz_localize(NEW_YORK) + pd.Timedelta(hours=9, minutes=30)
+        total, returns, bars_found = 0.0, 0, 0
+        for i in np.flatnonzero((ends > start) & (ends <= label)).tolist():
+            bars_found += 1
+            same_session = i > 0 and ends[i - 1] > session_start
+            if same_session and ends[i] - ends[i - 1] > pd.Timedelta(hours=1):
+                continue
+            before = bars["close"].iloc[i - 1] if same_session else bars["open"].iloc[i]
+            total += math.log(bars["close"].iloc[i] / before) ** 2
+            returns += 1
+        if returns and bars_found >= min_coverage * minutes:
+            found[label] = math.sqrt(total)
+    return pd.Series(found)
+
+
+def plain_colab_rv(bars: pd.DataFrame) -> pd.Series:
+    """The notebook's steps, in loops."""
+    prices = bars["close"].tz_convert(NEW_YORK).sort_index()
+    sums: dict[pd.Timestamp, float] = {}
+    stamps, values = prices.index, prices.to_numpy()
+    for before, after, stamp in zip(values[:-1], values[1:], stamps[1:], strict=True):
+        label = stamp.tz_convert("UTC").ceil("h")
+        sums[label] = math.fsum([sums.get(label, 0.0), (after / before - 1) ** 2])
+    hours = pd.date_range(min(sums), max(sums), freq="h")
+    return pd.Series([math.sqrt(sums.get(hour, 0.0)) for hour in hours], index=hours)
