@@ -20,6 +20,7 @@ _RATIOS = np.log([6 / 5, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 8 / 5, 5 / 3, 7 / 4, 9 / 5]
 _ANY_RATIO = np.log(1.9)
 """Nothing trades through so much in a bar of a session; a step of less must be a split's ratio, and stand alone."""
 _NOISE, _ALONE = 4.0, 15.0
+_FARTHEST = float(np.log(1e15))
 _WINDOW = 50
 _ROUNDING = 0.012
 _LONGEST_EPISODE = 60
@@ -72,6 +73,8 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     if len(bars) < 2:
         return []
     logs = np.log(bars[[field for field in PRICES if field in bars]].to_numpy(dtype=float))
+    # A price beyond all prices is off the scale by however much can be counted.
+    logs = np.clip(logs, -_FARTHEST, _FARTHEST)
     fields = [field for field in PRICES if field in bars]
     close = logs[:, fields.index("close")]
     first = fields.index("open") if "open" in fields else fields.index("close")
