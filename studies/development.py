@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, time_index
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -87,7 +86,7 @@ def regression_ratio(
     return ratio(measures, first, np.exp(forecast))
 
 
-def ratio(measures: pd.DataFrame, first: int, forecast: npt.NDArray[np.float64]) -> float:
+def ratio(measures: pd.DataFrame, first: int, forecast: Float64Array1D) -> float:
     """QLIKE relative to the diurnal log-HAR refitted daily."""
     positions = np.arange(first, len(measures))
     realized = measures["rv_hourly"].to_numpy()[positions]

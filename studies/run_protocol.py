@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -42,8 +41,6 @@ PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 NOTEBOOK = {
     "network": "roadmap", "scaling": "minmax", "max_trials": 5, "epochs": 10, "early_stopping_patience": 3,
 }  # fmt: skip
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def trained(bars: pd.DataFrame, **settings: Any) -> TrainingResult:
@@ -104,13 +101,13 @@ def coverage(result: TrainingResult) -> dict[str, float]:
     }
 
 
-def winkler(realized: FloatArray, lower: FloatArray, upper: FloatArray) -> float:
+def winkler(realized: Float64Array1D, lower: Float64Array1D, upper: Float64Array1D) -> float:
     """Mean interval score at 90 % (Winkler 1972)."""
     missed = np.maximum(lower - realized, 0) + np.maximum(realized - upper, 0)
     return float(np.mean(upper - lower + 2 / 0.1 * missed))
 
 
-def direct_log_har(measures: pd.DataFrame, positions: npt.NDArray[np.int64], horizon: Horizon) -> FloatArray:
+def direct_log_har(measures: pd.DataFrame, positions: Int64Array1D, horizon: Horizon) -> Float64Array1D:
     """The diurnal log-HAR of a longer horizon: fitted on its own outcomes, refitted daily on those that had ended."""
     logs = np.log(np.maximum(measures["rv_hourly"].to_numpy(), RV_FLOOR))
     hours, days, first = session_hours(time_index(measures)), new_york_days(time_index(measures)), int(positions[0])

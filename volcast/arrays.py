@@ -1,4 +1,8 @@
-"""The types of arrays, and an array that rows are added to, at the cost of these rows."""
+"""The types of arrays and of time stamps, and an array that rows are added to, at the cost of these rows.
+
+An array's type says what it holds and along how many axes. Numpy's functions do not pass the number of axes on, so mypy
+checks what is held, and the name tells the reader the rest.
+"""
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -8,11 +12,31 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BoolArray", "FloatArray", "GrowingArray", "IntArray", "time_index"]
+__all__ = [
+    "BoolArray1D",
+    "BoolArray2D",
+    "Float32Array1D",
+    "Float32Array2D",
+    "Float32Array3D",
+    "Float64Array1D",
+    "Float64Array2D",
+    "FloatArray",
+    "GrowingArray",
+    "Int64Array1D",
+    "time_index",
+]
+
+Float64Array1D = npt.NDArray[np.float64]
+Float64Array2D = npt.NDArray[np.float64]
+Float32Array1D = npt.NDArray[np.float32]
+Float32Array2D = npt.NDArray[np.float32]
+Float32Array3D = npt.NDArray[np.float32]
+Int64Array1D = npt.NDArray[np.int64]
+BoolArray1D = npt.NDArray[np.bool_]
+BoolArray2D = npt.NDArray[np.bool_]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+"""Of any number of axes, for functions that work on each number alone."""
 
 _FEWEST = 64
 

@@ -7,12 +7,11 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts, qlike_losses
 from volcast.evaluation.report.page import evaluation_page
@@ -22,7 +21,6 @@ from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
 
-FloatArray = npt.NDArray[np.float64]
 FIRST = 600
 
 
@@ -44,14 +42,12 @@ class Oracle:
     def __init__(self, noise: float, bias: float = 1.0) -> None:
         self.noise, self.bias = noise, bias
 
-    def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+    def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         truth = measures["rv_hourly"][targets].to_numpy()
         noise = self.noise * np.random.default_rng(0).standard_normal(len(truth))
         return np.asarray(truth * np.exp(noise) * self.bias)
 
-    def interval(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> IntervalForecast:
+    def interval(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> IntervalForecast:
         middle, half = self.forecast(measures, targets, known), np.exp(1.645 * self.noise)
         return IntervalForecast(middle, middle / half, middle * half)
 
@@ -102,7 +98,7 @@ def test_the_verdict_can_say_yes_and_no(measures: pd.DataFrame) -> None:
 def test_what_may_be_chance_is_no_reason_to_use_a_model(measures: pd.DataFrame, better: float) -> None:
     """The word and the sentence say the same at every p-value."""
 
-    def nearly(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+    def nearly(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         truth = frame["rv_hourly"][targets].to_numpy()
         noise = np.exp(0.02 * np.random.default_rng(1).standard_normal(len(truth)))
         return np.asarray(truth ** (1 - better) * BASELINES["diurnal_log_har"](frame, targets, known) ** better * noise)
@@ -149,7 +145,7 @@ def test_what_has_no_regression_has_nothing_to_add_to(evaluation: Evaluation) ->
 
 
 def test_as_good_as_the_log_har_is_either(measures: pd.DataFrame) -> None:
-    def close(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+    def close(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         forecast = BASELINES["diurnal_log_har"](frame, targets, known)
         return np.asarray(forecast * np.where(np.arange(len(targets)) % 2, 1.03, 0.97))
 

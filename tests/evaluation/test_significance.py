@@ -3,17 +3,14 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, time_index
 from volcast.evaluation.losses import qlike_losses
 from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def labels(days: int) -> pd.DatetimeIndex:
@@ -46,7 +43,9 @@ def test_diebold_mariano_equals_the_plain_version() -> None:
     assert diebold_mariano_by_day(loss, other) == pytest.approx(plain_diebold_mariano(loss - other), rel=1e-9)
 
 
-def two_equally_good_forecasts(random: np.random.Generator, days: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def two_equally_good_forecasts(
+    random: np.random.Generator, days: int
+) -> tuple[Float64Array1D, Float64Array1D, Float64Array1D]:
     """Realized volatility, and two forecasts that err as much, for days on end and the whole day in one direction."""
     truth = np.exp(0.3 * random.standard_normal(7 * days) - 6)
     realized = truth * np.exp(0.2 * random.standard_normal(7 * days))

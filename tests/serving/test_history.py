@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.bars import make_bars, place_of
 from tests.support.edits import edited, scale
-from volcast.arrays import time_index
+from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import BarsError, NotEnoughDataError
@@ -210,7 +209,7 @@ def test_each_call_costs_the_new_bars_alone(monkeypatch: pytest.MonkeyPatch) -> 
     rows = HourlyMeasurement.rows
 
     def counting(
-        self: HourlyMeasurement, stamps: npt.NDArray[np.int64], prices: Prices, length: int, *, is_tail: bool = False
+        self: HourlyMeasurement, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False
     ) -> Rows:
         counts.append(len(stamps))
         return rows(self, stamps, prices, length, is_tail=is_tail)

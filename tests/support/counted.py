@@ -4,11 +4,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tests.support.bars import make_bars
-from volcast.arrays import time_index
+from volcast.arrays import Float32Array3D, Float64Array1D, time_index
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.training.har_lstm import har_lstm_targets, with_networks
@@ -22,7 +21,7 @@ class CountingNetwork:
 
     counts: list[int] = field(default_factory=list)
 
-    def __call__(self, windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+    def __call__(self, windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         self.counts.append(len(windows))
         weights = np.cos(np.arange(windows[0].size)) / 10
         return np.array([float((window.ravel() * weights).sum()) for window in windows])

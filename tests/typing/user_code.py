@@ -6,7 +6,6 @@ A name that loses its type, or a type that becomes another, is an error of ``myp
 from typing import assert_type
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 import benchmark_training
@@ -15,6 +14,7 @@ import local_training
 import training_config
 import volatility_forecaster
 import volcast
+from volcast.arrays import Float64Array1D
 from volcast.retraining.background import RetrainingJob
 from volcast.retraining.retraining import RetrainingOutcome
 from volcast.serving.stream import ForecastStream
@@ -29,7 +29,7 @@ def bars_and_their_volatility() -> None:
     windows, targets, scaler = data_handler.prepare_lstm_sequences(rv, memory=30)
     assert_type(windows, np.ndarray)
     assert_type(targets, np.ndarray)
-    assert_type(scaler.unscale(windows[:, 0, 0], pd.DatetimeIndex(rv.index)), npt.NDArray[np.float64])
+    assert_type(scaler.unscale(windows[:, 0, 0], pd.DatetimeIndex(rv.index)), Float64Array1D)
 
 
 def settings() -> None:

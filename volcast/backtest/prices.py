@@ -1,10 +1,9 @@
 """Prices by session: what was paid at the open and the close, and where sessions are missing between two of them."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.checks import bar_length, select_symbol, validate_bars
 from volcast.errors import NotEnoughDataError
 from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_schedule
@@ -120,7 +119,7 @@ def link_factors(prices: pd.DataFrame) -> pd.Series:
     return pd.Series(np.cumprod(ratios), index=prices.index, name="factor")
 
 
-def _follows_a_hole(sessions: pd.DatetimeIndex, calendar: str) -> npt.NDArray[np.bool_]:
+def _follows_a_hole(sessions: pd.DatetimeIndex, calendar: str) -> BoolArray1D:
     numbers = np.unique(bucket_calendar(calendar).session)
     place = np.searchsorted(numbers, sessions.to_numpy().astype("datetime64[D]").astype(np.int64))
     return np.append(False, np.diff(place) > 1)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import FloatArray, IntArray, time_index
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
 from volcast.bars.clocks import require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
@@ -19,7 +19,7 @@ __all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
 
 PRICES = ("open", "high", "low", "close")
 
-Prices = Mapping[str, FloatArray]
+Prices = Mapping[str, Float64Array1D]
 """Prices of bars by the name of their column, of `PRICES` those that there are, shape (n,) each."""
 
 _NUMBERS = "fiu"
@@ -46,7 +46,7 @@ class SymbolBars:
     """
 
     frame: pd.DataFrame
-    stamps: IntArray
+    stamps: Int64Array1D
     prices: Prices
     length: int
     symbol: str | None
@@ -96,7 +96,7 @@ class FrameArrays:
     _index: pd.Index
     # Stamps as pandas counts them, or, where there is a level, their places in it.
     _stamps: _Array
-    _level: IntArray | None
+    _level: Int64Array1D | None
     _unit: str
     _columns: Mapping[str, _Array]
     _places: Mapping[str, int] | None
@@ -142,7 +142,7 @@ class FrameArrays:
         """Names of the columns of prices."""
         return tuple(self._columns)
 
-    def stamps(self, rows: slice) -> IntArray:
+    def stamps(self, rows: slice) -> Int64Array1D:
         """Start of each bar of `rows` in microseconds since the epoch."""
         stamps = self._counted(rows)
         return stamps // 1000 if self._unit == "ns" else stamps * _MICROSECONDS[self._unit]
@@ -173,7 +173,9 @@ class FrameArrays:
         count = rows.stop - rows.start if moment is None else self.count_until(rows, moment)
         return commonest_step(self.stamps(slice(rows.start, rows.start + count)))
 
-    def count_alike(self, symbol: str | None, stamps: IntArray, prices: Prices, of: "FrameArrays | None" = None) -> int:
+    def count_alike(
+        self, symbol: str | None, stamps: Int64Array1D, prices: Prices, of: "FrameArrays | None" = None
+    ) -> int:
         """How many leading bars of a symbol have these `stamps`, in microseconds, and `prices`.
 
         `of` is where they come from, if that is known: stamps of many symbols need not be looked up then.
@@ -220,8 +222,8 @@ class FrameArrays:
         index = bars.index
         return bool(index.is_(self._index)) or (isinstance(index, pd.DatetimeIndex) and index.tz is not None)
 
-    def _counted(self, rows: slice) -> IntArray:
-        stamps: IntArray = self._stamps[rows] if self._level is None else self._level.take(self._stamps[rows])
+    def _counted(self, rows: slice) -> Int64Array1D:
+        stamps: Int64Array1D = self._stamps[rows] if self._level is None else self._level.take(self._stamps[rows])
         return stamps
 
     def _counts_like(self, other: "FrameArrays") -> bool:
@@ -251,7 +253,7 @@ def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slic
     }
 
 
-def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, IntArray | None, str]:
+def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, Int64Array1D | None, str]:
     index = cast(pd.MultiIndex, frame.index)
     level, codes = pd.DatetimeIndex(index.levels[1]), index.codes[1]
     if codes.min() < 0:

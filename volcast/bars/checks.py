@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import IntArray, time_index
+from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.clocks import require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
 from volcast.errors import BarsError, NotEnoughDataError
@@ -68,7 +68,7 @@ def require_close(bars: pd.DataFrame, name: str = "the bars") -> None:
         )
 
 
-def are_usable(stamps: IntArray, prices: Iterable[npt.NDArray[Any]]) -> bool:
+def are_usable(stamps: Int64Array1D, prices: Iterable[npt.NDArray[Any]]) -> bool:
     """Whether bars with these `stamps` and columns of `prices`, shape (n,) each, pass `validate_bars`; it says why not.
 
     Whether stamps are starts and prices of one kind is not asked: that takes all bars of a symbol. Stamps are in
@@ -85,7 +85,7 @@ def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
     return pd.Timedelta(commonest_step(index.as_unit("us").asi8), unit="us")
 
 
-def commonest_step(stamps: IntArray) -> int:
+def commonest_step(stamps: Int64Array1D) -> int:
     """The most frequent distance between consecutive `stamps` in microseconds; a minute where there is none."""
     steps = np.diff(stamps)
     steps = steps[steps > 0]

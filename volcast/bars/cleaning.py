@@ -29,10 +29,9 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import BoolArray1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.checks import bar_length, require_close
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, ConfigError
@@ -40,8 +39,6 @@ from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = ["CLEANING_RULES", "Cleaning", "clean_bars", "split_steps", "wrong_ticks"]
 
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 _PRICES = ("open", "high", "low", "close")
 _STALE_RUN = 10
@@ -126,13 +123,13 @@ def clean_bars(
 Applied = tuple[pd.DataFrame, int, pd.DatetimeIndex]
 
 
-def _without(bars: pd.DataFrame, wrong: BoolArray) -> Applied:
+def _without(bars: pd.DataFrame, wrong: BoolArray1D) -> Applied:
     return (bars[~wrong] if wrong.any() else bars), int(wrong.sum()), time_index(bars)[wrong]
 
 
-def _prices(bars: pd.DataFrame) -> npt.NDArray[np.float64]:
+def _prices(bars: pd.DataFrame) -> Float64Array2D:
     present = [name for name in _PRICES if name in bars.columns]
-    values: npt.NDArray[np.float64] = bars[present].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    values: Float64Array2D = bars[present].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     return values
 
 
@@ -182,7 +179,7 @@ def _outside(bars: pd.DataFrame, calendar: str) -> Applied:
     ends = starts + bar_length(time_index(bars)) // pd.Timedelta(microseconds=1)
     opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
     session = np.searchsorted(opens, ends, side="left") - 1
-    outside: BoolArray = (session < 0) | (starts >= closes[session])
+    outside: BoolArray1D = (session < 0) | (starts >= closes[session])
     return _without(bars, outside)
 
 
@@ -242,7 +239,7 @@ def _ticks(bars: pd.DataFrame, calendar: str) -> Applied:
     return _without(bars, wrong_ticks(bars))
 
 
-def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
+def wrong_ticks(bars: pd.DataFrame) -> BoolArray1D:
     """Which bars the rule ``ticks`` takes for wrong; `bars` in time order, prices positive."""
     wrong = np.zeros(len(bars), dtype=bool)
     if len(bars) < _FEWEST + 3:
@@ -268,10 +265,10 @@ def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
     return wrong
 
 
-def _logs(bars: pd.DataFrame, *names: str) -> npt.NDArray[np.float64]:
+def _logs(bars: pd.DataFrame, *names: str) -> Float64Array2D:
     """Log prices, a row for each name; prices of zero or less, which another rule is for, compare as neither."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        logs: npt.NDArray[np.float64] = np.log(bars[list(names)].to_numpy(dtype=float).T)
+        logs: Float64Array2D = np.log(bars[list(names)].to_numpy(dtype=float).T)
     logs[~np.isfinite(logs)] = np.nan
     return logs
 
@@ -286,7 +283,7 @@ def _wicks(bars: pd.DataFrame, calendar: str) -> Applied:
     return bars, int((above | below).sum()), time_index(bars)[:0]
 
 
-def _wrong_wicks(bars: pd.DataFrame) -> tuple[BoolArray, BoolArray]:
+def _wrong_wicks(bars: pd.DataFrame) -> tuple[BoolArray1D, BoolArray1D]:
     """Which bars have a wrong high, and which a wrong low; `bars` in time order, prices positive."""
     nothing = np.zeros(len(bars), dtype=bool)
     if not set(_PRICES) <= set(bars.columns) or len(bars) < _FEWEST + 2:
@@ -322,18 +319,18 @@ CLEANING_RULES = tuple(_RULES)
 """All rules, in the order in which they are applied."""
 
 
-def _hours(index: pd.DatetimeIndex) -> IntArray:
+def _hours(index: pd.DatetimeIndex) -> Int64Array1D:
     """Number of the clock hour in which each bar ends, right-closed as buckets are."""
     length = bar_length(index) // pd.Timedelta(microseconds=1)
-    hours: IntArray = -(-(_microseconds(index) + length) // _HOUR_US)
+    hours: Int64Array1D = -(-(_microseconds(index) + length) // _HOUR_US)
     return hours
 
 
-def _new_york_days(index: pd.DatetimeIndex) -> IntArray:
-    days: IntArray = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("us").asi8 // (24 * _HOUR_US)
+def _new_york_days(index: pd.DatetimeIndex) -> Int64Array1D:
+    days: Int64Array1D = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("us").asi8 // (24 * _HOUR_US)
     return days
 
 
-def _microseconds(index: pd.DatetimeIndex) -> IntArray:
-    stamps: IntArray = index.as_unit("us").asi8
+def _microseconds(index: pd.DatetimeIndex) -> Int64Array1D:
+    stamps: Int64Array1D = index.as_unit("us").asi8
     return stamps

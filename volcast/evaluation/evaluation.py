@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.errors import LookAheadError, NotEnoughDataError
 from volcast.evaluation.losses import (
     coverage,
@@ -66,11 +66,9 @@ __all__ = [
     "unseen_rows",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Grouping = Literal["hour", "regime", "month"]
 
-IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], IntervalForecast]
+IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, Int64Array1D], IntervalForecast]
 """As a `Forecaster`, with the bounds of a central interval of 90 %; NaN where it has none."""
 
 FEWEST_JUDGED = 35
@@ -286,7 +284,7 @@ class Evaluation(OneLineRepr):
 def evaluate_bundle(
     bundle: ModelBundle,
     measures: Mapping[str, pd.DataFrame],
-    positions: Mapping[str, IntArray],
+    positions: Mapping[str, Int64Array1D],
     baselines: Mapping[str, Forecaster] = BASELINES,
 ) -> Evaluation:
     """Judge a model's forecasts of the next bucket, with its interval.
@@ -325,7 +323,7 @@ def evaluate_bundle(
     return Evaluation.of_symbols(symbols)
 
 
-def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample: bool = False) -> IntArray:
+def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample: bool = False) -> Int64Array1D:
     """Rows of one symbol's `measures` to judge a model on: after the last bucket that it has seen, with history.
 
     With as much as the diurnal log-HAR needs, too; where that leaves next to nothing, with what the model needs.
@@ -351,7 +349,7 @@ def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample:
 
 
 def _evaluated(
-    bundle: ModelBundle, measures: pd.DataFrame, positions: IntArray, baselines: Mapping[str, Forecaster]
+    bundle: ModelBundle, measures: pd.DataFrame, positions: Int64Array1D, baselines: Mapping[str, Forecaster]
 ) -> Evaluation:
     regression, parts = bundle.recipe.regression_alone(), {}
     if regression is not None:
@@ -411,7 +409,7 @@ def evaluate_forecasts(
 
 def compare_with_baselines(
     measures: pd.DataFrame,
-    positions: IntArray,
+    positions: Int64Array1D,
     model: Forecaster | IntervalForecaster | None = None,
     *,
     parts: Mapping[str, Forecaster] | None = None,
@@ -441,7 +439,7 @@ def compare_with_baselines(
     judged = positions[moved[positions]]
     labels = time_index(measures)[judged]
     known = (np.cumsum(moved) - 1)[judged]
-    forecasts: dict[str, FloatArray] = {}
+    forecasts: dict[str, Float64Array1D] = {}
     interval = None
     if model is not None:
         forecast = model(measures, labels, judged)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array2D, time_index
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "model_confidence_set",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 _FEWEST_DAYS = 3
 _FEWEST_DAYS_OF_A_SET = 20
@@ -141,14 +140,14 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
     return pd.Series({name: float(p_values[first]) for name, first in twin.items()})
 
 
-def _by_day(values: FloatArray, labels: pd.DatetimeIndex) -> FloatArray:
+def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:
     """Sums of `values` (n, k) by New York day, (days, k), scaled so that their mean is the mean of `values`."""
     days = pd.factorize(labels.tz_convert(EXCHANGE_TIMEZONE).normalize())[0]
     sums = np.column_stack([np.bincount(days, weights=column) for column in values.T])
     return np.asarray(sums * (len(sums) / len(values)))
 
 
-def long_run_covariance(rows: FloatArray) -> FloatArray:
+def long_run_covariance(rows: Float64Array2D) -> Float64Array2D:
     """Newey and West's covariance, (k, k), of the square root of n times the mean of `rows` (n, k), whose mean is 0."""
     covariance = rows.T @ rows / len(rows)
     lags = _lags(len(rows))

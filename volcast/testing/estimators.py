@@ -3,10 +3,9 @@
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import BoolArray1D, time_index
 from volcast.errors import VolatilityError
 from volcast.measures.estimators import Estimator
 from volcast.measures.hourly import get_hourly_rv
@@ -15,7 +14,6 @@ from volcast.testing.rules import require, require_equal
 
 __all__ = ["check_estimator"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _MINUTE_VOLATILITY = 5e-4
 _STEPS = 16
@@ -182,7 +180,7 @@ def _brownian_bars() -> pd.DataFrame:
     return pd.DataFrame({name: 100.0 * np.exp(values) for name, values in logs.items()}, index=stamps)
 
 
-def _with_noise(bars: pd.DataFrame, where: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def _with_noise(bars: pd.DataFrame, where: BoolArray1D) -> pd.DataFrame:
     """The same bars, but those at `where` have other prices, each high the highest of its bar, each low the lowest."""
     changed = bars.copy()
     factors = np.exp(0.01 * np.random.default_rng(1).standard_normal((int(where.sum()), 1)))

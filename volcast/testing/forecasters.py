@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
@@ -19,9 +19,7 @@ from volcast.testing.rules import require, require_equal
 
 __all__ = ["check_baseline", "check_forecaster", "check_recipe", "simulated_measures"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], IntervalForecast]
+IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, Int64Array1D], IntervalForecast]
 
 _FIRST = 320
 _TARGETS, _AHEAD = 40, 3
@@ -188,7 +186,7 @@ def _horizons_of(recipe: ForecastRecipe, networks: Sequence[Network], measures: 
 
 
 def _bound(recipe: ForecastRecipe, networks: Sequence[Network], horizon: Horizon) -> IntervalForecaster:
-    def forecast(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> IntervalForecast:
+    def forecast(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> IntervalForecast:
         return recipe.forecast(networks, measures, targets, known, horizon)
 
     return forecast
@@ -199,15 +197,15 @@ def _asked(forecast: IntervalForecaster, measures: pd.DataFrame, first: int) -> 
     return forecast(measures, time_index(measures)[rows], rows)
 
 
-def _table(forecast: IntervalForecast) -> FloatArray:
+def _table(forecast: IntervalForecast) -> Float64Array2D:
     return np.column_stack([forecast.volatility, forecast.lower, forecast.upper])
 
 
-def _volatility(forecast: FloatArray | IntervalForecast) -> FloatArray:
+def _volatility(forecast: Float64Array1D | IntervalForecast) -> Float64Array1D:
     return forecast.volatility if isinstance(forecast, IntervalForecast) else np.asarray(forecast)
 
 
-def _check_values(forecasts: FloatArray, realized: FloatArray) -> None:
+def _check_values(forecasts: Float64Array1D, realized: Float64Array1D) -> None:
     require(
         forecasts.shape == realized.shape,
         f"{len(realized)} targets get forecasts of shape {forecasts.shape}; the rule is one number each.",
@@ -230,7 +228,7 @@ def _require_positive(forecasts: npt.ArrayLike, what: str) -> None:
 
 
 def _check_no_look_ahead(
-    forecast: Forecaster | IntervalForecaster, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray
+    forecast: Forecaster | IntervalForecaster, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D
 ) -> None:
     for count in (1, len(known) // 2, len(known)):
         stop, asked = int(known[count - 1]), (targets[:count], known[:count])

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length
 from volcast.bars.quality import assess_quality, require_acceptable
@@ -33,7 +32,6 @@ from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 __all__ = ["TrainingData", "data_provenance", "finished_recipe", "prepare_training_data"]
 
-IntArray = npt.NDArray[np.int64]
 
 _COLAB_TEST_SPAN = pd.Timedelta(days=7)
 _FEWEST_WINDOWS = {"training": 50, "validation": 10, "test": 7}
@@ -138,7 +136,7 @@ class TrainingData(OneLineRepr):
         """Whether the bars of any symbol are simulated."""
         return any(about["simulated"] for about in self.provenance.values())
 
-    def positions(self, part: str) -> dict[str, IntArray]:
+    def positions(self, part: str) -> dict[str, Int64Array1D]:
         """Rows of each symbol's measures that ``"train"``, ``"validation"`` or ``"test"`` forecasts."""
         parts = {name: getattr(split, part) for name, split in self.splits.items()}
         return {name: np.arange(max(rows.start, self.first), rows.stop) for name, rows in parts.items()}

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Float32Array1D, Float32Array3D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
@@ -30,9 +29,6 @@ from volcast.sessions import session_hours
 
 __all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks"]
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 Measures = Mapping[str, pd.DataFrame]
 
 _TYPICAL_WEIGHT, _WEIGHT_SPREAD = 0.75, 0.5
@@ -57,8 +53,8 @@ class HarLstmTargets:
         The recipe with that regression and no networks yet.
     """
 
-    windows: Mapping[str, Float32Array]
-    targets: Mapping[str, Float32Array]
+    windows: Mapping[str, Float32Array3D]
+    targets: Mapping[str, Float32Array1D]
     regression: HarLstm
 
 
@@ -119,7 +115,7 @@ def with_networks(
     )
 
 
-def learnt_weight(errors: FloatArray, correction: FloatArray) -> tuple[float, float]:
+def learnt_weight(errors: Float64Array1D, correction: Float64Array1D) -> tuple[float, float]:
     """Weight of the networks' correction of the log, and what it changes of the log of the smearing.
 
     The weight is that of the best linear combination on validation, where `errors` are the regression's and
@@ -130,7 +126,7 @@ def learnt_weight(errors: FloatArray, correction: FloatArray) -> tuple[float, fl
     return weight, _log_smearing(errors - weight * correction) - _log_smearing(errors) if weight else 0.0
 
 
-def _shrunk_weight(errors: FloatArray, correction: FloatArray) -> float:
+def _shrunk_weight(errors: Float64Array1D, correction: Float64Array1D) -> float:
     centred, moves = errors - errors.mean(), correction - correction.mean()
     squares = float(moves @ moves)
     if squares == 0:
@@ -143,7 +139,7 @@ def _shrunk_weight(errors: FloatArray, correction: FloatArray) -> float:
     return weight if weight >= _LEAST_WEIGHT else 0.0
 
 
-def _log_smearing(errors: FloatArray) -> float:
+def _log_smearing(errors: Float64Array1D) -> float:
     return 0.5 * float(np.log(np.mean(np.exp(2 * errors))))
 
 
@@ -152,7 +148,7 @@ def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]
     return recipe.with_market({name: frame for name, frame in measures.items() if name in recipe.symbols})
 
 
-def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Float32Array, FloatArray]:
+def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Float32Array3D, Float64Array1D]:
     """Windows of shape (n, window, F), a view, and what the regression of `state` leaves unexplained of the log of RV.
 
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
@@ -224,7 +220,7 @@ def _without_regressions(frames: Measures, window: int, earlier: HarLstm | None)
 
 
 def _fitted_horizon(
-    frames: Measures, states: Mapping[str, FloatArray], features: IntradayFeatures, horizon: Horizon
+    frames: Measures, states: Mapping[str, Float64Array2D], features: IntradayFeatures, horizon: Horizon
 ) -> tuple[HorizonState, dict[str, SymbolHorizon]]:
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
     profiles, designs, targets = {}, {}, {}
@@ -257,7 +253,7 @@ def _typical(regression: RegressionState) -> RegressionState:
 
 def _errors_and_correction(
     recipe: HarLstm, networks: Sequence[Network], measures: pd.DataFrame, split: TimeSplit
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float64Array1D, Float64Array1D]:
     """Log errors of the regression alone in the validation part, and what the networks would change of its log."""
     positions = _validation(split, recipe)
     labels, realized = time_index(measures)[positions], measures["rv_hourly"].iloc[positions].to_numpy()
@@ -269,7 +265,7 @@ def _errors_and_correction(
     return np.log(realized[moved] / alone[moved]), np.log(together[moved] / alone[moved])
 
 
-def _validation(split: TimeSplit, recipe: HarLstm) -> IntArray:
+def _validation(split: TimeSplit, recipe: HarLstm) -> Int64Array1D:
     return np.arange(max(split.validation.start, recipe.memory), split.validation.stop)
 
 
@@ -277,9 +273,9 @@ def _validation(split: TimeSplit, recipe: HarLstm) -> IntArray:
 class _Errors:
     """Log errors of one symbol's validation part, their clock hours, and how long each of its outcomes took."""
 
-    logs: FloatArray
-    hours: IntArray
-    waits: IntArray
+    logs: Float64Array1D
+    hours: Int64Array1D
+    waits: Int64Array1D
 
     def tracker(self) -> QuantileTracker:
         return QuantileTracker.fit(self.logs, self.hours, float(np.mean(self.waits)))

@@ -3,13 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from arch import arch_model
 from arch.univariate import EGARCH, GARCH, ZeroMean
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, time_index
 from volcast.forecasters.baselines.garch import (
     diurnal_egarch,
     diurnal_garch,
@@ -22,7 +21,6 @@ from volcast.forecasters.baselines.registry import ALL_BASELINES
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.measures.hourly import get_hourly_measures
 
-FloatArray = npt.NDArray[np.float64]
 FAMILY: dict[str, dict[str, Any]] = {
     "diurnal_garch": {"vol": "GARCH", "o": 0},
     "diurnal_gjr_garch": {"vol": "GARCH", "o": 1},
@@ -36,7 +34,7 @@ def labels(count: int) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(hours[:count]).tz_localize("America/New_York")
 
 
-def plain_weekly(measures: pd.DataFrame, name: str, first: int) -> FloatArray:
+def plain_weekly(measures: pd.DataFrame, name: str, first: int) -> Float64Array1D:
     """`arch`'s own estimate of each week and its own forecast of each bucket, nothing of the future handed to it."""
     # The same pattern to the last bit: an optimizer's path turns a rounding of its input into 1e-5 of its result.
     own = hourly_variance_profile(measures, first)[time_index(measures).hour]

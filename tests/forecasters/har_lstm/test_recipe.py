@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars, with_noise_after
-from volcast.arrays import time_index
+from volcast.arrays import Float32Array3D, Float64Array1D, time_index
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
 from volcast.features.windows import split_in_time
@@ -60,7 +59,7 @@ DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07",
 MINUTES = ("2024-05-22", "2024-07-03", "2024-08-21", "2024-10-09", "2024-11-26")
 
 
-def plain_design_row(features: IntradayFeatures, states: npt.NDArray[np.float64], last: int, label: pd.Timestamp,
+def plain_design_row(features: IntradayFeatures, states: Float64Array1D, last: int, label: pd.Timestamp,
                      opens: bool) -> list[float]:  # fmt: skip
     """Terms of one row by their definitions."""
     hour, date = label.hour, f"{label:%Y-%m-%d}"
@@ -172,7 +171,7 @@ def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> N
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
     made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
 
-    def network(windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+    def network(windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         return windows[:, -1, 0].astype(float)
 
     noise = measures.copy()
@@ -191,7 +190,7 @@ def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> Non
     truth = {window.tobytes(): float(target) for window, target in rows}
 
     def knowing(sign: float) -> HarLstm:
-        def network(windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+        def network(windows: Float32Array3D, side: Any = None) -> Float64Array1D:
             return np.array([sign * truth[window.tobytes()] for window in windows])
 
         return with_networks(made.regression, (network,), {"SPY": measures}, {"SPY": split})

@@ -1,14 +1,13 @@
 """A forecast carried on from call to call is the one made of the whole history at once, to the last bit."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.counted import CountingNetwork, counted_recipe, thinned_bars
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.horizons import HORIZONS, Horizon
@@ -31,9 +30,7 @@ def first_after_training(recipe: HarLstm, measures: pd.DataFrame) -> int:
     return int(measures.index.searchsorted(recipe.trained_through, side="right"))
 
 
-def asked_at_once(
-    recipe: HarLstm, measures: pd.DataFrame, positions: npt.NDArray[np.int64], horizon: Horizon
-) -> npt.NDArray[np.float64]:
+def asked_at_once(recipe: HarLstm, measures: pd.DataFrame, positions: Int64Array1D, horizon: Horizon) -> Float64Array1D:
     made = recipe.forecast((CountingNetwork(),), measures, time_index(measures)[positions], positions, horizon)
     return np.column_stack([made.volatility, made.lower, made.upper])
 
@@ -45,9 +42,7 @@ class Asked:
         self.table = HourlyTable(list(measures.columns))
         self.running = RunningForecast(recipe.for_symbol("SPY", measures), (CountingNetwork(),), horizon, self.table)
 
-    def __call__(
-        self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
+    def __call__(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         """Volatility and bounds, shape (n, 3)."""
         changed = self.table.replace(0, time_index(measures).as_unit("us").asi8, measures.to_numpy(dtype=float))
         self.running.forget(changed)

@@ -6,7 +6,7 @@ from typing import ClassVar, cast
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D
 from volcast.backtest.accounts import Costs
 from volcast.backtest.joins import align_to
 from volcast.backtest.market import Market
@@ -181,8 +181,8 @@ class _Book:
     rule: StraddleTiming
     symbol: str
     steps: pd.DataFrame
-    marks: dict[str, FloatArray] = field(default_factory=dict)
-    held: dict[str, FloatArray] = field(default_factory=dict)
+    marks: dict[str, Float64Array1D] = field(default_factory=dict)
+    held: dict[str, Float64Array1D] = field(default_factory=dict)
     side: int = 0
     units: float = 0.0
     shares: float = 0.0

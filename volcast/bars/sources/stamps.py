@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Int64Array1D
 from volcast.bars.columns import plain_name
 from volcast.errors import BarsError
 from volcast.sessions import session_schedule
@@ -347,7 +348,7 @@ class _Days:
         return f"{year if len(year) == 4 else '20' + year}-{int(month):02}-{int(day):02}"
 
 
-def _month_comes_first(numbers: npt.NDArray[np.int64], sign: str, example: str) -> bool:
+def _month_comes_first(numbers: Int64Array1D, sign: str, example: str) -> bool:
     """Whether the first of two numbers is the month: by what is no month, else by which days are an exchange's."""
     month_first, day_first = bool((numbers[:, 0] <= 12).all()), bool((numbers[:, 1] <= 12).all())
     if month_first != day_first:
@@ -363,7 +364,7 @@ def _month_comes_first(numbers: npt.NDArray[np.int64], sign: str, example: str) 
     )
 
 
-def _density(dates: npt.NDArray[np.int64]) -> float:
+def _density(dates: Int64Array1D) -> float:
     """Share of the exchange's sessions between the first and the last of these dates that are among them."""
     years = np.where(dates[:, 0] < 100, dates[:, 0] + 2000, dates[:, 0])
     days = pd.to_datetime({"year": years, "month": dates[:, 1], "day": dates[:, 2]}, errors="coerce").dropna()

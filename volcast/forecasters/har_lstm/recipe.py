@@ -20,10 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     HISTORY,
@@ -44,8 +43,6 @@ from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = ["HarLstm"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _SHRINKAGE = 20.0
 _HOURS = 24
@@ -71,7 +68,7 @@ class HarLstm(HarLstmState):
         networks: Sequence[Network],
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
-        known: IntArray,
+        known: Int64Array1D,
         horizon: Horizon = 1,
     ) -> IntervalForecast:
         """Volatility, with its bounds, of the horizons that begin with the buckets `targets`.
@@ -212,7 +209,7 @@ class HarLstm(HarLstmState):
         return pd.DataFrame(states[first:], measures.index[first:])
 
 
-def _shrunk(typical: FloatArray, logs: FloatArray, hours: IntArray) -> FloatArray:
+def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
     """Hour-of-day means of `logs`, shape (n, k), shrunk towards the `typical` ones at their level, shape (24, k)."""
     level = np.mean(logs - typical[hours], axis=0)
     counts = np.bincount(hours, minlength=_HOURS)[:, None]
@@ -220,7 +217,7 @@ def _shrunk(typical: FloatArray, logs: FloatArray, hours: IntArray) -> FloatArra
     return np.asarray(typical + level + moved * (counts / (counts + _SHRINKAGE)))
 
 
-def _shrunk_to_outcomes(typical: FloatArray, measures: pd.DataFrame, horizon: Horizon) -> FloatArray:
+def _shrunk_to_outcomes(typical: Float64Array1D, measures: pd.DataFrame, horizon: Horizon) -> Float64Array1D:
     """Profile of a horizon, shape (24,): the `typical` one moved towards what came of it in `measures`."""
     outcomes, hours = horizon_outcomes(measures, horizon), session_hours(time_index(measures))
     ended = outcomes.known_with < len(measures)
