@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from volcast.arrays import Float64Array1D, time_index
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -69,8 +70,8 @@ def regression_ratio(
     split = TimeSplit(slice(0, first), slice(first, first), slice(first, len(measures)))
     fitted = har_lstm_targets({"": measures}, {"": split}, 60).regression
     features = replace(fitted.features, with_decisions=with_decisions)
-    hours, rows = session_hours(measures.index), np.arange(HISTORY, len(measures))
-    days, opens = new_york_days(measures.index)[rows], opens_session(measures.index)[rows]
+    hours, rows = session_hours(time_index(measures)), np.arange(HISTORY, len(measures))
+    days, opens = new_york_days(time_index(measures))[rows], opens_session(time_index(measures))[rows]
     whole = features.design(features.states(measures), rows - 1, hours[rows], days, opens)
     design = np.column_stack([whole[:, columns], whole[:, TERMS:]])
     profile = features.profile[hours[rows], 0]
@@ -85,11 +86,11 @@ def regression_ratio(
     return ratio(measures, first, np.exp(forecast))
 
 
-def ratio(measures: pd.DataFrame, first: int, forecast: npt.NDArray[np.float64]) -> float:
+def ratio(measures: pd.DataFrame, first: int, forecast: Float64Array1D) -> float:
     """QLIKE relative to the diurnal log-HAR refitted daily."""
     positions = np.arange(first, len(measures))
     realized = measures["rv_hourly"].to_numpy()[positions]
-    reference = diurnal_log_har(measures, measures.index[positions], positions)
+    reference = diurnal_log_har(measures, time_index(measures)[positions], positions)
     return float(qlike_losses(realized, forecast).mean() / qlike_losses(realized, reference).mean())
 
 
@@ -135,7 +136,7 @@ def networks(measures: pd.DataFrame, first: int) -> dict[str, float]:
         learnt = with_networks(targets.regression, ensemble, {"": measures}, {"": split})
         for name, weight in (("0", 0.0), ("0.5", 0.5), ("1", 1.0), ("learnt", learnt.weight)):
             recipe = replace(learnt, weight=weight)
-            found = recipe.forecast(ensemble, measures, measures.index[positions], positions).volatility
+            found = recipe.forecast(ensemble, measures, time_index(measures)[positions], positions).volatility
             ratios[f"{units} units, weight {name}"] = ratio(measures, first, found)
     return ratios
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -40,8 +41,6 @@ PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 NOTEBOOK = {
     "network": "roadmap", "scaling": "minmax", "max_trials": 5, "epochs": 10, "early_stopping_patience": 3,
 }  # fmt: skip
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def trained(bars: pd.DataFrame, **settings: Any) -> TrainingResult:
@@ -82,13 +81,15 @@ def coverage(result: TrainingResult) -> dict[str, float]:
     assert isinstance(recipe, HarLstm)
     ((name, measures),) = data.measures.items()
     validation, test = data.positions("validation")[name], data.positions("test")[name]
-    made = result.bundle.forecast(measures, measures.index[test], test)
+    made = result.bundle.forecast(measures, time_index(measures)[test], test)
     realized = measures["rv_hourly"].to_numpy()
     inside = (realized[test] >= made.lower) & (realized[test] <= made.upper)
     fifth = pd.qcut(made.volatility, 5, labels=False)
     errors = (
         realized[validation]
-        - data.recipe.forecast(result.bundle.networks, measures, measures.index[validation], validation).volatility
+        - data.recipe.forecast(
+            result.bundle.networks, measures, time_index(measures)[validation], validation
+        ).volatility
     )
     low, high = np.quantile(errors, [0.05, 0.95])
     constant = winkler(realized[test], np.maximum(made.volatility + low, 0), made.volatility + high)
@@ -100,16 +101,16 @@ def coverage(result: TrainingResult) -> dict[str, float]:
     }
 
 
-def winkler(realized: FloatArray, lower: FloatArray, upper: FloatArray) -> float:
+def winkler(realized: Float64Array1D, lower: Float64Array1D, upper: Float64Array1D) -> float:
     """Mean interval score at 90 % (Winkler 1972)."""
     missed = np.maximum(lower - realized, 0) + np.maximum(realized - upper, 0)
     return float(np.mean(upper - lower + 2 / 0.1 * missed))
 
 
-def direct_log_har(measures: pd.DataFrame, positions: npt.NDArray[np.int64], horizon: Horizon) -> FloatArray:
+def direct_log_har(measures: pd.DataFrame, positions: Int64Array1D, horizon: Horizon) -> Float64Array1D:
     """The diurnal log-HAR of a longer horizon: fitted on its own outcomes, refitted daily on those that had ended."""
     logs = np.log(np.maximum(measures["rv_hourly"].to_numpy(), RV_FLOOR))
-    hours, days, first = session_hours(measures.index), new_york_days(measures.index), int(positions[0])
+    hours, days, first = session_hours(time_index(measures)), new_york_days(time_index(measures)), int(positions[0])
     outcomes = horizon_outcomes(measures, horizon)
     ended = outcomes.known_with < first
     outcome = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
@@ -140,7 +141,7 @@ def horizons(data: Path) -> pd.DataFrame:
             outcomes = horizon_outcomes(measures, horizon)
             positions = result.data.positions("test")[symbol]
             positions = positions[outcomes.known_with[positions] < len(measures)]
-            made = result.bundle.forecast(measures, measures.index[positions], positions, horizon)
+            made = result.bundle.forecast(measures, time_index(measures)[positions], positions, horizon)
             plain = direct_log_har(measures, positions, horizon)
             realized = outcomes.volatility[positions]
             ratio = qlike_losses(realized, made.volatility).mean() / qlike_losses(realized, plain).mean()

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -219,7 +219,7 @@ def add_series_as_of(record: Record, subject: str, bars: pd.DataFrame, store: Pa
 def add_pooled(record: Record, subject: str, model: Path, symbols: Sequence[str], panel: pd.DataFrame) -> None:
     """Forecasts of a pooled model: of `symbols` with the market beside them, and of each alone."""
     for symbol in symbols:
-        table, bars = f"forecasts/{subject} {symbol}", panel.loc[symbol]
+        table, bars = f"forecasts/{subject} {symbol}", cast(pd.DataFrame, panel.loc[symbol])
         with_market = VolatilityForecaster(model).forecast_series(panel, symbol=symbol, allow_in_sample=True)
         add(record, f"{table}/series with the market", with_market)
         alone = VolatilityForecaster(model).forecast_series(bars, symbol=symbol, allow_in_sample=True)

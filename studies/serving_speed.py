@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -74,13 +74,14 @@ def of_one_symbol(model: Path, bars: pd.DataFrame) -> dict[str, list[float]]:
 
 def of_a_panel(model: Path, panel: pd.DataFrame, symbol: str) -> dict[str, list[float]]:
     """Live loops of a pooled model, a bar more a call: with the bars of all symbols, and of one alone."""
-    bars, stamps = panel.loc[symbol], panel.index.get_level_values(1)
+    bars, stamps = cast(pd.DataFrame, panel.loc[symbol]), panel.index.get_level_values(1)
     ends = bars.index[-POOLED_CALLS - 1 :]
+    count = cast(pd.MultiIndex, panel.index).levshape[0]
     asked = {"symbol": symbol, "allow_in_sample": True}
     market = ({"bars": panel[stamps <= end], **asked} for end in ends)
     alone = ({"bars": bars[:end], **asked} for end in ends)
     return {
-        f"pooled, bars of {panel.index.levshape[0]} symbols": seconds_of_calls(VolatilityForecaster(model), market),
+        f"pooled, bars of {count} symbols": seconds_of_calls(VolatilityForecaster(model), market),
         "pooled, bars of one symbol": seconds_of_calls(VolatilityForecaster(model), alone),
     }
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.bars import ROOT, make_bars
+from volcast.arrays import time_index
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
 
@@ -95,11 +96,11 @@ def some_market(some_bars: pd.DataFrame) -> Market:
 @pytest.fixture(scope="session")
 def holed_bars(some_bars: pd.DataFrame) -> pd.DataFrame:
     """The same without two weeks, over which the price doubles."""
-    local = some_bars.index.tz_convert("America/New_York")
-    before, after = local < "2024-11-08", local >= "2024-11-22"
+    local = time_index(some_bars).tz_convert("America/New_York")
+    before, after = local < pd.Timestamp("2024-11-08", tz=local.tz), local >= pd.Timestamp("2024-11-22", tz=local.tz)
     doubled = some_bars[after].assign(
         **{name: 2 * some_bars.loc[after, name] for name in ("open", "high", "low", "close")}
     )
-    bars = pd.concat([some_bars[before], doubled])
+    bars: pd.DataFrame = pd.concat([some_bars[before], doubled])
     bars.attrs = some_bars.attrs
     return bars

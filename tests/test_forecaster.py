@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars, with_noise_after
+from volcast.arrays import time_index
 from volcast.config import TrainingConfig
 from volcast.errors import (
     BarsError,
@@ -113,7 +114,7 @@ def test_the_series_equals_asking_bar_by_bar(month: pd.DataFrame, kind: str) -> 
         forecaster.swap(untrained("one", month, preset="colab" if kind == "colab" else "session"))
     series = forecaster.forecast_series(month)
     for label, row in series.iloc[[0, 1, 7, 30, -2, -1]].iterrows():
-        alone = forecaster.forecast(month[month.index + pd.Timedelta(minutes=1) <= row["asof"]], row["asof"])
+        alone = forecaster.forecast(month[time_index(month) + pd.Timedelta(minutes=1) <= row["asof"]], row["asof"])
         assert alone.bucket == label
         assert alone.volatility == pytest.approx(row["volatility"], rel=1e-6)
 
@@ -165,7 +166,7 @@ def test_the_series_has_the_documented_columns(forecaster: VolatilityForecaster,
     series = forecaster.forecast_series(month)
     columns = "asof volatility annualized_volatility lower upper model_version is_fallback deseasonalized_volatility"
     assert list(series.columns) == columns.split()
-    assert str(series.index.tz) == NEW_YORK
+    assert str(time_index(series).tz) == NEW_YORK
     assert (series["asof"] < series.index).all()
 
 

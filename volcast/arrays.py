@@ -1,17 +1,49 @@
-"""The types of arrays, and an array that rows are added to, at the cost of these rows."""
+"""The types of arrays and of time stamps, and an array that rows are added to, at the cost of these rows.
 
-from typing import Generic, TypeVar
+An array's type says what it holds and along how many axes. Numpy's functions do not pass the number of axes on, so mypy
+checks what is held, and the name tells the reader the rest.
+"""
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BoolArray", "FloatArray", "GrowingArray", "IntArray"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "BoolArray1D",
+    "BoolArray2D",
+    "Float32Array1D",
+    "Float32Array2D",
+    "Float32Array3D",
+    "Float64Array1D",
+    "Float64Array2D",
+    "FloatArray",
+    "GrowingArray",
+    "Int64Array1D",
+    "time_index",
+]
+
+Float64Array1D = npt.NDArray[np.float64]
+Float64Array2D = npt.NDArray[np.float64]
+Float32Array1D = npt.NDArray[np.float32]
+Float32Array2D = npt.NDArray[np.float32]
+Float32Array3D = npt.NDArray[np.float32]
+Int64Array1D = npt.NDArray[np.int64]
+BoolArray1D = npt.NDArray[np.bool_]
+BoolArray2D = npt.NDArray[np.bool_]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+"""Of any number of axes, for functions that work on each number alone."""
 
 _FEWEST = 64
+
+
+def time_index(frame: "pd.DataFrame | pd.Series") -> "pd.DatetimeIndex":
+    """The time stamps that the rows of `frame` carry, where it has been validated: a type that frames cannot state."""
+    return cast("pd.DatetimeIndex", frame.index)
 
 
 Value = TypeVar("Value", bound=np.generic)

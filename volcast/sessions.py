@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Int64Array1D, time_index
 from volcast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ __all__ = [
     "session_schedule",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 EXCHANGE_TIMEZONE = "America/New_York"
 _NEW_YORK = ZoneInfo(EXCHANGE_TIMEZONE)
@@ -74,12 +73,11 @@ def in_new_york(moment: str | date | pd.Timestamp) -> pd.Timestamp:
 
 def _stamp(moment: object) -> pd.Timestamp:
     # Pandas also reads "now", "5" and 5, each as a moment of its own choice.
-    written = isinstance(moment, str) and _WRITTEN.match(moment.strip())
-    if written or isinstance(moment, date | np.datetime64):
+    if isinstance(moment, date | np.datetime64) or (isinstance(moment, str) and _WRITTEN.match(moment.strip())):
         try:
-            stamp = pd.Timestamp(moment)
+            stamp: pd.Timestamp | None = pd.Timestamp(moment)
         except (ValueError, OverflowError):
-            stamp = pd.NaT
+            stamp = None
         if isinstance(stamp, pd.Timestamp) and _FIRST_YEAR <= stamp.year <= _LAST_YEAR:
             return stamp
     shown = " ".join(reprlib.repr(moment).split())
@@ -207,32 +205,31 @@ class BucketCalendar:
 
     index: pd.DatetimeIndex
     starts: pd.DatetimeIndex
-    label: IntArray
-    start: IntArray
-    minutes: IntArray
-    session: IntArray
+    label: Int64Array1D
+    start: Int64Array1D
+    minutes: Int64Array1D
+    session: Int64Array1D
 
 
 @lru_cache(maxsize=4)
 def bucket_calendar(calendar: str) -> BucketCalendar:
     """Every bucket that `session_buckets` knows, for work on a bar or a session, where a table of pandas is slow."""
     table = _whole_bucket_grid(calendar)
+    labels = time_index(table)
     starts = pd.DatetimeIndex(table["start"])
     sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
     minutes = table["minutes"].to_numpy(dtype=np.int64)
-    return BucketCalendar(
-        table.index, starts, table.index.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions
-    )
+    return BucketCalendar(labels, starts, labels.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions)
 
 
-def new_york_clock(moments: IntArray) -> IntArray:
+def new_york_clock(moments: Int64Array1D) -> Int64Array1D:
     """What clocks in New York show, in microseconds since 1970 there, at `moments` in microseconds since the epoch."""
     changes, offsets = _clock_changes()
     return np.asarray(moments + offsets[np.searchsorted(changes, moments, side="right")])
 
 
 @lru_cache(maxsize=1)
-def _clock_changes() -> tuple[IntArray, IntArray]:
+def _clock_changes() -> tuple[Int64Array1D, Int64Array1D]:
     """Moments at which New York's clocks are set, whole hours, and its offset before, between and after them."""
     days = np.arange(np.datetime64("1969-12-01"), np.datetime64("2200-01-01"), dtype="datetime64[D]")
     changing = np.flatnonzero(np.diff(_offsets(days.astype("datetime64[us]").astype(np.int64))))
@@ -242,7 +239,7 @@ def _clock_changes() -> tuple[IntArray, IntArray]:
     return hours[changes], np.append(offsets[:1], offsets[changes])
 
 
-def _offsets(moments: IntArray) -> IntArray:
+def _offsets(moments: Int64Array1D) -> Int64Array1D:
     local = pd.DatetimeIndex(moments.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
     return np.asarray(local.as_unit("us").asi8 - moments)
 
@@ -257,7 +254,7 @@ def _new_york_date(moment: pd.Timestamp) -> pd.Timestamp:
 _TICKS_AN_HOUR = {"s": 3600, "ms": 3_600_000, "us": 3_600_000_000, "ns": 3_600_000_000_000}
 
 
-def session_hours(labels: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
+def session_hours(labels: pd.DatetimeIndex) -> Int64Array1D:
     """New York clock hour of each bucket label: 10 for the first bucket of a session, 16 for the last."""
     # Most labels are in New York time already, and a forecast of one bucket feels a conversion.
     if getattr(labels.tz, "key", None) != EXCHANGE_TIMEZONE:

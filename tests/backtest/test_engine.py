@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.backtest.test_statistics import plain_performance
+from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import BENCHMARK, Run, run_backtest, run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
@@ -25,9 +26,11 @@ def plain_account(run: Run, bps: float) -> tuple[list[float], float]:
     """
     (name,) = run.plan.prices
     cash, units, costs, capital = 1.0, 0.0, 0.0, []
-    for moment, price in run.plan.prices[name].items():
-        if moment in run.plan.orders.index:
-            lacking = run.plan.orders.loc[moment, name] * (cash + units * price) - units * price
+    orders = run.plan.orders[name]
+    prices = run.plan.prices[name]
+    for moment, price in zip(time_index(prices), prices, strict=True):
+        if moment in orders.index:
+            lacking = orders[moment] * (cash + units * price) - units * price
             traded = lacking / (1 + np.sign(lacking) * bps / 1e4)
             cash, units, costs = cash - lacking, units + traded / price, costs + abs(lacking - traded)
         capital.append(cash + units * price)
@@ -59,7 +62,7 @@ def test_statistics_are_those_of_a_plain_loop_over_the_closes(run: Run, some_mar
 
 def test_turnover_and_costs_are_those_of_the_trades(run: Run) -> None:
     trades, years = run.account.trades, len(run.sessions) / 252
-    shares = [row["value"] / run.account.values[moment] for moment, row in trades.iterrows()]
+    shares = trades["value"].to_numpy() / run.account.values.loc[trades.index].to_numpy()
     assert run.statistics["turnover_a_year"] == pytest.approx(math.fsum(shares) / years, rel=1e-9)
     assert run.statistics["trades"] == len(trades)
     assert trades["cost"].to_numpy() == pytest.approx(5e-4 * trades["value"].to_numpy())

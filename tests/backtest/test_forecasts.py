@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.backtest.forecasts import baseline_forecasts, model_forecasts, perfect_foresight
 from volcast.backtest.prices import session_prices
 from volcast.errors import ConfigError
@@ -26,7 +27,7 @@ def test_a_session_is_the_root_of_its_buckets_variances(some_bars: pd.DataFrame)
     measures = get_hourly_rv(some_bars).to_frame()
     row = table.iloc[50]
     known = int((measures.index <= row["asof"]).sum())
-    labels = measures.index[measures.index.normalize() == row["asof"].normalize()]
+    labels = time_index(measures)[time_index(measures).normalize() == row["asof"].normalize()]
     buckets = [diurnal_ewma(measures, labels[[place]], np.array([known]))[0] for place in range(len(labels))]
     assert len(labels) == 7
     assert row["volatility"] == pytest.approx(np.sqrt(np.sum(np.square(buckets))), rel=1e-12)

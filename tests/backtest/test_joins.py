@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from volcast.arrays import time_index
 from volcast.backtest.joins import align_to, positions_for
 from volcast.errors import BarsError, LookAheadError
 from volcast.forecaster import VolatilityForecaster
@@ -57,7 +58,7 @@ def test_a_forecast_dated_after_its_bucket_is_refused(forecasts: pd.DataFrame) -
 
 def test_a_days_own_mean_joined_to_that_day_is_refused(some_bars: pd.DataFrame) -> None:
     local = some_bars.tz_convert("America/New_York")
-    by_day = local["close"].groupby(local.index.normalize()).mean()
+    by_day = local["close"].groupby(time_index(local).normalize()).mean()
     with pytest.raises(BarsError, match=r"dated by day .* a day's own figures are known at its close"):
         positions_for(by_day / by_day.mean(), some_bars)
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.backtest.prices import close_to_close_returns, link_factors, regular_bars, session_prices
 from volcast.errors import BarsError, NotEnoughDataError
 
@@ -15,7 +16,7 @@ from volcast.errors import BarsError, NotEnoughDataError
 def plain_sessions(bars: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
     """Open, close and realized variance of each New York day, one bar after the other."""
     sessions: dict[str, tuple[float, float, float]] = {}
-    for stamp, bar in bars.iterrows():
+    for stamp, (_, bar) in zip(time_index(bars), bars.iterrows(), strict=True):
         day = str(stamp.tz_convert("America/New_York").date())
         opened, before, variance = sessions.get(day, (bar["open"], bar["open"], 0.0))
         sessions[day] = (opened, bar["close"], variance + math.log(bar["close"] / before) ** 2)
@@ -26,7 +27,7 @@ def test_sessions_are_those_of_a_plain_loop(some_bars: pd.DataFrame) -> None:
     prices, plain = session_prices(some_bars), plain_sessions(some_bars)
     exchange_days = [day for day in plain if day in {str(session.date()) for session in prices.index}]
     assert len(exchange_days) == len(prices) == len(plain) - 2  # Thanksgiving and Christmas are no sessions.
-    for day, row in prices.iterrows():
+    for day, (_, row) in zip(time_index(prices), prices.iterrows(), strict=True):
         opened, closed, variance = plain[str(day.date())]
         half_day = str(day.date()) in ("2024-11-29", "2024-12-24")
         assert row["open"] == opened
@@ -41,7 +42,7 @@ def test_bars_outside_the_session_are_not_looked_at() -> None:
     long, regular = (make_bars("2024-09-03", "2024-09-06", extended=extended) for extended in (True, False))
     cut = regular_bars(long)
     assert len(cut) == len(regular)
-    assert (cut.index.tz_convert("UTC") == regular.index).all()
+    assert (time_index(cut).tz_convert("UTC") == time_index(regular)).all()
     # A half-day ends at 13:00; 2024-11-29 was one.
     assert str(regular_bars(make_bars("2024-11-29", "2024-11-29")).index[-1].time()) == "12:59:00"
     with pytest.raises(NotEnoughDataError, match="none of 390 bars lies in a regular session of XNYS"):
@@ -60,7 +61,7 @@ def test_a_return_over_a_hole_belongs_to_no_period(holed_bars: pd.DataFrame) -> 
 
 
 def test_a_single_missing_session_is_a_hole_and_a_holiday_is_none(some_bars: pd.DataFrame) -> None:
-    local = some_bars.index.tz_convert("America/New_York")
+    local = time_index(some_bars).tz_convert("America/New_York")
     without = some_bars[local.strftime("%Y-%m-%d") != "2024-10-09"]
     holes = session_prices(without)["hole"]
     assert [str(day.date()) for day in holes.index[holes]] == ["2024-10-10"]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from volcast.arrays import time_index
 from volcast.backtest.market import Market
 from volcast.backtest.total_volatility import day_volatility
 
@@ -22,7 +23,8 @@ def prices() -> pd.DataFrame:
 def plain_scale(prices: pd.DataFrame, forecasts: pd.Series, day: pd.Timestamp) -> float:
     """k of one day, from the sessions before it alone."""
     totals, hours, ratios = [], [], []
-    for session, row in prices[prices.index < day].iterrows():
+    before = prices[prices.index < day]
+    for session, (_, row) in zip(time_index(before), before.iterrows(), strict=True):
         if math.isnan(row["night"]):
             continue
         total = row["variance"] + row["night"] ** 2
@@ -38,7 +40,7 @@ def plain_scale(prices: pd.DataFrame, forecasts: pd.Series, day: pd.Timestamp) -
 def test_a_day_is_that_of_a_plain_loop(prices: pd.DataFrame) -> None:
     forecasts = pd.Series(0.01 + 0.001 * np.arange(70) / 70, index=prices.index[10:])
     days = day_volatility(forecasts, prices)
-    for day, value in days.items():
+    for day, value in zip(time_index(days), days, strict=True):
         expected = forecasts[day] * math.sqrt(plain_scale(prices, forecasts, day))
         assert value == pytest.approx(expected, rel=1e-9, nan_ok=True)
     assert 10 < days.isna().sum() < 20

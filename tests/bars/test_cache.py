@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.alpaca_stand_in import KEY, SECRET, AlpacaStandIn
 from tests.support.bars import ROOT, make_bars
+from volcast.arrays import time_index
 from volcast.bars.cache import BarCache, cached_symbols, months_of
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources import alpaca as alpaca_bars
@@ -60,7 +61,7 @@ def get(server: AlpacaStandIn, root: Path, first: str, last: str, now: datetime 
 def expected(bars: pd.DataFrame, first: str, last: str, now: datetime = NOW) -> pd.DataFrame:
     settled = pd.Timestamp(now) - pd.Timedelta(minutes=15)
     new_york = bars.tz_convert("America/New_York").loc[first:last].tz_convert("UTC")
-    return new_york[new_york.index + pd.Timedelta(minutes=30) <= settled]
+    return new_york[time_index(new_york) + pd.Timedelta(minutes=30) <= settled]
 
 
 def assert_same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.bars import make_bars, with_noise_after
+from tests.support.edits import scale
+from volcast.arrays import time_index
 from volcast.bars.cleaning import CLEANING_RULES, clean_bars, split_steps
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources.simulator import simulate_bars
+from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import BarsError, ConfigError
 from volcast.measures.hourly import get_hourly_rv
 
@@ -30,12 +33,12 @@ def flawed(rule: str) -> tuple[pd.DataFrame, int]:
         bars.iloc[5, 3], bars.iloc[6, 2], bars.iloc[7, 1] = 0.0, -1.0, np.inf
         return bars, 3
     if rule == "order":
-        return bars.iloc[np.r_[:100, 101:103, 100, 103 : len(bars)]], 1
+        return bars.iloc[[*range(100), 101, 102, 100, *range(103, len(bars))]], 1
     if rule == "duplicates":
         return pd.concat([bars, bars.iloc[[3, 3, 900]]]).sort_index(kind="stable"), 3
     if rule == "crossed":
-        bars.iloc[20, [1, 2]] = bars.iloc[20, [2, 1]].to_numpy() + np.array([-1.0, 1.0])
-        bars.iloc[21, 3] = bars.iloc[21, 1] * 1.05
+        bars.iloc[20, [1, 2]] = bars.iloc[[20], [2, 1]].to_numpy()[0] + np.array([-1.0, 1.0])
+        bars.iloc[21, 3] = bars["high"].iloc[21] * 1.05
         return bars, 2
     if rule == "outside":
         return make_bars("2024-07-02", "2024-07-05", extended=True), 4 * 960 - 390 * 2 - 210
@@ -43,12 +46,12 @@ def flawed(rule: str) -> tuple[pd.DataFrame, int]:
         bars.iloc[780:, :4] /= 4
         return bars, 780
     if rule == "stale":
-        bars.iloc[215:230, :4] = bars.iloc[214, 3]
+        bars.iloc[215:230, :4] = bars["close"].iloc[214]
         bars.iloc[215:230, 4] = 0.0
         return bars, 14
     if rule == "wicks":
-        bars.iloc[40, 1] *= 1.02
-        bars.iloc[500, 2] *= 0.97
+        scale(bars, 40, "high", 1.02)
+        scale(bars, 500, "low", 0.97)
         return bars, 2
     bars.iloc[[40, 500], 3] *= [1.02, 0.97]
     return bars, 2
@@ -97,11 +100,11 @@ def test_versions_of_one_bar_become_their_median_and_copies_count_once() -> None
 def test_a_true_move_is_no_wrong_tick() -> None:
     bars = WEEK.copy()
     bars.iloc[300:, :4] *= 1.03  # stays
-    bars.iloc[50, 3] *= 1.03  # comes back inside the next bar, as trades do
-    bars.iloc[51, 0] *= 1.03
-    bars.iloc[88, 3] *= 1.03  # the last bar of an hour: what follows is not known by its end
+    scale(bars, 50, "close", 1.03)  # comes back inside the next bar, as trades do
+    scale(bars, 51, "open", 1.03)
+    scale(bars, 88, "close", 1.03)  # the last bar of an hour: what follows is not known by its end
     assert bars.index[88].minute == 58
-    bars.iloc[89, 3] *= 1.03
+    scale(bars, 89, "close", 1.03)
     assert clean_bars(bars, ["ticks"])[1].counts["ticks"] == 0
 
 
@@ -159,10 +162,12 @@ ZONES = ["UTC", "America/New_York", "Europe/Zurich", "Asia/Kolkata", "Australia/
     copies=st.lists(st.integers(0, len(WEEK) - 1), max_size=200),
     unit=st.sampled_from(["s", "ms", "us", "ns"]),
 )
-def test_any_order_zone_and_duplicates_give_the_same_rv(seed: int, zone: str, copies: list[int], unit: str) -> None:
+def test_any_order_zone_and_duplicates_give_the_same_rv(
+    seed: int, zone: str, copies: list[int], unit: EpochUnit
+) -> None:
     rows = np.random.default_rng(seed).permutation(np.array([*range(len(WEEK)), *copies]))
     mixed = WEEK.iloc[rows].tz_convert(zone)
-    mixed.index = mixed.index.as_unit(unit)
+    mixed.index = time_index(mixed).as_unit(unit)
     cleaned, cleaning = clean_bars(mixed)
     assert cleaning.counts["duplicates"] == len(copies)
     rv = get_hourly_rv(cleaned)
@@ -178,13 +183,13 @@ def test_rv_is_additive_over_splits_of_the_data_at_bucket_edges(data: st.DataObj
     parts = []
     for first, last in itertools.pairwise(bounds):
         # A bar belongs to the bucket in which it ends; a part in the middle of a session keeps the close before it.
-        ends = WEEK.index + pd.Timedelta(minutes=1)
+        ends = time_index(WEEK) + pd.Timedelta(minutes=1)
         inside = (ends > first if first is not None else True) & (ends <= last if last is not None else True)
         part = WEEK[inside] if not isinstance(inside, bool) else WEEK
         if part.empty:
             continue
         part = part.copy()
-        position = WEEK.index.get_loc(part.index[0])
+        position = int(WEEK.index.get_indexer(part.index[:1])[0])
         if first is not None and f"{first:%H:%M}" != "16:00":
             part.iloc[0, 0] = WEEK["close"].iloc[position - 1]
         parts.append(get_hourly_rv(part))

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.bar_cases import NAIVE, PLAIN, PRICES
+from tests.support.bars import of_symbol
 from tests.support.strategies import SCALARS, strange_frames
+from volcast.arrays import time_index
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, VolatilityError
 
@@ -65,7 +67,7 @@ READ: dict[str, Any] = {
     "stamps as objects": UTC.set_axis(UTC.index.astype(object)),
     "stamps in a column": UTC.reset_index(),
     "stamps of two offsets": UTC.set_axis([stamp.isoformat() for stamp in PLAIN.index]),
-    "an epoch": UTC.set_axis(UTC.index.as_unit("s").asi8).rename_axis("epoch"),
+    "an epoch": UTC.set_axis(time_index(UTC).as_unit("s").asi8).rename_axis("epoch"),
     "one symbol": UTC.assign(symbol="SPY"),
     "Arrow": pa.Table.from_pandas(UTC.reset_index()),
     "Arrow's batches": pa.Table.from_pandas(UTC.reset_index()).to_batches()[0],
@@ -89,7 +91,7 @@ def test_several_symbols_become_an_index() -> None:
     stacked = as_bars_frame(yfinance(tickers=("QQQ", "SPY")))
     assert stacked.index.names == ["symbol", "timestamp"]
     for symbol in ("QQQ", "SPY"):
-        assert_same(stacked.xs(symbol)[list(UTC.columns)])
+        assert_same(of_symbol(stacked, symbol)[list(UTC.columns)])
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -120,7 +122,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         UTC.rename(columns=str.title).assign(Close=UTC["close"] * 0.97),
         "only one of them is adjusted",
     ),
-    "no symbol": (UTC.assign(symbol=[None, *["SPY"] * (len(UTC) - 1)]), "1 of 1,170 rows without a symbol"),
+    "no symbol": (UTC.assign(symbol=pd.Series("SPY", UTC.index[1:])), "1 of 1,170 rows without a symbol"),
 }
 
 

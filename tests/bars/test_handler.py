@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.bars.handler import DataHandler, alpaca_credentials
 from volcast.cli import train as training_cli
 from volcast.errors import ConfigError, CredentialsError, DataSourceError, NotEnoughDataError, VolatilityError
@@ -58,16 +59,16 @@ class StandIn:
 def _as_alpaca_writes(bars: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
-            "t": f"{row.Index.tz_convert('UTC'):%Y-%m-%dT%H:%M:%SZ}",
-            "o": row.open,
-            "h": row.high,
-            "l": row.low,
-            "c": row.close,
-            "v": int(row.volume),
+            "t": f"{stamp.tz_convert('UTC'):%Y-%m-%dT%H:%M:%SZ}",
+            "o": row["open"],
+            "h": row["high"],
+            "l": row["low"],
+            "c": row["close"],
+            "v": int(row["volume"]),
             "n": 12,
-            "vw": row.close,
+            "vw": row["close"],
         }
-        for row in bars.itertuples()
+        for stamp, row in zip(time_index(bars), bars.to_dict("records"), strict=True)
     ]
 
 
@@ -114,7 +115,7 @@ def test_all_pages_together_are_the_bars_of_those_days(server: StandIn) -> None:
     assert len(bars) == len(days) == 4 * 960
     assert (bars.index == days.index).all()
     assert bars.index.name == "timestamp"
-    assert str(bars.index.tz) == "UTC"
+    assert str(time_index(bars).tz) == "UTC"
     for column in ("open", "high", "low", "close", "volume"):
         np.testing.assert_array_equal(bars[column], days[column])
     assert sum("page_token" in query for query in server.asked) >= 5

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.bars import make_bars
+from tests.support.bars import make_bars, place_of
+from tests.support.edits import scale
+from volcast.arrays import time_index
 from volcast.bars.quality import assess_quality
 from volcast.bars.scale import scale_steps
 from volcast.bars.sources.simulator import simulate_bars
@@ -41,7 +43,7 @@ def factor_of(ratio: str) -> float:
 
 
 def day_openings(bars: pd.DataFrame) -> np.ndarray:
-    days = bars.index.tz_convert("America/New_York").normalize()
+    days = time_index(bars).tz_convert("America/New_York").normalize()
     return np.flatnonzero(np.append(True, days[1:] != days[:-1]))
 
 
@@ -60,9 +62,9 @@ def test_a_split_at_any_bar_is_found_with_its_factor_and_moment(
     factor = factor_of(ratio) if up else 1 / factor_of(ratio)
     bars.loc[bars.index[place:], PRICES] *= factor
     if through_a_bar and factor_of(ratio) >= 2 and not opening:
-        bars.iloc[place, bars.columns.get_loc("open")] /= factor
-        bars.iloc[place, bars.columns.get_loc("high")] = bars.iloc[place][["open", "close"]].max()
-        bars.iloc[place, bars.columns.get_loc("low")] = bars.iloc[place][["open", "close"]].min()
+        scale(bars, place, "open", 1 / factor)
+        bars.iloc[place, place_of(bars, "high")] = bars.iloc[place][["open", "close"]].max()
+        bars.iloc[place, place_of(bars, "low")] = bars.iloc[place][["open", "close"]].min()
     quality = assess_quality(bars[["close"]] if only_close else bars, "SPY")
     assert quality.is_bad
     (found,) = [finding for finding in quality.of("bad") if finding.kind == "split"]
@@ -95,7 +97,7 @@ def test_a_few_bars_off_the_scale_are_found(minutes: int, ratio: str, up: bool, 
 @pytest.mark.parametrize("field", ["high", "low", "close"])
 def test_one_price_of_one_bar_off_the_scale_is_found(field: str) -> None:
     bars = BARS[1].copy()
-    bars.iloc[700, bars.columns.get_loc(field)] *= 1 / 20 if field == "low" else 20
+    scale(bars, 700, field, 1 / 20 if field == "low" else 20)
     (found,) = [finding for finding in assess_quality(bars, "SPY").of("bad") if finding.kind == "off scale"]
     assert "20:1" in found.sentence
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from volcast.arrays import time_index
 from volcast.cli.evaluate import main
 from volcast.config import TrainingConfig
 from volcast.features.scaling import DiurnalLogScaler
@@ -125,7 +126,7 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
 def test_a_training_on_noise_ends_with_a_refusal(tmp_path: Path) -> None:
     # Every bucket's volatility is drawn anew: there is nothing in the past to learn from.
     bars, random = make_bars("2024-06-03", "2024-12-31"), np.random.default_rng(1)
-    bucket = pd.factorize((bars.index + pd.Timedelta(minutes=1)).ceil("h"))[0]
+    bucket = pd.factorize((time_index(bars) + pd.Timedelta(minutes=1)).ceil("h"))[0]
     spread = 4e-4 * np.exp(0.5 * random.standard_normal(bucket[-1] + 1))[bucket]
     close = 100 * np.exp(np.cumsum(spread * random.standard_normal(len(bars))))
     open_ = np.concatenate([[100.0], close[:-1]])

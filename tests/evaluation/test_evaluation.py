@@ -7,11 +7,11 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines, evaluate_forecasts, qlike_losses
 from volcast.evaluation.report.page import evaluation_page
@@ -21,7 +21,6 @@ from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
 
-FloatArray = npt.NDArray[np.float64]
 FIRST = 600
 
 
@@ -43,14 +42,12 @@ class Oracle:
     def __init__(self, noise: float, bias: float = 1.0) -> None:
         self.noise, self.bias = noise, bias
 
-    def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+    def forecast(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         truth = measures["rv_hourly"][targets].to_numpy()
         noise = self.noise * np.random.default_rng(0).standard_normal(len(truth))
         return np.asarray(truth * np.exp(noise) * self.bias)
 
-    def interval(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> IntervalForecast:
+    def interval(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> IntervalForecast:
         middle, half = self.forecast(measures, targets, known), np.exp(1.645 * self.noise)
         return IntervalForecast(middle, middle / half, middle * half)
 
@@ -79,9 +76,11 @@ def test_buckets_in_which_nothing_moved_are_left_out_for_all_alike() -> None:
 
 
 def test_what_never_moved_is_neither_forecast_nor_learnt_from(measures: pd.DataFrame) -> None:
-    nights = pd.DataFrame(0.0, measures.index[measures.index.hour == 16] + pd.Timedelta(hours=3), measures.columns)
+    nights = pd.DataFrame(
+        0.0, time_index(measures)[time_index(measures).hour == 16] + pd.Timedelta(hours=3), measures.columns
+    )
     with_nights = pd.concat([measures, nights]).sort_index()
-    first = int(with_nights.index.get_loc(measures.index[FIRST]))
+    (first,) = with_nights.index.get_indexer(measures.index[[FIRST]])
     positions = np.arange(first, len(with_nights))
     plain = compare_with_baselines(measures, np.arange(FIRST, len(measures)))
     assert compare_with_baselines(with_nights, positions).metrics == plain.metrics
@@ -99,7 +98,7 @@ def test_the_verdict_can_say_yes_and_no(measures: pd.DataFrame) -> None:
 def test_what_may_be_chance_is_no_reason_to_use_a_model(measures: pd.DataFrame, better: float) -> None:
     """The word and the sentence say the same at every p-value."""
 
-    def nearly(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+    def nearly(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         truth = frame["rv_hourly"][targets].to_numpy()
         noise = np.exp(0.02 * np.random.default_rng(1).standard_normal(len(truth)))
         return np.asarray(truth ** (1 - better) * BASELINES["diurnal_log_har"](frame, targets, known) ** better * noise)
@@ -128,7 +127,7 @@ def test_what_networks_add_is_said_with_both_figures(measures: pd.DataFrame, reg
     networks, realized = evaluation.networks, measures["rv_hourly"].iloc[positions]
     assert networks is not None
     assert re.match(said, networks.sentence), networks.sentence
-    alone = Oracle(regression).forecast(measures, realized.index, positions)
+    alone = Oracle(regression).forecast(measures, time_index(realized), positions)
     assert networks.regression_qlike == pytest.approx(qlike_losses(realized, alone).mean())
     written = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))["networks"]
     assert written["sentence"] == networks.sentence
@@ -146,7 +145,7 @@ def test_what_has_no_regression_has_nothing_to_add_to(evaluation: Evaluation) ->
 
 
 def test_as_good_as_the_log_har_is_either(measures: pd.DataFrame) -> None:
-    def close(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]) -> FloatArray:
+    def close(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         forecast = BASELINES["diurnal_log_har"](frame, targets, known)
         return np.asarray(forecast * np.where(np.arange(len(targets)) % 2, 1.03, 0.97))
 
@@ -161,7 +160,7 @@ def test_what_learnt_from_noise_is_refused_in_words(measures: pd.DataFrame, mode
     for seed in range(4):
         random, order = np.random.default_rng(seed), np.arange(len(measures))
         for hour in range(10, 17):
-            rows = np.flatnonzero(measures.index.hour == hour)
+            rows = np.flatnonzero(time_index(measures).hour == hour)
             order[rows] = random.permutation(rows)
         shuffled = pd.DataFrame(measures.to_numpy()[order], measures.index, measures.columns)
         evaluation = compare_with_baselines(shuffled, np.arange(FIRST, len(measures)), BASELINES[model])
@@ -181,9 +180,9 @@ def test_too_little_history_for_the_log_har_is_said(measures: pd.DataFrame) -> N
 def test_a_better_baseline_is_named(measures: pd.DataFrame) -> None:
     oracle, positions = Oracle(0.02), np.arange(FIRST, len(measures))
     realized = measures["rv_hourly"].iloc[positions]
-    forecasts = {name: BASELINES[name](measures, realized.index, positions) for name in ("diurnal_log_har",)}
-    forecasts["diurnal_harq"] = oracle.forecast(measures, realized.index, positions)
-    forecasts["model"] = Oracle(0.2).forecast(measures, realized.index, positions)
+    forecasts = {name: BASELINES[name](measures, time_index(realized), positions) for name in ("diurnal_log_har",)}
+    forecasts["diurnal_harq"] = oracle.forecast(measures, time_index(realized), positions)
+    forecasts["model"] = Oracle(0.2).forecast(measures, time_index(realized), positions)
     verdict = evaluate_forecasts(realized, forecasts).verdict
     assert "the diurnal HARQ is better still" in verdict
 
@@ -191,8 +190,8 @@ def test_a_better_baseline_is_named(measures: pd.DataFrame) -> None:
 def test_an_interval_that_does_not_hold_is_said(measures: pd.DataFrame) -> None:
     positions, oracle = np.arange(FIRST, len(measures)), Oracle(0.05)
     realized = measures["rv_hourly"].iloc[positions]
-    forecast = oracle.forecast(measures, realized.index, positions)
-    har = BASELINES["diurnal_log_har"](measures, realized.index, positions)
+    forecast = oracle.forecast(measures, time_index(realized), positions)
+    har = BASELINES["diurnal_log_har"](measures, time_index(realized), positions)
     narrow = evaluate_forecasts(realized, {"model": forecast, "diurnal_log_har": har}, (forecast, forecast))
     assert narrow.metrics["model"]["coverage"] == 0
     assert "its 90 % interval covers 0 %" in narrow.verdict
@@ -220,7 +219,11 @@ def test_the_interval_is_measured(evaluation: Evaluation) -> None:
 
 def test_groups_are_parts_of_the_whole(evaluation: Evaluation) -> None:
     whole = evaluation.metrics["model"]["qlike"]
-    for by, count in (("hour", 7), ("regime", 5), ("month", evaluation.by_bucket.index.strftime("%Y-%m").nunique())):
+    for by, count in (
+        ("hour", 7),
+        ("regime", 5),
+        ("month", time_index(evaluation.by_bucket).strftime("%Y-%m").nunique()),
+    ):
         groups = evaluation.breakdown(by)  # type: ignore[arg-type]
         assert len(groups) == count
         assert groups["buckets"].sum() == evaluation.buckets
@@ -233,7 +236,7 @@ def test_a_regime_is_no_hour_of_day(evaluation: Evaluation) -> None:
     sizes = evaluation.breakdown("regime")["buckets"]
     assert sizes.max() - sizes.min() <= 7
     forecast = evaluation.by_bucket["diurnal_log_har"]
-    at_ten = forecast[forecast.index.hour == 10]
+    at_ten = forecast[time_index(forecast).hour == 10]
     calmest = evaluate_forecasts(at_ten, {"model": at_ten, "diurnal_log_har": at_ten}).breakdown("regime")
     assert len(calmest) == 5
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.cli.evaluate import main
 from volcast.evaluation.evaluation import Evaluation, evaluate_forecasts
 from volcast.evaluation.losses import qlike_losses
@@ -60,7 +61,7 @@ def test_figures_equal_the_plain_sums() -> None:
     assert list(evaluation.symbol_table().index) == ["CCC", "AAA", "BBB"]
     assert evaluation.metrics["model"]["qlike_ratio"] == pytest.approx(np.mean(list(ratios.values())))
     stacked = pd.concat(differences.values())
-    by_day = stacked.groupby(stacked.index.normalize()).sum()
+    by_day = stacked.groupby(time_index(stacked).normalize()).sum()
     # A day of all symbols is one observation, whatever their order.
     once = diebold_mariano_by_day(by_day["model"], by_day[ALONE])
     assert evaluation.networks is not None

@@ -3,16 +3,14 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import stats
 
+from volcast.arrays import Float64Array1D, time_index
 from volcast.evaluation.losses import qlike_losses
 from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def labels(days: int) -> pd.DatetimeIndex:
@@ -25,9 +23,9 @@ def labels(days: int) -> pd.DatetimeIndex:
 def plain_diebold_mariano(difference: pd.Series) -> float:
     """Day by day, lag by lag."""
     mean, count = float(difference.mean()), len(difference)
-    dates = sorted(set(difference.index.date))
+    dates = sorted(set(time_index(difference).date))
     n = len(dates)
-    sums = [sum(difference[difference.index.date == date]) * n / count - mean for date in dates]
+    sums = [sum(difference[time_index(difference).date == date]) * n / count - mean for date in dates]
     lags = min(int(4 * (n / 100) ** (2 / 9)), n - 2)
     variance = sum(s * s for s in sums) / n
     for lag in range(1, lags + 1):
@@ -45,7 +43,9 @@ def test_diebold_mariano_equals_the_plain_version() -> None:
     assert diebold_mariano_by_day(loss, other) == pytest.approx(plain_diebold_mariano(loss - other), rel=1e-9)
 
 
-def two_equally_good_forecasts(random: np.random.Generator, days: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def two_equally_good_forecasts(
+    random: np.random.Generator, days: int
+) -> tuple[Float64Array1D, Float64Array1D, Float64Array1D]:
     """Realized volatility, and two forecasts that err as much, for days on end and the whole day in one direction."""
     truth = np.exp(0.3 * random.standard_normal(7 * days) - 6)
     realized = truth * np.exp(0.2 * random.standard_normal(7 * days))

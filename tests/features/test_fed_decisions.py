@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from volcast.arrays import time_index
 from volcast.features.fed_decisions import DECISION_KINDS, beyond_the_list, decision_dummies
 from volcast.features.intraday import new_york_days
 from volcast.features.windows import split_in_time
@@ -60,7 +61,7 @@ def test_bars_after_the_last_listed_decision_are_said() -> None:
 def measures() -> pd.DataFrame:
     """Bars that move three times as much in the hour after each decision."""
     bars = make_bars("2024-04-01", "2024-12-31", seed=2)
-    local = bars.index.tz_convert("America/New_York")
+    local = time_index(bars).tz_convert("America/New_York")
     leaps = np.isin(local.strftime("%Y-%m-%d"), DECIDED) & (local.hour == 14)
     returns = np.log(bars["close"]).diff().fillna(0.0) * np.where(leaps, 3, 1)
     close = 100 * np.exp(returns.cumsum())
@@ -83,16 +84,16 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
 
 
 def test_a_decision_is_foreseen(recipe: HarLstm, measures: pd.DataFrame) -> None:
-    day = measures.index.strftime("%Y-%m-%d") == "2024-12-18"
+    day = time_index(measures).strftime("%Y-%m-%d") == "2024-12-18"
     positions = np.flatnonzero(day)
-    made = recipe.forecast((), measures, measures.index[positions], positions).volatility
-    hours = measures.index.hour[positions]
+    made = recipe.forecast((), measures, time_index(measures)[positions], positions).volatility
+    hours = time_index(measures).hour[positions]
     assert made[hours == 15] > 2 * made[hours == 14]
     assert made[hours == 15] > 2 * made[hours == 16]
     realized = measures["rv_hourly"].to_numpy()[positions]
     assert made[hours == 15] == pytest.approx(realized[hours == 15], rel=0.4)
     # What is left of the session holds the hour after the decision.
-    ahead = recipe.forecast((), measures, measures.index[positions], positions, "session_end").volatility
+    ahead = recipe.forecast((), measures, time_index(measures)[positions], positions, "session_end").volatility
     outcomes = horizon_outcomes(measures, "session_end")
     np.testing.assert_allclose(ahead[hours < 15], outcomes.volatility[positions][hours < 15], rtol=0.4)
 
@@ -101,8 +102,8 @@ def test_a_model_of_a_release_without_decisions_goes_on_as_it_did() -> None:
     """``tests/data`` keeps one as that release wrote it; forecasts of a day with a decision are as then."""
     bundle = ModelStore(ROOT / "tests" / "data").load("schema-2-har-lstm")
     measures = get_hourly_measures(make_bars("2024-05-01", "2024-12-31", minutes=5))
-    positions = np.flatnonzero(measures.index.strftime("%Y-%m-%d") == "2024-12-18")[-3:]
-    found = bundle.forecast(measures, measures.index[positions], positions)
+    positions = np.flatnonzero(time_index(measures).strftime("%Y-%m-%d") == "2024-12-18")[-3:]
+    found = bundle.forecast(measures, time_index(measures)[positions], positions)
     np.testing.assert_allclose(found.volatility, [0.0044564067, 0.0042248313, 0.0044835390], rtol=1e-6)
     np.testing.assert_allclose(found.lower, [0.0026312989, 0.0022641922, 0.0029784283], rtol=1e-6)
     np.testing.assert_allclose(found.upper, [0.0059589053, 0.0059556793, 0.0056134399], rtol=1e-6)

@@ -1,11 +1,11 @@
 """Bounds that learn from their misses: whatever the errors do, however late they are known, as a plain loop does it."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import Float32Array3D, Float64Array1D, Int64Array1D, time_index
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
@@ -18,8 +18,8 @@ HOURS = np.tile(np.arange(10, 17), 1000)
 
 
 def tracked(
-    tracker: QuantileTracker, errors: npt.NDArray[np.float64], given: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    tracker: QuantileTracker, errors: Float64Array1D, given: Int64Array1D
+) -> tuple[Float64Array1D, Float64Array1D]:
     """The quantiles before each bucket and after the last."""
     hours = HOURS[: len(errors)]
     begun = np.array([tracker.lower]), np.array([tracker.upper])
@@ -77,7 +77,7 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
 
     made = har_lstm_targets({"SPY": measures}, {"SPY": split}, 20)
 
-    def network(windows: npt.NDArray[np.float32], side: object = None) -> npt.NDArray[np.float64]:
+    def network(windows: Float32Array3D, side: object = None) -> Float64Array1D:
         return np.zeros(len(windows))
 
     return with_networks(made.regression, (network,), {"SPY": measures}, {"SPY": split})
@@ -87,8 +87,8 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
 def test_a_miss_is_one_of_the_bounds_that_were_given(recipe: HarLstm, measures: pd.DataFrame, horizon: Horizon) -> None:
     tracker, outcomes = recipe.horizons[horizon].tracker, horizon_outcomes(measures, horizon)
     first = int(measures.index.searchsorted(recipe.trained_through, side="right"))
-    positions, hours = np.arange(first, len(measures)), session_hours(measures.index)
-    made = recipe.forecast((), measures, measures.index[positions], positions, horizon)
+    positions, hours = np.arange(first, len(measures)), session_hours(time_index(measures))
+    made = recipe.forecast((), measures, time_index(measures)[positions], positions, horizon)
     lower, upper, step, noted = tracker.lower, tracker.upper, tracker.rate * tracker.spread, 0
     given: list[tuple[float, float]] = []
     for row, position in enumerate(positions):

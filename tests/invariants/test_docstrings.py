@@ -11,7 +11,7 @@ MODULES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in 
 # What `help` and a hover show without the neighbours, to which these would point.
 POINTING = ("The same", "Those ", "Its ", "Their ", "Of ", "It ", "It,", "They ", "See `", "As `")
 PARTICIPLES = {"found", "own", "kept", "made", "given"}
-COUNTS_OF_ROWS = {"IntArray", "IntArray1D", "Int64Array", "Int64Array1D", "npt.NDArray[np.int64]"}
+COUNTS_OF_ROWS = {"Int64Array1D", "IntArray1D", "Int64Array"}
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 

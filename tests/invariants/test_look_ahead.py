@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars, with_noise_after
+from volcast.arrays import time_index
 from volcast.features.scaling import hour_of_day_profile, make_scaler
 from volcast.features.windows import HAR_LAGS, har_terms, prepare_lstm_sequences
 from volcast.forecaster import VolatilityForecaster
@@ -54,7 +55,7 @@ def test_rv_scalers_profile_and_features(history: pd.DataFrame, preset: Preset) 
     lag = pd.Timedelta(minutes=0 if preset == "session" else 1)
     for moment in random_moments(history, history.index[60 * 390], 1):
         changed = get_hourly_rv(with_noise_after(history, moment), preset=preset)
-        known = int((rv.index + lag <= moment).sum())
+        known = int((time_index(rv) + lag <= moment).sum())
         before, after = rv.iloc[:known], changed.iloc[:known]
         pd.testing.assert_series_equal(after, before, check_exact=True)
         assert not np.array_equal(changed.iloc[known:], rv.iloc[known:])
@@ -83,7 +84,7 @@ def test_baselines(history: pd.DataFrame, names: list[str]) -> None:
         changed = get_hourly_measures(with_noise_after(history, moment))
         known = int((measures.index <= moment).sum())
         positions = np.arange(max(known - NEWEST_TARGETS, 2 * max(HAR_LAGS)), min(known + 1, len(measures)))
-        targets = measures.index[positions]
+        targets = time_index(measures)[positions]
         for name in names:
             expected = ALL_BASELINES[name](measures, targets, positions)
             np.testing.assert_array_equal(ALL_BASELINES[name](changed, targets, positions), expected)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import with_noise_after
+from volcast.arrays import time_index
 from volcast.measures.bucketed import HALF_LIVES
 from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 
@@ -22,12 +23,12 @@ def month(bars: pd.DataFrame) -> pd.DataFrame:
 def plain_measures(bars: pd.DataFrame, label: pd.Timestamp, close_before: float | None) -> dict[str, float]:
     """Measures of the bucket that ends at `label`, by the definitions, one bar after the other."""
     local = bars.tz_convert("America/New_York")
-    session = local[(local.index.date == label.date()) & (local.index + pd.Timedelta(minutes=1) <= label)]
+    session = local[(time_index(local).date == label.date()) & (time_index(local) + pd.Timedelta(minutes=1) <= label)]
     start = label - pd.Timedelta(hours=1)
     sums = dict.fromkeys(("parkinson", "negative", "fourth", "bipower", "return", "count"), 0.0)
     highs, lows, weighted, weights = [], [], dict.fromkeys(HALF_LIVES, 0.0), dict.fromkeys(HALF_LIVES, 0.0)
     previous, return_before = None, 0.0
-    for stamp, bar in session.iterrows():
+    for stamp, (_, bar) in zip(time_index(session), session.iterrows(), strict=True):
         end = stamp + pd.Timedelta(minutes=1)
         opens = previous is None
         previous = bar["open"] if opens else previous
@@ -48,7 +49,7 @@ def plain_measures(bars: pd.DataFrame, label: pd.Timestamp, close_before: float 
             highs.append(high)
             lows.append(low)
         previous, return_before = bar["close"], log_return
-    first = session[session.index + pd.Timedelta(minutes=1) > start].index[0] == session.index[0]
+    first = time_index(session[session.index + pd.Timedelta(minutes=1) > start])[0] == time_index(session)[0]
     gap = math.log(session["open"].iloc[0] / close_before) if first and close_before is not None else 0.0
     return {
         "parkinson_variance": sums["parkinson"],
@@ -65,10 +66,10 @@ def plain_measures(bars: pd.DataFrame, label: pd.Timestamp, close_before: float 
 def test_measures_equal_the_plain_version(month: pd.DataFrame) -> None:
     measures = get_hourly_measures(month)
     local = month["close"].tz_convert("America/New_York")
-    holiday = local.index.date == pd.Timestamp("2024-11-28").date()
-    after_half_day = (local.index.date == pd.Timestamp("2024-11-29").date()) & (local.index.hour >= 13)
+    holiday = time_index(local).date == pd.Timestamp("2024-11-28").date()
+    after_half_day = (time_index(local).date == pd.Timestamp("2024-11-29").date()) & (time_index(local).hour >= 13)
     closes = local[~holiday & ~after_half_day].groupby(lambda stamp: stamp.date()).last()
-    half_day = int(np.flatnonzero(measures.index.date == pd.Timestamp("2024-11-29").date())[0])
+    half_day = int(np.flatnonzero(time_index(measures).date == pd.Timestamp("2024-11-29").date())[0])
     for row in (0, 1, 6, 7, 20, half_day, half_day + 3, len(measures) - 1):
         label = measures.index[row]
         before = closes[closes.index < label.date()]
@@ -89,7 +90,7 @@ def test_the_parts_are_parts_of_the_whole(month: pd.DataFrame) -> None:
     variance = measures["rv_hourly"] ** 2
     assert (measures["negative_semivariance"] <= variance * (1 + 1e-12)).all()
     assert set(measures["minutes"]) == {30.0, 60.0}
-    assert (measures.loc[measures.index.hour > 10, "overnight_return"] == 0).all()
+    assert (measures.loc[time_index(measures).hour > 10, "overnight_return"] == 0).all()
     assert (measures.drop(columns=["bucket_return", "overnight_return"]) >= 0).all(axis=None)
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.forecaster import VolatilityForecaster
 from volcast.measures.hourly import get_hourly_rv
 
@@ -67,7 +68,7 @@ def test_the_next_bucket_of_known_days_is_forecast(first: str, asof: str, bucket
 def test_half_days_and_closures_have_as_many_forecasts_as_buckets() -> None:
     bars = make_bars("2024-11-18", "2024-12-03")
     series = VolatilityForecaster("ewma").forecast_series(bars)
-    per_day = series.groupby(series.index.strftime("%m-%d")).size()
+    per_day = series.groupby(time_index(series).strftime("%m-%d")).size()
     assert per_day["11-29"] == 4
     assert "11-28" not in per_day
     assert (per_day.drop(["11-19", "11-29", "12-04"], errors="ignore") == 7).all()

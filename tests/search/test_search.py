@@ -88,7 +88,7 @@ def test_trials_stay_inside_the_space_and_differ(found: SearchResult) -> None:
 
 
 def test_the_best_is_the_trial_with_the_lowest_loss(found: SearchResult) -> None:
-    best = found.trials.loc[found.trials["val_loss"].idxmin()]
+    best = found.trials.iloc[int(found.trials["val_loss"].argmin())]
     assert found.best_val_loss == best["val_loss"]
     for name, value in found.best_hyperparameters.items():
         assert best[name] == value

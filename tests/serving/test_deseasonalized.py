@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.bars import make_bars, with_noise_after
 from tests.support.counted import CountingNetwork, counted_recipe
+from volcast.arrays import time_index
 from volcast.config import TrainingConfig
 from volcast.features.scaling import make_scaler
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -30,7 +31,7 @@ SHAPE = {10: 2.2, 11: 1.4, 12: 0.9, 13: 0.7, 14: 0.7, 15: 1.0, 16: 1.6}
 def bars() -> pd.DataFrame:
     """Bars whose days have a U-shape."""
     flat = make_bars("2024-03-01", "2024-12-31", seed=3)
-    ends = (flat.index + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
+    ends = (time_index(flat) + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
     factor = pd.Series(ends.ceil("h").hour, flat.index).map(SHAPE).to_numpy()
     within = np.log(flat["close"] / flat["open"]) * factor
     close = 100 * np.exp(within.cumsum())
@@ -63,7 +64,7 @@ def series_of(model: ServedModel, bars: pd.DataFrame, horizon: Horizon = 1) -> p
 
 def spread_by_hour(series: pd.Series) -> float:
     """How far the hours' mean logarithms lie apart."""
-    means = np.log(series).groupby(session_hours(series.index)).mean()
+    means = np.log(series).groupby(session_hours(time_index(series))).mean()
     return float(means.max() - means.min())
 
 
@@ -79,7 +80,7 @@ def test_there_is_no_pattern_of_the_day_in_it(
 def test_it_is_the_volatility_of_whole_sessions(models: Mapping[str, ServedModel], bars: pd.DataFrame) -> None:
     series = series_of(models["ewma"], bars).iloc[200:-1]
     rv = get_hourly_rv(bars)
-    sessions = np.sqrt((rv**2).groupby(rv.index.date).sum().mean() * 252)
+    sessions = np.sqrt((rv**2).groupby(time_index(rv).date).sum().mean() * 252)
     assert np.sqrt((series["deseasonalized_volatility"] ** 2).mean()) == pytest.approx(sessions, rel=0.1)
 
 
@@ -112,8 +113,8 @@ def test_the_future_changes_none_of_them(models: Mapping[str, ServedModel], bars
 def test_it_is_the_sum_over_the_buckets_of_each_horizon(horizon: Horizon) -> None:
     """A half-day and a day on which clocks are set are among them; 13 has not been seen by the first of the two."""
     buckets = session_buckets(pd.Timestamp("2024-10-28"), pd.Timestamp("2024-12-31"))
-    hours = session_hours(buckets.index)
-    labels, random = buckets.index[:170], np.random.default_rng(2)
+    hours = session_hours(time_index(buckets))
+    labels, random = time_index(buckets)[:170], np.random.default_rng(2)
     typical = np.full((len(labels), 24), np.nan)
     typical[:, 10:17] = random.uniform(0.001, 0.01, (len(labels), 7))
     typical[0, 13] = np.nan

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.bars import make_bars
+from tests.support.edits import scale
+from volcast.arrays import time_index
 from volcast.errors import BarsError, ConfigError, VolatilityError
 from volcast.forecaster import VolatilityForecaster
 from volcast.measures.hourly import get_hourly_rv
@@ -123,9 +125,9 @@ def test_bars_that_turn_to_ends_or_to_another_scale_are_noticed_when_a_fresh_for
     sound = data.draw(st.integers(0, 2)) * 390
     bars = BARS.copy()
     if data.draw(st.booleans()):
-        bars.index = bars.index[:sound].append(bars.index[sound:] + MINUTE)
+        bars.index = time_index(bars)[:sound].append(time_index(bars)[sound:] + MINUTE)
     else:
-        bars.iloc[sound:, bars.columns.get_loc("close")] *= 0.9
+        scale(bars, slice(sound, None), "close", 0.9)
     live, stream, count = ewma(), None, 400
     while count < 5 * 390:
         frame = bars.iloc[:count]

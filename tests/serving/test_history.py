@@ -4,15 +4,16 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.bars import make_bars
-from tests.support.edits import edited
+from tests.support.bars import make_bars, place_of
+from tests.support.edits import edited, scale
+from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.arrays import FrameArrays, Prices
+from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import HourlyMeasurement, Rows, get_hourly_measures, get_hourly_rv
@@ -48,7 +49,7 @@ class Followed:
 def measured(bars: pd.DataFrame, asof: pd.Timestamp | None, measurement: HourlyMeasurement) -> pd.DataFrame:
     """The rows of the buckets that had ended, as the public functions make them of the bars that had."""
     moment = bars.index[-1] + pd.Timedelta(minutes=1) if asof is None else asof
-    bars = bars[bars.index + pd.Timedelta(minutes=1) <= moment]
+    bars = bars[time_index(bars) + pd.Timedelta(minutes=1) <= moment]
     table = get_hourly_measures(bars, measurement.preset, estimator=measurement.estimator)
     return table.loc[table.index <= moment, ["rv_hourly"] if measurement.rv_alone else slice(None)]
 
@@ -159,14 +160,14 @@ def test_columns_may_lie_anywhere_in_memory(laid_out: str) -> None:
     # Earlier highs in other memory, and the same slices with a high of the past changed.
     assert_same(followed.follow(bars.iloc[:2160].copy()), bars.iloc[:2160], None, how)
     changed = bars.copy()
-    changed.iloc[1000, changed.columns.get_loc("high")] *= 1.01
+    scale(changed, 1000, "high", 1.01)
     assert_same(followed.follow(changed.iloc[:2200]), changed.iloc[:2200], None, how)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "ns"])
-def test_every_unit_of_time_stamps_is_read(unit: str) -> None:
+def test_every_unit_of_time_stamps_is_read(unit: EpochUnit) -> None:
     bars, how = BARS.copy(), HourlyMeasurement()
-    bars.index = bars.index.as_unit(unit)
+    bars.index = time_index(bars).as_unit(unit)
     followed = Followed(how)
     for count in (1900, 1930, 2100):
         assert_same(followed.follow(bars.iloc[:count]), bars.iloc[:count], None, how)
@@ -178,7 +179,7 @@ def test_wrong_bars_among_the_new_are_refused(wrong: str) -> None:
     followed.follow(BARS.iloc[:2000])
     bars = BARS.iloc[:2100].copy()
     if wrong == "price":
-        bars.iloc[2050, bars.columns.get_loc("close")] = -1.0
+        bars.iloc[2050, place_of(bars, "close")] = -1.0
     else:
         bars = bars.iloc[[*range(2050), 2060, *range(2050, 2060)]]
     with pytest.raises(BarsError):
@@ -195,7 +196,7 @@ def test_an_estimator_that_needs_two_bars_says_so_of_all_bars_only() -> None:
     halves = BARS.resample("30min").agg({"open": "first", "high": "max", "low": "min", "close": "last"}).dropna()
     how = HourlyMeasurement(estimator="yang_zhang")
     with pytest.raises(NotEnoughDataError, match="needs 2 at least"):
-        Followed(how).follow(halves[halves.index.minute == 30])
+        Followed(how).follow(halves[time_index(halves).minute == 30])
     followed = Followed(how)
     followed.follow(BARS.iloc[:390])
     # The next session begins with a bucket that holds one bar.
@@ -208,7 +209,7 @@ def test_each_call_costs_the_new_bars_alone(monkeypatch: pytest.MonkeyPatch) -> 
     rows = HourlyMeasurement.rows
 
     def counting(
-        self: HourlyMeasurement, stamps: npt.NDArray[np.int64], prices: Prices, length: int, *, is_tail: bool = False
+        self: HourlyMeasurement, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False
     ) -> Rows:
         counts.append(len(stamps))
         return rows(self, stamps, prices, length, is_tail=is_tail)

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.bars import ROOT, make_bars
+from volcast.arrays import time_index
 from volcast.errors import ConfigError, CorruptModelError, VolatilityError
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
@@ -38,7 +39,7 @@ def measures() -> pd.DataFrame:
 def forecasts(bundle: ModelBundle, measures: pd.DataFrame) -> np.ndarray:
     """Volatilities and bounds of a few buckets."""
     known = np.arange(len(measures) - 8, len(measures) - 4)
-    made = bundle.forecast(measures, measures.index[known], known)
+    made = bundle.forecast(measures, time_index(measures)[known], known)
     return np.stack([made.volatility, made.lower, made.upper])
 
 
@@ -208,14 +209,14 @@ def test_a_forecast_that_is_no_volatility_is_not_handed_out(value: float, measur
     broken = replace(bundle, recipe=Broken(bundle.recipe.scaler, bundle.recipe.memory))  # type: ignore[attr-defined]
     known = np.array([20, 21])
     with pytest.raises(CorruptModelError, match=f"schema-2 gives the forecast {value} .* not handed out"):
-        broken.forecast(measures, measures.index[known], known)
+        broken.forecast(measures, time_index(measures)[known], known)
 
 
 def test_a_horizon_that_an_old_model_was_not_trained_for_is_refused(measures: pd.DataFrame) -> None:
     bundle = ModelStore(SAMPLES).load("schema-2-har-lstm")
     known = np.array([len(measures) - 1])
     with pytest.raises(ConfigError, match="horizon is 7; this model was trained for 1,"):
-        bundle.forecast(measures, measures.index[known], known, 7)
+        bundle.forecast(measures, time_index(measures)[known], known, 7)
 
 
 def test_a_model_under_another_models_name_is_refused(tmp_path: Path) -> None:

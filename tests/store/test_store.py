@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from volcast.arrays import time_index
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
 from volcast.features.scaling import DiurnalLogScaler, RangeScaler
@@ -50,7 +51,7 @@ def scaler_of(bundle: ModelBundle) -> RangeScaler:
 
 def forecasts(bundle: ModelBundle, rv: pd.Series) -> np.ndarray:
     positions = np.arange(100, 200)
-    return bundle.forecast(rv.to_frame(), rv.index[positions], positions).volatility
+    return bundle.forecast(rv.to_frame(), time_index(rv)[positions], positions).volatility
 
 
 def test_a_saved_model_comes_back_with_the_same_forecasts(tmp_path: Path, rv: pd.Series) -> None:
@@ -261,7 +262,7 @@ def test_directories_of_older_releases_go_on_loading(schema: int) -> None:
     bundle = ModelStore(ROOT / "tests" / "data").load(f"schema-{schema}")
     assert bundle.manifest["schema_version"] == schema
     assert bundle.trained_through == pd.Timestamp("2024-11-08 16:00", tz="America/New_York")
-    found = bundle.forecast(rv.to_frame(), rv.index[100:103], np.arange(100, 103)).volatility
+    found = bundle.forecast(rv.to_frame(), time_index(rv)[100:103], np.arange(100, 103)).volatility
     np.testing.assert_allclose(found, [0.0018152201, 0.0017551717, 0.0018803086], rtol=1e-6)
 
 

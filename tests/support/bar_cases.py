@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
+
 __all__ = ["CASES", "NAIVE", "PLAIN", "PRICES", "write_case"]
 
 NEW_YORK = "America/New_York"
@@ -48,7 +50,7 @@ def _meta_trader() -> str:
 
 
 def _in_zone(zone: str) -> str:
-    return str(NAIVE.assign(timestamp=PLAIN.index.tz_convert(zone).tz_localize(None)).to_csv(index=False))
+    return str(NAIVE.assign(timestamp=time_index(PLAIN).tz_convert(zone).tz_localize(None)).to_csv(index=False))
 
 
 def _split() -> str:
@@ -65,7 +67,7 @@ def _longer(length: str, offset: str = "0min") -> str:
 
 def _daily() -> str:
     daily = PLAIN.resample("1D").agg(_RULE).dropna()
-    return str(daily.assign(date=daily.index.strftime("%Y-%m-%d"))[["date", *_RULE]].to_csv(index=False))
+    return str(daily.assign(date=time_index(daily).strftime("%Y-%m-%d"))[["date", *_RULE]].to_csv(index=False))
 
 
 CASES: dict[str, Callable[[], str]] = {
@@ -75,7 +77,7 @@ CASES: dict[str, Callable[[], str]] = {
     ),
     "metatrader.csv": _meta_trader,
     "epoch.csv": lambda: (
-        NAIVE.assign(timestamp=PLAIN.index.tz_convert("UTC").as_unit("s").asi8)
+        NAIVE.assign(timestamp=time_index(PLAIN).tz_convert("UTC").as_unit("s").asi8)
         .rename(columns={"timestamp": "Epoch"})
         .to_csv(index=False)
     ),

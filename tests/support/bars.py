@@ -1,9 +1,12 @@
 """Bars that many tests need, and where the project lies."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
+
+from volcast.arrays import time_index
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,10 +45,20 @@ def make_bars(first: str, last: str, *, seed: int = 0, minutes: int = 1, extende
     return frame
 
 
+def of_symbol(panel: pd.DataFrame, symbol: str) -> pd.DataFrame:
+    """The bars of one of the symbols of a panel, indexed by time stamps alone."""
+    return cast(pd.DataFrame, panel.xs(symbol))
+
+
+def place_of(frame: pd.DataFrame, column: str) -> int:
+    """The number of a column whose name is there once."""
+    return cast(int, frame.columns.get_loc(column))
+
+
 def with_noise_after(bars: pd.DataFrame, moment: pd.Timestamp, seed: int = 1) -> pd.DataFrame:
     """The same bars, but those that end after `moment` hold noise. One-minute bars."""
     random = np.random.default_rng(seed)
     changed = bars.copy()
-    later = bars.index + pd.Timedelta(minutes=1) > moment
+    later = time_index(bars) + pd.Timedelta(minutes=1) > moment
     changed.loc[later] = 50 * np.exp(0.2 * random.standard_normal((int(later.sum()), bars.shape[1])))
     return changed

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tests.support.bars import make_bars
+from volcast.arrays import Float32Array3D, Float64Array1D, time_index
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.training.har_lstm import har_lstm_targets, with_networks
@@ -21,7 +21,7 @@ class CountingNetwork:
 
     counts: list[int] = field(default_factory=list)
 
-    def __call__(self, windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+    def __call__(self, windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         self.counts.append(len(windows))
         weights = np.cos(np.arange(windows[0].size)) / 10
         return np.array([float((window.ravel() * weights).sum()) for window in windows])
@@ -31,7 +31,7 @@ def thinned_bars() -> pd.DataFrame:
     """Five months of bars; a twentieth is missing, and some buckets lack so many that they are left out."""
     bars = make_bars("2024-07-01", "2024-11-29", seed=3)
     random = np.random.default_rng(0)
-    hours = bars.index.floor("h")
+    hours = time_index(bars).floor("h")
     thin = np.isin(hours, random.choice(hours.unique(), len(hours.unique()) // 15, replace=False))
     return bars[random.random(len(bars)) > np.where(thin, 0.4, 0.05)]
 

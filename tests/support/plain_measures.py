@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.sessions import session_buckets
 
 NEW_YORK = "America/New_York"
@@ -12,12 +13,12 @@ NEW_YORK = "America/New_York"
 
 def plain_session_rv(bars: pd.DataFrame, min_coverage: float = 0.8) -> pd.Series:
     """Minute by minute, bucket by bucket; one-minute bars."""
-    ends = (bars.index + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
+    ends = (time_index(bars) + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
     found = {}
     for label, start, minutes, session in session_buckets(ends[0], ends[-1]).itertuples():
         session_start = session.tz_localize(NEW_YORK) + pd.Timedelta(hours=9, minutes=30)
         total, returns, bars_found = 0.0, 0, 0
-        for i in np.flatnonzero((ends > start) & (ends <= label)):
+        for i in np.flatnonzero((ends > start) & (ends <= label)).tolist():
             bars_found += 1
             same_session = i > 0 and ends[i - 1] > session_start
             if same_session and ends[i] - ends[i - 1] > pd.Timedelta(hours=1):

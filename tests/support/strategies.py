@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.support.bar_cases import CASES, PLAIN
-from tests.support.bars import make_bars
+from tests.support.bars import make_bars, place_of
 from volcast.config import TRAINING_CONFIG
 
 __all__ = [
@@ -144,7 +144,7 @@ def damaged_frames(draw: st.DrawFn, *, months: bool = False) -> pd.DataFrame:
             st.sampled_from(["value", "order", "twice", "naive", "columns", "split", "empty", "constant", "nat"])
         )
         if how == "value":
-            frame.iloc[row, frame.columns.get_loc(column)] = draw(
+            frame.iloc[row, place_of(frame, column)] = draw(
                 st.sampled_from([0.0, -1.0, np.nan, np.inf, 1e300, 1e-300, 5e-324, 1e308, 101.0]) | st.floats()
             )
         elif how == "order":
@@ -184,7 +184,7 @@ def strange_frames(draw: st.DrawFn) -> pd.DataFrame:
         elif how == "index":
             frame.index = pd.Index([draw(SCALARS)] * len(frame), dtype=object)
         elif how == "name":
-            names = list(frame.columns)
+            names: list[Any] = list(frame.columns)
             names[place] = draw(st.sampled_from(["close", "Close", "date", "symbol", "", "x", 7, None]))
             frame.columns = pd.Index(names)
         elif frame.shape[1] > 1:

@@ -3,15 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from volcast.arrays import Float64Array1D
 from volcast.errors import ConfigError
 from volcast.measures.bucketed import BucketedBars
 from volcast.measures.estimators import ESTIMATORS, Estimator, close_to_close, price_logs
 from volcast.testing.estimators import check_estimator
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -24,43 +22,43 @@ def test_a_name_that_is_none_is_said() -> None:
         check_estimator("garch")
 
 
-def too_much(bars: BucketedBars) -> FloatArray:
+def too_much(bars: BucketedBars) -> Float64Array1D:
     return 1.05 * close_to_close(bars)
 
 
-def with_a_constant(bars: BucketedBars) -> FloatArray:
+def with_a_constant(bars: BucketedBars) -> Float64Array1D:
     return close_to_close(bars) + 1e-7
 
 
-def of_prices(bars: BucketedBars) -> FloatArray:
+def of_prices(bars: BucketedBars) -> Float64Array1D:
     level = bars.total(price_logs(bars)[3]) / np.maximum(bars.total(np.ones(len(bars.bucket))), 1.0)
     return close_to_close(bars) * (1 + 1e-4 * level)
 
 
-def with_the_next(bars: BucketedBars) -> FloatArray:
+def with_the_next(bars: BucketedBars) -> Float64Array1D:
     variance = close_to_close(bars)
     return 0.99 * variance + 0.01 * np.append(variance[1:], variance[-1:])
 
 
-def with_all_before(bars: BucketedBars) -> FloatArray:
+def with_all_before(bars: BucketedBars) -> Float64Array1D:
     variance = close_to_close(bars)
     return 0.99 * variance + 0.01 * np.cumsum(variance) / np.arange(1, len(variance) + 1)
 
 
-def none_of_few(bars: BucketedBars) -> FloatArray:
+def none_of_few(bars: BucketedBars) -> Float64Array1D:
     few = bars.number(bars.bucket) < 4
     return np.where(few, np.nan, close_to_close(bars))
 
 
-def below_zero(bars: BucketedBars) -> FloatArray:
+def below_zero(bars: BucketedBars) -> Float64Array1D:
     return np.where(bars.number(bars.bucket) < 4, -1e-9, close_to_close(bars))
 
 
-def with_a_floor(bars: BucketedBars) -> FloatArray:
+def with_a_floor(bars: BucketedBars) -> Float64Array1D:
     return np.maximum(close_to_close(bars), 1e-8)
 
 
-def refuses_wrongly(bars: BucketedBars) -> FloatArray:
+def refuses_wrongly(bars: BucketedBars) -> Float64Array1D:
     if bars.minutes > 30:
         raise ValueError("too long")
     return close_to_close(bars)
@@ -82,7 +80,7 @@ def refuses_wrongly(bars: BucketedBars) -> FloatArray:
 )
 # A negative variance has no root, which NumPy says before the suite does.
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-def test_a_broken_estimator_is_found(variance: Callable[[BucketedBars], FloatArray], said: str) -> None:
+def test_a_broken_estimator_is_found(variance: Callable[[BucketedBars], Float64Array1D], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         check_estimator(Estimator(variance, from_ranges=True))
 

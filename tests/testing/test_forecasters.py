@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from volcast.arrays import Float32Array3D, Float64Array1D, Int64Array1D
 from volcast.errors import ConfigError
 from volcast.features.scaling import make_scaler
 from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
@@ -17,60 +17,61 @@ from volcast.forecasters.walk_forward import Forecaster
 from volcast.testing.forecasters import check_baseline, check_forecaster, check_recipe, simulated_measures
 from volcast.training.trainer import LocalLSTMTrainer
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
 
 @pytest.mark.parametrize("name", ALL_BASELINES)
 def test_every_baseline_keeps_the_rules(name: str) -> None:
     check_baseline(ALL_BASELINES[name])
 
 
-def last(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def last(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return np.asarray(measures["rv_hourly"].to_numpy()[known - 1])
 
 
-def one_column(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def one_column(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return last(measures, targets, known)[:, None]
 
 
-def sometimes_none(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def sometimes_none(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return np.where(known % 7 == 0, np.nan, last(measures, targets, known))
 
 
-def in_percent(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def in_percent(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return 100 * last(measures, targets, known)
 
 
-def squared(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def squared(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return np.asarray(last(measures, targets, known) ** 2)
 
 
-def by_chance(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def by_chance(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return last(measures, targets, known) * np.random.default_rng().uniform(0.99, 1.01)
 
 
-def writes_into_measures(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def writes_into_measures(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     measures["level"] = measures["rv_hourly"] * 2
     return last(measures, targets, known)
 
 
-def knows_the_outcome(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def knows_the_outcome(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     rows = np.minimum(known, len(measures) - 1)
     return np.asarray(0.999 * last(measures, targets, known) + 0.001 * measures["rv_hourly"].to_numpy()[rows])
 
 
-def takes_the_row_before_the_target(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def takes_the_row_before_the_target(
+    measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D
+) -> Float64Array1D:
     rows = measures.index.searchsorted(targets) - 1
     return np.asarray(measures["rv_hourly"].to_numpy()[rows])
 
 
-def scaled_by_the_whole_history(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def scaled_by_the_whole_history(
+    measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D
+) -> Float64Array1D:
     values = measures["rv_hourly"].to_numpy()
     return np.asarray(values[known - 1] * np.sqrt(np.median(values) / np.median(values[: known[0]])))
 
 
-def smoothed_over_the_targets(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def smoothed_over_the_targets(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return np.full(len(targets), last(measures, targets, known)[len(targets) // 2 :].mean())
 
 
@@ -94,11 +95,11 @@ def test_a_broken_forecaster_is_found(broken: Forecaster, said: str) -> None:
         check_forecaster(broken)
 
 
-def with_a_constant(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def with_a_constant(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     return last(measures, targets, known) + 1e-4
 
 
-def of_a_hundred(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def of_a_hundred(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     values = measures["rv_hourly"].to_numpy()
     return np.asarray([values[row - 1] if row > 100 else values[row - 100 : row][-1] for row in known])
 
@@ -120,7 +121,7 @@ def test_too_few_measures_to_check_with_are_said() -> None:
 class LastOfWindow:
     """A network that gives the last value of its window back."""
 
-    def __call__(self, windows: npt.NDArray[np.float32], side: Any = None) -> FloatArray:
+    def __call__(self, windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         return windows[:, -1, 0].astype(float)
 
 
@@ -163,7 +164,12 @@ class RefusesTheNext(ScaledWindows):
 
 class OfManyAtOnce(ScaledWindows):
     def forecast(
-        self, networks: Any, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon = 1
+        self,
+        networks: Any,
+        measures: pd.DataFrame,
+        targets: pd.DatetimeIndex,
+        known: Int64Array1D,
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
         made = super().forecast(networks, measures, targets, known, horizon)
         return IntervalForecast(made.volatility * (1 + 1e-3 * (len(targets) > 1)), made.lower, made.upper)
@@ -182,7 +188,12 @@ class Forgets(ScaledWindows):
 
 class NeedsMore(ScaledWindows):
     def forecast(
-        self, networks: Any, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, horizon: Horizon = 1
+        self,
+        networks: Any,
+        measures: pd.DataFrame,
+        targets: pd.DatetimeIndex,
+        known: Int64Array1D,
+        horizon: Horizon = 1,
     ) -> IntervalForecast:
         made = super().forecast(networks, measures, targets, known, horizon)
         shift = 1.0 if "minutes" in measures else 1.5

@@ -3,15 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from volcast.arrays import BoolArray1D, Float64Array1D
 from volcast.errors import ConfigError
 from volcast.forecasters.horizons import HORIZONS, Horizon, HorizonOutcomes, HorizonRule, buckets_ahead
 from volcast.testing.horizons import check_horizon
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 THREE = buckets_ahead(3, "three buckets")
 
@@ -26,33 +23,33 @@ def test_a_name_that_is_none_is_said() -> None:
         check_horizon("week")
 
 
-def two_of_three(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+def two_of_three(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
     right = THREE.outcomes(variance, opens)
     two = buckets_ahead(2, "").outcomes(variance, opens)
     return HorizonOutcomes(np.where(np.isnan(right.volatility), np.nan, two.volatility), right.known_with)
 
 
-def too_soon(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+def too_soon(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
     right = THREE.outcomes(variance, opens)
     return HorizonOutcomes(right.volatility, np.where(np.isnan(right.volatility), len(variance), right.known_with - 1))
 
 
-def zero_until_known(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+def zero_until_known(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
     right = THREE.outcomes(variance, opens)
     return HorizonOutcomes(np.nan_to_num(right.volatility), right.known_with)
 
 
-def never(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+def never(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
     return HorizonOutcomes(np.full(len(variance), np.nan), np.full(len(variance), len(variance)))
 
 
-def differences_of_sums(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+def differences_of_sums(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
     right = THREE.outcomes(variance, opens)
     sums = np.concatenate([[0.0], np.cumsum(variance), np.full(3, np.nan)])
     return HorizonOutcomes(np.sqrt(sums[3 : 3 + len(variance)] - sums[: len(variance)]), right.known_with)
 
 
-def rounded_by_what_comes(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+def rounded_by_what_comes(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
     right = THREE.outcomes(variance, opens)
     last = 1e-15 * float(variance[-1:].sum()) / 1e-5
     return HorizonOutcomes(right.volatility * (1 + last), right.known_with)

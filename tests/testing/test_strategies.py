@@ -1,7 +1,7 @@
 """The suite for strategies: it passes the project's own and fails those that cheat."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ class LabelJoinedByFfill(Cheat):
 class DaysMeanJoinedToThatDay(Cheat):
     def plan(self, market: Market, costs: Costs) -> Plan:
         bars = market.bars[market.symbol]
-        moves = np.log(bars["close"] / bars["open"]).abs().groupby(bars["session"]).mean()
+        moves = cast(pd.Series, np.log(bars["close"] / bars["open"])).abs().groupby(bars["session"]).mean()
         opens = pd.DatetimeIndex(market.prices[market.symbol]["opens_at"])
         return inverse(pd.Series(moves.to_numpy() * 10, index=opens).iloc[30:], market)
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.bars import make_bars, with_noise_after
+from tests.support.bars import make_bars, of_symbol, with_noise_after
 from tests.support.edits import edited
+from volcast.arrays import time_index
 from volcast.cli.train import main
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError, TrainingError
@@ -120,7 +121,7 @@ def test_too_short_a_history_of_a_stranger_is_said(forecaster: VolatilityForecas
 
 
 def test_without_the_market_the_symbol_stands_in_for_it(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
-    alone, own = bars.xs("AAA"), bars.loc[["AAA"]]
+    alone, own = of_symbol(bars, "AAA"), bars.loc[["AAA"]]
     without = forecaster.forecast_series(alone, symbol="AAA")
     # Two symbols are no market either.
     two = forecaster.forecast_series(bars.loc[["AAA", "BBB"]], symbol="AAA")
@@ -133,7 +134,7 @@ def test_without_the_market_the_symbol_stands_in_for_it(forecaster: VolatilityFo
 @pytest.fixture(params=["the market", "one of many", "alone", "by its own name"])
 def asked(request: pytest.FixtureRequest, bars: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
     """Bars with AAA among them, and the argument that says so."""
-    alone = bars.xs("AAA")
+    alone = of_symbol(bars, "AAA")
     alone.attrs = {"symbol": "AAA"} if request.param == "by its own name" else {}
     return {
         "the market": (bars, "AAA"),
@@ -175,7 +176,7 @@ def test_a_backtest_of_one_symbol_after_another_keeps_them_apart(
 def losses_of(forecaster: VolatilityForecaster, frame: pd.DataFrame, symbol: str | None) -> pd.Series:
     """QLIKE of the model as it serves, a row a bucket that has ended."""
     volatility = forecaster.forecast_series(frame, symbol=symbol)["volatility"]
-    own = frame.xs("AAA") if isinstance(frame.index, pd.MultiIndex) else frame
+    own = of_symbol(frame, "AAA") if isinstance(frame.index, pd.MultiIndex) else frame
     realized = get_hourly_rv(own).reindex(volatility.index)
     ended = (realized > RV_FLOOR).to_numpy()
     return pd.Series(qlike_losses(realized[ended], volatility[ended]), volatility.index[ended])
@@ -209,7 +210,7 @@ def test_after_a_training_in_the_background_the_gate_sees_the_market(
     ((_, window, symbol, name, settle, _),) = jobs
     assert symbol == window.attrs["symbol"] == "AAA"
     assert name.startswith("AAA-")
-    pd.testing.assert_frame_equal(window, bars.xs("AAA"))
+    pd.testing.assert_frame_equal(window, of_symbol(bars, "AAA"))
     assert not settle(trained.bundle.name).promoted
     details = ModelStore(place).history()[-1].details
     assert details is not None
@@ -219,7 +220,7 @@ def test_after_a_training_in_the_background_the_gate_sees_the_market(
 def test_decay_is_of_the_model_as_it_serves(
     trained: TrainingResult, forecaster: VolatilityForecaster, bars: pd.DataFrame
 ) -> None:
-    alone, model = bars.xs("AAA"), ServedModel.of(trained.bundle, TrainingConfig())
+    alone, model = of_symbol(bars, "AAA"), ServedModel.of(trained.bundle, TrainingConfig())
     alone.attrs = {"symbol": "AAA"}
     losses = losses_of(forecaster, alone, None)
     rv = get_hourly_rv(alone).to_frame()
@@ -227,7 +228,7 @@ def test_decay_is_of_the_model_as_it_serves(
     for end in range(30, len(losses), 3):
         recent = losses[:end].iloc[-48:]
         positions = rv.index.get_indexer(recent.index)
-        har = pd.Series(diurnal_log_har(rv, recent.index, positions), recent.index)
+        har = pd.Series(diurnal_log_har(rv, time_index(recent), positions), time_index(recent))
         reference = pd.Series(qlike_losses(rv["rv_hourly"].iloc[positions], har), recent.index)
         ratio = (recent.rolling(8).mean() / reference.rolling(8).mean()).dropna()
         before = ratio.iloc[:-8]
@@ -260,14 +261,15 @@ def test_a_symbol_that_was_not_in_training_needs_its_short_history_alone(forecas
 def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars: pd.DataFrame) -> None:
     new = make_bars("2024-10-01", "2024-12-31", seed=99, minutes=5)
     random = np.random.default_rng(1)
-    for symbol, frame in (("AAA", bars), ("NEW", pd.concat({"NEW": new, **{n: bars.xs(n) for n in NAMES[:3]}}))):
+    with_new = pd.concat({"NEW": new, **{name: of_symbol(bars, name) for name in NAMES[:3]}})
+    for symbol, frame in (("AAA", bars), ("NEW", with_new)):
         series = forecaster.forecast_series(frame, symbol=symbol)
         for moment in random.choice(series["asof"].to_numpy(), 25):
             asof = pd.Timestamp(moment)
             # Five-minute bars: one that starts less than that before the moment has not ended.
             changed = pd.concat(
                 {
-                    name: with_noise_after(frame.xs(name), asof - pd.Timedelta(minutes=4))
+                    name: with_noise_after(of_symbol(frame, name), asof - pd.Timedelta(minutes=4))
                     for name in frame.index.get_level_values(0).unique()
                 }
             )
@@ -298,7 +300,7 @@ def test_a_training_that_diverges_is_refused(
 
 
 def test_one_symbol_is_many_with_one(bars: pd.DataFrame, tmp_path: Path) -> None:
-    alone = bars.xs("AAA")
+    alone = of_symbol(bars, "AAA")
     named = LocalLSTMTrainer({**SMALL, "symbol": "AAA", "model_save_path": str(tmp_path / "named")})
     listed = LocalLSTMTrainer({**SMALL, "symbols": "AAA", "model_save_path": str(tmp_path / "listed")})
     one, many = named.run_training_pipeline(bars=alone), listed.run_training_pipeline(bars=bars)
@@ -318,9 +320,9 @@ def test_what_symbols_share_is_fitted_on_the_rows_of_all(trained: TrainingResult
         grams, moments, rows_of = [], [], {}
         for name, frame in frames.items():
             state = recipe.for_symbol(name, frame)
-            states, hours = state.features.states(frame), frame.index.hour.to_numpy()
+            states, hours = state.features.states(frame), time_index(frame).hour.to_numpy()
             outcomes = horizon_outcomes(frame, horizon)
-            days, opens = new_york_days(frame.index), opens_session(frame.index)
+            days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
             rows = [row for row in range(HISTORY, len(frame)) if outcomes.known_with[row] < len(frame)]
             design = state.features.design(states, np.array(rows) - 1, hours[rows], days[rows], opens[rows])
             outcome = np.log(outcomes.volatility[rows]) - state.horizons[horizon].profile[hours[rows]]
@@ -435,7 +437,7 @@ def test_any_edit_of_the_market_that_was_seen_gives_what_fresh_eyes_see(
     trained: TrainingResult, bars: pd.DataFrame, data: st.DataObject
 ) -> None:
     forecaster = VolatilityForecaster(trained.bundle.path)
-    frames = {name: bars.loc[name].iloc[: -data.draw(st.integers(1, 400))].copy() for name in NAMES}
+    frames = {name: of_symbol(bars, name).iloc[: -data.draw(st.integers(1, 400))].copy() for name in NAMES}
     for _ in range(4):
         panel = pd.concat(frames, names=["symbol", "timestamp"])
         # LATE has hardly the history that it needs: an edit may take that away. It is part of the market.

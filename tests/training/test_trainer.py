@@ -12,6 +12,7 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError, TrainingError
 from volcast.files import file_name_of
 from volcast.forecasters.baselines.registry import BASELINES
@@ -122,7 +123,7 @@ def test_colab_data_are_the_notebooks(layout: str, tmp_path: Path) -> None:
     bars = make_bars("2024-10-28", "2024-12-06", extended=True)
     # The notebook's steps, as NOTEBOOK.md lists them.
     closes = bars["close"].tz_convert("America/New_York").sort_index()
-    rv = np.sqrt((closes.pct_change().dropna() ** 2).resample("1h", label="right", closed="right").sum())
+    rv = (closes.pct_change().dropna() ** 2).resample("1h", label="right", closed="right").sum() ** 0.5
     series = rv[rv.index <= rv.index[-1] - pd.Timedelta(days=7)]
     target = series.shift(-1).dropna()
     scaler = MinMaxScaler((0, 1)).fit(target.to_numpy().reshape(-1, 1))
@@ -353,7 +354,7 @@ def test_a_span_cuts_bars_that_are_handed_over(
     small_bars: pd.DataFrame, tmp_path: Path, start: str | None, end: str | None
 ) -> None:
     first, last = (pd.Timestamp(day or other) for day, other in ((start, "2024-08-01"), (end, "2024-12-31")))
-    days = small_bars.index.tz_convert("America/New_York").tz_localize(None).normalize()
+    days = time_index(small_bars).tz_convert("America/New_York").tz_localize(None).normalize()
     inside = small_bars[(days >= first) & (days <= last)]
     expected = trainer(tmp_path).prepare_data(bars=inside)
     cut = trainer(tmp_path).prepare_data("SPY", start, end, bars=small_bars)

@@ -5,7 +5,7 @@ held at each moment. Sessions, holes and statistics are not asked of it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -141,5 +141,5 @@ def _trades(units: pd.DataFrame, prices: pd.DataFrame, half_spreads: pd.Series) 
 
 def _changes(holdings: pd.DataFrame) -> pd.Series:
     """By moment and instrument, where something changed; before the first moment nothing was held."""
-    changes = holdings.diff().fillna(holdings.iloc[:1]).stack()
+    changes = cast(pd.Series, holdings.diff().fillna(holdings.iloc[:1]).stack())
     return changes[changes.ne(0.0) & changes.notna()]

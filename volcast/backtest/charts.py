@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D
 
 __all__ = ["CHART_STYLE", "Line", "Marks", "chart"]
 
@@ -59,7 +59,7 @@ class Line:
     """
 
     name: str
-    values: FloatArray
+    values: Float64Array1D
     colour: int
     faint: bool = False
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -239,8 +239,9 @@ def _sessions(plan: Plan, account: Account, market: Market) -> pd.DataFrame:
 def _variance(plan: Plan, account: Account, market: Market) -> pd.Series:
     """Realized variance of the capital by session (naive date), the night before it included."""
     path = _capital_path(plan, account, market)
-    steps = np.log(path).diff() ** 2
-    return steps.groupby(pd.DatetimeIndex(steps.index).tz_localize(None).normalize()).sum()
+    steps = cast(pd.Series, np.log(path)).diff() ** 2
+    days = pd.DatetimeIndex(steps.index).tz_localize(None).normalize()
+    return steps.groupby(days).sum()
 
 
 def _capital_path(plan: Plan, account: Account, market: Market) -> pd.Series:
@@ -254,7 +255,7 @@ def _capital_path(plan: Plan, account: Account, market: Market) -> pd.Series:
     cash = account.values - (account.units * plan.prices).sum(axis=1)
     held = (account.units.to_numpy()[row] * paths.to_numpy()).sum(axis=1)
     path = pd.Series(cash.to_numpy()[row] + held, index=paths.index)
-    return pd.concat([account.values.iloc[:1], path])
+    return cast(pd.Series, pd.concat([account.values.iloc[:1], path]))
 
 
 def _versions(run: Run) -> list[str]:

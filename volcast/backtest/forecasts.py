@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.backtest.prices import regular_bars, session_prices
 from volcast.bars.checks import bar_length, select_symbol
 from volcast.errors import ConfigError, NotEnoughDataError
@@ -125,7 +126,7 @@ def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: pd.DataFrame, 
 def _first_buckets(bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
     """The first bucket of each session that has bars, and of the next one."""
     sessions = regular_bars(bars, calendar)["session"].unique()
-    ahead = next_bucket(bars.index[-1] + bar_length(bars.index), calendar)
-    buckets = session_buckets(bars.index[0], ahead.name, calendar)
+    ahead = next_bucket(time_index(bars)[-1] + bar_length(time_index(bars)), calendar)
+    buckets = session_buckets(bars.index[0], cast(pd.Timestamp, ahead.name), calendar)
     buckets = buckets[buckets["session"].isin([*sessions, ahead["session"]])]
     return buckets[~buckets["session"].duplicated()]

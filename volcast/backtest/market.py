@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.backtest.plan import Plan
 from volcast.backtest.prices import link_factors, regular_bars, session_prices
 from volcast.backtest.total_volatility import day_volatility
@@ -168,7 +170,7 @@ class Market:
         NotEnoughDataError
             Fewer than two sessions can be traded.
         """
-        traded = {name: self._execution(name, pd.DatetimeIndex(positions.index)) for name in positions}
+        traded = {str(name): self._execution(str(name), pd.DatetimeIndex(positions.index)) for name in positions}
         executions = pd.DataFrame(traded, index=positions.index)
         orders = positions.where(executions.notna()).dropna(how="all")
         marks = self._marks(list(positions.columns))
@@ -206,7 +208,7 @@ class Market:
         bars, prices = self.bars[name], self.prices[name]
         factor = self.factors[name]
         ends = pd.Series(bars["close"].to_numpy() * factor.reindex(bars["session"]).to_numpy(), index=bars.index)
-        ends.index = ends.index + bar_length(bars.index)
+        ends.index = time_index(ends) + bar_length(time_index(bars))
         opens = pd.Series((prices["open"] * factor).to_numpy(), index=pd.DatetimeIndex(prices["opens_at"]))
         path = pd.concat([opens, ends])
         return path[~path.index.duplicated()].sort_index()
@@ -233,7 +235,9 @@ class Market:
 
 def _by_symbol(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if isinstance(bars.index, pd.MultiIndex):
-        return {str(name): bars.xs(name, level=0) for name in bars.index.get_level_values(0).unique()}
+        return {
+            str(name): cast(pd.DataFrame, bars.xs(name, level=0)) for name in bars.index.get_level_values(0).unique()
+        }
     return {str(bars.attrs.get("symbol", "the symbol")): bars}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.backtest.charts import CHART_STYLE, Line, Marks, chart
 from volcast.backtest.engine import Backtest, Run
 from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
@@ -150,7 +151,7 @@ def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Ite
         ]
         implied = backtest.strategy.plan.decisions.get("implied")
         if implied is not None:
-            daily = implied.groupby(implied.index.tz_localize(None).normalize()).first()
+            daily = implied.groupby(time_index(implied).tz_localize(None).normalize()).first()
             lines.append(Line("implied", daily.reindex(dates).to_numpy(dtype=float), 1))
         if backtest.strategy.target_volatility is not None and len(backtest.market.symbols) == 1:
             target = np.full(len(days), backtest.strategy.target_volatility)
@@ -185,7 +186,7 @@ def _months(run: Run) -> str:
     lines = []
     for year in sorted({period.year for period in monthly.index}):
         cells = [_change(monthly.get(pd.Period(f"{year}-{month:02d}", "M"))) for month in range(1, 13)]
-        total = float((1.0 + monthly[monthly.index.year == year]).prod() - 1.0)
+        total = float((1.0 + monthly[time_index(monthly).year == year]).prod() - 1.0)
         lines.append(f"<tr><td>{year}</td>{''.join(cells)}{_change(total)}</tr>")
     heads = "".join(f"<th>{name}</th>" for name in (*_MONTHS, "year"))
     return _table(f"<th></th>{heads}", lines)

@@ -1,9 +1,9 @@
 """Prices by session: what was paid at the open and the close, and where sessions are missing between two of them."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.checks import bar_length, select_symbol, validate_bars
 from volcast.errors import NotEnoughDataError
 from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_schedule
@@ -39,7 +39,7 @@ def regular_bars(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
     opens, closes = (pd.DatetimeIndex(schedule[side]) for side in ("open", "close"))
     row = opens.searchsorted(starts, side="right") - 1
     inside = row >= 0
-    inside[inside] = np.asarray(starts[inside] + bar_length(bars.index) <= closes[row[inside]])
+    inside[inside] = np.asarray(starts[inside] + bar_length(time_index(bars)) <= closes[row[inside]])
     if not inside.any():
         raise NotEnoughDataError(
             f"none of {len(bars)} bars lies in a regular session of {calendar}; a backtest trades in sessions; give "
@@ -87,7 +87,7 @@ def session_prices(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
     return pd.DataFrame(
         {
             "opens_at": regular.index[first],
-            "closes_at": regular.index[last] + bar_length(bars.index),
+            "closes_at": time_index(regular)[last] + bar_length(time_index(bars)),
             "open": opens[first],
             "close": closes[last],
             "variance": np.add.reduceat(np.log(closes / before) ** 2, first),
@@ -119,7 +119,7 @@ def link_factors(prices: pd.DataFrame) -> pd.Series:
     return pd.Series(np.cumprod(ratios), index=prices.index, name="factor")
 
 
-def _follows_a_hole(sessions: pd.DatetimeIndex, calendar: str) -> npt.NDArray[np.bool_]:
+def _follows_a_hole(sessions: pd.DatetimeIndex, calendar: str) -> BoolArray1D:
     numbers = np.unique(bucket_calendar(calendar).session)
     place = np.searchsorted(numbers, sessions.to_numpy().astype("datetime64[D]").astype(np.int64))
     return np.append(False, np.diff(place) > 1)

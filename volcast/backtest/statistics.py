@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.evaluation.significance import long_run_covariance
 
@@ -79,7 +79,8 @@ class RealizedUtility:
         """
         annual = variance * SESSIONS_PER_YEAR
         reward = self.sharpe * np.sqrt(annual) - 0.5 * self.risk_aversion * annual
-        return (reward - costs * SESSIONS_PER_YEAR).rename("utility")
+        utility: pd.Series = (reward - costs * SESSIONS_PER_YEAR).rename("utility")
+        return utility
 
 
 def performance(returns: npt.ArrayLike) -> dict[str, float]:
@@ -121,7 +122,7 @@ def performance(returns: npt.ArrayLike) -> dict[str, float]:
     }
 
 
-def sharpe_standard_error(returns: FloatArray) -> float:
+def sharpe_standard_error(returns: Float64Array1D) -> float:
     r"""Standard error of the Sharpe ratio of one session (Lo 2002, *Financial Analysts Journal* 58, equation 14).
 
     With :math:`z_t = (r_t - \mu) / \sigma` and the long-run covariance :math:`\Sigma` of :math:`(z_t, z_t^2 - 1)`

@@ -3,13 +3,13 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import FloatArray, IntArray
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
 from volcast.bars.clocks import require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
@@ -19,7 +19,7 @@ __all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
 
 PRICES = ("open", "high", "low", "close")
 
-Prices = Mapping[str, FloatArray]
+Prices = Mapping[str, Float64Array1D]
 """Prices of bars by the name of their column, of `PRICES` those that there are, shape (n,) each."""
 
 _NUMBERS = "fiu"
@@ -46,7 +46,7 @@ class SymbolBars:
     """
 
     frame: pd.DataFrame
-    stamps: IntArray
+    stamps: Int64Array1D
     prices: Prices
     length: int
     symbol: str | None
@@ -71,7 +71,7 @@ class SymbolBars:
             validate_bars(frame)
         require_prices_in_range(frame, "the bars")
         if not say_starts(frame.attrs):
-            require_starts(frame.index, "the bars")
+            require_starts(time_index(frame), "the bars")
         stamps = arrays.stamps(rows)
         return cls(frame, stamps, arrays.prices(rows), commonest_step(stamps), symbol or frame.attrs.get("symbol"))
 
@@ -96,7 +96,7 @@ class FrameArrays:
     _index: pd.Index
     # Stamps as pandas counts them, or, where there is a level, their places in it.
     _stamps: _Array
-    _level: IntArray | None
+    _level: Int64Array1D | None
     _unit: str
     _columns: Mapping[str, _Array]
     _places: Mapping[str, int] | None
@@ -123,7 +123,8 @@ class FrameArrays:
             frame, symbols = _by_symbol(frame)
             stamps, level, unit = _stacked_stamps(frame)
         else:
-            symbols, stamps, level, unit = {None: slice(0, len(index))}, index.asi8, None, index.unit
+            started = time_index(frame)
+            symbols, stamps, level, unit = {None: slice(0, len(started))}, started.asi8, None, started.unit
         columns, places = _columns(frame, like)
         if like is not None and any(values.dtype.kind not in _NUMBERS for values in columns.values()):
             # The columns have their names still, and hold something else.
@@ -141,7 +142,7 @@ class FrameArrays:
         """Names of the columns of prices."""
         return tuple(self._columns)
 
-    def stamps(self, rows: slice) -> IntArray:
+    def stamps(self, rows: slice) -> Int64Array1D:
         """Start of each bar of `rows` in microseconds since the epoch."""
         stamps = self._counted(rows)
         return stamps // 1000 if self._unit == "ns" else stamps * _MICROSECONDS[self._unit]
@@ -172,7 +173,9 @@ class FrameArrays:
         count = rows.stop - rows.start if moment is None else self.count_until(rows, moment)
         return commonest_step(self.stamps(slice(rows.start, rows.start + count)))
 
-    def count_alike(self, symbol: str | None, stamps: IntArray, prices: Prices, of: "FrameArrays | None" = None) -> int:
+    def count_alike(
+        self, symbol: str | None, stamps: Int64Array1D, prices: Prices, of: "FrameArrays | None" = None
+    ) -> int:
         """How many leading bars of a symbol have these `stamps`, in microseconds, and `prices`.
 
         `of` is where they come from, if that is known: stamps of many symbols need not be looked up then.
@@ -219,8 +222,8 @@ class FrameArrays:
         index = bars.index
         return bool(index.is_(self._index)) or (isinstance(index, pd.DatetimeIndex) and index.tz is not None)
 
-    def _counted(self, rows: slice) -> IntArray:
-        stamps: IntArray = self._stamps[rows] if self._level is None else self._level.take(self._stamps[rows])
+    def _counted(self, rows: slice) -> Int64Array1D:
+        stamps: Int64Array1D = self._stamps[rows] if self._level is None else self._level.take(self._stamps[rows])
         return stamps
 
     def _counts_like(self, other: "FrameArrays") -> bool:
@@ -239,21 +242,23 @@ def _count_alike(values: _Array, others: _Array) -> int:
 
 def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slice]]:
     """A frame of many symbols with the bars of each together, and their rows."""
-    codes = frame.index.codes[0]
+    index = cast(pd.MultiIndex, frame.index)
+    codes = index.codes[0]
     edges = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist(), len(codes)]
     if len(edges) - 1 > len(set(codes[edges[:-1]].tolist())):
         return _by_symbol(frame.iloc[np.argsort(codes, kind="stable")])
-    names = frame.index.levels[0]
+    names = index.levels[0]
     return frame, {
         str(names[codes[begin]]): slice(begin, end) for begin, end in itertools.pairwise(edges) if end > begin
     }
 
 
-def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, IntArray | None, str]:
-    level, codes = frame.index.levels[1], frame.index.codes[1]
+def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, Int64Array1D | None, str]:
+    index = cast(pd.MultiIndex, frame.index)
+    level, codes = pd.DatetimeIndex(index.levels[1]), index.codes[1]
     if codes.min() < 0:
         # A stamp that is missing is the smallest number, which no bar that can be used has.
-        return frame.index.get_level_values(1).asi8, None, level.unit
+        return pd.DatetimeIndex(index.get_level_values(1)).asi8, None, level.unit
     return (codes, level.asi8, level.unit) if level.is_monotonic_increasing else (level.asi8[codes], None, level.unit)
 
 
@@ -279,7 +284,7 @@ def _places(frame: pd.DataFrame, columns: Mapping[str, _Array]) -> dict[str, int
     """Where each column is in the one piece of memory of all; None where they lie apart, and a table is a copy."""
     first = frame.iloc[:1].to_numpy()
     if columns and all(np.shares_memory(first, values[:1]) for values in columns.values()):
-        return {name: frame.columns.get_loc(name) for name in columns}
+        return {name: cast(int, frame.columns.get_loc(name)) for name in columns}
     return None
 
 

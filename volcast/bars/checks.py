@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import IntArray
+from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.clocks import require_starts, say_starts
 from volcast.bars.columns import require_prices_in_range
 from volcast.errors import BarsError, NotEnoughDataError
@@ -51,11 +51,11 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
         raise NotEnoughDataError(f"{name} are empty; at least one bar is needed; check symbol, dates and file.")
     require_close(bars, name)
     _check_index(bars.index, name)
-    for column in bars.columns.intersection(_PRICES):
+    for column in bars.columns.intersection(list(_PRICES)):
         _check_prices(bars[column], name)
     require_prices_in_range(bars, name)
     if not say_starts(bars.attrs):
-        require_starts(bars.index, name)
+        require_starts(time_index(bars), name)
     return bars
 
 
@@ -68,7 +68,7 @@ def require_close(bars: pd.DataFrame, name: str = "the bars") -> None:
         )
 
 
-def are_usable(stamps: IntArray, prices: Iterable[npt.NDArray[Any]]) -> bool:
+def are_usable(stamps: Int64Array1D, prices: Iterable[npt.NDArray[Any]]) -> bool:
     """Whether bars with these `stamps` and columns of `prices`, shape (n,) each, pass `validate_bars`; it says why not.
 
     Whether stamps are starts and prices of one kind is not asked: that takes all bars of a symbol. Stamps are in
@@ -85,7 +85,7 @@ def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
     return pd.Timedelta(commonest_step(index.as_unit("us").asi8), unit="us")
 
 
-def commonest_step(stamps: IntArray) -> int:
+def commonest_step(stamps: Int64Array1D) -> int:
     """The most frequent distance between consecutive `stamps` in microseconds; a minute where there is none."""
     steps = np.diff(stamps)
     steps = steps[steps > 0]
@@ -109,7 +109,7 @@ def _check_index(index: pd.Index, name: str) -> None:
     stamps = index.asi8
     if index.hasnans:
         raise BarsError(
-            f"{name} have {int(index.isna().sum())} missing time stamps; each bar needs one; drop those rows."
+            f"{name} have {int(np.sum(index.isna()))} missing time stamps; each bar needs one; drop those rows."
         )
     steps = np.diff(stamps)
     if (steps < 0).any():
@@ -188,7 +188,7 @@ def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame
     if not isinstance(bars.index, pd.MultiIndex):
         return bars
     symbol = symbol_among(list(bars.index.get_level_values(0).unique()), symbol)
-    selected = bars.xs(symbol, level=0)
+    selected = cast(pd.DataFrame, bars.xs(symbol, level=0))
     selected.attrs = dict(bars.attrs)
     return selected
 

@@ -26,11 +26,12 @@ No rule looks beyond the end of a bar's own clock hour, so hourly measures of cl
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import BoolArray1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.checks import bar_length, require_close
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, ConfigError
@@ -38,8 +39,6 @@ from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = ["CLEANING_RULES", "Cleaning", "clean_bars", "split_steps", "wrong_ticks"]
 
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 _PRICES = ("open", "high", "low", "close")
 _STALE_RUN = 10
@@ -124,18 +123,18 @@ def clean_bars(
 Applied = tuple[pd.DataFrame, int, pd.DatetimeIndex]
 
 
-def _without(bars: pd.DataFrame, wrong: BoolArray) -> Applied:
-    return (bars[~wrong] if wrong.any() else bars), int(wrong.sum()), bars.index[wrong]
+def _without(bars: pd.DataFrame, wrong: BoolArray1D) -> Applied:
+    return (bars[~wrong] if wrong.any() else bars), int(wrong.sum()), time_index(bars)[wrong]
 
 
-def _prices(bars: pd.DataFrame) -> npt.NDArray[np.float64]:
+def _prices(bars: pd.DataFrame) -> Float64Array2D:
     present = [name for name in _PRICES if name in bars.columns]
-    values: npt.NDArray[np.float64] = bars[present].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    values: Float64Array2D = bars[present].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     return values
 
 
 def _missing(bars: pd.DataFrame, calendar: str) -> Applied:
-    return _without(bars, np.asarray(np.isnan(_prices(bars)).any(axis=1) | bars.index.isna()))
+    return _without(bars, np.isnan(_prices(bars)).any(axis=1) | np.asarray(bars.index.isna()))
 
 
 def _zero(bars: pd.DataFrame, calendar: str) -> Applied:
@@ -144,27 +143,27 @@ def _zero(bars: pd.DataFrame, calendar: str) -> Applied:
 
 
 def _order(bars: pd.DataFrame, calendar: str) -> Applied:
-    stamps = bars.index.asi8
+    stamps = time_index(bars).asi8
     late = stamps < np.maximum.accumulate(stamps)
-    return (bars.sort_index(kind="stable") if late.any() else bars), int(late.sum()), bars.index[:0]
+    return (bars.sort_index(kind="stable") if late.any() else bars), int(late.sum()), time_index(bars)[:0]
 
 
 def _duplicates(bars: pd.DataFrame, calendar: str) -> Applied:
     again = np.asarray(bars.index.duplicated(keep=False))
     if not again.any():
-        return bars, 0, bars.index[:0]
+        return bars, 0, time_index(bars)[:0]
     how = {name: "median" if name in _PRICES else "max" if name == "volume" else "last" for name in bars.columns}
     # Copies of one bar are one bar, so that they do not outvote another version of it.
     distinct = bars[again][~bars[again].reset_index().duplicated().to_numpy()]
     single = distinct.groupby(level=0, sort=True).agg(how)
     cleaned = pd.concat([bars[~again], single[bars.columns]]).sort_index(kind="stable")
-    extra = bars.index[np.asarray(bars.index.duplicated())]
-    return cleaned.rename_axis(bars.index.name), len(extra), extra
+    extra = time_index(bars)[np.asarray(bars.index.duplicated())]
+    return cleaned.rename_axis(cast(str | None, bars.index.name)), len(extra), extra
 
 
 def _crossed(bars: pd.DataFrame, calendar: str) -> Applied:
     if not {"open", "high", "low"} <= set(bars.columns):
-        return bars, 0, bars.index[:0]
+        return bars, 0, time_index(bars)[:0]
     opens, highs, lows, closes = (bars[name].to_numpy(dtype=float) for name in _PRICES)
     # Adjusted prices are rounded one by one.
     slack = np.minimum(_ONE_TICK, 1e-3 * closes)
@@ -176,18 +175,18 @@ def _outside(bars: pd.DataFrame, calendar: str) -> Applied:
     schedule = session_schedule(bars.index.min(), bars.index.max(), calendar)
     if schedule.empty:
         return _without(bars, np.ones(len(bars), dtype=bool))
-    starts = _microseconds(bars.index)
-    ends = starts + bar_length(bars.index) // pd.Timedelta(microseconds=1)
+    starts = _microseconds(time_index(bars))
+    ends = starts + bar_length(time_index(bars)) // pd.Timedelta(microseconds=1)
     opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
     session = np.searchsorted(opens, ends, side="left") - 1
-    outside: BoolArray = (session < 0) | (starts >= closes[session])
+    outside: BoolArray1D = (session < 0) | (starts >= closes[session])
     return _without(bars, outside)
 
 
 def _splits(bars: pd.DataFrame, calendar: str) -> Applied:
     steps = split_steps(bars)
     if steps.empty:
-        return bars, 0, bars.index[:0]
+        return bars, 0, time_index(bars)[:0]
     bars = bars.copy()
     prices = [name for name in _PRICES if name in bars.columns]
     before_any = np.zeros(len(bars), dtype=bool)
@@ -197,7 +196,7 @@ def _splits(bars: pd.DataFrame, calendar: str) -> Applied:
         bars.loc[before, prices] *= ratio
         if "volume" in bars.columns:
             bars.loc[before, "volume"] /= ratio
-    return bars, int(before_any.sum()), bars.index[:0]
+    return bars, int(before_any.sum()), time_index(bars)[:0]
 
 
 def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
@@ -209,9 +208,10 @@ def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
     """
     closes = bars["close"].to_numpy(dtype=float)
     opens = bars["open"].to_numpy(dtype=float) if "open" in bars.columns else closes
-    day = _new_york_days(bars.index)
+    index = time_index(bars)
+    day = _new_york_days(index)
     first = np.flatnonzero(np.diff(day) > 0) + 1
-    near = np.diff(bars.index.asi8)[first - 1] <= _LONGEST_NIGHT.as_unit(bars.index.unit)._value
+    near = np.diff(index.asi8)[first - 1] <= _LONGEST_NIGHT // pd.Timedelta(1, index.unit)
     first = first[near]
     step = np.log(opens[first] / closes[first - 1])
     distance = np.abs(np.abs(step)[:, None] - np.log(_USUAL_RATIOS))
@@ -220,7 +220,7 @@ def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
     size = np.where(is_usual, nearest, np.round(np.exp(np.abs(step))))
     is_split = is_usual | (size > _LARGEST_RETURN)
     ratio = np.where(step > 0, size, 1 / size)
-    return pd.Series(ratio[is_split], index=bars.index[first[is_split]], dtype=float)
+    return pd.Series(ratio[is_split], index=index[first[is_split]], dtype=float)
 
 
 def _stale(bars: pd.DataFrame, calendar: str) -> Applied:
@@ -229,7 +229,7 @@ def _stale(bars: pd.DataFrame, calendar: str) -> Applied:
     same = np.zeros(len(bars), dtype=bool)
     same[1:] = (values[1:] == values[:-1]).all(axis=1) & (values[1:] == values[1:, :1]).all(axis=1)
     same[1:] &= np.isnan(volume[1:]) | (volume[1:] == 0) | (volume[1:] == volume[:-1])
-    same[1:] &= np.diff(_hours(bars.index)) == 0
+    same[1:] &= np.diff(_hours(time_index(bars))) == 0
     run = np.cumsum(~same)
     long = np.bincount(run, minlength=int(run[-1]) + 1) >= _STALE_RUN
     return _without(bars, same & long[run])
@@ -239,16 +239,16 @@ def _ticks(bars: pd.DataFrame, calendar: str) -> Applied:
     return _without(bars, wrong_ticks(bars))
 
 
-def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
+def wrong_ticks(bars: pd.DataFrame) -> BoolArray1D:
     """Which bars the rule ``ticks`` takes for wrong; `bars` in time order, prices positive."""
     wrong = np.zeros(len(bars), dtype=bool)
     if len(bars) < _FEWEST + 3:
         return wrong
-    stamps = _microseconds(bars.index)
+    stamps = _microseconds(time_index(bars))
     closes = _logs(bars, "close")[0]
     returns = np.diff(closes)
     near = np.diff(stamps) <= _MINUTE_US
-    hours = _hours(bars.index)
+    hours = _hours(time_index(bars))
     there, back = returns[:-1], returns[1:]
     size = np.minimum(np.abs(there), np.abs(back))
     undone = (there * back < 0) & (np.abs(there + back) <= (1 - _TAKEN_BACK) * np.abs(there)) & near[:-1] & near[1:]
@@ -265,10 +265,10 @@ def wrong_ticks(bars: pd.DataFrame) -> BoolArray:
     return wrong
 
 
-def _logs(bars: pd.DataFrame, *names: str) -> npt.NDArray[np.float64]:
+def _logs(bars: pd.DataFrame, *names: str) -> Float64Array2D:
     """Log prices, a row for each name; prices of zero or less, which another rule is for, compare as neither."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        logs: npt.NDArray[np.float64] = np.log(bars[list(names)].to_numpy(dtype=float).T)
+        logs: Float64Array2D = np.log(bars[list(names)].to_numpy(dtype=float).T)
     logs[~np.isfinite(logs)] = np.nan
     return logs
 
@@ -276,20 +276,20 @@ def _logs(bars: pd.DataFrame, *names: str) -> npt.NDArray[np.float64]:
 def _wicks(bars: pd.DataFrame, calendar: str) -> Applied:
     above, below = _wrong_wicks(bars)
     if not (above | below).any():
-        return bars, 0, bars.index[:0]
+        return bars, 0, time_index(bars)[:0]
     bars = bars.copy()
     bars.loc[above, "high"] = bars.loc[above, ["open", "close"]].max(axis=1)
     bars.loc[below, "low"] = bars.loc[below, ["open", "close"]].min(axis=1)
-    return bars, int((above | below).sum()), bars.index[:0]
+    return bars, int((above | below).sum()), time_index(bars)[:0]
 
 
-def _wrong_wicks(bars: pd.DataFrame) -> tuple[BoolArray, BoolArray]:
+def _wrong_wicks(bars: pd.DataFrame) -> tuple[BoolArray1D, BoolArray1D]:
     """Which bars have a wrong high, and which a wrong low; `bars` in time order, prices positive."""
     nothing = np.zeros(len(bars), dtype=bool)
     if not set(_PRICES) <= set(bars.columns) or len(bars) < _FEWEST + 2:
         return nothing, nothing
     opens, highs, lows, closes = _logs(bars, *_PRICES)
-    stamps, hours = _microseconds(bars.index), _hours(bars.index)
+    stamps, hours = _microseconds(time_index(bars)), _hours(time_index(bars))
     followed = np.append((np.diff(stamps) <= _MINUTE_US) & (np.diff(hours) == 0), False)
     sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(highs - lows))])
     last = np.arange(len(bars))
@@ -319,18 +319,18 @@ CLEANING_RULES = tuple(_RULES)
 """All rules, in the order in which they are applied."""
 
 
-def _hours(index: pd.DatetimeIndex) -> IntArray:
+def _hours(index: pd.DatetimeIndex) -> Int64Array1D:
     """Number of the clock hour in which each bar ends, right-closed as buckets are."""
     length = bar_length(index) // pd.Timedelta(microseconds=1)
-    hours: IntArray = -(-(_microseconds(index) + length) // _HOUR_US)
+    hours: Int64Array1D = -(-(_microseconds(index) + length) // _HOUR_US)
     return hours
 
 
-def _new_york_days(index: pd.DatetimeIndex) -> IntArray:
-    days: IntArray = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("us").asi8 // (24 * _HOUR_US)
+def _new_york_days(index: pd.DatetimeIndex) -> Int64Array1D:
+    days: Int64Array1D = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("us").asi8 // (24 * _HOUR_US)
     return days
 
 
-def _microseconds(index: pd.DatetimeIndex) -> IntArray:
-    stamps: IntArray = index.as_unit("us").asi8
+def _microseconds(index: pd.DatetimeIndex) -> Int64Array1D:
+    stamps: Int64Array1D = index.as_unit("us").asi8
     return stamps

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Int64Array1D, time_index
 from volcast.errors import BarsError
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_schedule
 
@@ -22,7 +22,6 @@ __all__ = [
     "zone_sentence",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 LIKELY_ZONES = (
     EXCHANGE_TIMEZONE, "UTC", "America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/London",
@@ -45,10 +44,10 @@ _SAMPLE = 50_000
 class _Days:
     """First and last stamp of each session that has stamps, in microseconds since its midnight."""
 
-    first: IntArray
-    last: IntArray
-    opens: IntArray
-    closes: IntArray
+    first: Int64Array1D
+    last: Int64Array1D
+    opens: Int64Array1D
+    closes: Int64Array1D
     inside: float
 
 
@@ -60,7 +59,7 @@ def fitting_zones(
     Stamps do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most
     days begin and end with. Dates without a time of day fit every zone.
     """
-    stamps = stamps[~stamps.isna()].as_unit("us")
+    stamps = stamps[stamps.notna()].as_unit("us")
     if (stamps.asi8 % _DAY == 0).all():
         return list(likely)
     days = np.unique(stamps.asi8 // _DAY)
@@ -162,14 +161,14 @@ def require_starts(stamps: pd.DatetimeIndex, name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _sessions(calendar: str) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+def _sessions(calendar: str) -> tuple[Int64Array1D, Int64Array1D, Int64Array1D, Int64Array1D]:
     """Of all sessions of an exchange the day's begin and end in New York, the open and the close, in microseconds."""
     schedule = session_schedule(pd.Timestamp("1990-01-01"), pd.Timestamp("2100-01-01"), calendar)
-    days = schedule.index.tz_localize(EXCHANGE_TIMEZONE)
+    days = time_index(schedule).tz_localize(EXCHANGE_TIMEZONE)
     opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
     return _microseconds(days), _microseconds(days + pd.DateOffset(days=1)), opens, closes
 
 
-def _microseconds(index: pd.DatetimeIndex) -> IntArray:
-    moments: IntArray = index.as_unit("us").asi8
+def _microseconds(index: pd.DatetimeIndex) -> Int64Array1D:
+    moments: Int64Array1D = index.as_unit("us").asi8
     return moments

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D
 from volcast.errors import BarsError
 
 __all__ = [
@@ -126,7 +126,7 @@ def numbers_of(column: pd.Series, mark: DecimalMark | None, name: str) -> pd.Ser
     return _from_text(column.astype("str"), mark, name)
 
 
-def require_prices_in_range(bars: pd.DataFrame | Mapping[str, FloatArray], name: str) -> None:
+def require_prices_in_range(bars: pd.DataFrame | Mapping[str, Float64Array1D], name: str) -> None:
     """Refuse bars, as columns, of which nearly all have an open or close outside their high and low.
 
     Raises

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.cache import BarCache, CachedMonth, DamagedBarsError, month_end, month_start, months_of
 from volcast.errors import DataSourceError
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
@@ -247,7 +248,7 @@ def _gaps(
 def _may_have_traded(start: pd.Timestamp, end: pd.Timestamp) -> bool:
     if end <= start:
         return False
-    days = session_schedule(start, end).index.tz_localize(EXCHANGE_TIMEZONE)
+    days = time_index(session_schedule(start, end)).tz_localize(EXCHANGE_TIMEZONE)
     return bool(((days + _FIRST_TRADE < end) & (days + _LAST_TRADE > start)).any())
 
 

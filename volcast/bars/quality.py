@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.cleaning import clean_bars, split_steps
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
@@ -253,7 +254,9 @@ def _split_findings(bars: pd.DataFrame) -> list[Finding]:
     if steps.empty:
         return []
     days = _names(pd.DatetimeIndex(steps.index).tz_convert(EXCHANGE_TIMEZONE))
-    ratios = ", ".join(ScaleStep(moment, ratio, None).ratio for moment, ratio in steps.items())
+    ratios = ", ".join(
+        ScaleStep(moment, ratio, None).ratio for moment, ratio in zip(time_index(steps), steps, strict=True)
+    )
     sentence = f"Prices step overnight as in a split that was not adjusted for ({ratios}){_when(days)}."
     return [Finding("split", "bad", sentence, days)]
 
@@ -308,12 +311,12 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     ends_early = traded["gap"] >= _CUT_MINUTES
     cut = traded[is_cut | (ends_early & (traded["gaps"] == 1))]
     if len(cut):
-        days = _names(cut.index)
+        days = _names(time_index(cut))
         sentence = f"{_counted(len(cut), 'session')} cut short or with much missing{_when(days)}."
         findings.append(Finding("cut day", "flaw", sentence, days))
     others = traded[(traded["gaps"] > 0) & ~traded.index.isin(cut.index)]
     if len(others):
-        days = _names(others.index)
+        days = _names(time_index(others))
         gaps = _counted(int(others["gaps"].sum()), "gap")
         sentence = f"{gaps} of a quarter of an hour and more{_when(days)}."
         findings.append(Finding("gaps", "flaw", sentence, days))
@@ -322,7 +325,7 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
 
 def _volume_breaks(volume: "pd.Series[float]") -> "pd.Series[float]":
     """New over old level of volume at sessions where it changes for several days, indexed by session."""
-    levels = np.log(volume[volume > 0])
+    levels = cast("pd.Series[float]", np.log(volume[volume > 0]))
     around = _SESSIONS_AROUND
     if len(levels) <= around:
         return pd.Series(dtype=float)
@@ -331,7 +334,7 @@ def _volume_breaks(volume: "pd.Series[float]") -> "pd.Series[float]":
     step = levels.diff()
     is_break = ((after - before).abs() >= np.log(_VOLUME_BREAK)) & (step.abs() >= np.log(_VOLUME_STEP))
     is_break &= np.sign(step) == np.sign(after - before)
-    return np.exp((after - before)[is_break])
+    return cast("pd.Series[float]", np.exp((after - before)[is_break]))
 
 
 def _break_findings(breaks: "pd.Series[float]") -> list[Finding]:
@@ -342,7 +345,7 @@ def _break_findings(breaks: "pd.Series[float]") -> list[Finding]:
     ):
         if len(chosen):
             factors = ", ".join(f"{factor:.3g}" for factor in chosen[:_SHOWN])
-            days = _names(chosen.index)
+            days = _names(time_index(chosen))
             sentence = f"Volume changes its scale{meaning}: times {factors}{_when(days)}."
             findings.append(Finding(kind, "flaw", sentence, days))
     return findings
@@ -359,7 +362,7 @@ def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     facts = []
     half = sheet.sessions[(sheet.sessions["minutes"] < _FULL_DAY_MINUTES) & (sheet.sessions["bars"] > 0)]
     if len(half):
-        days = _names(half.index)
+        days = _names(time_index(half))
         facts.append(Finding("half-day", "fact", f"{_counted(len(half), 'half-day')}{_when(days)}.", days))
     if len(sheet.outside):
         sentence = f"{len(sheet.outside):,} bars ({len(sheet.outside) / total:.0%}) lie outside regular sessions."
@@ -369,7 +372,7 @@ def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
 
 def _by_month(sheet: SessionSheet, dropped: "pd.Series[str]", breaks: "pd.Series[float]") -> pd.DataFrame:
     sessions = sheet.sessions.assign(missing=sheet.sessions["bars"] == 0)
-    months = sessions.groupby(sessions.index.to_period("M"))
+    months = sessions.groupby(time_index(sessions).to_period("M"))
     table = pd.DataFrame(
         {
             "sessions": months.size(),
@@ -381,7 +384,8 @@ def _by_month(sheet: SessionSheet, dropped: "pd.Series[str]", breaks: "pd.Series
         }
     ).rename_axis("month")
     stamps = pd.DatetimeIndex(dropped.index).dropna() if len(dropped) else pd.DatetimeIndex([], tz="UTC")
-    no_volume = sheet.bars.index[~(sheet.bars["volume"] >= 0)] if "volume" in sheet.bars else sheet.bars.index
+    started = time_index(sheet.bars)
+    no_volume = started[~(sheet.bars["volume"] >= 0)] if "volume" in sheet.bars else started
     for name, moments in (
         ("dropped", stamps.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)),
         ("outside", sheet.outside),

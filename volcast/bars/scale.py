@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.bars.columns import PRICES
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ScaleStep", "scale_steps"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _RATIOS = np.log([6 / 5, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 8 / 5, 5 / 3, 7 / 4, 9 / 5])
 _ANY_RATIO = np.log(1.9)
@@ -77,7 +75,7 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     fields = [field for field in PRICES if field in bars]
     close = logs[:, fields.index("close")]
     first = fields.index("open") if "open" in fields else fields.index("close")
-    opens_day = _opens_day(bars.index)
+    opens_day = _opens_day(time_index(bars))
     # The first bar of a day has no neighbour before it but its own open.
     before = np.where(opens_day, logs[:, first], np.concatenate([close[:1], close[:-1]]))
     away = logs - before[:, None]
@@ -86,15 +84,15 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     gap = np.where(opens_day, 0.0, away[:, first])
     is_ratio = _is_ratio(gap, close, np.exp(before))
     step = np.where((step == 0) & is_ratio, gap, step)
-    return _episodes(np.flatnonzero(step), step, close, bars.index)
+    return _episodes(np.flatnonzero(step), step, close, time_index(bars))
 
 
-def _opens_day(index: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
+def _opens_day(index: pd.DatetimeIndex) -> BoolArray1D:
     days = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize().as_unit("us").asi8
     return np.append(True, days[1:] != days[:-1])
 
 
-def _is_ratio(gap: FloatArray, close: FloatArray, price: FloatArray) -> npt.NDArray[np.bool_]:
+def _is_ratio(gap: Float64Array1D, close: Float64Array1D, price: Float64Array1D) -> BoolArray1D:
     """Whether a gap is the ratio of a split and no return."""
     candidates = np.flatnonzero(np.abs(gap) >= _RATIOS[0] / 1.05)
     is_ratio = np.zeros(len(gap), dtype=bool)
@@ -107,7 +105,9 @@ def _is_ratio(gap: FloatArray, close: FloatArray, price: FloatArray) -> npt.NDAr
     return is_ratio
 
 
-def _episodes(places: IntArray, step: FloatArray, close: FloatArray, index: pd.DatetimeIndex) -> list[ScaleStep]:
+def _episodes(
+    places: Int64Array1D, step: Float64Array1D, close: Float64Array1D, index: pd.DatetimeIndex
+) -> list[ScaleStep]:
     """Steps, of which one there and one back are one."""
     steps: list[ScaleStep] = []
     done = -1
@@ -126,7 +126,7 @@ def _episodes(places: IntArray, step: FloatArray, close: FloatArray, index: pd.D
     return steps
 
 
-def _back_at(later: IntArray, step: FloatArray, place: int) -> int | None:
+def _back_at(later: Int64Array1D, step: Float64Array1D, place: int) -> int | None:
     """Where the step at `place` is taken back, soon; None where it is not."""
     soon = later[later - place <= _LONGEST_EPISODE]
     back = soon[np.abs(step[soon] + step[place]) < 0.1 * abs(step[place])]

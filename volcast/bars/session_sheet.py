@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.checks import bar_length
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
@@ -28,11 +29,11 @@ class SessionSheet:
     """
 
     def __init__(self, bars: pd.DataFrame, calendar: str) -> None:
-        self.length = bar_length(bars.index)
+        self.length = bar_length(time_index(bars))
         self.bars = bars
         schedule = session_schedule(bars.index[0], bars.index[-1], calendar)
         opens, closes = (pd.DatetimeIndex(schedule[side]).tz_convert("UTC") for side in ("open", "close"))
-        starts = bars.index.tz_convert("UTC")
+        starts = time_index(bars).tz_convert("UTC")
         session = np.asarray(opens.searchsorted(starts + self.length, side="left")) - 1
         inside = session >= 0
         inside[inside] = starts[inside] < closes[session[inside]]

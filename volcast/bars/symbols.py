@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pandas as pd
 
@@ -54,7 +54,7 @@ def cut_each_symbol(bars: pd.DataFrame, cut: Callable[[pd.DataFrame], pd.DataFra
     names = symbols_of(bars)
     if not names:
         return cut(bars)
-    parts = {name: cut(bars.xs(name)) for name in names}
+    parts = {name: cut(cast(pd.DataFrame, bars.xs(name))) for name in names}
     remaining = {name: part for name, part in parts.items() if len(part)}
     stacked = pd.concat(remaining, names=bars.index.names) if remaining else bars.iloc[:0]
     stacked.attrs = dict(bars.attrs)

@@ -7,12 +7,13 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.errors import LookAheadError, NotEnoughDataError
 from volcast.evaluation.losses import (
     coverage,
@@ -65,11 +66,9 @@ __all__ = [
     "unseen_rows",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Grouping = Literal["hour", "regime", "month"]
 
-IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], IntervalForecast]
+IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, Int64Array1D], IntervalForecast]
 """As a `Forecaster`, with the bounds of a central interval of 90 %; NaN where it has none."""
 
 FEWEST_JUDGED = 35
@@ -122,7 +121,10 @@ class Evaluation(OneLineRepr):
         parts = list(symbols.values())
         shared = [name for name in parts[0].metrics if all(name in part.metrics for part in parts)]
         means = {name: pd.DataFrame([part.metrics[name] for part in parts]).mean() for name in shared}
-        metrics = {name: row.drop(_NOT_FOR_MEANS, errors="ignore").to_dict() for name, row in means.items()}
+        metrics = {
+            name: cast(dict[str, float], row.drop(_NOT_FOR_MEANS, errors="ignore").to_dict())
+            for name, row in means.items()
+        }
         by_bucket = pd.concat([part.by_bucket for part in parts], join="inner")
         whole = cls(metrics, by_bucket, sum(part.left_out for part in parts), parts[0].level, symbols)
         losses = whole.losses()
@@ -141,12 +143,12 @@ class Evaluation(OneLineRepr):
     @property
     def first(self) -> pd.Timestamp:
         """Label of the first bucket judged, New York time."""
-        return self.by_bucket.index.min()
+        return time_index(self.by_bucket).min()
 
     @property
     def last(self) -> pd.Timestamp:
         """Label of the last bucket judged, New York time."""
-        return self.by_bucket.index.max()
+        return time_index(self.by_bucket).max()
 
     @property
     def buckets(self) -> int:
@@ -270,7 +272,7 @@ class Evaluation(OneLineRepr):
     def _groups(self, by: Grouping) -> npt.NDArray[Any]:
         if self.symbols:
             return np.concatenate([part._groups(by) for part in self.symbols.values()])
-        labels = self.by_bucket.index.tz_convert(EXCHANGE_TIMEZONE)
+        labels = time_index(self.by_bucket).tz_convert(EXCHANGE_TIMEZONE)
         if by == "hour":
             return np.asarray(session_hours(labels))
         if by == "month":
@@ -282,7 +284,7 @@ class Evaluation(OneLineRepr):
 def evaluate_bundle(
     bundle: ModelBundle,
     measures: Mapping[str, pd.DataFrame],
-    positions: Mapping[str, IntArray],
+    positions: Mapping[str, Int64Array1D],
     baselines: Mapping[str, Forecaster] = BASELINES,
 ) -> Evaluation:
     """Judge a model's forecasts of the next bucket, with its interval.
@@ -321,7 +323,7 @@ def evaluate_bundle(
     return Evaluation.of_symbols(symbols)
 
 
-def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample: bool = False) -> IntArray:
+def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample: bool = False) -> Int64Array1D:
     """Rows of one symbol's `measures` to judge a model on: after the last bucket that it has seen, with history.
 
     With as much as the diurnal log-HAR needs, too; where that leaves next to nothing, with what the model needs.
@@ -343,11 +345,11 @@ def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample:
             "say with --allow-in-sample that it may have seen these bars."
         )
     # A bucket is an hour long at the most.
-    return np.asarray(rows[measures.index[rows] - pd.Timedelta(hours=1) >= bundle.trained_through])
+    return np.asarray(rows[time_index(measures)[rows] - pd.Timedelta(hours=1) >= bundle.trained_through])
 
 
 def _evaluated(
-    bundle: ModelBundle, measures: pd.DataFrame, positions: IntArray, baselines: Mapping[str, Forecaster]
+    bundle: ModelBundle, measures: pd.DataFrame, positions: Int64Array1D, baselines: Mapping[str, Forecaster]
 ) -> Evaluation:
     regression, parts = bundle.recipe.regression_alone(), {}
     if regression is not None:
@@ -389,7 +391,7 @@ def evaluate_forecasts(
     columns = {"realized": realized.to_numpy(dtype=float), **forecasts}
     if interval is not None:
         columns["lower"], columns["upper"] = interval
-    index = realized.index.tz_convert(EXCHANGE_TIMEZONE)
+    index = time_index(realized).tz_convert(EXCHANGE_TIMEZONE)
     judged = pd.DataFrame({name: np.asarray(values, dtype=float) for name, values in columns.items()}, index)[moved]
     metrics = {name: _metrics(judged, name) for name in forecasts}
     if interval is not None and MODEL in metrics:
@@ -397,7 +399,7 @@ def evaluate_forecasts(
     evaluation = Evaluation(metrics, judged, int((~moved).sum()), level)
     losses = evaluation.losses()
     for name, value in model_confidence_set(losses).items():
-        metrics[name]["set_p_value"] = float(value)
+        metrics[str(name)]["set_p_value"] = float(value)
     if REFERENCE in metrics:
         for name, row in metrics.items():
             row["qlike_ratio"] = _ratio(losses[name], losses[REFERENCE])
@@ -407,7 +409,7 @@ def evaluate_forecasts(
 
 def compare_with_baselines(
     measures: pd.DataFrame,
-    positions: IntArray,
+    positions: Int64Array1D,
     model: Forecaster | IntervalForecaster | None = None,
     *,
     parts: Mapping[str, Forecaster] | None = None,
@@ -435,9 +437,9 @@ def compare_with_baselines(
     moved = rv.to_numpy() > RV_FLOOR
     traded = measures[moved]
     judged = positions[moved[positions]]
-    labels = measures.index[judged]
+    labels = time_index(measures)[judged]
     known = (np.cumsum(moved) - 1)[judged]
-    forecasts: dict[str, FloatArray] = {}
+    forecasts: dict[str, Float64Array1D] = {}
     interval = None
     if model is not None:
         forecast = model(measures, labels, judged)

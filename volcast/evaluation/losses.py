@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from volcast.arrays import Float64Array1D
 from volcast.measures.hourly import RV_FLOOR
 
 __all__ = [
@@ -21,10 +22,8 @@ __all__ = [
     "r2_against",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
-
-def qlike_losses(realized: npt.ArrayLike, forecast: npt.ArrayLike) -> FloatArray:
+def qlike_losses(realized: npt.ArrayLike, forecast: npt.ArrayLike) -> Float64Array1D:
     r"""QLIKE of each bucket, :math:`h - \ln h - 1` with :math:`h = RV^2 / forecast^2`; 0 for a perfect forecast.
 
     The loss that ranks variance forecasts consistently although variance is only observed with noise
@@ -85,7 +84,7 @@ def coverage(realized: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.ArrayLike
 
 def interval_scores(
     realized: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.ArrayLike, level: float = 0.9
-) -> FloatArray:
+) -> Float64Array1D:
     r"""Width of each interval, and :math:`2 / (1 - level)` times how far outside the realized volatility lies.
 
     The score whose expectation is smallest for the central interval of that `level` (Winkler 1972, *JASA* 67; Gneiting
@@ -96,7 +95,7 @@ def interval_scores(
     return np.asarray(upper - lower + 2.0 / (1.0 - level) * outside)
 
 
-def pinball_losses(realized: npt.ArrayLike, quantile: npt.ArrayLike, probability: float) -> FloatArray:
+def pinball_losses(realized: npt.ArrayLike, quantile: npt.ArrayLike, probability: float) -> Float64Array1D:
     """Loss whose expectation is smallest for the quantile of that `probability` (Koenker and Bassett 1978)."""
     short = np.asarray(realized, dtype=float) - np.asarray(quantile, dtype=float)
     return np.asarray(np.maximum(probability * short, (probability - 1.0) * short))

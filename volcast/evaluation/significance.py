@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array2D, time_index
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "model_confidence_set",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 _FEWEST_DAYS = 3
 _FEWEST_DAYS_OF_A_SET = 20
@@ -45,7 +45,7 @@ def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series) -> float:
     from scipy.special import stdtr
 
     difference = loss - reference_loss
-    days = _by_day(difference.to_numpy(dtype=float)[:, None], difference.index)[:, 0]
+    days = _by_day(difference.to_numpy(dtype=float)[:, None], time_index(difference))[:, 0]
     count, mean = len(days), float(difference.mean())
     if count < _FEWEST_DAYS:
         return math.nan
@@ -96,10 +96,13 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike) -> MincerZarn
     # In units of the mean variance: 1e-6 beside 1 would leave the matrices next to singular.
     unit = float(outcome.mean())
     design = np.column_stack([np.ones(len(outcome)), predictor / unit])
-    if np.ptp(predictor) == 0 or realized.index.tz_convert(EXCHANGE_TIMEZONE).normalize().nunique() < _FEWEST_DAYS:
+    if (
+        np.ptp(predictor) == 0
+        or time_index(realized).tz_convert(EXCHANGE_TIMEZONE).normalize().nunique() < _FEWEST_DAYS
+    ):
         return MincerZarnowitz(*[math.nan] * 5)
     coefficients = np.linalg.lstsq(design, outcome / unit, rcond=None)[0]
-    scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], realized.index)
+    scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], time_index(realized))
     bread = np.linalg.inv(design.T @ design / len(design))
     covariance = bread @ long_run_covariance(scores) @ bread / len(scores)
     distance = coefficients - np.array([0.0, 1.0])
@@ -123,7 +126,7 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
         Loss of each bucket (rows, by label) and forecast (columns).
     """
     distinct = losses.T.drop_duplicates().T
-    days = _by_day(distinct.to_numpy(dtype=float), losses.index)
+    days = _by_day(distinct.to_numpy(dtype=float), time_index(losses))
     if len(days) < _FEWEST_DAYS_OF_A_SET:
         return pd.Series(math.nan, losses.columns)
     if distinct.shape[1] == 1:
@@ -133,18 +136,18 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
     test = MCS(pd.DataFrame(days, columns=distinct.columns), 0.1, _REPETITIONS, _BLOCK_DAYS, method="R", seed=seed)
     test.compute()
     p_values = test.pvalues["Pvalue"].astype(float)
-    twin = {name: next(d for d in distinct if losses[d].equals(losses[name])) for name in losses}
-    return pd.Series({name: float(p_values[twin[name]]) for name in losses})
+    twin = {str(name): next(d for d in distinct.columns if losses[d].equals(losses[name])) for name in losses}
+    return pd.Series({name: float(p_values[first]) for name, first in twin.items()})
 
 
-def _by_day(values: FloatArray, labels: pd.DatetimeIndex) -> FloatArray:
+def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:
     """Sums of `values` (n, k) by New York day, (days, k), scaled so that their mean is the mean of `values`."""
     days = pd.factorize(labels.tz_convert(EXCHANGE_TIMEZONE).normalize())[0]
     sums = np.column_stack([np.bincount(days, weights=column) for column in values.T])
     return np.asarray(sums * (len(sums) / len(values)))
 
 
-def long_run_covariance(rows: FloatArray) -> FloatArray:
+def long_run_covariance(rows: Float64Array2D) -> Float64Array2D:
     """Newey and West's covariance, (k, k), of the square root of n times the mean of `rows` (n, k), whose mean is 0."""
     covariance = rows.T @ rows / len(rows)
     lags = _lags(len(rows))

@@ -10,12 +10,11 @@ and ends with 2027; later buckets are taken for ordinary ones.
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
+
+from volcast.arrays import BoolArray2D, Int64Array1D
 
 __all__ = ["DECISION_KINDS", "beyond_the_list", "decision_dummies"]
 
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 DECISION_KINDS = ("before a decision", "with a decision", "after a decision", "with minutes")
 """What `decision_dummies` tells apart, in the order of its columns."""
@@ -62,7 +61,7 @@ _DUMMIES = np.zeros((3, 24, len(DECISION_KINDS)), dtype=bool)
 _DUMMIES[1, :_BUCKET, 0] = _DUMMIES[1, _BUCKET, 1] = _DUMMIES[1, _BUCKET + 1 :, 2] = _DUMMIES[2, _BUCKET, 3] = True
 
 
-def decision_dummies(days: IntArray, hours: IntArray) -> BoolArray:
+def decision_dummies(days: Int64Array1D, hours: Int64Array1D) -> BoolArray2D:
     """Which buckets stand before, with or after a decision on its day, or with minutes, shape (n, 4).
 
     Parameters

@@ -23,9 +23,9 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import BoolArray1D, Float32Array2D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.windows import HAR_LAGS
 from volcast.measures.bucketed import HALF_LIVES
@@ -48,8 +48,6 @@ __all__ = [
     "terms_of",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MEASURES = (
     "rv_hourly",
@@ -100,23 +98,23 @@ class IntradayFeatures:
         Of the regression's terms, the same for these.
     """
 
-    profile: FloatArray
-    hours: IntArray
+    profile: Float64Array2D
+    hours: Int64Array1D
     with_market: bool
     with_decisions: bool
-    state_mean: FloatArray
-    state_spread: FloatArray
-    term_mean: FloatArray
-    term_spread: FloatArray
+    state_mean: Float64Array1D
+    state_spread: Float64Array1D
+    term_mean: Float64Array1D
+    term_spread: Float64Array1D
 
     @classmethod
-    def unscaled(cls, profile: FloatArray, hours: IntArray, *, with_market: bool) -> "IntradayFeatures":
+    def unscaled(cls, profile: Float64Array2D, hours: Int64Array1D, *, with_market: bool) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
         terms = _term_count(width)
         return cls(profile, hours, with_market, True, np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms))
 
-    def scaled(self, states: Sequence[FloatArray], opens: Sequence[npt.NDArray[np.bool_]]) -> "IntradayFeatures":
+    def scaled(self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D]) -> "IntradayFeatures":
         """Features with this profile and the scales of these states and of their terms.
 
         Parameters
@@ -135,24 +133,22 @@ class IntradayFeatures:
             self, state_mean=state_mean, state_spread=state_spread, term_mean=term_mean, term_spread=term_spread
         )
 
-    def states(self, measures: pd.DataFrame) -> FloatArray:
+    def states(self, measures: pd.DataFrame) -> Float64Array2D:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
         columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
-        return self.states_of_columns(columns, session_hours(measures.index))
+        return self.states_of_columns(columns, session_hours(time_index(measures)))
 
     def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""
         market = market_columns() if self.with_market and set(market_columns()) <= set(present) else []
         return [*MEASURES, *market]
 
-    def states_of_columns(self, columns: FloatArray, hours: IntArray) -> FloatArray:
+    def states_of_columns(self, columns: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
         """States, shape (n, F), of buckets in clock hours `hours` from their `columns_read`, shape (n, k)."""
         states = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours])
         return _joined(states, columns[:, len(MEASURES) :]) if self.with_market else states
 
-    def steps(
-        self, states: FloatArray, next_hours: IntArray, next_opens: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float32]:
+    def steps(self, states: Float64Array2D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array2D:
         """What a network takes of each bucket, shape (n, F + 3): its state, and when the next one is.
 
         `next_hours` and `next_opens` are of the buckets that follow: the clock hour of their label, and whether they
@@ -167,12 +163,12 @@ class IntradayFeatures:
 
     def design(
         self,
-        states: FloatArray,
-        last: IntArray,
-        target_hours: IntArray,
-        target_days: IntArray,
-        opens: npt.NDArray[np.bool_],
-    ) -> FloatArray:
+        states: Float64Array2D,
+        last: Int64Array1D,
+        target_hours: Int64Array1D,
+        target_days: Int64Array1D,
+        opens: BoolArray1D,
+    ) -> Float64Array2D:
         """Rows of the regression: standardized terms, then dummies for hours of the day and decisions of the Fed.
 
         Parameters
@@ -194,7 +190,7 @@ class IntradayFeatures:
         return np.concatenate([terms, hours, decisions], axis=1)
 
     @cached_property
-    def _hand_of_hour(self) -> FloatArray:
+    def _hand_of_hour(self) -> Float64Array2D:
         """Sine and cosine of each clock hour on a dial of the hours that training saw, shape (24, 2)."""
         angle = 2 * np.pi * (np.arange(_HOURS) - self.hours[0]) / (np.ptp(self.hours) + 1)
         return np.column_stack([np.sin(angle), np.cos(angle)])
@@ -218,30 +214,30 @@ class IntradayFeatures:
         return cls(hours=hours, with_market=bool(numbers["with_market"]), with_decisions=with_decisions, **arrays)
 
 
-def log_measures(measures: pd.DataFrame) -> FloatArray:
+def log_measures(measures: pd.DataFrame) -> Float64Array2D:
     """Logarithms of volatility, shape (n, len(STATES)): of RV, Parkinson, the last minutes, and the range."""
     return _logs(measures[list(MEASURES)].to_numpy(dtype=float))
 
 
-def hour_means(logs: FloatArray, hours: IntArray) -> FloatArray:
+def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
     """Mean of `logs`, shape (n, k), in each clock hour, shape (24, k); where there is none, the mean of all."""
     counts = np.bincount(hours, minlength=_HOURS)[:, None]
     sums = np.column_stack([np.bincount(hours, weights=column, minlength=_HOURS) for column in logs.T])
     return np.where(counts > 0, sums / np.maximum(counts, 1), logs.mean(axis=0))
 
 
-def opens_session(labels: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
+def opens_session(labels: pd.DatetimeIndex) -> BoolArray1D:
     """Whether each bucket is of another New York day than the one before it."""
     days = new_york_days(labels)
     return np.append(True, days[1:] != days[:-1])[: len(days)]
 
 
-def new_york_days(labels: pd.DatetimeIndex) -> IntArray:
+def new_york_days(labels: pd.DatetimeIndex) -> Int64Array1D:
     """A number for the New York day of each bucket, rising with time."""
     return np.asarray(new_york_clock(labels.as_unit("us").asi8) // _DAY)
 
 
-def states_of(deviations: FloatArray) -> FloatArray:
+def states_of(deviations: Float64Array2D) -> Float64Array2D:
     """The states of buckets whose logarithms deviate from their hours' means by `deviations`; same shape."""
     states = deviations.copy()
     states[:, 2:] -= deviations[:, 1:2]
@@ -266,7 +262,7 @@ def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return market
 
 
-def terms_of(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -> FloatArray:
+def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D) -> Float64Array2D:
     """Terms of the regression, not yet standardized; arguments as in `IntradayFeatures.design`."""
     lags, plain, quick = _term_layout(states.shape[1])
     terms = [_means(states[:, column], last, of) for column, of in lags]
@@ -276,7 +272,7 @@ def terms_of(states: FloatArray, last: IntArray, opens: npt.NDArray[np.bool_]) -
 
 
 @cache
-def _term_layout(width: int) -> tuple[list[tuple[int, IntArray]], IntArray, IntArray]:
+def _term_layout(width: int) -> tuple[list[tuple[int, Int64Array1D]], Int64Array1D, Int64Array1D]:
     """Of states of this width: columns with the lags of their means, columns taken as they are, and terms but the slow.
 
     The slow are the means over a week and a month: a night does not change them.
@@ -290,7 +286,7 @@ def _term_layout(width: int) -> tuple[list[tuple[int, IntArray]], IntArray, IntA
     return lags, plain, np.flatnonzero(every <= _SESSION_LAG)
 
 
-def _means(values: FloatArray, last: IntArray, lags: IntArray) -> FloatArray:
+def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Float64Array2D:
     """Means of the last `lags` values, shape (n, len(lags)).
 
     Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
@@ -305,17 +301,17 @@ def _term_count(width: int) -> int:
     return sum(len(of) for _, of in lags) + len(plain) + len(quick)
 
 
-def _mean_and_spread(parts: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+def _mean_and_spread(parts: Sequence[Float64Array2D]) -> tuple[Float64Array1D, Float64Array1D]:
     values = np.concatenate(parts)
     spread = values.std(axis=0)
     return values.mean(axis=0), np.asarray(np.where(spread > 0, spread, 1.0))
 
 
-def _joined(states: FloatArray, market: FloatArray) -> FloatArray:
+def _joined(states: Float64Array2D, market: Float64Array2D) -> Float64Array2D:
     return np.column_stack([states, np.where(np.isnan(market), states, market) if market.shape[1] else states])
 
 
-def _logs(columns: FloatArray) -> FloatArray:
+def _logs(columns: Float64Array2D) -> Float64Array2D:
     variance = columns * _TO_HOURS
     variance[:, _SQUARED] *= columns[:, _SQUARED]
     return np.asarray(0.5 * np.log(np.maximum(variance, _VARIANCE_FLOOR)))

@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, FloatArray, time_index
 from volcast.errors import ConfigError
 from volcast.measures.hourly import RV_FLOOR
 from volcast.sessions import session_hours
 
 __all__ = ["DiurnalLogScaler", "RangeScaler", "Scaler", "hour_of_day_profile", "make_scaler", "scaler_from_dict"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Scaler(Protocol):
@@ -25,17 +24,17 @@ class Scaler(Protocol):
     def fit(self, rv: pd.Series) -> "Scaler":
         """Learn the scaler's numbers from `rv`, a series of hourly RV indexed by bucket label; returns itself."""
 
-    def scale(self, rv: pd.Series) -> FloatArray:
+    def scale(self, rv: pd.Series) -> Float64Array1D:
         """Scaled values, shape (n,), of hourly RV indexed by bucket label."""
 
-    def unscale(self, scaled: npt.ArrayLike, labels: pd.DatetimeIndex) -> FloatArray:
+    def unscale(self, scaled: npt.ArrayLike, labels: pd.DatetimeIndex) -> Float64Array1D:
         """Hourly RV, shape (n,), of scaled values that belong to the buckets `labels`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The scaler's numbers, ready for JSON; `scaler_from_dict` reads them."""
 
     @property
-    def hour_profile(self) -> FloatArray:
+    def hour_profile(self) -> Float64Array1D:
         """Mean log volatility by New York clock hour of the label, shape (24,); NaN where it is not known."""
 
 
@@ -64,7 +63,7 @@ class RangeScaler:
         return 0.0 - self.data_min_ * self.scale_
 
     @property
-    def hour_profile(self) -> FloatArray:
+    def hour_profile(self) -> Float64Array1D:
         """NaN, shape (24,): all hours are one to it."""
         return np.full(24, np.nan)
 
@@ -81,11 +80,11 @@ class RangeScaler:
         """Hourly RV of scaled `values`, same shape."""
         return (np.asarray(values, dtype=float) - self.min_) / self.scale_
 
-    def scale(self, rv: pd.Series) -> FloatArray:
+    def scale(self, rv: pd.Series) -> Float64Array1D:
         """Scaled values, shape (n,)."""
         return self.transform(rv.to_numpy())
 
-    def unscale(self, scaled: npt.ArrayLike, labels: pd.DatetimeIndex) -> FloatArray:
+    def unscale(self, scaled: npt.ArrayLike, labels: pd.DatetimeIndex) -> Float64Array1D:
         """Hourly RV, shape (n,); negative ones, which a linear output layer can give, become 0."""
         return np.maximum(self.inverse_transform(scaled), 0.0)
 
@@ -114,21 +113,21 @@ class DiurnalLogScaler:
     kind: str = field(default="diurnal_log", init=False)
 
     @property
-    def hour_profile(self) -> FloatArray:
+    def hour_profile(self) -> Float64Array1D:
         """Mean log volatility by New York clock hour of the label, shape (24,); NaN where training saw none."""
         return np.array([self.profile.get(hour, np.nan) for hour in range(24)])
 
     def fit(self, rv: pd.Series) -> "DiurnalLogScaler":
         """Learn the profile and the spread of `rv` around it."""
         self.profile = hour_of_day_profile(rv)
-        self.spread = float(np.std(_log(rv) - self._profile_at(rv.index))) or 1.0
+        self.spread = float(np.std(_log(rv) - self._profile_at(time_index(rv)))) or 1.0
         return self
 
-    def scale(self, rv: pd.Series) -> FloatArray:
+    def scale(self, rv: pd.Series) -> Float64Array1D:
         """Scaled values, shape (n,)."""
-        return (_log(rv) - self._profile_at(rv.index)) / self.spread
+        return (_log(rv) - self._profile_at(time_index(rv))) / self.spread
 
-    def unscale(self, scaled: npt.ArrayLike, labels: pd.DatetimeIndex) -> FloatArray:
+    def unscale(self, scaled: npt.ArrayLike, labels: pd.DatetimeIndex) -> Float64Array1D:
         """Hourly RV, shape (n,), smearing included."""
         return np.exp(np.asarray(scaled, dtype=float) * self.spread + self._profile_at(labels)) * self.smearing
 
@@ -142,7 +141,7 @@ class DiurnalLogScaler:
         profile = {str(hour): mean for hour, mean in sorted(self.profile.items())}
         return {"kind": self.kind, "profile": profile, "spread": self.spread, "smearing": self.smearing}
 
-    def _profile_at(self, labels: pd.DatetimeIndex) -> FloatArray:
+    def _profile_at(self, labels: pd.DatetimeIndex) -> Float64Array1D:
         # An hour that training never saw (another exchange's, say) is taken as an average one.
         by_hour = np.full(24, np.mean(list(self.profile.values())))
         by_hour[list(self.profile)] = list(self.profile.values())
@@ -171,10 +170,10 @@ def scaler_from_dict(numbers: Mapping[str, Any]) -> Scaler:
 
 def hour_of_day_profile(rv: pd.Series) -> dict[int, float]:
     """Mean log RV of each hour of the day in `rv`, keyed by New York clock hour of the label."""
-    means = pd.Series(_log(rv)).groupby(session_hours(rv.index)).mean()
-    return {int(hour): float(mean) for hour, mean in means.items()}
+    means = pd.Series(_log(rv)).groupby(session_hours(time_index(rv))).mean()
+    return {int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)}
 
 
-def _log(rv: pd.Series) -> FloatArray:
-    logs: FloatArray = np.log(np.maximum(rv.to_numpy(dtype=float), RV_FLOOR))
+def _log(rv: pd.Series) -> Float64Array1D:
+    logs: Float64Array1D = np.log(np.maximum(rv.to_numpy(dtype=float), RV_FLOOR))
     return logs

@@ -7,15 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array2D
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.scaling import RangeScaler, Scaler
 
 __all__ = ["HAR_LAGS", "TimeSplit", "har_terms", "prepare_lstm_sequences", "split_in_time"]
 
-FloatArray = npt.NDArray[np.float64]
 
-
-def har_terms(values: npt.ArrayLike, lags: tuple[int, ...]) -> FloatArray:
+def har_terms(values: npt.ArrayLike, lags: tuple[int, ...]) -> Float64Array2D:
     """Means of the last `lags` values up to and including each position: shape (n, len(lags)), NaN where too few.
 
     The regressors of the heterogeneous autoregression (Corsi 2009, *Journal of Financial Econometrics* 7).

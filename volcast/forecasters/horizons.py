@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
 from volcast.forecasters.walk_forward import Forecaster
@@ -27,10 +27,6 @@ __all__ = [
     "over_horizon",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-BoolArray = npt.NDArray[np.bool_]
 
 Horizon: TypeAlias = int | str
 """A name in `HORIZONS`: buckets ahead, or ``"session_end"``: all that are left of the session."""
@@ -40,9 +36,9 @@ Horizon: TypeAlias = int | str
 class IntervalForecast:
     """Forecasts with their bounds, arrays of shape (n,): volatilities of the horizon, decimal, not annualized."""
 
-    volatility: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+    volatility: Float64Array1D
+    lower: Float64Array1D
+    upper: Float64Array1D
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,8 @@ class HorizonOutcomes:
         Position of the bucket with which it is known; where it is not known yet, the number of buckets.
     """
 
-    volatility: FloatArray
-    known_with: IntArray
+    volatility: Float64Array1D
+    known_with: Int64Array1D
 
 
 @dataclass(frozen=True)
@@ -79,14 +75,14 @@ class HorizonRule:
     """
 
     title: str
-    outcomes: Callable[[FloatArray, BoolArray], HorizonOutcomes]
-    ends: Callable[[IntArray], IntArray]
+    outcomes: Callable[[Float64Array1D, BoolArray1D], HorizonOutcomes]
+    ends: Callable[[Int64Array1D], Int64Array1D]
 
 
 def buckets_ahead(count: int, title: str) -> HorizonRule:
     """The horizon of `count` buckets, over the end of a session if need be; known with the last of them."""
 
-    def outcomes(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+    def outcomes(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
         begun = len(variance)
         volatility, known_with = np.full(begun, np.nan), np.full(begun, begun)
         ended = max(begun - count + 1, 0)
@@ -98,7 +94,7 @@ def buckets_ahead(count: int, title: str) -> HorizonRule:
     return HorizonRule(title, outcomes, lambda sessions: np.arange(len(sessions)) + count)
 
 
-def _outcomes_to_session_end(variance: FloatArray, opens: BoolArray) -> HorizonOutcomes:
+def _outcomes_to_session_end(variance: Float64Array1D, opens: BoolArray1D) -> HorizonOutcomes:
     """A session may go on after the last bucket that is there: what came of it is known with the next one's first."""
     count = len(variance)
     volatility, known_with = np.full(count, np.nan), np.full(count, count)
@@ -138,10 +134,10 @@ def horizon_named(horizon: Horizon) -> Horizon:
 def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcomes:
     """Volatility of the horizon that begins with each bucket of the hourly `measures`."""
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2
-    return HORIZONS[horizon].outcomes(variance, opens_session(measures.index))
+    return HORIZONS[horizon].outcomes(variance, opens_session(time_index(measures)))
 
 
-def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = "XNYS") -> IntArray:
+def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = "XNYS") -> Int64Array1D:
     """Minutes of trading in the horizons that begin with the buckets `labels`, by the exchange's calendar."""
     if not len(labels):
         return np.empty(0, dtype=np.int64)
@@ -154,10 +150,10 @@ def over_horizon(
     forecaster: Forecaster,
     measures: pd.DataFrame,
     labels: pd.DatetimeIndex,
-    known: IntArray,
+    known: Int64Array1D,
     horizon: Horizon,
     calendar: str = "XNYS",
-) -> FloatArray:
+) -> Float64Array1D:
     """Volatility of the horizons that begin with the buckets `labels`, by a forecaster of single buckets.
 
     Each bucket of a horizon is forecast from what is known before its first, ``known[i]`` leading rows of `measures`,
@@ -183,10 +179,12 @@ def over_horizon(
     return np.asarray(np.sqrt(np.add.reduceat(single**2, first)))
 
 
-def _buckets_of(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str) -> tuple[pd.DataFrame, IntArray, IntArray]:
+def _buckets_of(
+    labels: pd.DatetimeIndex, horizon: Horizon, calendar: str
+) -> tuple[pd.DataFrame, Int64Array1D, Int64Array1D]:
     """The calendar's buckets, and in them the first of each horizon that begins with `labels` and the end of it."""
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
     buckets = session_buckets(first, last, calendar)
-    begin = buckets.index.get_indexer(labels.tz_convert(buckets.index.tz))
+    begin = time_index(buckets).get_indexer(labels.tz_convert(time_index(buckets).tz))
     ends = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))
     return buckets, begin, ends[begin]

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from volcast.arrays import Float64Array1D, Int64Array1D
 
 __all__ = ["MISS", "QuantileTracker"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MISS = 0.05
 """Share of buckets beyond each bound: a central interval of 90 %, or two one-sided ones of 95 %."""
@@ -52,14 +51,14 @@ class QuantileTracker:
         :math:`\eta`, in `spread`.
     """
 
-    hour_spread: FloatArray
+    hour_spread: Float64Array1D
     spread: float
     lower: float
     upper: float
     rate: float = _LEARNING_RATE
 
     @classmethod
-    def fit(cls, log_errors: FloatArray, hours: IntArray, overlap: float = 1.0) -> "QuantileTracker":
+    def fit(cls, log_errors: Float64Array1D, hours: Int64Array1D, overlap: float = 1.0) -> "QuantileTracker":
         """Start from errors ``ln(RV / forecast)``, shape (n,), of buckets in clock hours `hours`, which no fit saw.
 
         `overlap` is how many buckets on average an outcome has to wait for, its own included. One in so many outcomes
@@ -80,8 +79,13 @@ class QuantileTracker:
         return cls(hour_spread, float(np.std(scores)), float(lower), float(upper), rate)
 
     def carried_on(
-        self, log_errors: FloatArray, hours: IntArray, lowers: FloatArray, uppers: FloatArray, bound_rows: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
+        self,
+        log_errors: Float64Array1D,
+        hours: Int64Array1D,
+        lowers: Float64Array1D,
+        uppers: Float64Array1D,
+        bound_rows: Int64Array1D,
+    ) -> tuple[Float64Array1D, Float64Array1D]:
         """The tracked quantiles after each of these buckets: two arrays of shape (n,).
 
         Parameters
@@ -103,7 +107,9 @@ class QuantileTracker:
             upper.append(upper[-1] + step * ((score > upper[place]) - MISS))
         return np.array(lower[-len(scores) :]), np.array(upper[-len(scores) :])
 
-    def bounds(self, hours: IntArray, lowers: FloatArray, uppers: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def bounds(
+        self, hours: Int64Array1D, lowers: Float64Array1D, uppers: Float64Array1D
+    ) -> tuple[Float64Array1D, Float64Array1D]:
         """Factors on forecasts of buckets in clock hours `hours`: where the volatility will lie."""
         spread = self.hour_spread[hours]
         return np.exp(lowers * spread), np.exp(uppers * spread)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.errors import ConfigError
 from volcast.features.scaling import Scaler, scaler_from_dict
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -33,7 +33,7 @@ class ForecastRecipe(Protocol):
         """Whether the recipe looks at the column ``rv_hourly`` only."""
 
     @property
-    def hour_profile(self) -> npt.NDArray[np.float64]:
+    def hour_profile(self) -> Float64Array1D:
         """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
 
     def forecast(
@@ -41,7 +41,7 @@ class ForecastRecipe(Protocol):
         networks: Sequence[Network],
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
-        known: npt.NDArray[np.int64],
+        known: Int64Array1D,
         horizon: Horizon = 1,
     ) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with `targets`; see `ModelBundle.forecast`."""
@@ -77,7 +77,7 @@ class ScaledWindows:
     needs_rv_alone: bool = field(default=True, init=False)
 
     @property
-    def hour_profile(self) -> npt.NDArray[np.float64]:
+    def hour_profile(self) -> Float64Array1D:
         """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
         return self.scaler.hour_profile
 
@@ -86,7 +86,7 @@ class ScaledWindows:
         networks: Sequence[Network],
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
-        known: npt.NDArray[np.int64],
+        known: Int64Array1D,
         horizon: Horizon = 1,
     ) -> IntervalForecast:
         """Volatility of the buckets `targets`, with bounds, each from the last `memory` known values.

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray, IntArray
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.forecasters.horizons import Horizon, over_horizon
 from volcast.forecasters.tables import hours_and_days
 from volcast.measures.hourly import annualize
@@ -27,8 +27,8 @@ _HOURS = 24
 
 
 def deseasonalized_volatility(
-    volatility: FloatArray, labels: IntArray, typical: FloatArray, horizon: Horizon, calendar: str
-) -> FloatArray:
+    volatility: Float64Array1D, labels: Int64Array1D, typical: Float64Array1D, horizon: Horizon, calendar: str
+) -> Float64Array1D:
     """Annualized volatility (decimal) of the whole session that each forecast implies, shape (n,).
 
     Parameters
@@ -54,13 +54,13 @@ def deseasonalized_volatility(
         return np.asarray(volatility / _typical_of(labels, typical, horizon, calendar) * session)
 
 
-def _typical_of(labels: IntArray, typical: FloatArray, horizon: Horizon, calendar: str) -> FloatArray:
+def _typical_of(labels: Int64Array1D, typical: Float64Array1D, horizon: Horizon, calendar: str) -> Float64Array1D:
     rows = np.arange(len(labels))
     if horizon == 1:
         hours, _ = hours_and_days(labels)
         return np.asarray(typical[rows, hours])
 
-    def of_buckets(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    def of_buckets(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         return np.asarray(typical[known, session_hours(targets)])
 
     index = pd.DatetimeIndex(labels.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
@@ -68,7 +68,7 @@ def _typical_of(labels: IntArray, typical: FloatArray, horizon: Horizon, calenda
 
 
 @lru_cache(maxsize=4)
-def _minutes_of_hours(calendar: str) -> IntArray:
+def _minutes_of_hours(calendar: str) -> Int64Array1D:
     """Length of the bucket of each clock hour in a whole session, shape (24,); 0 where there is none."""
     buckets, minutes = bucket_calendar(calendar), np.zeros(_HOURS, dtype=np.int64)
     hours, _ = hours_and_days(buckets.label)

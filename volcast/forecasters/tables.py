@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray
+from volcast.arrays import BoolArray1D, Float64Array2D, GrowingArray, Int64Array1D, time_index
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock
 
 __all__ = ["HourlyTable", "hours_and_days"]
@@ -31,29 +31,29 @@ class HourlyTable:
     def of(cls, measures: pd.DataFrame) -> "HourlyTable":
         """The rows of a frame, indexed by label."""
         table = cls(list(map(str, measures.columns)))
-        table.append(measures.index.as_unit("us").asi8, measures.to_numpy(dtype=float))
+        table.append(time_index(measures).as_unit("us").asi8, measures.to_numpy(dtype=float))
         return table
 
     def __len__(self) -> int:
         return len(self._labels)
 
     @property
-    def labels(self) -> IntArray:
+    def labels(self) -> Int64Array1D:
         """When each bucket ends, in microseconds since the epoch, shape (n,)."""
         return self._labels.values
 
     @property
-    def hours(self) -> IntArray:
+    def hours(self) -> Int64Array1D:
         """Clock hour in New York of each label, shape (n,)."""
         return self._hours.values
 
     @property
-    def days(self) -> IntArray:
+    def days(self) -> Int64Array1D:
         """A number for the day in New York of each label, rising with time, shape (n,)."""
         return self._days.values
 
     @property
-    def values(self) -> FloatArray:
+    def values(self) -> Float64Array2D:
         """The measures, shape (n, k)."""
         return self._values.values
 
@@ -63,12 +63,12 @@ class HourlyTable:
         index = pd.DatetimeIndex(self.labels.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
         return pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
 
-    def opens(self, begin: int = 0) -> BoolArray:
+    def opens(self, begin: int = 0) -> BoolArray1D:
         """Whether each row from `begin` on is of another session than the one before it; the first counts as one."""
         days = self.days[begin:]
         return np.append(True, days[1:] != days[:-1])[: len(days)]
 
-    def append(self, labels: IntArray, values: FloatArray) -> None:
+    def append(self, labels: Int64Array1D, values: Float64Array2D) -> None:
         """Add rows behind the others."""
         hours, days = hours_and_days(labels)
         self._labels.append(labels)
@@ -82,7 +82,7 @@ class HourlyTable:
             column.cut(count)
         self._values.cut(count)
 
-    def replace(self, begin: int, labels: IntArray, values: FloatArray) -> int:
+    def replace(self, begin: int, labels: Int64Array1D, values: Float64Array2D) -> int:
         """Put these rows in place of those from `begin` on; returns the first that is another than before, or new."""
         both = min(len(self) - begin, len(labels))
         old_labels, old_values = self.labels[begin : begin + both], self.values[begin : begin + both]
@@ -94,7 +94,7 @@ class HourlyTable:
         return begin + same
 
 
-def hours_and_days(labels: IntArray) -> tuple[IntArray, IntArray]:
+def hours_and_days(labels: Int64Array1D) -> tuple[Int64Array1D, Int64Array1D]:
     """Clock hour, and number of the day, in New York of buckets labelled in microseconds since the epoch."""
     hours = new_york_clock(labels) // _HOUR
     return hours % _HOURS, hours // _HOURS

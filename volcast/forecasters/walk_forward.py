@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["Forecaster", "Refit", "WalkForwardFold", "walk_forward"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
-Forecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], FloatArray]
+Forecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, Int64Array1D], Float64Array1D]
 """``forecast(measures, targets, known)``: hourly volatilities, shape (len(targets),). `measures` has a row a bucket
 (see `measures.bucketed`), `targets` are the labels of the buckets to forecast, in time order, and ``known[i]`` is how
 many leading rows of `measures` the forecast for ``targets[i]`` may use."""
@@ -42,7 +40,7 @@ class WalkForwardFold:
     targets: slice
 
 
-def walk_forward(targets: pd.DatetimeIndex, known: IntArray, *, refit: Refit = "day") -> list[WalkForwardFold]:
+def walk_forward(targets: pd.DatetimeIndex, known: Int64Array1D, *, refit: Refit = "day") -> list[WalkForwardFold]:
     """Folds in time order, the same for whatever is fitted on them: each on all rows that are known when it begins.
 
     Parameters
@@ -78,6 +76,6 @@ def walk_forward(targets: pd.DatetimeIndex, known: IntArray, *, refit: Refit = "
     ]
 
 
-def _first_of_each(targets: pd.DatetimeIndex, refit: Refit) -> IntArray:
+def _first_of_each(targets: pd.DatetimeIndex, refit: Refit) -> Int64Array1D:
     periods = targets.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).to_period(_PERIODS[refit]).asi8
     return np.append(0, np.flatnonzero(np.diff(periods)) + 1)

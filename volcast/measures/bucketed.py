@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray, FloatArray, IntArray
+from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D
 from volcast.bars.arrays import Prices
 from volcast.sessions import bucket_calendar
 
@@ -84,21 +84,21 @@ class BucketedBars:
         How many bars there are in no bucket.
     """
 
-    labels: IntArray
-    bucket_minutes: IntArray
-    session: IntArray
-    bucket: IntArray
-    ends: IntArray
+    labels: Int64Array1D
+    bucket_minutes: Int64Array1D
+    session: Int64Array1D
+    bucket: Int64Array1D
+    ends: Int64Array1D
     length: int
-    opens: BoolArray
+    opens: BoolArray1D
     logs: Prices
-    previous: FloatArray
-    gap: FloatArray
-    counted: BoolArray
+    previous: Float64Array1D
+    gap: Float64Array1D
+    counted: BoolArray1D
     outside: int = 0
 
     @classmethod
-    def of(cls, stamps: IntArray, prices: Prices, length: int, calendar: str) -> "BucketedBars":
+    def of(cls, stamps: Int64Array1D, prices: Prices, length: int, calendar: str) -> "BucketedBars":
         """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`."""
         buckets, ends = bucket_calendar(calendar), stamps + length
         bucket = buckets.label.searchsorted(ends)
@@ -129,7 +129,7 @@ class BucketedBars:
         )
 
     @cached_property
-    def returns(self) -> FloatArray:
+    def returns(self) -> Float64Array1D:
         """Log return of each bar since the one before; of a session's first bar, since its open."""
         return self.logs["close"] - self.previous
 
@@ -139,7 +139,7 @@ class BucketedBars:
         return self.length / _MINUTE
 
     @property
-    def expected(self) -> FloatArray:
+    def expected(self) -> Float64Array1D:
         """How many bars each bucket has where none is missing, shape (count,)."""
         return self.bucket_minutes * _MINUTE / self.length
 
@@ -148,20 +148,20 @@ class BucketedBars:
         """How many buckets there are."""
         return len(self.labels)
 
-    def total(self, values: FloatArray, bucket: IntArray | None = None) -> FloatArray:
+    def total(self, values: Float64Array1D, bucket: Int64Array1D | None = None) -> Float64Array1D:
         """Sum of `values` in each bucket, shape (count,)."""
         where = self.bucket if bucket is None else bucket
         return np.bincount(where, weights=values, minlength=self.count).astype(float, copy=False)
 
-    def number(self, bucket: IntArray) -> FloatArray:
+    def number(self, bucket: Int64Array1D) -> Float64Array1D:
         """How many entries of `bucket` each bucket has, shape (count,)."""
         return np.bincount(bucket, minlength=self.count).astype(float)
 
-    def compact(self) -> tuple[FloatArray, IntArray]:
+    def compact(self) -> tuple[Float64Array1D, Int64Array1D]:
         """The counted returns alone, and the bucket of each."""
         return self.returns[self.counted], self.bucket[self.counted]
 
-    def measures(self) -> FloatArray:
+    def measures(self) -> Float64Array2D:
         """The `MEASURE_NAMES` of each bucket, shape (count, k); where bars have no highs and lows, closes stand in."""
         close, previous, returns = self.logs["close"], self.previous, self.returns
         high = np.maximum(np.maximum(self.logs.get("high", close), close), previous)
@@ -187,19 +187,19 @@ class BucketedBars:
         ]
         return np.array(columns).T
 
-    def _of_buckets(self, reduce: np.ufunc, values: FloatArray, where_no_bar: float) -> FloatArray:
+    def _of_buckets(self, reduce: np.ufunc, values: Float64Array2D, where_no_bar: float) -> Float64Array2D:
         """Rows of `values`, one value a bar, reduced to one value a bucket, in the order of the bars."""
         begins = np.flatnonzero(np.append(True, self.bucket[1:] != self.bucket[:-1])[: len(self.bucket)])
         spread = np.full((len(values), self.count), where_no_bar)
         spread[:, self.bucket[begins]] = reduce.reduceat(values, begins, axis=1)
         return spread
 
-    def _weights(self) -> FloatArray:
+    def _weights(self) -> Float64Array2D:
         """What each bar counts, shape (3, n): twice as much every so many minutes after the session's first bar."""
         opened = self.ends[self.opens][np.cumsum(self.opens) - 1]
         return np.asarray(np.exp2((self.ends - opened) / _HALF_LIVES))
 
-    def _recent(self, sums: FloatArray) -> FloatArray:
+    def _recent(self, sums: Float64Array2D) -> Float64Array2D:
         """Weighted means of the variance per minute, shape (3, buckets), from the sums of each bucket, (6, buckets).
 
         A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D
 from volcast.bars.arrays import PRICES
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
@@ -67,12 +67,12 @@ class Estimator:
     False
     """
 
-    variance: Callable[[BucketedBars], FloatArray]
+    variance: Callable[[BucketedBars], Float64Array1D]
     from_ranges: bool = False
     fewest_returns: int = 1
     fewest_bars: int = 1
 
-    def __call__(self, bars: BucketedBars) -> FloatArray:
+    def __call__(self, bars: BucketedBars) -> Float64Array1D:
         """One variance for each bucket."""
         return self.variance(bars)
 
@@ -100,17 +100,17 @@ class Estimator:
             )
 
 
-def close_to_close(bars: BucketedBars) -> FloatArray:
+def close_to_close(bars: BucketedBars) -> Float64Array1D:
     """Sum of squared returns."""
     return bars.total(np.where(bars.counted, bars.returns, 0.0) ** 2)
 
 
-def subsampled(bars: BucketedBars) -> FloatArray:
+def subsampled(bars: BucketedBars) -> Float64Array1D:
     """Mean of the sums of squared five-minute returns over all grids that begin at another bar."""
     return _averaged_grids(bars, max(round(_SUBSAMPLE_MINUTES / bars.minutes), 1))
 
 
-def bipower(bars: BucketedBars) -> FloatArray:
+def bipower(bars: BucketedBars) -> Float64Array1D:
     """Products of neighbouring absolute returns; a jump meets only ordinary ones and is left out."""
     returns, bucket = bars.compact()
     size = np.abs(returns)
@@ -119,7 +119,7 @@ def bipower(bars: BucketedBars) -> FloatArray:
     return _scaled(bars, np.pi / 2 * sums, lost=1)
 
 
-def medrv(bars: BucketedBars) -> FloatArray:
+def medrv(bars: BucketedBars) -> Float64Array1D:
     """Squared medians of three neighbouring absolute returns."""
     returns, bucket = bars.compact()
     size = np.abs(returns)
@@ -129,17 +129,17 @@ def medrv(bars: BucketedBars) -> FloatArray:
     return _scaled(bars, _MED_RV * bars.total(middle[threes] ** 2, bucket[2:][threes]), lost=2)
 
 
-def down_semivariance(bars: BucketedBars) -> FloatArray:
+def down_semivariance(bars: BucketedBars) -> Float64Array1D:
     """Sum of the squares of negative returns."""
     return bars.total(np.where(bars.counted & (bars.returns < 0), bars.returns, 0.0) ** 2)
 
 
-def up_semivariance(bars: BucketedBars) -> FloatArray:
+def up_semivariance(bars: BucketedBars) -> Float64Array1D:
     """Sum of the squares of positive returns."""
     return bars.total(np.where(bars.counted & (bars.returns > 0), bars.returns, 0.0) ** 2)
 
 
-def two_scale(bars: BucketedBars) -> FloatArray:
+def two_scale(bars: BucketedBars) -> Float64Array1D:
     r"""Difference of a slow and the fast scale, in which the noise of single prices cancels.
 
     The slow scale of a bucket with :math:`n` returns has :math:`K = n^{2/3} / 3` bars, two at least.
@@ -160,24 +160,24 @@ def two_scale(bars: BucketedBars) -> FloatArray:
     return estimate
 
 
-def parkinson(bars: BucketedBars) -> FloatArray:
+def parkinson(bars: BucketedBars) -> Float64Array1D:
     """Squared range of each bar."""
     _, highs, lows, _ = price_logs(bars)
     return bars.total((highs - lows) ** 2 / (4 * np.log(2)))
 
 
-def garman_klass(bars: BucketedBars) -> FloatArray:
+def garman_klass(bars: BucketedBars) -> Float64Array1D:
     """Range and close of each bar, in the combination of the least variance without a drift."""
     opens, highs, lows, closes = price_logs(bars)
     return bars.total(0.5 * (highs - lows) ** 2 - (2 * np.log(2) - 1) * (closes - opens) ** 2)
 
 
-def rogers_satchell(bars: BucketedBars) -> FloatArray:
+def rogers_satchell(bars: BucketedBars) -> Float64Array1D:
     """Range and close of each bar, without bias under a drift."""
     return bars.total(_rogers_satchell_of(bars))
 
 
-def yang_zhang(bars: BucketedBars) -> FloatArray:
+def yang_zhang(bars: BucketedBars) -> Float64Array1D:
     """Variance over all bars of a bucket, steps between bars included; at least two bars in each."""
     opens, _, _, closes = price_logs(bars)
     number = bars.number(bars.bucket)
@@ -193,7 +193,7 @@ def yang_zhang(bars: BucketedBars) -> FloatArray:
     return np.where(number >= 2, estimate, close_to_close(bars))
 
 
-def price_logs(bars: BucketedBars) -> list[FloatArray]:
+def price_logs(bars: BucketedBars) -> list[Float64Array1D]:
     """Logs of open, high, low and close, shape (n,) each.
 
     Raises
@@ -209,7 +209,7 @@ def price_logs(bars: BucketedBars) -> list[FloatArray]:
     return [bars.logs[name] for name in PRICES]
 
 
-def _averaged_grids(bars: BucketedBars, steps: int) -> FloatArray:
+def _averaged_grids(bars: BucketedBars, steps: int) -> Float64Array1D:
     """Mean over the `steps` grids of returns over `steps` bars, scaled to the whole bucket."""
     if steps == 1:
         return close_to_close(bars)
@@ -220,7 +220,7 @@ def _averaged_grids(bars: BucketedBars, steps: int) -> FloatArray:
     return _scaled(bars, bars.total(long[inside] ** 2, bucket[steps - 1 :][inside]) / steps, lost=steps - 1)
 
 
-def _scaled(bars: BucketedBars, sums: FloatArray, lost: int) -> FloatArray:
+def _scaled(bars: BucketedBars, sums: Float64Array1D, lost: int) -> Float64Array1D:
     """Sums over n - `lost` terms brought to n; where there is no term, the sum of squared returns."""
     _, bucket = bars.compact()
     number = bars.number(bucket)
@@ -229,9 +229,9 @@ def _scaled(bars: BucketedBars, sums: FloatArray, lost: int) -> FloatArray:
     return np.where(enough, sums * number / terms, close_to_close(bars))
 
 
-def _rogers_satchell_of(bars: BucketedBars) -> FloatArray:
+def _rogers_satchell_of(bars: BucketedBars) -> Float64Array1D:
     opens, highs, lows, closes = price_logs(bars)
-    variance: FloatArray = (highs - opens) * (highs - closes) + (lows - opens) * (lows - closes)
+    variance: Float64Array1D = (highs - opens) * (highs - closes) + (lows - opens) * (lows - closes)
     return variance
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray, FloatArray, IntArray
+from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import select_symbol
 from volcast.bars.frames import as_bars_frame
@@ -52,7 +52,7 @@ MINUTES_PER_YEAR: Mapping[Preset, int] = MappingProxyType({"session": 252 * 390,
 RV_FLOOR = 1e-5
 """Hourly volatilities below this (a tenth of a basis point) count as this much before a logarithm is taken."""
 
-Rows = tuple[IntArray, FloatArray]
+Rows = tuple[Int64Array1D, Float64Array2D]
 """Labels of buckets in microseconds since the epoch, shape (n,), and the measures of each, shape (n, k)."""
 
 
@@ -99,7 +99,7 @@ class HourlyMeasurement:
         """Names of the measures, realized volatility first."""
         return ("rv_hourly",) if self.rv_alone or self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
 
-    def rows(self, stamps: IntArray, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
+    def rows(self, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
         """The measures of the buckets that bars have, whose stamps, prices and length are those of a `SymbolBars`.
 
         `is_tail` says that there are others before them. A session is measured the same whichever these are, but for
@@ -113,7 +113,7 @@ class HourlyMeasurement:
         if self.preset == "colab":
             closes = pd.Series(prices["close"], _moments(stamps, EXCHANGE_TIMEZONE))
             rv = _notebook_rv(closes)
-            return rv.index.as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
+            return time_index(rv).as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
         bars = BucketedBars.of(stamps, prices, length, self.calendar)
         if not is_tail:
             self.require_enough_bars(bars)
@@ -125,7 +125,7 @@ class HourlyMeasurement:
         """Refuse `bars` of which the estimator can make nothing; see `Estimator.require_enough_bars`."""
         self.variance_of.require_enough_bars(bars, self.estimator if isinstance(self.estimator, str) else "yours")
 
-    def variance(self, bars: BucketedBars) -> tuple[FloatArray, BoolArray]:
+    def variance(self, bars: BucketedBars) -> tuple[Float64Array1D, BoolArray1D]:
         """Realized variance of each bucket, and whether bars enough are there for it to count, shape (count,) each."""
         # A range estimator makes a variance of a single bar, the others of a return.
         usable = np.ones(len(bars.bucket), dtype=bool) if self.variance_of.from_ranges else bars.counted
@@ -284,9 +284,21 @@ def panel(
     return side_by_side
 
 
+@overload
+def annualize(volatility: float, minutes: float, preset: Preset = "session") -> float: ...
+
+
+@overload
+def annualize(volatility: pd.Series, minutes: float | pd.Series, preset: Preset = "session") -> pd.Series: ...
+
+
+@overload
 def annualize(
-    volatility: float | pd.Series, minutes: float | pd.Series, preset: Preset = "session"
-) -> float | pd.Series:
+    volatility: Float64Array1D, minutes: Float64Array1D | Int64Array1D, preset: Preset = "session"
+) -> Float64Array1D: ...
+
+
+def annualize(volatility: Any, minutes: Any, preset: Preset = "session") -> Any:
     """Annualized volatility (decimal; 0.25 is 25 %) of a `volatility` that accrued over `minutes`.
 
     Variance per minute times the minutes of a year in which variance accrues, `MINUTES_PER_YEAR`.
@@ -327,7 +339,7 @@ def _require_zone(tz: str) -> None:
         ) from None
 
 
-def _left_out(bars: BucketedBars, is_whole: BoolArray) -> dict[str, int]:
+def _left_out(bars: BucketedBars, is_whole: BoolArray1D) -> dict[str, int]:
     """What is in no row, and why: bars, returns and buckets of the sessions that have bars."""
     bars_in = bars.number(bars.bucket)
     traded = np.isin(bars.session, bars.session[bars.bucket])
@@ -340,5 +352,5 @@ def _left_out(bars: BucketedBars, is_whole: BoolArray) -> dict[str, int]:
     }
 
 
-def _moments(microseconds: IntArray, tz: str) -> pd.DatetimeIndex:
+def _moments(microseconds: Int64Array1D, tz: str) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(microseconds.view("M8[us]"), tz="UTC").tz_convert(tz)

@@ -9,9 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
+from volcast.arrays import Float32Array2D, Float32Array3D, Float64Array1D
 from volcast.errors import CorruptModelError, UnsafeModelError
 from volcast.networks.keras_checks import checked_description
 from volcast.networks.onnx import OnnxNetwork, serving_network
@@ -36,9 +34,7 @@ class KerasNetwork:
         """The network in ONNX Runtime, held to Keras; raises what `serving_network` raises."""
         return serving_network(self.model)
 
-    def __call__(
-        self, windows: npt.NDArray[np.float32], side: npt.NDArray[np.float32] | None = None
-    ) -> npt.NDArray[np.float64]:
+    def __call__(self, windows: Float32Array3D, side: Float32Array2D | None = None) -> Float64Array1D:
         """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
         return self.twin(windows, side)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from volcast.arrays import Float32Array2D, Float32Array3D, Float64Array1D
 from volcast.errors import CorruptModelError, TrainingError
 from volcast.networks.onnx_checks import refuse_unsafe_graph
 
@@ -25,14 +26,11 @@ _GATES = (0, 3, 1, 2)  # Keras orders input, forget, cell, output; ONNX input, o
 _PROBES = 256
 _ROWS_AT_ONCE = 4096
 
-FloatArray = npt.NDArray[np.float64]
-Windows = npt.NDArray[np.float32]
-
 
 class Network(Protocol):
     """What a bundle holds: anything that makes one number of each window."""
 
-    def __call__(self, windows: Windows, side: Windows | None = None) -> FloatArray:
+    def __call__(self, windows: Float32Array3D, side: Float32Array2D | None = None) -> Float64Array1D:
         """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
 
 
@@ -73,7 +71,7 @@ class OnnxNetwork:
         _, steps, values = self._session.get_inputs()[0].shape
         return int(steps), int(values)
 
-    def __call__(self, windows: Windows, side: Windows | None = None) -> FloatArray:
+    def __call__(self, windows: Float32Array3D, side: Float32Array2D | None = None) -> Float64Array1D:
         """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
         arrays = (windows,) if side is None else (windows, side)
         if len(arrays) != len(self._inputs):
@@ -85,12 +83,12 @@ class OnnxNetwork:
         outputs = [self._outputs([array[row : row + _ROWS_AT_ONCE] for array in arrays]) for row in parts]
         return np.concatenate([np.empty(0), *outputs])
 
-    def _outputs(self, arrays: Sequence[Windows]) -> FloatArray:
+    def _outputs(self, arrays: Sequence[npt.NDArray[np.float32]]) -> Float64Array1D:
         feed = {
             name: np.ascontiguousarray(array, dtype=np.float32)
             for name, array in zip(self._inputs, arrays, strict=True)
         }
-        outputs: FloatArray = self._session.run(None, feed)[0][:, 0].astype(float)
+        outputs: Float64Array1D = self._session.run(None, feed)[0][:, 0].astype(float)
         return outputs
 
 
@@ -274,7 +272,7 @@ def _input_value(tensor: Any, name: str) -> "onnx.ValueInfoProto":
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, *tensor.shape[1:]])
 
 
-def _probes(model: "keras.Model") -> tuple[Windows, Windows | None]:
+def _probes(model: "keras.Model") -> tuple[Float32Array3D, Float32Array2D | None]:
     random = np.random.default_rng(0)
     shapes = [(_PROBES, *tensor.shape[1:]) for tensor in model.inputs]
     window, *side = (random.standard_normal(shape).astype(np.float32) for shape in shapes)

@@ -105,7 +105,7 @@ def candidate_moments(
         periods = pd.DatetimeIndex([*before, *sessions]).to_period(period)
         due = np.append(True, periods[1:] != periods[:-1])[-len(sessions) :] if len(sessions) else np.empty(0, bool)
     moments = pd.DatetimeIndex(opens)[due]
-    return moments[(moments > first) & (moments <= last)]
+    return pd.DatetimeIndex(moments[(moments > first) & (moments <= last)])
 
 
 def _is_every(value: object) -> bool:

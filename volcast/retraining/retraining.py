@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.checks import bar_length
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import Role, TrainingConfig
@@ -183,7 +184,7 @@ class Retraining:
         """Name of the model of these bars and this moment: equal for equal settings, so that none is trained twice."""
         settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         names = symbols_of(window)
-        of_each = {name: data_provenance(window.xs(name), name)["sha256"] for name in names}
+        of_each = {name: data_provenance(cast(pd.DataFrame, window.xs(name)), name)["sha256"] for name in names}
         subject = file_name_of(symbol) if symbol else f"pooled-{len(names)}"
         about: dict[str, Any] = {"settings": settings, "bars": of_each or data_provenance(window, subject)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -201,7 +202,7 @@ def bars_until(bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
     """The bars that had ended by `moment`, of each symbol where there are many."""
 
     def ended(part: pd.DataFrame) -> pd.DataFrame:
-        started = part.index[: part.index.searchsorted(moment, side="right")]
+        started = time_index(part)[: part.index.searchsorted(moment, side="right")]
         return part.iloc[: started.searchsorted(moment - bar_length(started), side="right")]
 
     return cut_each_symbol(bars, ended)
@@ -209,10 +210,10 @@ def bars_until(bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
 
 def first_start(bars: pd.DataFrame) -> pd.Timestamp:
     """When the first of the bars began, of any symbol, New York time."""
-    return bars.index.get_level_values(-1).min().tz_convert(EXCHANGE_TIMEZONE)
+    return pd.DatetimeIndex(bars.index.get_level_values(-1)).min().tz_convert(EXCHANGE_TIMEZONE)
 
 
 def last_end(bars: pd.DataFrame) -> pd.Timestamp:
     """When the last of the bars ended, of any symbol, New York time."""
-    stamps = [bars.xs(name).index for name in symbols_of(bars)] or [bars.index]
+    stamps = [time_index(bars.xs(name)) for name in symbols_of(bars)] or [time_index(bars)]
     return max(index[-1] + bar_length(index) for index in stamps).tz_convert(EXCHANGE_TIMEZONE)

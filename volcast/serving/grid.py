@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import IntArray
+from volcast.arrays import BoolArray1D, Int64Array1D
 from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import Preset
 from volcast.serving.history import HourlyHistory
@@ -38,10 +37,10 @@ class ForecastGrid:
     measures: pd.DataFrame
     labels: pd.DatetimeIndex
     asof: pd.DatetimeIndex
-    minutes: IntArray
-    known: IntArray
+    minutes: Int64Array1D
+    known: Int64Array1D
 
-    def where(self, rows: npt.NDArray[np.bool_]) -> "ForecastGrid":
+    def where(self, rows: BoolArray1D) -> "ForecastGrid":
         """Only the rows that are true in `rows`."""
         return ForecastGrid(self.measures, self.labels[rows], self.asof[rows], self.minutes[rows], self.known[rows])
 
@@ -108,5 +107,5 @@ def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, ca
     return ForecastGrid(table.frame, buckets.index[rows], buckets.starts[rows], buckets.minutes[rows], known)
 
 
-def _moments(microseconds: IntArray) -> pd.DatetimeIndex:
+def _moments(microseconds: Int64Array1D) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(microseconds.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)

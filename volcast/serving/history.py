@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray, GrowingArray, IntArray
+from volcast.arrays import Float64Array2D, GrowingArray, Int64Array1D
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.checks import validate_bars
 from volcast.bars.clocks import may_turn_to_ends, require_starts, say_starts
@@ -57,7 +57,7 @@ class HourlyHistory:
         return tuple(self._prices)
 
     @property
-    def stamps(self) -> IntArray:
+    def stamps(self) -> Int64Array1D:
         """Start of each bar in microseconds since the epoch, shape (n,)."""
         return self._stamps.values
 
@@ -107,7 +107,7 @@ class HourlyHistory:
             if self.length == length:
                 break
 
-    def merged(self, stamps: IntArray, prices: Prices) -> tuple[int, IntArray, Prices]:
+    def merged(self, stamps: Int64Array1D, prices: Prices) -> tuple[int, Int64Array1D, Prices]:
         """How many bars are before those stamped `stamps`, in microseconds, and what comes after with these among them.
 
         A bar takes the place of one with its stamp.
@@ -121,7 +121,7 @@ class HourlyHistory:
             stamps = stamps[order]
         return begin, stamps, prices
 
-    def put(self, begin: int, stamps: IntArray, prices: Prices) -> None:
+    def put(self, begin: int, stamps: Int64Array1D, prices: Prices) -> None:
         """Put bars, each of which can be used, in place of those from `begin` on.
 
         Raises
@@ -134,7 +134,7 @@ class HourlyHistory:
         self._append(stamps, prices)
         self._is_checked = True
 
-    def require_whole(self, begin: int, stamps: IntArray, prices: Prices) -> None:
+    def require_whole(self, begin: int, stamps: Int64Array1D, prices: Prices) -> None:
         """Refuse bars with which, in place of those from `begin` on, the whole would not pass `checks.validate_bars`.
 
         Where the bars before are checked and the new ones give no reason for doubt, these are not looked at again.
@@ -149,7 +149,7 @@ class HourlyHistory:
         whole = {name: np.append(column.values[:begin], prices[name]) for name, column in self._prices.items()}
         self._require_one_kind(np.append(self.stamps[:begin], stamps), whole)
 
-    def _makes_doubt(self, stamps: IntArray, prices: Prices) -> bool:
+    def _makes_doubt(self, stamps: Int64Array1D, prices: Prices) -> bool:
         """Whether bars that follow could make the whole look like what is refused."""
         if not self._says_starts and may_turn_to_ends(int(self.stamps[-1]), int(stamps[-1])):
             return True
@@ -159,7 +159,7 @@ class HourlyHistory:
             return False
         return bool((np.maximum(first, last) > high).any() or (np.minimum(first, last) < low).any())
 
-    def _require_one_kind(self, stamps: IntArray, prices: Prices) -> None:
+    def _require_one_kind(self, stamps: Int64Array1D, prices: Prices) -> None:
         require_prices_in_range(prices, "the bars")
         if not self._says_starts:
             require_starts(pd.DatetimeIndex(stamps.view("M8[us]"), tz="UTC"), "the bars")
@@ -169,7 +169,7 @@ class HourlyHistory:
         first = {name: values[:1] for name, values in self.prices.items()}
         return bars.names == self.names and bars.count_alike(symbol, self.stamps[:1], first) == 1
 
-    def _append(self, stamps: IntArray, prices: Prices) -> None:
+    def _append(self, stamps: Int64Array1D, prices: Prices) -> None:
         self._steps.update(_counted(np.diff(np.concatenate([self.stamps[-1:], stamps]))))
         self._stamps.append(stamps)
         for name, values in prices.items():
@@ -204,7 +204,7 @@ class HourlyHistory:
         changed, self._changed = min(self._changed, len(self.table)), len(self.table)
         return changed
 
-    def _replace(self, begin: int, labels: IntArray, values: FloatArray) -> None:
+    def _replace(self, begin: int, labels: Int64Array1D, values: Float64Array2D) -> None:
         self._changed = min(self._changed, self.table.replace(begin, labels, values))
 
     def _unsettled(self, ended: int) -> Rows:
@@ -270,7 +270,7 @@ def history_of(measurement: HourlyMeasurement, names: tuple[str, ...]) -> Hourly
     return (HourlyHistory if measurement.preset == "session" else NotebookHistory)(measurement, names)
 
 
-def _counted(steps: IntArray) -> Counter[int]:
+def _counted(steps: Int64Array1D) -> Counter[int]:
     if (steps == steps[:1]).all():
         return Counter({step: len(steps) for step in steps[:1].tolist()})
     lengths, counts = np.unique(steps, return_counts=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from volcast.arrays import FloatArray, IntArray
+from volcast.arrays import Float64Array2D, Int64Array1D
 from volcast.features.intraday import FEWEST_IN_MARKET, HISTORY, MEASURES, STATES
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -106,7 +106,7 @@ class MarketStates:
         self._table.cut(int(self._table.labels.searchsorted(since)))
         self._table.append(labels, means)
 
-    def states_at(self, labels: IntArray) -> FloatArray:
+    def states_at(self, labels: Int64Array1D) -> Float64Array2D:
         """The means in the buckets with these labels, shape (n, len(STATES)); NaN where there are none."""
         states = np.full((len(labels), len(STATES)), np.nan)
         rows = np.minimum(self._table.labels.searchsorted(labels), len(self._table) - 1)

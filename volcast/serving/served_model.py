@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray, IntArray
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.checks import symbol_among
 from volcast.config import TrainingConfig
 from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
@@ -152,7 +152,7 @@ class ServedModel:
         )
 
     def forecast(
-        self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: IntArray, horizon: Horizon
+        self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D, horizon: Horizon
     ) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `labels`; see `ModelBundle`."""
         if self.bundle is not None and (horizon == 1 or isinstance(self.bundle.recipe, HarLstm)):
@@ -165,7 +165,7 @@ class ServedModel:
         unknown = np.full(len(volatility), np.nan)
         return IntervalForecast(volatility, unknown, unknown)
 
-    def _next_bucket(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+    def _next_bucket(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         return self.forecast(measures, labels, known, 1).volatility
 
     def too_few(self, count: int, moment: pd.Timestamp) -> NotEnoughDataError:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray, IntArray
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.arrays import FrameArrays
 from volcast.bars.checks import validate_bars
 from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
@@ -308,7 +308,7 @@ class _TableForecasts:
     def __init__(self, model: ServedModel, table: HourlyTable, state: HarLstmState | None) -> None:
         self._model, self.table, self.state = model, table, state
         self._running: dict[Horizon, RunningForecast] = {}
-        self._last: dict[Horizon, tuple[int, int, tuple[IntervalForecast, FloatArray]]] = {}
+        self._last: dict[Horizon, tuple[int, int, tuple[IntervalForecast, Float64Array1D]]] = {}
 
     def forget(self, row: int) -> None:
         """Rows of the table from `row` on have changed, or are new."""
@@ -317,7 +317,9 @@ class _TableForecasts:
         for running in self._running.values():
             running.forget(row)
 
-    def of(self, labels: IntArray, known: IntArray, horizon: Horizon) -> tuple[IntervalForecast, FloatArray]:
+    def of(
+        self, labels: Int64Array1D, known: Int64Array1D, horizon: Horizon
+    ) -> tuple[IntervalForecast, Float64Array1D]:
         """Forecasts of the buckets with these labels, each from its `known` leading rows, shape (n,) each.
 
         Beside them the annualized volatility of the whole session that each implies, shape (n,).
@@ -332,7 +334,7 @@ class _TableForecasts:
             self._last[horizon] = int(labels[0]), int(known[0]), answer
         return answer
 
-    def _forecast(self, labels: IntArray, known: IntArray, horizon: Horizon) -> IntervalForecast:
+    def _forecast(self, labels: Int64Array1D, known: Int64Array1D, horizon: Horizon) -> IntervalForecast:
         if self.state is None or self._model.bundle is None:
             return self._model.forecast(self.table.frame, _new_york_index(labels), known, horizon)
         if not len(labels):
@@ -343,7 +345,9 @@ class _TableForecasts:
             forecast = self._running[horizon].forecast(labels, known)
         return self._model.bundle.sound(forecast)
 
-    def _of_session(self, volatility: FloatArray, labels: IntArray, known: IntArray, horizon: Horizon) -> FloatArray:
+    def _of_session(
+        self, volatility: Float64Array1D, labels: Int64Array1D, known: Int64Array1D, horizon: Horizon
+    ) -> Float64Array1D:
         bundle = self._model.bundle
         if not len(labels) or self._model.preset == "colab":
             return np.full(len(labels), np.nan)
@@ -423,7 +427,7 @@ def _new_york(moment: int) -> pd.Timestamp:
     return pd.Timestamp(moment, unit="us", tz=EXCHANGE_TIMEZONE)
 
 
-def _new_york_index(moments: IntArray) -> pd.DatetimeIndex:
+def _new_york_index(moments: Int64Array1D) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(moments.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
 
 

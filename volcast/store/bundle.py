@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Int64Array1D
 from volcast.config import TrainingConfig
 from volcast.errors import CorruptModelError
 from volcast.forecasters.horizons import Horizon, IntervalForecast
@@ -104,7 +104,7 @@ class ModelBundle(OneLineRepr):
         self,
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
-        known: npt.NDArray[np.int64],
+        known: Int64Array1D,
         horizon: Horizon = 1,
     ) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `targets`, each from what is known then.

@@ -3,9 +3,9 @@
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import BoolArray1D, time_index
 from volcast.errors import VolatilityError
 from volcast.measures.estimators import Estimator
 from volcast.measures.hourly import get_hourly_rv
@@ -14,7 +14,6 @@ from volcast.testing.rules import require, require_equal
 
 __all__ = ["check_estimator"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _MINUTE_VOLATILITY = 5e-4
 _STEPS = 16
@@ -76,7 +75,7 @@ def _variance(estimator: str | Estimator, bars: pd.DataFrame) -> pd.Series:
 
 def _check_bias(variance: pd.Series, share: float) -> None:
     _require_usable(variance, "of a Brownian motion")
-    minutes = np.where(variance.index.hour == 10, 30, 60)
+    minutes = np.where(time_index(variance).hour == 10, 30, 60)
     ratio = float(np.mean(variance.to_numpy() / (minutes * _MINUTE_VOLATILITY**2)))
     require(
         abs(ratio / share - 1) < _MOST_BIAS,
@@ -97,7 +96,7 @@ def _check_scales(estimator: str | Estimator, bars: pd.DataFrame, variance: pd.S
 
 
 def _check_its_bucket_alone(estimator: str | Estimator, bars: pd.DataFrame, variance: pd.Series) -> None:
-    days = variance.index.normalize().unique()
+    days = time_index(variance).normalize().unique()
     tolerance = _ROUNDING * float(variance.mean())
     for label in (variance.index[3], variance.index[len(variance) // 2], variance.index[-2]):
         changed = _with_noise(bars, bars.index >= label)
@@ -132,7 +131,7 @@ def _check_one_bar(estimator: str | Estimator, hourly: pd.DataFrame) -> None:
 
 def _require_close(values: pd.Series, expected: pd.Series, sentence: str, tolerance: float) -> None:
     require(values.index.equals(expected.index), f"{sentence}: the buckets are others.")
-    far = (np.abs(values - expected) > tolerance).to_numpy() | values.isna().to_numpy()
+    far = ((values - expected).abs() > tolerance).to_numpy() | values.isna().to_numpy()
     if far.any():
         first = int(np.argmax(far))
         raise AssertionError(
@@ -158,7 +157,7 @@ def _brownian_bars() -> pd.DataFrame:
     Between two steps of the simulation the extreme of a Brownian bridge is drawn.
     """
     schedule = session_schedule(pd.Timestamp("2023-01-03"), pd.Timestamp("2023-12-29"))
-    lengths = ((schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
+    lengths = (pd.TimedeltaIndex(schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
     minutes = np.concatenate([np.arange(length) for length in lengths])
     stamps = pd.DatetimeIndex(np.repeat(schedule["open"].dt.tz_convert("UTC").array, lengths)) + pd.to_timedelta(
         minutes, unit="m"
@@ -181,7 +180,7 @@ def _brownian_bars() -> pd.DataFrame:
     return pd.DataFrame({name: 100.0 * np.exp(values) for name, values in logs.items()}, index=stamps)
 
 
-def _with_noise(bars: pd.DataFrame, where: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def _with_noise(bars: pd.DataFrame, where: BoolArray1D) -> pd.DataFrame:
     """The same bars, but those at `where` have other prices, each high the highest of its bar, each low the lowest."""
     changed = bars.copy()
     factors = np.exp(0.01 * np.random.default_rng(1).standard_normal((int(where.sum()), 1)))
@@ -192,9 +191,10 @@ def _with_noise(bars: pd.DataFrame, where: npt.NDArray[np.bool_]) -> pd.DataFram
 def _thinned(bars: pd.DataFrame) -> pd.DataFrame:
     """Bars of some weeks, of which most hours keep one, two or three."""
     few = bars.iloc[: 20 * 390]
-    minute = few.index.minute
+    minute = time_index(few).minute
     hours = np.cumsum(minute == 0) % 4
-    return few[(hours == 0) | (minute % 60 < 2 + hours) & (minute >= 2)]
+    thinned: pd.DataFrame = few[(hours == 0) | (minute % 60 < 2 + hours) & (minute >= 2)]
+    return thinned
 
 
 def _hourly(bars: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
@@ -18,9 +19,7 @@ from volcast.testing.rules import require, require_equal
 
 __all__ = ["check_baseline", "check_forecaster", "check_recipe", "simulated_measures"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, IntArray], IntervalForecast]
+IntervalForecaster = Callable[[pd.DataFrame, pd.DatetimeIndex, Int64Array1D], IntervalForecast]
 
 _FIRST = 320
 _TARGETS, _AHEAD = 40, 3
@@ -81,7 +80,7 @@ def check_forecaster(
         f"there are {len(measures)} buckets to check with; the rule is {first} + {_TARGETS + 20} at least.",
     )
     rows = np.arange(first, first + _TARGETS) + _AHEAD
-    targets = measures.index[rows]
+    targets = time_index(measures)[rows]
     before = measures.copy()
     forecasts = _volatility(forecast(measures, targets, rows.copy()))
     _check_values(forecasts, measures["rv_hourly"].to_numpy(dtype=float)[rows])
@@ -115,7 +114,7 @@ def check_baseline(baseline: Forecaster) -> None:
     measures, doubled = simulated_measures(), simulated_measures(power=2.0)
     check_forecaster(baseline, measures)
     rows = np.arange(_FIRST, _FIRST + _TARGETS)
-    targets = measures.index[rows]
+    targets = time_index(measures)[rows]
     require_equal(
         baseline(doubled, targets, rows),
         2 * baseline(measures, targets, rows),
@@ -124,7 +123,7 @@ def check_baseline(baseline: Forecaster) -> None:
     )
     for count in (1, 10, 160):
         try:
-            forecasts = baseline(measures, measures.index[count : count + 3], np.arange(count, count + 3))
+            forecasts = baseline(measures, time_index(measures)[count : count + 3], np.arange(count, count + 3))
         except NotEnoughDataError:
             continue
         except Exception as error:
@@ -187,7 +186,7 @@ def _horizons_of(recipe: ForecastRecipe, networks: Sequence[Network], measures: 
 
 
 def _bound(recipe: ForecastRecipe, networks: Sequence[Network], horizon: Horizon) -> IntervalForecaster:
-    def forecast(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> IntervalForecast:
+    def forecast(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> IntervalForecast:
         return recipe.forecast(networks, measures, targets, known, horizon)
 
     return forecast
@@ -195,18 +194,18 @@ def _bound(recipe: ForecastRecipe, networks: Sequence[Network], horizon: Horizon
 
 def _asked(forecast: IntervalForecaster, measures: pd.DataFrame, first: int) -> IntervalForecast:
     rows = np.arange(first, first + _TARGETS)
-    return forecast(measures, measures.index[rows], rows)
+    return forecast(measures, time_index(measures)[rows], rows)
 
 
-def _table(forecast: IntervalForecast) -> FloatArray:
+def _table(forecast: IntervalForecast) -> Float64Array2D:
     return np.column_stack([forecast.volatility, forecast.lower, forecast.upper])
 
 
-def _volatility(forecast: FloatArray | IntervalForecast) -> FloatArray:
+def _volatility(forecast: Float64Array1D | IntervalForecast) -> Float64Array1D:
     return forecast.volatility if isinstance(forecast, IntervalForecast) else np.asarray(forecast)
 
 
-def _check_values(forecasts: FloatArray, realized: FloatArray) -> None:
+def _check_values(forecasts: Float64Array1D, realized: Float64Array1D) -> None:
     require(
         forecasts.shape == realized.shape,
         f"{len(realized)} targets get forecasts of shape {forecasts.shape}; the rule is one number each.",
@@ -229,7 +228,7 @@ def _require_positive(forecasts: npt.ArrayLike, what: str) -> None:
 
 
 def _check_no_look_ahead(
-    forecast: Forecaster | IntervalForecaster, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray
+    forecast: Forecaster | IntervalForecaster, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D
 ) -> None:
     for count in (1, len(known) // 2, len(known)):
         stop, asked = int(known[count - 1]), (targets[:count], known[:count])
@@ -253,7 +252,7 @@ def _check_one_at_a_time(forecast: IntervalForecaster, measures: pd.DataFrame, f
     together = _volatility(_asked(forecast, measures, first))
     for place in (1, _TARGETS // 2, _TARGETS - 1):
         row = np.array([first + place])
-        alone = _volatility(forecast(measures, measures.index[row], row))
+        alone = _volatility(forecast(measures, time_index(measures)[row], row))
         require_equal(
             alone, together[place : place + 1], f"target {place} gets another forecast alone than among others"
         )

@@ -3,16 +3,14 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D
 from volcast.errors import ConfigError
 from volcast.forecasters.horizons import HORIZONS, Horizon, HorizonRule
 from volcast.testing.rules import require, require_equal
 
 __all__ = ["check_horizon"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _SESSION_LENGTHS = (7, 7, 4, 7, 7, 1, 7, 7, 7, 7, 7, 6, 7, 7)
 _TOLERANCE = 1e-12
@@ -61,7 +59,7 @@ def _rule_named(horizon: Horizon) -> HorizonRule:
     return HORIZONS[horizon]
 
 
-def _check_ends(rule: HorizonRule, sessions: IntArray) -> None:
+def _check_ends(rule: HorizonRule, sessions: Int64Array1D) -> None:
     ends = np.asarray(rule.ends(sessions))
     require(ends.shape == sessions.shape, f"{rule.title}: ends has shape {ends.shape}; the rule is one of each bucket.")
     begins = np.arange(len(sessions))
@@ -69,7 +67,7 @@ def _check_ends(rule: HorizonRule, sessions: IntArray) -> None:
     require(bool((np.diff(ends) >= 0).all()), f"{rule.title} ends before one that began earlier; ends may not fall.")
 
 
-def _check_sums(rule: HorizonRule, variance: FloatArray, sessions: IntArray) -> None:
+def _check_sums(rule: HorizonRule, variance: Float64Array1D, sessions: Int64Array1D) -> None:
     """Outcomes against a loop over the buckets of each horizon."""
     outcomes, ends = rule.outcomes(variance, _opens(sessions)), rule.ends(sessions)
     for begin, (volatility, known_with) in enumerate(zip(outcomes.volatility, outcomes.known_with, strict=True)):
@@ -92,7 +90,7 @@ def _check_sums(rule: HorizonRule, variance: FloatArray, sessions: IntArray) -> 
     require(bool(is_over.any()), f"{rule.title}: no outcome of {len(variance)} buckets is ever known.")
 
 
-def _check_as_of(rule: HorizonRule, variance: FloatArray, sessions: IntArray, count: int) -> None:
+def _check_as_of(rule: HorizonRule, variance: Float64Array1D, sessions: Int64Array1D, count: int) -> None:
     """What is known after `count` buckets is what is known of them later, whatever comes."""
     whole = rule.outcomes(variance, _opens(sessions))
     now = rule.outcomes(variance[:count], _opens(sessions)[:count])
@@ -111,11 +109,11 @@ def _check_as_of(rule: HorizonRule, variance: FloatArray, sessions: IntArray, co
     )
 
 
-def _check_later_start(rule: HorizonRule, variance: FloatArray, sessions: IntArray, begin: int) -> None:
+def _check_later_start(rule: HorizonRule, variance: Float64Array1D, sessions: Int64Array1D, begin: int) -> None:
     whole = rule.outcomes(variance, _opens(sessions)).volatility[begin:]
     part = rule.outcomes(variance[begin:], _opens(sessions)[begin:]).volatility
     require_equal(part, whole, f"{rule.title}: outcomes change when the buckets begin with number {begin}")
 
 
-def _opens(sessions: IntArray) -> npt.NDArray[np.bool_]:
+def _opens(sessions: Int64Array1D) -> BoolArray1D:
     return np.append(True, np.diff(sessions) != 0)[: len(sessions)]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, validate_bars
 from volcast.bars.sources.registry import BarSource, minutes_of
 from volcast.errors import VolatilityError
@@ -94,10 +95,10 @@ def _check_prices(bars: pd.DataFrame) -> None:
 
 def _check_length(bars: pd.DataFrame, length: pd.Timedelta) -> None:
     require(
-        len(bars) < 2 or bar_length(bars.index) == length,
-        f"bars are {bar_length(bars.index)} apart; the rule is the {length} that was asked for.",
+        len(bars) < 2 or bar_length(time_index(bars)) == length,
+        f"bars are {bar_length(time_index(bars))} apart; the rule is the {length} that was asked for.",
     )
-    steps = np.diff(bars.index.as_unit("us").asi8)
+    steps = np.diff(time_index(bars).as_unit("us").asi8)
     close = steps < length // pd.Timedelta(microseconds=1)
     require(
         not close.any(),

@@ -1,6 +1,7 @@
 """Whether a strategy keeps what the runner counts on: above all, that it knows nothing of tomorrow."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,8 @@ def _require_fresh(
     for row in random.choice(rows, min(2 * moments, len(rows)), replace=False):
         for factor in (_FACTOR, 1 / _FACTOR):
             other = table.copy()
-            other.iloc[row, other.columns.get_loc("volatility")] *= factor
+            cells: Any = other.iloc  # of which pandas cannot say that they are numbers
+            cells[row, other.columns.get_loc("volatility")] *= factor
             shown = Market(market.bars, {**market.forecasts, name: other}, market.calendar, market.implied)
             first = _first_difference(orders, strategy.plan(shown, Costs()).orders)
             if first is None:

@@ -2,14 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length
 from volcast.bars.quality import assess_quality, require_acceptable
@@ -32,7 +32,6 @@ from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 __all__ = ["TrainingData", "data_provenance", "finished_recipe", "prepare_training_data"]
 
-IntArray = npt.NDArray[np.int64]
 
 _COLAB_TEST_SPAN = pd.Timedelta(days=7)
 _FEWEST_WINDOWS = {"training": 50, "validation": 10, "test": 7}
@@ -125,18 +124,19 @@ class TrainingData(OneLineRepr):
     @property
     def trained_through(self) -> pd.Timestamp:
         """The last moment whose bars training or validation saw, New York time."""
-        return max(
-            frame.index[self.splits[name].validation.stop - 1] + pd.Timedelta(self.provenance[name]["label_lag"])
+        ends: Iterator[pd.Timestamp] = (
+            time_index(frame)[self.splits[name].validation.stop - 1] + pd.Timedelta(self.provenance[name]["label_lag"])
             for name, frame in self.measures.items()
             if self.splits[name].validation.stop
         )
+        return max(ends)
 
     @property
     def simulated(self) -> bool:
         """Whether the bars of any symbol are simulated."""
         return any(about["simulated"] for about in self.provenance.values())
 
-    def positions(self, part: str) -> dict[str, IntArray]:
+    def positions(self, part: str) -> dict[str, Int64Array1D]:
         """Rows of each symbol's measures that ``"train"``, ``"validation"`` or ``"test"`` forecasts."""
         parts = {name: getattr(split, part) for name, split in self.splits.items()}
         return {name: np.arange(max(rows.start, self.first), rows.stop) for name, rows in parts.items()}
@@ -211,7 +211,7 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
     recipe = ScaledWindows(scaler, data.recipe.memory)
     positions = np.arange(validation.start, validation.stop)
     realized = measures["rv_hourly"].iloc[positions].to_numpy()
-    forecast = recipe.forecast(networks, measures, measures.index[positions], positions).volatility
+    forecast = recipe.forecast(networks, measures, time_index(measures)[positions], positions).volatility
     moved = realized > RV_FLOOR
     ratios = realized[moved] / np.maximum(forecast[moved], RV_FLOOR)
     low, high = np.quantile(ratios, [MISS, 1 - MISS])
@@ -232,7 +232,7 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
         file_name_of(symbol)
     except ValueError as error:
         raise BarsError(f"the bars are of {symbol[:60]!r}, but a symbol {error}; change attrs['symbol'].") from None
-    digest = hashlib.sha256(np.ascontiguousarray(bars.index.as_unit("us").asi8).tobytes())
+    digest = hashlib.sha256(np.ascontiguousarray(time_index(bars).as_unit("us").asi8).tobytes())
     for column in bars.columns:
         digest.update(str(column).encode())
         if pd.api.types.is_numeric_dtype(bars[column]):
@@ -245,7 +245,7 @@ def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
         "first_bar": bars.index[0].tz_convert("UTC").isoformat(),
         "last_bar": bars.index[-1].tz_convert("UTC").isoformat(),
         "bars": len(bars),
-        "bar_minutes": bar_length(bars.index) / pd.Timedelta(minutes=1),
+        "bar_minutes": bar_length(time_index(bars)) / pd.Timedelta(minutes=1),
         "sha256": digest.hexdigest(),
     }
 
@@ -284,7 +284,7 @@ def _splits_at_one_date(measures: Mapping[str, pd.DataFrame], config: TrainingCo
 
     What one symbol shows in training must not be later than what another is validated or tested on.
     """
-    labels = np.sort(np.concatenate([frame.index.as_unit("us").asi8 for frame in measures.values()]))
+    labels = np.sort(np.concatenate([time_index(frame).as_unit("us").asi8 for frame in measures.values()]))
     if config.test_from is None:
         test = _midnight(labels[int(len(labels) * (1 - config.test_split)) - 1])
     else:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float32Array1D, Float32Array3D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
@@ -29,9 +29,6 @@ from volcast.sessions import session_hours
 
 __all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks"]
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 Measures = Mapping[str, pd.DataFrame]
 
 _TYPICAL_WEIGHT, _WEIGHT_SPREAD = 0.75, 0.5
@@ -56,8 +53,8 @@ class HarLstmTargets:
         The recipe with that regression and no networks yet.
     """
 
-    windows: Mapping[str, Float32Array]
-    targets: Mapping[str, Float32Array]
+    windows: Mapping[str, Float32Array3D]
+    targets: Mapping[str, Float32Array1D]
     regression: HarLstm
 
 
@@ -118,7 +115,7 @@ def with_networks(
     )
 
 
-def learnt_weight(errors: FloatArray, correction: FloatArray) -> tuple[float, float]:
+def learnt_weight(errors: Float64Array1D, correction: Float64Array1D) -> tuple[float, float]:
     """Weight of the networks' correction of the log, and what it changes of the log of the smearing.
 
     The weight is that of the best linear combination on validation, where `errors` are the regression's and
@@ -129,7 +126,7 @@ def learnt_weight(errors: FloatArray, correction: FloatArray) -> tuple[float, fl
     return weight, _log_smearing(errors - weight * correction) - _log_smearing(errors) if weight else 0.0
 
 
-def _shrunk_weight(errors: FloatArray, correction: FloatArray) -> float:
+def _shrunk_weight(errors: Float64Array1D, correction: Float64Array1D) -> float:
     centred, moves = errors - errors.mean(), correction - correction.mean()
     squares = float(moves @ moves)
     if squares == 0:
@@ -142,7 +139,7 @@ def _shrunk_weight(errors: FloatArray, correction: FloatArray) -> float:
     return weight if weight >= _LEAST_WEIGHT else 0.0
 
 
-def _log_smearing(errors: FloatArray) -> float:
+def _log_smearing(errors: Float64Array1D) -> float:
     return 0.5 * float(np.log(np.mean(np.exp(2 * errors))))
 
 
@@ -151,12 +148,12 @@ def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]
     return recipe.with_market({name: frame for name, frame in measures.items() if name in recipe.symbols})
 
 
-def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Float32Array, FloatArray]:
+def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Float32Array3D, Float64Array1D]:
     """Windows of shape (n, window, F), a view, and what the regression of `state` leaves unexplained of the log of RV.
 
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
     """
-    features, one_bucket, labels = state.features, state.horizons[1], measures.index
+    features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
     states, hours, opens = features.states(measures), session_hours(labels), opens_session(labels)
     steps = features.steps(states[:-1], hours[1:], opens[1:])
     windows = np.lib.stride_tricks.sliding_window_view(steps, state.window, axis=0).transpose(0, 2, 1)
@@ -184,7 +181,7 @@ def _fitted(measures: Measures, stops: Mapping[str, int], window: int, earlier: 
     states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
-        opens = [opens_session(frame.index) for frame in frames.values()]
+        opens = [opens_session(time_index(frame)) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens)
     fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
     symbols = {
@@ -199,11 +196,13 @@ def _without_regressions(frames: Measures, window: int, earlier: HarLstm | None)
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
     profiles = {
-        name: learnt[name].profile if name in learnt else hour_means(log_measures(frame), session_hours(frame.index))
+        name: learnt[name].profile
+        if name in learnt
+        else hour_means(log_measures(frame), session_hours(time_index(frame)))
         for name, frame in frames.items()
     }
     if earlier is None:
-        hours = np.unique(np.concatenate([session_hours(frame.index) for frame in frames.values()]))
+        hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
         features = IntradayFeatures.unscaled(typical, hours, with_market=len(frames) >= FEWEST_IN_MARKET)
     else:
@@ -221,18 +220,18 @@ def _without_regressions(frames: Measures, window: int, earlier: HarLstm | None)
 
 
 def _fitted_horizon(
-    frames: Measures, states: Mapping[str, FloatArray], features: IntradayFeatures, horizon: Horizon
+    frames: Measures, states: Mapping[str, Float64Array2D], features: IntradayFeatures, horizon: Horizon
 ) -> tuple[HorizonState, dict[str, SymbolHorizon]]:
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
     profiles, designs, targets = {}, {}, {}
     for name, frame in frames.items():
-        outcomes, hours = horizon_outcomes(frame, horizon), session_hours(frame.index)
+        outcomes, hours = horizon_outcomes(frame, horizon), session_hours(time_index(frame))
         ended = outcomes.known_with < len(frame)
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
         profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
         rows = np.flatnonzero(ended)
         rows = rows[rows >= HISTORY]
-        days, opens = new_york_days(frame.index), opens_session(frame.index)
+        days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
         designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows])
         targets[name] = logs[rows] - profiles[name][hours[rows]]
     regression = fit_state(
@@ -254,10 +253,10 @@ def _typical(regression: RegressionState) -> RegressionState:
 
 def _errors_and_correction(
     recipe: HarLstm, networks: Sequence[Network], measures: pd.DataFrame, split: TimeSplit
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float64Array1D, Float64Array1D]:
     """Log errors of the regression alone in the validation part, and what the networks would change of its log."""
     positions = _validation(split, recipe)
-    labels, realized = measures.index[positions], measures["rv_hourly"].iloc[positions].to_numpy()
+    labels, realized = time_index(measures)[positions], measures["rv_hourly"].iloc[positions].to_numpy()
     moved = realized > RV_FLOOR
     alone, together = (
         replace(recipe, weight=weight, smearing_shift=0.0).forecast(networks, measures, labels, positions).volatility
@@ -266,7 +265,7 @@ def _errors_and_correction(
     return np.log(realized[moved] / alone[moved]), np.log(together[moved] / alone[moved])
 
 
-def _validation(split: TimeSplit, recipe: HarLstm) -> IntArray:
+def _validation(split: TimeSplit, recipe: HarLstm) -> Int64Array1D:
     return np.arange(max(split.validation.start, recipe.memory), split.validation.stop)
 
 
@@ -274,9 +273,9 @@ def _validation(split: TimeSplit, recipe: HarLstm) -> IntArray:
 class _Errors:
     """Log errors of one symbol's validation part, their clock hours, and how long each of its outcomes took."""
 
-    logs: FloatArray
-    hours: IntArray
-    waits: IntArray
+    logs: Float64Array1D
+    hours: Int64Array1D
+    waits: Int64Array1D
 
     def tracker(self) -> QuantileTracker:
         return QuantileTracker.fit(self.logs, self.hours, float(np.mean(self.waits)))
@@ -302,7 +301,7 @@ def _errors(
     outcomes = horizon_outcomes(measures.iloc[: split.validation.stop], horizon)
     positions = _validation(split, recipe)
     positions = positions[outcomes.known_with[positions] < split.validation.stop]
-    labels, realized = measures.index[positions], outcomes.volatility[positions]
+    labels, realized = time_index(measures)[positions], outcomes.volatility[positions]
     forecast = recipe.forecast(networks, measures, labels, positions, horizon).volatility
     moved = realized > RV_FLOOR
     waits = outcomes.known_with[positions] - positions + 1

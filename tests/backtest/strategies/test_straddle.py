@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import run_backtest, run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
@@ -32,11 +33,11 @@ def plan(rule: StraddleTiming, some_market: Market) -> Plan:
 
 def plain_values(plan: Plan, costs: Costs) -> list[float]:
     """Capital at each step: cash after every trade at its price and spread, and what is held at its mark."""
-    held = dict.fromkeys(plan.prices, 0.0)
+    held = dict.fromkeys(plan.prices.columns, 0.0)
     cash, values = 1.0, []
-    for moment, prices in plan.prices.iterrows():
+    for moment, (_, prices) in zip(time_index(plan.prices), plan.prices.iterrows(), strict=True):
         if moment in plan.orders.index:
-            for name, units in plan.orders.loc[moment].items():
+            for name, units in zip(plan.orders.columns, plan.orders.loc[moment], strict=True):
                 if not math.isnan(units):
                     spread = costs.option_share if name in plan.options else costs.trade_bps / 1e4
                     change = units - held[name]
@@ -66,13 +67,13 @@ def test_every_pair_of_prices_keeps_parity(plan: Plan) -> None:
 
 def test_a_straddle_opens_at_the_money_by_its_vega_under_its_cap(rule: StraddleTiming, plan: Plan) -> None:
     for call in (name for name in plan.options if " call " in name):
-        opened = plan.prices[call].first_valid_index()
-        put = call.replace("call", "put")
-        premium = abs(plan.orders.loc[opened, call]) * (plan.prices.loc[opened, call] + plan.prices.loc[opened, put])
+        opened = plan.prices[call].dropna().index[0]
+        price, price_of_put = plan.prices[call][opened], plan.prices[call.replace("call", "put")][opened]
+        premium = abs(plan.orders[call][opened]) * (price + price_of_put)
         assert premium <= rule.max_premium + 1e-12
-        assert plan.prices.loc[opened, call] == pytest.approx(plan.prices.loc[opened, put])
+        assert price == pytest.approx(price_of_put)
         # At the money a straddle's vega is all but its price over its volatility.
-        points = premium / plan.decisions.loc[opened, "implied"] * 0.01
+        points = premium / plan.decisions["implied"][opened] * 0.01
         assert points == pytest.approx(rule.vega, rel=1e-3)
 
 
@@ -114,13 +115,13 @@ def test_it_buys_what_is_cheap_sells_what_is_dear_and_does_not_flutter(some_bars
     gaps = np.resize([0.2, 0.05, 0.02, 0.08, -0.2, -0.05, -0.02], len(asof))
     implied = pd.Series(life.to_numpy() / np.exp(gaps), index=asof)
     plan = rule.plan(Market.of(some_bars, tables, implied=implied), Costs())
-    sides = plan.decisions.groupby(plan.decisions.index.date)["side"].first().to_numpy()
+    sides = plan.decisions.groupby(time_index(plan.decisions).date)["side"].first().to_numpy()
     assert sides[:14].tolist() == [1, 1, 0, 0, -1, -1, 0] * 2
 
 
 def test_one_that_is_held_to_expiry_ends_at_its_worth(some_market: Market) -> None:
     plan = StraddleTiming(5, 0, 0.05, 0.02).plan(some_market, Costs())
-    sessions, intrinsic = list(some_market.prices["XYZ"].index.date), 0
+    sessions, intrinsic = list(time_index(some_market.prices["XYZ"]).date), 0
     ends = steps_of(some_market)["ends_session"]
     for call in (name for name in plan.options if " call " in name):
         alive = plan.prices[call].dropna()

@@ -17,8 +17,8 @@ from volcast.errors import ConfigError
 
 def test_the_position_is_target_over_the_days_forecast_up_to_the_cap(some_market: Market) -> None:
     decisions = VolatilityTarget(0.08, 1.0, band=0.0).plan(some_market, Costs()).decisions
-    expected = np.minimum(0.08 / decisions["annualized_volatility"], 1.0)
-    assert decisions["position"].to_numpy() == pytest.approx(expected.to_numpy())
+    expected = np.minimum(0.08 / decisions["annualized_volatility"].to_numpy(), 1.0)
+    assert decisions["position"].to_numpy() == pytest.approx(expected)
     assert (decisions["position"] < 1.0).any()
     assert (decisions["position"] <= 1.0).all()
 

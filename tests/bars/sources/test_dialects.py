@@ -5,6 +5,7 @@ import string
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.bars.sources.files import read_bars_file
+from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import VolatilityError
 
 SETTINGS = settings(
@@ -103,7 +106,7 @@ def number(value: float, dialect: Dialect) -> str:
 
 
 def text_of(bars: pd.DataFrame, dialect: Dialect) -> str:
-    local = bars.index
+    local = time_index(bars)
     if dialect.stamps in FORMS:
         stamps = list(local.strftime(FORMS[dialect.stamps]))
         if dialect.zone == "offset":
@@ -111,7 +114,7 @@ def text_of(bars: pd.DataFrame, dialect: Dialect) -> str:
         elif dialect.zone == "name":
             stamps = [f"{stamp} US/Eastern" for stamp in stamps]
     else:
-        stamps = [str(moment) for moment in local.as_unit(dialect.stamps).asi8]
+        stamps = [str(moment) for moment in local.as_unit(cast(EpochUnit, dialect.stamps)).asi8]
     frame = pd.DataFrame({"stamp": stamps})
     for field in bars.columns:
         whole = field == "volume"
@@ -186,7 +189,7 @@ def broken(draw: st.DrawFn) -> bytes:
 def test_a_table_with_something_wrong_is_read_or_gets_one_sentence(content: bytes) -> None:
     found = bars_or_sentence(content)
     if isinstance(found, pd.DataFrame):
-        assert found.index.tz is not None
+        assert time_index(found).tz is not None
         assert found[[field for field in ("open", "high", "low", "close") if field in found]].notna().all(axis=None)
     else:
         assert_one_sentence(found)

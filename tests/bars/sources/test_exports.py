@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bar_cases import NAIVE, PLAIN, PRICES
+from volcast.arrays import time_index
 from volcast.bars.sources.files import read_bars_file
 
 UTC = PLAIN.tz_convert("UTC")
@@ -33,7 +34,9 @@ def investing() -> str:
 
 
 def crypto_data_download() -> str:
-    frame = NAIVE.assign(unix=UTC.index.as_unit("ms").asi8, date=UTC.index.strftime("%Y-%m-%d %H:%M:%S"), symbol="ABC")
+    frame = NAIVE.assign(
+        unix=time_index(UTC).as_unit("ms").asi8, date=time_index(UTC).strftime("%Y-%m-%d %H:%M:%S"), symbol="ABC"
+    )
     table = frame[["unix", "date", "symbol", *PRICES, "volume"]].assign(**{"Volume USD": 2.0}).to_csv(index=False)
     return f"https://www.CryptoDataDownload.com\n{table}"
 
@@ -75,12 +78,12 @@ def stamped(stamps: "list[str] | pd.Series | np.ndarray | pd.Index") -> str:
 
 EXPORTS: dict[str, Callable[[], str]] = {
     "investing.com": investing,
-    "Dukascopy": lambda: stamped(UTC.index.strftime("%d.%m.%Y %H:%M:%S.000")).replace("timestamp", "Gmt time"),
+    "Dukascopy": lambda: stamped(time_index(UTC).strftime("%d.%m.%Y %H:%M:%S.000")).replace("timestamp", "Gmt time"),
     "CryptoDataDownload": crypto_data_download,
-    "Binance": lambda: stamped(UTC.index.as_unit("ms").asi8).replace("timestamp", "open_time"),
+    "Binance": lambda: stamped(time_index(UTC).as_unit("ms").asi8).replace("timestamp", "open_time"),
     "Alpha Vantage": lambda: str(NAIVE.iloc[::-1].to_csv(index=False)),
     "Barchart": barchart,
-    "TradingView": lambda: stamped(UTC.index.as_unit("s").asi8).replace("timestamp", "time"),
+    "TradingView": lambda: stamped(time_index(UTC).as_unit("s").asi8).replace("timestamp", "time"),
     "TradeStation": trade_station,
     "MetaTrader": meta_trader_with_two_volumes,
     "German": german,
@@ -92,11 +95,11 @@ EXPORTS: dict[str, Callable[[], str]] = {
         str(NAIVE.to_csv(index=False)).replace("\n", ",\n").replace("volume,", "volume", 1)
     ),
     "zones in brackets": lambda: stamped([f"{stamp.isoformat()}[America/New_York]" for stamp in PLAIN.index]),
-    "EST and EDT": lambda: stamped(PLAIN.index.strftime("%Y-%m-%d %H:%M:%S %Z")),
-    "months by name": lambda: stamped(PLAIN.index.strftime("%b %d, %Y %I:%M %p ET")),
+    "EST and EDT": lambda: stamped(time_index(PLAIN).strftime("%Y-%m-%d %H:%M:%S %Z")),
+    "months by name": lambda: stamped(time_index(PLAIN).strftime("%b %d, %Y %I:%M %p ET")),
     "a spreadsheet's days": lambda: stamped((CLOCK - pd.Timestamp("1899-12-30")) / pd.Timedelta(days=1)),
     "years of two digits": lambda: stamped(CLOCK.dt.strftime("%m/%d/%y %I:%M:%S %p")),
-    "epochs with a point": lambda: stamped([f"{moment:.1f}" for moment in UTC.index.as_unit("s").asi8]),
+    "epochs with a point": lambda: stamped([f"{moment:.1f}" for moment in time_index(UTC).as_unit("s").asi8]),
 }
 
 

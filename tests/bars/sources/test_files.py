@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.bars.handler import DataHandler
 from volcast.errors import BarsError, DataSourceError, NotEnoughDataError
 
@@ -106,7 +107,7 @@ def test_days_cut_the_file_in_new_york_time_and_are_both_included(week: pd.DataF
     week.to_parquet(tmp_path / "spy.parquet")
     handler = DataHandler("file", bars_path=str(tmp_path / "spy.parquet"))
     bars = handler.get_stock_bars("SPY", "2024-11-01", "2024-11-04")
-    assert [f"{day:%m-%d}" for day in bars.index.tz_convert(NEW_YORK).normalize().unique()] == ["11-01", "11-04"]
+    assert [f"{day:%m-%d}" for day in time_index(bars).tz_convert(NEW_YORK).normalize().unique()] == ["11-01", "11-04"]
     assert len(handler.get_stock_bars("SPY", start_date="2024-11-04")) == 3 * 78
     assert len(handler.get_stock_bars("SPY", end_date="2024-11-01")) == 2 * 78
     with pytest.raises(NotEnoughDataError, match=r"from 2024-10-31 to 2024-11-06 and none from 2025-01-01"):

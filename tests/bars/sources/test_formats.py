@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.bars.sources.files import read_bars_file
+from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import BarsError
 
 NEW_YORK = "America/New_York"
@@ -45,7 +47,7 @@ def yahoo_parquet(path: Path) -> None:
 
 
 def stooq(path: Path) -> None:
-    stamps = (BARS.index + pd.Timedelta(minutes=5)).tz_convert("Europe/Warsaw")
+    stamps = (time_index(BARS) + pd.Timedelta(minutes=5)).tz_convert("Europe/Warsaw")
     frame = pd.DataFrame(
         {"<TICKER>": "SPY.US", "<PER>": 5, "<DATE>": stamps.strftime("%Y%m%d"), "<TIME>": stamps.strftime("%H%M%S")}
     )
@@ -56,19 +58,21 @@ def stooq(path: Path) -> None:
 
 def polygon_flat(path: Path) -> None:
     frame = pd.DataFrame({"ticker": "SPY", "volume": BARS["volume"], "open": BARS["open"], "close": BARS["close"]})
-    frame = frame.assign(high=BARS["high"], low=BARS["low"], window_start=BARS.index.as_unit("ns").asi8, transactions=9)
+    frame = frame.assign(
+        high=BARS["high"], low=BARS["low"], window_start=time_index(BARS).as_unit("ns").asi8, transactions=9
+    )
     frame.to_csv(path, index=False)
 
 
 def polygon_rest(path: Path) -> None:
     raw = BARS.rename(columns={name: name[0] for name in BARS.columns})
-    raw.assign(t=BARS.index.as_unit("ms").asi8, n=2, vw=1.0).to_csv(path, index=False)
+    raw.assign(t=time_index(BARS).as_unit("ms").asi8, n=2, vw=1.0).to_csv(path, index=False)
 
 
 def databento(path: Path) -> None:
     whole = (BARS[PRICES] * 1e9).round().astype(np.int64)
     frame = pd.DataFrame(
-        {"ts_event": BARS.index.as_unit("ns").asi8, "rtype": 33, "publisher_id": 2, "instrument_id": 7}
+        {"ts_event": time_index(BARS).as_unit("ns").asi8, "rtype": 33, "publisher_id": 2, "instrument_id": 7}
     )
     frame[PRICES] = whole.to_numpy()
     frame.assign(volume=BARS["volume"].to_numpy(), symbol="SPY").to_csv(path, index=False)
@@ -85,11 +89,11 @@ def interactive_brokers(path: Path) -> None:
 
 
 def interactive_brokers_epoch(path: Path) -> None:
-    BARS.assign(wap=1.0, count=4, date=BARS.index.as_unit("s").asi8).to_csv(path, index=False)
+    BARS.assign(wap=1.0, count=4, date=time_index(BARS).as_unit("s").asi8).to_csv(path, index=False)
 
 
 def kibot(path: Path) -> None:
-    frame = pd.DataFrame({"date": LOCAL.index.strftime("%m/%d/%Y"), "time": LOCAL.index.strftime("%H:%M")})
+    frame = pd.DataFrame({"date": time_index(LOCAL).strftime("%m/%d/%Y"), "time": time_index(LOCAL).strftime("%H:%M")})
     frame[list(BARS.columns)] = BARS.to_numpy()
     frame.to_csv(path, index=False, header=False)
 
@@ -112,7 +116,7 @@ WRITERS: list[tuple[Callable[[Path], None], str, str, dict[str, str]]] = [
 
 
 def assert_same(found: pd.DataFrame, expected: pd.DataFrame = BARS) -> None:
-    assert found.index.tz is not None
+    assert time_index(found).tz is not None
     assert (found.index == expected.index).all()
     assert list(found.columns) == list(expected.columns)
     np.testing.assert_allclose(found[PRICES], expected[PRICES], rtol=1e-12)
@@ -131,8 +135,8 @@ def test_the_same_bars_come_out_of_every_vendors_file(
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_an_epoch_is_known_by_its_size(unit: str, tmp_path: Path) -> None:
-    BARS.assign(timestamp=BARS.index.as_unit(unit).asi8).to_csv(tmp_path / "bars.csv", index=False)
+def test_an_epoch_is_known_by_its_size(unit: EpochUnit, tmp_path: Path) -> None:
+    BARS.assign(timestamp=time_index(BARS).as_unit(unit).asi8).to_csv(tmp_path / "bars.csv", index=False)
     bars = read_bars_file(tmp_path / "bars.csv")
     assert_same(bars)
     assert f"epoch in {unit}, UTC" in bars.attrs["understood"]
@@ -150,8 +154,8 @@ def test_kinds_of_files(suffix: str, tmp_path: Path) -> None:
 
 def test_a_directory_gives_the_files_of_the_symbol_and_a_glob_all_that_match(tmp_path: Path) -> None:
     for month in (10, 11):
-        BARS[LOCAL.index.month == month].to_csv(tmp_path / f"SPY_2024-{month}.csv")
-        (BARS * 2)[LOCAL.index.month == month].to_csv(tmp_path / f"QQQ_2024-{month}.csv")
+        BARS[time_index(LOCAL).month == month].to_csv(tmp_path / f"SPY_2024-{month}.csv")
+        (BARS * 2)[time_index(LOCAL).month == month].to_csv(tmp_path / f"QQQ_2024-{month}.csv")
     assert_same(read_bars_file(tmp_path, "SPY"))
     assert_same(read_bars_file(tmp_path, "qqq"), BARS * 2)
     assert_same(read_bars_file(tmp_path / "SPY_*.csv"))
@@ -178,13 +182,13 @@ def ends(path: Path) -> None:
 
 
 def odd_epoch(path: Path) -> None:
-    BARS.assign(timestamp=BARS.index.as_unit("s").asi8 // 60).to_csv(path, index=False)
+    BARS.assign(timestamp=time_index(BARS).as_unit("s").asi8 // 60).to_csv(path, index=False)
 
 
 def early_in_the_month(path: Path) -> None:
     # One day, which is a session whichever number is the month; of several, the days tell.
     first = make_bars("2024-11-04", "2024-11-04", minutes=5).tz_convert(NEW_YORK)
-    first.assign(timestamp=first.index.strftime("%m/%d/%Y %H:%M:%S")).to_csv(path, index=False)
+    first.assign(timestamp=time_index(first).strftime("%m/%d/%Y %H:%M:%S")).to_csv(path, index=False)
 
 
 @pytest.mark.parametrize(
@@ -223,5 +227,5 @@ def test_dates_are_read_as_the_flag_says(tmp_path: Path) -> None:
 
 def test_days_beyond_the_twelfth_tell_the_month_from_the_day(tmp_path: Path) -> None:
     for form in ("%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"):
-        LOCAL.assign(timestamp=LOCAL.index.strftime(form)).to_csv(tmp_path / "bars.csv", index=False)
+        LOCAL.assign(timestamp=time_index(LOCAL).strftime(form)).to_csv(tmp_path / "bars.csv", index=False)
         assert_same(read_bars_file(tmp_path / "bars.csv", timezone=NEW_YORK))

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.support.bar_cases import CASES, NAIVE, PLAIN, PRICES, write_case
+from volcast.arrays import time_index
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources.files import read_bars_file
 from volcast.cli import bars as data_cli
@@ -112,7 +114,9 @@ def test_bars_that_are_too_long_are_read_called_coarse_and_refused(
     name: str, minutes: str, returns: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bars = get(name, tmp_path)
-    assert (bars.index.tz_convert("America/New_York").normalize().unique() == PLAIN.index.normalize().unique()).all()
+    assert (
+        time_index(bars).tz_convert("America/New_York").normalize().unique() == time_index(PLAIN).normalize().unique()
+    ).all()
     assert data_cli.main(["quality", "--bars", str(tmp_path / f"{name}.csv"), "--symbol", "ABC"]) == 0
     assert f"Bars of {minutes} min are coarse: an hour holds {returns} return" in capsys.readouterr().out
     with pytest.raises(NotEnoughDataError, match=rf"holds {returns} of them.*'close' needs 4 at least"):
@@ -168,7 +172,7 @@ def test_prices_of_every_kind_of_column_are_numbers(kind: str, tmp_path: Path) -
             table = table.set_column(place, field, table[field].cast(pa.decimal128(12, 4)))
         pq.write_table(table, tmp_path / "bars.parquet")
     else:
-        how = {"text": str, "category": "category", "whole": float}[kind]
+        how: Any = {"text": str, "category": "category", "whole": float}[kind]
         expected = frame.astype(dict.fromkeys(PRICES, how))
         expected.to_parquet(tmp_path / "bars.parquet")
     assert_same(read_bars_file(tmp_path / "bars.parquet"), PLAIN, kind)

@@ -32,7 +32,7 @@ class Yahoo:
     def __call__(self, symbol: str, **asked: Any) -> pd.DataFrame:
         self.asked.append(asked)
         local = self.bars.tz_convert("America/New_York")
-        found = local[(local.index >= asked["start"]) & (local.index < asked["end"])]
+        found: pd.DataFrame = local[(local.index >= asked["start"]) & (local.index < asked["end"])]
         return found.rename(columns=str.title).assign(**{"Adj Close": found["close"]})
 
 

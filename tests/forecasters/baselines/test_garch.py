@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from arch import arch_model
 from arch.univariate import EGARCH, GARCH, ZeroMean
 
+from volcast.arrays import Float64Array1D, time_index
 from volcast.forecasters.baselines.garch import (
     diurnal_egarch,
     diurnal_garch,
@@ -21,7 +21,6 @@ from volcast.forecasters.baselines.registry import ALL_BASELINES
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.measures.hourly import get_hourly_measures
 
-FloatArray = npt.NDArray[np.float64]
 FAMILY: dict[str, dict[str, Any]] = {
     "diurnal_garch": {"vol": "GARCH", "o": 0},
     "diurnal_gjr_garch": {"vol": "GARCH", "o": 1},
@@ -35,14 +34,14 @@ def labels(count: int) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(hours[:count]).tz_localize("America/New_York")
 
 
-def plain_weekly(measures: pd.DataFrame, name: str, first: int) -> FloatArray:
+def plain_weekly(measures: pd.DataFrame, name: str, first: int) -> Float64Array1D:
     """`arch`'s own estimate of each week and its own forecast of each bucket, nothing of the future handed to it."""
     # The same pattern to the last bit: an optimizer's path turns a rounding of its input into 1e-5 of its result.
-    own = hourly_variance_profile(measures, first)[measures.index.hour]
+    own = hourly_variance_profile(measures, first)[time_index(measures).hour]
     returns = measures["bucket_return"].to_numpy() / np.sqrt(own)
     positions = np.arange(first, len(measures))
     forecasts = np.empty(len(positions))
-    for fold in walk_forward(measures.index[positions], positions, refit="week"):
+    for fold in walk_forward(time_index(measures)[positions], positions, refit="week"):
         settings = {"mean": "Zero", "p": 1, "q": 1, "rescale": False, **FAMILY[name]}
         parameters = arch_model(returns[fold.train], **settings).fit(disp="off", show_warning=False).params
         for j in range(fold.targets.start, fold.targets.stop):
@@ -56,7 +55,7 @@ def test_forecasts_are_archs_own(bars: pd.DataFrame, name: str) -> None:
     measures = get_hourly_measures(bars)
     first = len(measures) - 60
     positions = np.arange(first, len(measures))
-    fast = ALL_BASELINES[name](measures, measures.index[positions], positions)
+    fast = ALL_BASELINES[name](measures, time_index(measures)[positions], positions)
     np.testing.assert_allclose(fast, plain_weekly(measures, name, first), rtol=1e-9)
 
 
@@ -90,7 +89,7 @@ def test_where_a_process_is_true_its_forecast_wins(name: str, process: Any, para
     returns = model.simulate(parameters, nobs=3500)["data"].to_numpy() * 0.003
     measures = pd.DataFrame({"rv_hourly": np.abs(returns) + 1e-4, "bucket_return": returns}, index=labels(3500))
     positions = np.arange(2000, 3500)
-    targets = measures.index[positions]
+    targets = time_index(measures)[positions]
     losses = {}
     for rival in ("ewma", "hour_of_day_mean", "diurnal_log_har", *FAMILY):
         ratio = (measures["rv_hourly"].to_numpy()[positions] / ALL_BASELINES[rival](measures, targets, positions)) ** 2
@@ -104,6 +103,7 @@ def test_the_family_is_three_processes(bars: pd.DataFrame) -> None:
     measures = get_hourly_measures(bars)
     positions = np.arange(len(measures) - 5, len(measures))
     forecasts = [
-        f(measures, measures.index[positions], positions) for f in (diurnal_garch, diurnal_gjr_garch, diurnal_egarch)
+        f(measures, time_index(measures)[positions], positions)
+        for f in (diurnal_garch, diurnal_gjr_garch, diurnal_egarch)
     ]
     assert len({tuple(forecast) for forecast in forecasts}) == 3

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.bars import place_of
+from volcast.arrays import time_index
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.evaluation import compare_with_baselines
 from volcast.features.windows import HAR_LAGS
@@ -50,7 +52,7 @@ def plain_long_run(measures: pd.DataFrame, known: int, hour: int) -> float:
 
 
 def plain_hour_of_day(measures: pd.DataFrame, known: int, hour: int) -> float:
-    means = hourly_means(variances(measures)[:known], list(measures.index.hour[:known]))
+    means = hourly_means(variances(measures)[:known], list(time_index(measures).hour[:known]))
     return math.sqrt(means.get(hour, mean(variances(measures)[:known])))
 
 
@@ -62,7 +64,7 @@ def plain_ewma(measures: pd.DataFrame, known: int, hour: int, decay: float = 0.9
 
 
 def plain_diurnal_ewma(measures: pd.DataFrame, known: int, hour: int, decay: float = 0.94) -> float:
-    hours, values = list(measures.index.hour), variances(measures)
+    hours, values = list(time_index(measures).hour), variances(measures)
     level = math.nan
     for i in range(known):
         ratio = values[i] / hourly_means(values[: i + 1], hours[: i + 1])[hours[i]]
@@ -86,7 +88,7 @@ def test_baselines_without_a_fit_equal_the_plain_versions(
 ) -> None:
     positions = np.array([3, 8, 50, 333, len(measures) - 1])
     positions = positions[1:] if name == "diurnal_ewma" else positions
-    fast = BASELINES[name](measures, measures.index[positions], positions)
+    fast = BASELINES[name](measures, time_index(measures)[positions], positions)
     slow = [plain(measures, int(i), measures.index[i].hour) for i in positions]
     np.testing.assert_allclose(fast, slow, rtol=1e-9)
 
@@ -96,7 +98,7 @@ class PlainHar:
 
     def __init__(self, measures: pd.DataFrame, kind: str, first: int) -> None:
         self.kind, self.measures, self.first = kind, measures, first
-        self.hours = list(measures.index.hour)
+        self.hours = list(time_index(measures).hour)
         rv = [float(value) for value in measures["rv_hourly"]]
         known_hours = self.hours[:first]
         if "log" in kind:
@@ -123,7 +125,7 @@ class PlainHar:
         return [1.0, *terms]
 
     def forecast(self, position: int) -> float:
-        dates = self.measures.index.date
+        dates = time_index(self.measures).date
         refit = min(i for i in range(self.first, position + 1) if dates[i] == dates[position])
         design = np.array([self.row(i) for i in range(LONGEST, refit)])
         outcome = np.array(self.values[LONGEST:refit])
@@ -144,7 +146,7 @@ REGRESSIONS = ["har", "diurnal_har", "log_har", "diurnal_log_har", "diurnal_harq
 @pytest.mark.parametrize("name", REGRESSIONS)
 def test_regressions_equal_the_plain_versions(measures: pd.DataFrame, name: str) -> None:
     positions = np.arange(FIRST, len(measures))
-    fast = BASELINES[name](measures, measures.index[positions], positions)
+    fast = BASELINES[name](measures, time_index(measures)[positions], positions)
     plain = PlainHar(measures, name, FIRST)
     for i in (FIRST, FIRST + 1, FIRST + 40, len(measures) - 1):
         assert fast[i - FIRST] == pytest.approx(plain.forecast(i), rel=1e-9)
@@ -155,7 +157,7 @@ def test_regressions_on_real_bars_equal_the_plain_versions(spy_bars: pd.DataFram
     measures = get_hourly_measures(spy_bars[:"2025-04-02"])
     first = int(0.75 * len(measures))
     positions = np.arange(first, len(measures))
-    fast = BASELINES[name](measures, measures.index[positions], positions)
+    fast = BASELINES[name](measures, time_index(measures)[positions], positions)
     plain = PlainHar(measures, name, first)
     for i in (first, first + 100, len(measures) - 1):
         assert fast[i - first] == pytest.approx(plain.forecast(i), rel=1e-9)
@@ -164,9 +166,9 @@ def test_regressions_on_real_bars_equal_the_plain_versions(spy_bars: pd.DataFram
 def test_what_a_line_forecasts_out_of_range_becomes_the_mean(measures: pd.DataFrame) -> None:
     positions = np.arange(FIRST, FIRST + 30)
     wild = measures.copy()
-    wild.iloc[FIRST + 5, wild.columns.get_loc("rv_hourly")] = 5.0
-    forecast = BASELINES["har"](wild, wild.index[positions], positions)[6]
-    day = int(np.flatnonzero(wild.index.date == wild.index[FIRST + 6].date())[0])
+    wild.iloc[FIRST + 5, place_of(wild, "rv_hourly")] = 5.0
+    forecast = BASELINES["har"](wild, time_index(wild)[positions], positions)[6]
+    day = int(np.flatnonzero(time_index(wild).date == time_index(wild)[FIRST + 6].date())[0])
     seen = wild["rv_hourly"].iloc[LONGEST : max(day, FIRST)]
     assert forecast == pytest.approx(seen.mean())
 
@@ -190,13 +192,13 @@ def test_ratios_to_the_log_har_are_the_known_ones(
 
 def test_too_little_history_is_refused(measures: pd.DataFrame) -> None:
     with pytest.raises(NotEnoughDataError, match="308"):
-        BASELINES["diurnal_log_har"](measures, measures.index[300:310], np.arange(300, 310))
+        BASELINES["diurnal_log_har"](measures, time_index(measures)[300:310], np.arange(300, 310))
 
 
 @pytest.mark.parametrize("name", ["diurnal_harq", "diurnal_semivariance_har", "diurnal_garch"])
 def test_missing_measures_are_named(measures: pd.DataFrame, name: str) -> None:
     with pytest.raises(NotEnoughDataError, match=r"no (quarticity|negative_semivariance|bucket_return)"):
-        ALL_BASELINES[name](measures[["rv_hourly"]], measures.index[400:410], np.arange(400, 410))
+        ALL_BASELINES[name](measures[["rv_hourly"]], time_index(measures)[400:410], np.arange(400, 410))
 
 
 @pytest.mark.parametrize("name", sorted(ALL_BASELINES))
@@ -204,12 +206,12 @@ def test_the_future_changes_no_forecast(measures: pd.DataFrame, name: str) -> No
     baseline, cuts = ALL_BASELINES[name], 50 if name in BASELINES else 8
     first, random = len(measures) - 150, np.random.default_rng(0)
     positions = np.arange(first, len(measures))
-    forecasts = baseline(measures, measures.index[positions], positions)
+    forecasts = baseline(measures, time_index(measures)[positions], positions)
     for cut in random.integers(first, len(measures), cuts):
         changed = measures.copy()
         changed.iloc[cut:] = np.exp(random.standard_normal(changed.iloc[cut:].shape))
         upto = positions[: cut - first + 1]
-        after = baseline(changed, measures.index[positions], positions)[: len(upto)]
+        after = baseline(changed, time_index(measures)[positions], positions)[: len(upto)]
         assert (after == forecasts[: len(upto)]).all()
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars, with_noise_after
+from volcast.arrays import Float32Array3D, Float64Array1D, time_index
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
 from volcast.features.windows import split_in_time
@@ -59,7 +59,7 @@ DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07",
 MINUTES = ("2024-05-22", "2024-07-03", "2024-08-21", "2024-10-09", "2024-11-26")
 
 
-def plain_design_row(features: IntradayFeatures, states: npt.NDArray[np.float64], last: int, label: pd.Timestamp,
+def plain_design_row(features: IntradayFeatures, states: Float64Array1D, last: int, label: pd.Timestamp,
                      opens: bool) -> list[float]:  # fmt: skip
     """Terms of one row by their definitions."""
     hour, date = label.hour, f"{label:%Y-%m-%d}"
@@ -86,8 +86,8 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     position = first + 40
     known = measures.iloc[:position]
     states, outcomes = recipe.features.states(known), horizon_outcomes(known, horizon)
-    hours, opens = measures.index.hour, opens_session(measures.index)
-    today = int(np.flatnonzero(measures.index.date == measures.index[position].date())[0])
+    hours, opens = time_index(measures).hour, opens_session(time_index(measures))
+    today = int(np.flatnonzero(time_index(measures).date == time_index(measures)[position].date())[0])
     profile = recipe.horizons[horizon].profile
     rows = [i for i in range(HISTORY, today) if outcomes.known_with[i] < today]
     design = np.array([plain_design_row(recipe.features, states, i - 1, measures.index[i], opens[i]) for i in rows])
@@ -98,7 +98,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     log_forecast = float(np.dot(row, coefficients)) + profile[hours[position]]
 
     alone = replace(recipe, weight=0.0)
-    labels, positions = measures.index[position : position + 1], np.array([position])
+    labels, positions = time_index(measures)[position : position + 1], np.array([position])
     found = alone.forecast((), measures, labels, positions, horizon)
     # Rows of the training part keep the errors of its own fit in the smearing; the others have today's.
     old = [i for i, row in enumerate(rows) if outcomes.known_with[row] < first]
@@ -119,7 +119,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
 def test_the_networks_correct_the_regression(trained: TrainingResult, measures: pd.DataFrame) -> None:
     recipe = replace(recipe_of(trained), weight=0.5)
     positions = trained.data.positions("test")["SPY"]
-    labels = measures.index[positions]
+    labels = time_index(measures)[positions]
     alone = replace(recipe, weight=0.0).forecast((), measures, labels, positions).volatility
     found = recipe.forecast(trained.bundle.networks, measures, labels, positions).volatility
     outputs = np.mean([network(trained.data.X_test) for network in trained.bundle.networks], axis=0)
@@ -171,7 +171,7 @@ def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> N
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
     made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
 
-    def network(windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+    def network(windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         return windows[:, -1, 0].astype(float)
 
     noise = measures.copy()
@@ -190,7 +190,7 @@ def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> Non
     truth = {window.tobytes(): float(target) for window, target in rows}
 
     def knowing(sign: float) -> HarLstm:
-        def network(windows: npt.NDArray[np.float32], side: Any = None) -> npt.NDArray[np.float64]:
+        def network(windows: Float32Array3D, side: Any = None) -> Float64Array1D:
             return np.array([sign * truth[window.tobytes()] for window in windows])
 
         return with_networks(made.regression, (network,), {"SPY": measures}, {"SPY": split})
@@ -205,7 +205,7 @@ def test_the_same_after_saving(trained: TrainingResult, measures: pd.DataFrame) 
     again = recipe_from_dict(json.loads(json.dumps(recipe.to_dict())))
     positions = np.arange(len(measures) - 30, len(measures))
     for horizon in HORIZONS:
-        arguments = (trained.bundle.networks, measures, measures.index[positions], positions, horizon)
+        arguments = (trained.bundle.networks, measures, time_index(measures)[positions], positions, horizon)
         before, after = recipe.forecast(*arguments), again.forecast(*arguments)
         assert (before.volatility == after.volatility).all()
         assert (before.upper == after.upper).all()

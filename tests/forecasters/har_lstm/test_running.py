@@ -1,13 +1,13 @@
 """A forecast carried on from call to call is the one made of the whole history at once, to the last bit."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.counted import CountingNetwork, counted_recipe, thinned_bars
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.horizons import HORIZONS, Horizon
@@ -30,10 +30,8 @@ def first_after_training(recipe: HarLstm, measures: pd.DataFrame) -> int:
     return int(measures.index.searchsorted(recipe.trained_through, side="right"))
 
 
-def asked_at_once(
-    recipe: HarLstm, measures: pd.DataFrame, positions: npt.NDArray[np.int64], horizon: Horizon
-) -> npt.NDArray[np.float64]:
-    made = recipe.forecast((CountingNetwork(),), measures, measures.index[positions], positions, horizon)
+def asked_at_once(recipe: HarLstm, measures: pd.DataFrame, positions: Int64Array1D, horizon: Horizon) -> Float64Array1D:
+    made = recipe.forecast((CountingNetwork(),), measures, time_index(measures)[positions], positions, horizon)
     return np.column_stack([made.volatility, made.lower, made.upper])
 
 
@@ -44,11 +42,9 @@ class Asked:
         self.table = HourlyTable(list(measures.columns))
         self.running = RunningForecast(recipe.for_symbol("SPY", measures), (CountingNetwork(),), horizon, self.table)
 
-    def __call__(
-        self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
+    def __call__(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         """Volatility and bounds, shape (n, 3)."""
-        changed = self.table.replace(0, measures.index.as_unit("us").asi8, measures.to_numpy(dtype=float))
+        changed = self.table.replace(0, time_index(measures).as_unit("us").asi8, measures.to_numpy(dtype=float))
         self.running.forget(changed)
         made = self.running.forecast(labels.as_unit("us").asi8, known)
         return np.column_stack([made.volatility, made.lower, made.upper])
@@ -68,7 +64,7 @@ def test_any_steps_give_what_one_step_gives(
     while begin < len(positions):
         count = data.draw(st.sampled_from([1, 1, 1, 2, 5, 30]))
         asked = positions[begin : begin + count]
-        forecasts = ask(measures.iloc[: asked[-1]], measures.index[asked], asked)
+        forecasts = ask(measures.iloc[: asked[-1]], time_index(measures)[asked], asked)
         np.testing.assert_array_equal(forecasts, expected[begin : begin + count])
         begin += count
 
@@ -86,7 +82,7 @@ def test_rows_that_are_revised_or_taken_back_are_forgotten(
         revised.iloc[position - changed : position] *= 1.2
         for table in (measures, revised, measures):
             asked = np.array([position])
-            forecasts = ask(table.iloc[:position], table.index[asked], asked)
+            forecasts = ask(table.iloc[:position], time_index(table)[asked], asked)
             np.testing.assert_array_equal(forecasts, asked_at_once(recipe, table, asked, horizon))
 
 
@@ -98,7 +94,7 @@ def test_a_row_in_between_that_comes_late_is_taken_in(recipe: HarLstm, measures:
         asked = np.array([position - 1])
         ask(table.iloc[: position - 1], table.index[asked], asked)
         asked = np.array([position])
-        forecasts = ask(measures.iloc[:position], measures.index[asked], asked)
+        forecasts = ask(measures.iloc[:position], time_index(measures)[asked], asked)
         np.testing.assert_array_equal(forecasts, asked_at_once(recipe, measures, asked, 1))
 
 

@@ -12,7 +12,7 @@ the sum of both is least at the half-width
 
 import numpy as np
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D
 
 __all__ = ["band_widths", "held_within"]
 
@@ -21,7 +21,9 @@ _FIRST_CHANGE = 0.05
 _WEIGHT = 10.0
 
 
-def band_widths(wanted: FloatArray, volatility: FloatArray, cost: float, risk_aversion: float) -> FloatArray:
+def band_widths(
+    wanted: Float64Array1D, volatility: Float64Array1D, cost: float, risk_aversion: float
+) -> Float64Array1D:
     """Half-width of the band around each wanted position, of what was known when it was wanted.
 
     Parameters
@@ -41,7 +43,7 @@ def band_widths(wanted: FloatArray, volatility: FloatArray, cost: float, risk_av
     return np.asarray(np.cbrt(1.5 * cost * wandering / (risk_aversion * volatility**2)))
 
 
-def held_within(wanted: FloatArray, widths: FloatArray) -> FloatArray:
+def held_within(wanted: Float64Array1D, widths: Float64Array1D) -> Float64Array1D:
     """Positions that begin with the first wanted one and are moved to the edge of the band when they leave it.
 
     Both of shape (n,); a band of width 0 trades every change.

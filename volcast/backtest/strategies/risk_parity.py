@@ -1,12 +1,12 @@
 """Many symbols, each given the same part of the portfolio's forecast risk, and together a volatility to aim at."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D, Float64Array2D, time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
@@ -77,14 +77,14 @@ class RiskParity:
         orders = held.where(held.diff().ne(0.0))
         return market.plan_for(orders.dropna(how="all"), held)
 
-    def _weights(self, volatility: FloatArray, correlation: FloatArray) -> FloatArray:
+    def _weights(self, volatility: Float64Array1D, correlation: Float64Array2D) -> Float64Array1D:
         covariance = correlation * np.outer(volatility, volatility)
         weights = equal_risk_weights(covariance)
         scale = self.target_volatility / np.sqrt(252 * (weights @ covariance @ weights))
         return np.asarray(weights * min(scale, self.max_leverage / weights.sum()))
 
 
-def equal_risk_weights(covariance: FloatArray) -> FloatArray:
+def equal_risk_weights(covariance: Float64Array2D) -> Float64Array1D:
     r"""Weights, shape (k,), that sum to 1 and contribute equally to the risk of `covariance`, (k, k).
 
     Cyclical coordinate descent on :math:`\frac12 w' \Sigma w - \frac1k \sum_i \ln w_i` (Griveau-Billion, Richard and
@@ -104,15 +104,16 @@ def equal_risk_weights(covariance: FloatArray) -> FloatArray:
     return np.asarray(weights / weights.sum())
 
 
-def realized_correlations(market: Market, sessions: int) -> dict[pd.Timestamp, FloatArray]:
+def realized_correlations(market: Market, sessions: int) -> dict[pd.Timestamp, Float64Array2D]:
     """Correlations, (k, k), realized over the last `sessions` sessions before each one; nights are not in them.
 
     Of half-hourly log returns, which are long enough for prices that do not move at the same second (Epps 1979,
     *Journal of the American Statistical Association* 74). Sessions with fewer before them are absent.
     """
-    path = np.log(market.paths)
-    days = path.index.normalize().tz_localize(None)
-    grid = path.groupby([days, path.index.ceil(_SAMPLING)]).last()
+    path = cast(pd.DataFrame, np.log(market.paths))
+    moments = time_index(path)
+    days = moments.normalize().tz_localize(None)
+    grid = path.groupby([days, moments.ceil(_SAMPLING)]).last()
     returns = grid.groupby(level=0).diff().dropna()
     products = returns.groupby(level=0).apply(lambda day: day.to_numpy().T @ day.to_numpy())
     sums = np.cumsum(np.stack(list(products)), axis=0)

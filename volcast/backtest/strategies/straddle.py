@@ -1,12 +1,12 @@
 """Volatility itself, bought where it is forecast above what options ask for and sold where it is below."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import FloatArray
+from volcast.arrays import Float64Array1D
 from volcast.backtest.accounts import Costs
 from volcast.backtest.joins import align_to
 from volcast.backtest.market import Market
@@ -154,7 +154,7 @@ def life_volatility(market: Market, sessions: int, persistence: float) -> pd.Ser
     mean = day.expanding().mean().shift().reindex(outlook.index)
     weight = float(np.mean(persistence ** np.arange(sessions)))
     variance = mean + weight * (outlook["volatility"] ** 2 - mean)
-    return np.sqrt(252 * variance).rename("forecast")
+    return cast(pd.Series, np.sqrt(252 * variance)).rename("forecast")
 
 
 def steps_of(market: Market) -> pd.DataFrame:
@@ -181,8 +181,8 @@ class _Book:
     rule: StraddleTiming
     symbol: str
     steps: pd.DataFrame
-    marks: dict[str, FloatArray] = field(default_factory=dict)
-    held: dict[str, FloatArray] = field(default_factory=dict)
+    marks: dict[str, Float64Array1D] = field(default_factory=dict)
+    held: dict[str, Float64Array1D] = field(default_factory=dict)
     side: int = 0
     units: float = 0.0
     shares: float = 0.0

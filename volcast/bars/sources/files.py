@@ -8,6 +8,7 @@ from typing import cast
 import pandas as pd
 import pyarrow.parquet as pq
 
+from volcast.arrays import time_index
 from volcast.bars.checks import bar_length
 from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
 from volcast.bars.columns import SYMBOL, named_columns
@@ -72,7 +73,7 @@ def read_bars_file(
     tables = [_stamped(file, symbol, flags) for file in paths]
     frame, symbol_taken = _one_symbol(_joined(tables, name), symbol, name)
     first = tables[0]
-    frame.index, clock = _with_zone(frame.index.rename("timestamp"), flags.timezone, first.clock, name)
+    frame.index, clock = _with_zone(time_index(frame).rename("timestamp"), flags.timezone, first.clock, name)
     if first.side is None:
         _require_starts(frame.index, name)
     if first.side == "end":
@@ -208,7 +209,7 @@ def _symbol_missing(present: list[str], wanted: str, name: str) -> BarsError:
 
 
 def _joined(tables: list[StampedTable], name: str) -> pd.DataFrame:
-    meanings = {(table.vendor, table.side, table.frame.index.tz is None) for table in tables}
+    meanings = {(table.vendor, table.side, time_index(table.frame).tz is None) for table in tables}
     if len(meanings) > 1:
         vendors = ", ".join(sorted({table.vendor for table in tables}))
         raise BarsError(
@@ -217,8 +218,9 @@ def _joined(tables: list[StampedTable], name: str) -> pd.DataFrame:
         )
     if len(tables) == 1:
         return tables[0].frame
-    frames = [table.frame if table.frame.index.tz is None else table.frame.tz_convert("UTC") for table in tables]
-    return pd.concat(sorted(frames, key=lambda frame: frame.index[0]))
+    frames = [table.frame if time_index(table.frame).tz is None else table.frame.tz_convert("UTC") for table in tables]
+    frames.sort(key=lambda frame: time_index(frame)[0])
+    return pd.concat(frames)
 
 
 def _one_symbol(frame: pd.DataFrame, symbol: str | None, name: str) -> tuple[pd.DataFrame, str | None]:

@@ -15,6 +15,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -130,7 +131,8 @@ def _flat(table: pd.DataFrame, name: str) -> pd.DataFrame:
     index = table.index
     if isinstance(index, pd.MultiIndex):
         names = [
-            level.name or ("timestamp" if isinstance(level, pd.DatetimeIndex) else SYMBOL) for level in index.levels
+            cast(str | None, level.name) or ("timestamp" if isinstance(level, pd.DatetimeIndex) else SYMBOL)
+            for level in index.levels
         ]
         return table.rename_axis(index=names).reset_index()
     if isinstance(index, pd.RangeIndex) and not is_stamp_name(index.name or ""):
@@ -159,7 +161,8 @@ def _without_tickers(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(tickers) == 1:
         flat = table.droplevel(of_tickers, axis=1).assign(**{SYMBOL: str(tickers[0])})
         return flat.rename_axis(columns=None)
-    return table.stack(level=of_tickers, future_stack=True).rename_axis(index=["timestamp", SYMBOL], columns=None)
+    rows = cast(pd.DataFrame, table.stack(level=of_tickers, future_stack=True))
+    return rows.rename_axis(index=["timestamp", SYMBOL], columns=None)
 
 
 def _vendor(table: pd.DataFrame) -> str:

@@ -14,15 +14,14 @@ from datetime import date
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.errors import NotEnoughDataError
 from volcast.sessions import new_york_midnight, next_bucket, session_schedule
 
 __all__ = ["simulate_bars"]
 
-FloatArray = npt.NDArray[np.float64]
 
 _ANNUAL_VOLATILITY = 0.35
 _MINUTES_PER_YEAR = 252 * 390
@@ -57,7 +56,7 @@ def simulate_bars(
     digest = hashlib.sha256(f"{symbol} {seed}".encode()).digest()
     random = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     opens = schedule["open"].dt.tz_convert("UTC")
-    lengths = ((schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
+    lengths = (pd.TimedeltaIndex(schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
     day = np.repeat(np.arange(len(schedule)), lengths)
     minute = np.arange(len(day)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
@@ -87,10 +86,10 @@ def simulate_bars(
 
 def _minute_volatility(
     random: np.random.Generator,
-    day: npt.NDArray[np.int64],
-    minute: npt.NDArray[np.int64],
-    lengths: npt.NDArray[np.int64],
-) -> FloatArray:
+    day: Int64Array1D,
+    minute: Int64Array1D,
+    lengths: Int64Array1D,
+) -> Float64Array1D:
     slow = _autoregression(random, len(lengths), 0.985, _SLOW_SPREAD)[day]
     step = minute // _FAST_STEP_MINUTES
     steps_before = np.concatenate([[0], np.cumsum(-(-lengths // _FAST_STEP_MINUTES))])
@@ -98,14 +97,14 @@ def _minute_volatility(
     left = lengths[day] - minute
     shape = 0.72 + 1.1 * np.exp(-minute / 25) + 0.45 * np.exp(-left / 40)
     level = _ANNUAL_VOLATILITY / np.sqrt(_MINUTES_PER_YEAR)
-    return cast(FloatArray, level * shape * np.exp(slow + fast - _SLOW_SPREAD**2 - _FAST_SPREAD**2))
+    return cast(Float64Array1D, level * shape * np.exp(slow + fast - _SLOW_SPREAD**2 - _FAST_SPREAD**2))
 
 
-def _autoregression(random: np.random.Generator, count: int, persistence: float, spread: float) -> FloatArray:
+def _autoregression(random: np.random.Generator, count: int, persistence: float, spread: float) -> Float64Array1D:
     """A stationary first-order autoregression with standard deviation `spread`."""
     shocks = spread * np.sqrt(1 - persistence**2) * random.standard_normal(count)
     shocks[0] = spread * random.standard_normal()
-    values: FloatArray = np.empty_like(shocks)
+    values: Float64Array1D = np.empty_like(shocks)
     value = 0.0
     for i, shock in enumerate(shocks):
         value = persistence * value + shock

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Int64Array1D
 from volcast.bars.columns import plain_name
 from volcast.errors import BarsError
 from volcast.sessions import session_schedule
@@ -135,7 +136,7 @@ def read_stamps(table: pd.DataFrame, name: str, flags: StampFlags) -> tuple[pd.D
         raise BarsError(f"{name} has in '{spelt}' {error}") from None
     first, end = (pd.Timestamp(day, tz=index.tz) for day in (_FIRST, _END))
     if index.min() < first or index.max() >= end:
-        index = index.where((index >= first) & (index < end))
+        index = pd.DatetimeIndex(index.where((index >= first) & (index < end)))
     unreadable = np.flatnonzero(index.isna())
     if len(unreadable) > max(_MOST_UNREADABLE * len(index), 1) or len(unreadable) == len(index):
         raise BarsError(
@@ -253,8 +254,8 @@ def _from_text(text: "pd.Series[str]", flags: StampFlags) -> tuple[pd.DatetimeIn
         is_zoned = bool(text.iloc[:_SAMPLE].str.contains(_ZONED, regex=True).mean() > 0.5)
         index = pd.DatetimeIndex(pd.to_datetime(text, utc=is_zoned, format="ISO8601", errors="coerce"))
         if len(set(zoned.values())) > 1:
-            index = index.where((endings.map(zoned) == is_zoned).to_numpy())
-        if index.isna().mean() <= _MOST_UNREADABLE:
+            index = pd.DatetimeIndex(index.where((endings.map(zoned) == is_zoned).to_numpy()))
+        if np.mean(index.isna()) <= _MOST_UNREADABLE:
             return index, "zone in the text" if is_zoned else ""
     plain = text.str.replace(r"[\s,]+", " ", regex=True).str.replace(r"\b([ap])\.m\.", r"\1m", regex=True)
     parts = plain.str.extract(re.compile(f"^(?:{_STAMP.pattern})$", _STAMP.flags))
@@ -347,7 +348,7 @@ class _Days:
         return f"{year if len(year) == 4 else '20' + year}-{int(month):02}-{int(day):02}"
 
 
-def _month_comes_first(numbers: npt.NDArray[np.int64], sign: str, example: str) -> bool:
+def _month_comes_first(numbers: Int64Array1D, sign: str, example: str) -> bool:
     """Whether the first of two numbers is the month: by what is no month, else by which days are an exchange's."""
     month_first, day_first = bool((numbers[:, 0] <= 12).all()), bool((numbers[:, 1] <= 12).all())
     if month_first != day_first:
@@ -363,7 +364,7 @@ def _month_comes_first(numbers: npt.NDArray[np.int64], sign: str, example: str) 
     )
 
 
-def _density(dates: npt.NDArray[np.int64]) -> float:
+def _density(dates: Int64Array1D) -> float:
     """Share of the exchange's sessions between the first and the last of these dates that are among them."""
     years = np.where(dates[:, 0] < 100, dates[:, 0] + 2000, dates[:, 0])
     days = pd.to_datetime({"year": years, "month": dates[:, 1], "day": dates[:, 2]}, errors="coerce").dropna()

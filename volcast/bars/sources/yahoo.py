@@ -109,7 +109,7 @@ class YahooBars:
             trouble = type(error).__name__
         if trouble:
             raise DataSourceError(f"Yahoo failed to answer ({trouble}); try again later, or give --bars FILE.")
-        bars = table.rename(columns=_COLUMNS)[list(_COLUMNS.values())].astype(float)
+        bars: pd.DataFrame = table.rename(columns=_COLUMNS)[list(_COLUMNS.values())].astype(float)
         index = pd.DatetimeIndex(bars.index)
         index = (index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")).as_unit("us")
         return bars.set_axis(index.rename("timestamp")).dropna(subset=["close"])

@@ -3,11 +3,12 @@
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.verdict import MODEL, REFERENCE, title_of
 from volcast.sessions import EXCHANGE_TIMEZONE
@@ -51,7 +52,7 @@ def by_label(frame: pd.DataFrame) -> pd.DataFrame:
 def _newest(evaluation: Evaluation) -> "Figure":
     figure, axes = _axes()
     buckets = by_label(evaluation.by_bucket)
-    dates = buckets.index.normalize()
+    dates = time_index(buckets).normalize()
     shown = buckets[dates >= dates.unique()[-_NEWEST_DAYS:][0]]
     # By position, not by time: nights and weekends would take three quarters of the width.
     at = np.arange(len(shown))
@@ -60,7 +61,7 @@ def _newest(evaluation: Evaluation) -> "Figure":
         axes.fill_between(at, 100 * shown["lower"], 100 * shown["upper"], color=_MODEL, alpha=0.15, lw=0, label=label)
     axes.plot(at, 100 * shown["realized"], color=_REALIZED, linewidth=1.0, label="realized")
     axes.plot(at, 100 * shown[MODEL], color=_MODEL, linewidth=1.3, label="forecast")
-    _dates(axes, shown.index)
+    _dates(axes, time_index(shown))
     axes.set_ylabel("hourly volatility, %")
     axes.legend(frameon=False)
     return figure
@@ -69,13 +70,17 @@ def _newest(evaluation: Evaluation) -> "Figure":
 def _daily(evaluation: Evaluation) -> "Figure":
     figure, axes = _axes()
     variance = evaluation.by_bucket[["realized", MODEL]] ** 2
-    daily = 100 * np.sqrt(variance.groupby(variance.index.normalize()).mean())
+    daily = 100 * _root(variance.groupby(time_index(variance).normalize()).mean())
     axes.plot(daily["realized"].to_numpy(), color=_REALIZED, linewidth=1.0, label="realized")
     axes.plot(daily[MODEL].to_numpy(), color=_MODEL, linewidth=1.3, label="forecast")
-    _dates(axes, daily.index)
+    _dates(axes, time_index(daily))
     axes.set_ylabel("hourly volatility, %, mean of a day")
     axes.legend(frameon=False)
     return figure
+
+
+def _root(variance: pd.DataFrame) -> pd.DataFrame:
+    return cast(pd.DataFrame, np.sqrt(variance))
 
 
 def _calibration(evaluation: Evaluation) -> "Figure":
@@ -86,7 +91,7 @@ def _calibration(evaluation: Evaluation) -> "Figure":
             continue
         judged = evaluation.by_bucket[[name, "realized"]] ** 2
         tenth = np.ceil(_BINS * judged[name].rank(method="first", pct=True))
-        means = 100 * np.sqrt(judged.groupby(tenth).mean())
+        means = 100 * _root(judged.groupby(tenth).mean())
         axes.plot(means[name], means["realized"], color=color, marker="o", markersize=4, label=title_of(name))
         ends += [means.to_numpy().min(), means.to_numpy().max()]
     axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=_REALIZED, linestyle="--", label="as forecast")
@@ -116,7 +121,7 @@ def _cumulative(evaluation: Evaluation) -> "Figure":
     saved = by_label((losses[REFERENCE] - losses[MODEL]).to_frame())[0].cumsum()
     axes.axhline(0, color=_REALIZED, linewidth=0.8)
     axes.plot(saved.to_numpy(), color=_MODEL, linewidth=1.3)
-    _dates(axes, saved.index)
+    _dates(axes, time_index(saved))
     axes.set_ylabel("QLIKE saved so far")
     return figure
 

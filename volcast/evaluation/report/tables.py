@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from rich import box
 from rich.table import Table
@@ -74,7 +74,10 @@ def errors(evaluation: Evaluation) -> FigureTable:
 def groups(evaluation: Evaluation, by: Grouping) -> FigureTable:
     """The model beside the diurnal log-HAR in groups of buckets; no row where there are too few."""
     rows = [
-        (f"{group}:00" if by == "hour" else str(group), *figures_of(row, ("n", "QLIKE", "log-HAR", *_IN_GROUPS)))
+        (
+            f"{group}:00" if by == "hour" else str(group),
+            *figures_of(cast(Row, row), ("n", "QLIKE", "log-HAR", *_IN_GROUPS)),
+        )
         for group, row in evaluation.breakdown(by).iterrows()
     ]
     return FigureTable((by, "n", "QLIKE", "log-HAR", *_IN_GROUPS), rows)

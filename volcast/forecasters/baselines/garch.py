@@ -11,24 +11,22 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.forecasters.baselines.har import hourly_variance_profile, require_history
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.sessions import session_hours
 
 __all__ = ["diurnal_egarch", "diurnal_garch", "diurnal_gjr_garch", "egarch_variance", "gjr_garch_variance"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _BACKCAST_BUCKETS = 75
 _LARGEST_LOG = 50.0
 """Where an explosive EGARCH is held, so that its exponential stays finite."""
 
 
-def diurnal_garch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def diurnal_garch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """GARCH(1,1) (Bollerslev 1986, *Journal of Econometrics* 31) on deseasonalized hourly returns.
 
     Raises
@@ -39,7 +37,7 @@ def diurnal_garch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntA
     return _weekly(measures, targets, known, "GARCH", 0, _garch_variance)
 
 
-def diurnal_gjr_garch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def diurnal_gjr_garch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """GJR-GARCH(1,1,1): falls may count more (Glosten, Jagannathan and Runkle 1993, *Journal of Finance* 48).
 
     Raises
@@ -50,7 +48,7 @@ def diurnal_gjr_garch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: 
     return _weekly(measures, targets, known, "GARCH", 1, gjr_garch_variance)
 
 
-def diurnal_egarch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def diurnal_egarch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """EGARCH(1,1,1): an autoregression of the logarithm (Nelson 1991, *Econometrica* 59).
 
     Raises
@@ -61,7 +59,7 @@ def diurnal_egarch(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int
     return _weekly(measures, targets, known, "EGARCH", 1, egarch_variance)
 
 
-def gjr_garch_variance(parameters: FloatArray, returns: FloatArray) -> FloatArray:
+def gjr_garch_variance(parameters: Float64Array1D, returns: Float64Array1D) -> Float64Array1D:
     r"""Conditional variances of `returns` and of the one that follows, shape (len(returns) + 1,).
 
     :math:`\sigma_i^2 = \omega + (\alpha + \gamma 1[r_{i-1} < 0]) r_{i-1}^2 + \beta \sigma_{i-1}^2`, `parameters` in
@@ -76,7 +74,7 @@ def gjr_garch_variance(parameters: FloatArray, returns: FloatArray) -> FloatArra
     return variance
 
 
-def egarch_variance(parameters: FloatArray, returns: FloatArray) -> FloatArray:
+def egarch_variance(parameters: Float64Array1D, returns: Float64Array1D) -> Float64Array1D:
     r"""Conditional variances of `returns` and of the one that follows, shape (len(returns) + 1,).
 
     :math:`\ln \sigma_i^2 = \omega + \alpha (|e_{i-1}| - \sqrt{2 / \pi}) + \gamma e_{i-1} + \beta \ln \sigma_{i-1}^2`
@@ -93,7 +91,7 @@ def egarch_variance(parameters: FloatArray, returns: FloatArray) -> FloatArray:
     return np.exp(logs)
 
 
-def _garch_variance(parameters: FloatArray, returns: FloatArray) -> FloatArray:
+def _garch_variance(parameters: Float64Array1D, returns: Float64Array1D) -> Float64Array1D:
     omega, alpha, beta = parameters
     return gjr_garch_variance(np.array([omega, alpha, 0.0, beta]), returns)
 
@@ -101,14 +99,14 @@ def _garch_variance(parameters: FloatArray, returns: FloatArray) -> FloatArray:
 def _weekly(
     measures: pd.DataFrame,
     targets: pd.DatetimeIndex,
-    known: IntArray,
+    known: Int64Array1D,
     family: Literal["GARCH", "EGARCH"],
     asymmetry: int,
-    variance: Callable[[FloatArray, FloatArray], FloatArray],
-) -> FloatArray:
+    variance: Callable[[Float64Array1D, Float64Array1D], Float64Array1D],
+) -> Float64Array1D:
     require_history(measures, known, "bucket_return")
     pattern = hourly_variance_profile(measures, known[0])
-    returns = measures["bucket_return"].to_numpy(dtype=float) / np.sqrt(pattern[session_hours(measures.index)])
+    returns = measures["bucket_return"].to_numpy(dtype=float) / np.sqrt(pattern[session_hours(time_index(measures))])
     parameters = None
     variances = np.empty(len(targets))
     for fold in walk_forward(targets, known, refit="week"):
@@ -120,8 +118,8 @@ def _weekly(
 
 
 def _estimate(
-    returns: FloatArray, family: Literal["GARCH", "EGARCH"], asymmetry: int, before: FloatArray | None
-) -> FloatArray:
+    returns: Float64Array1D, family: Literal["GARCH", "EGARCH"], asymmetry: int, before: Float64Array1D | None
+) -> Float64Array1D:
     """Parameters by maximum likelihood; those of the week `before` where the search for them does not converge."""
     from arch import arch_model
 
@@ -132,6 +130,6 @@ def _estimate(
     return np.asarray(result.params.to_numpy(), dtype=float)
 
 
-def _backcast(returns: FloatArray) -> float:
+def _backcast(returns: Float64Array1D) -> float:
     weights = 0.94 ** np.arange(min(_BACKCAST_BUCKETS, len(returns)))
     return float(np.sum(returns[: len(weights)] ** 2 * weights) / np.sum(weights))

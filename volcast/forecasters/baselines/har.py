@@ -9,10 +9,10 @@ hour-of-day pattern of the buckets known at the very first forecast, and multipl
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.scaling import hour_of_day_profile
 from volcast.features.windows import HAR_LAGS, har_terms
@@ -32,9 +32,6 @@ __all__ = [
     "require_history",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
 
 FEWEST_BUCKETS = 2 * max(HAR_LAGS)
 """Buckets that must be known before a first forecast."""
@@ -42,7 +39,7 @@ FEWEST_BUCKETS = 2 * max(HAR_LAGS)
 _HOURS = 24
 
 
-def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on levels of volatility, with a constant (Corsi 2009).
 
     A forecast outside the range of what it was fitted on becomes the mean of that (the insanity filter of Bollerslev,
@@ -53,15 +50,15 @@ def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> F
     return _on_levels(har_terms(values, HAR_LAGS), values, targets, known)
 
 
-def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on levels of volatility over the root of its hour's mean variance; insanity filter as in `har`."""
     require_history(measures, known)
     pattern = np.sqrt(hourly_variance_profile(measures, known[0]))
-    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[session_hours(measures.index)]
+    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[session_hours(time_index(measures))]
     return _on_levels(har_terms(values, HAR_LAGS), values, targets, known) * pattern[session_hours(targets)]
 
 
-def log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on log volatility, with a constant; back by Duan's smearing on the variance scale, as `diurnal_log_har`."""
     require_history(measures, known)
     values = _log_rv(measures)
@@ -73,7 +70,7 @@ def log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) 
     return forecasts
 
 
-def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on log RV without its hour-of-day mean, and hour dummies: what other forecasts are compared with.
 
     The profile comes from the buckets known at the very first forecast. Back to volatility with Duan's smearing on the
@@ -86,7 +83,7 @@ def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: In
     """
     require_history(measures, known)
     profile = _profile_array(hour_of_day_profile(measures["rv_hourly"].iloc[: known[0]]))
-    hours, target_hours = session_hours(measures.index), session_hours(targets)
+    hours, target_hours = session_hours(time_index(measures)), session_hours(targets)
     values = _log_rv(measures) - profile[hours]
     terms = har_terms(values, HAR_LAGS)
     hours_seen = np.unique(hours[: known[0]])
@@ -99,7 +96,7 @@ def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: In
     return forecasts
 
 
-def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     r"""HARQ: the less exactly the last hour's variance was measured, the less it counts.
 
     On variances :math:`v` over their hour's mean, :math:`q` the quarticity over its square, it adds
@@ -113,14 +110,14 @@ def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     """
     require_history(measures, known, "quarticity")
     pattern = hourly_variance_profile(measures, known[0])
-    hour_variance = pattern[session_hours(measures.index)]
+    hour_variance = pattern[session_hours(time_index(measures))]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / hour_variance
     terms = np.column_stack([har_terms(variance, HAR_LAGS), error * variance])
     return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
 
 
-def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """Semivariance HAR: the last hour's variance of rises and of falls count apart.
 
     On variances over their hour's mean (Patton and Sheppard 2015, *Review of Economics and Statistics* 97). Insanity
@@ -133,21 +130,21 @@ def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, 
     """
     require_history(measures, known, "negative_semivariance")
     pattern = hourly_variance_profile(measures, known[0])
-    hour_variance = pattern[session_hours(measures.index)]
+    hour_variance = pattern[session_hours(time_index(measures))]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     falls = measures["negative_semivariance"].to_numpy(dtype=float) / hour_variance
     terms = np.column_stack([variance - falls, falls, har_terms(variance, HAR_LAGS[1:])])
     return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
 
 
-def hourly_variance_profile(measures: pd.DataFrame, count: int) -> FloatArray:
+def hourly_variance_profile(measures: pd.DataFrame, count: int) -> Float64Array1D:
     """Mean variance of each clock hour in the first `count` rows, shape (24,); the mean of these for hours not seen."""
     variance = np.maximum(measures["rv_hourly"].iloc[:count].to_numpy(dtype=float), RV_FLOOR) ** 2
-    means = pd.Series(variance).groupby(session_hours(measures.index[:count])).mean()
-    return _profile_array({int(hour): float(mean) for hour, mean in means.items()})
+    means = pd.Series(variance).groupby(session_hours(time_index(measures)[:count])).mean()
+    return _profile_array({int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)})
 
 
-def require_history(measures: pd.DataFrame, known: IntArray, *columns: str) -> None:
+def require_history(measures: pd.DataFrame, known: Int64Array1D, *columns: str) -> None:
     """Refuse measures without the `columns`, or a first forecast with fewer buckets than twice the longest lag.
 
     Raises
@@ -171,7 +168,9 @@ def require_history(measures: pd.DataFrame, known: IntArray, *columns: str) -> N
 _LONGEST = max(HAR_LAGS)
 
 
-def _on_levels(terms: FloatArray, values: FloatArray, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def _on_levels(
+    terms: Float64Array2D, values: Float64Array1D, targets: pd.DatetimeIndex, known: Int64Array1D
+) -> Float64Array1D:
     """Next values, shape (len(targets),), regressed on a constant and `terms`, through the insanity filter."""
     terms = _with_constant(terms)
     forecasts = np.empty(len(targets))
@@ -183,8 +182,8 @@ def _on_levels(terms: FloatArray, values: FloatArray, targets: pd.DatetimeIndex,
 
 
 def _daily_fits(
-    design: FloatArray, values: FloatArray, targets: pd.DatetimeIndex, known: IntArray
-) -> Iterator[tuple[slice, FloatArray, FloatArray, FloatArray]]:
+    design: Float64Array2D, values: Float64Array1D, targets: pd.DatetimeIndex, known: Int64Array1D
+) -> Iterator[tuple[slice, Float64Array1D, Float64Array1D, Float64Array1D]]:
     """For each day: its targets, and the coefficients, residuals and outcomes of a fit on all that was known before.
 
     Row r of `design` is what was known before ``values[r + longest lag]``.
@@ -197,16 +196,16 @@ def _daily_fits(
             yield fold.targets, coefficients, outcome - fitted_on @ coefficients, outcome
 
 
-def _with_constant(terms: FloatArray) -> FloatArray:
+def _with_constant(terms: Float64Array2D) -> Float64Array2D:
     return np.column_stack([np.ones(len(terms)), terms])
 
 
-def _log_rv(measures: pd.DataFrame) -> FloatArray:
-    logs: FloatArray = np.log(np.maximum(measures["rv_hourly"].to_numpy(dtype=float), RV_FLOOR))
+def _log_rv(measures: pd.DataFrame) -> Float64Array1D:
+    logs: Float64Array1D = np.log(np.maximum(measures["rv_hourly"].to_numpy(dtype=float), RV_FLOOR))
     return logs
 
 
-def _profile_array(profile: dict[int, float]) -> FloatArray:
+def _profile_array(profile: dict[int, float]) -> Float64Array1D:
     by_hour = np.full(_HOURS, np.mean(list(profile.values())))
     by_hour[list(profile)] = list(profile.values())
     return by_hour

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.forecasters.baselines.garch import diurnal_egarch, diurnal_garch, diurnal_gjr_garch
 from volcast.forecasters.baselines.har import (
     diurnal_har,
@@ -50,9 +49,7 @@ class Baseline:
     title: str
     forecast: Forecaster
 
-    def __call__(
-        self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
+    def __call__(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         """Hourly volatilities of the buckets `targets`, each from the first ``known[i]`` rows of `measures`."""
         return self.forecast(measures, targets, known)
 

@@ -9,9 +9,9 @@ has all of them by name.
 """
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.measures.hourly import RV_FLOOR
 from volcast.sessions import session_hours
 
@@ -25,43 +25,41 @@ __all__ = [
     "same_hour_yesterday",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _HOURS = 24
 
 
-def persistence(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def persistence(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """The last bucket's volatility again."""
     return np.asarray(measures["rv_hourly"].to_numpy(dtype=float)[known - 1])
 
 
-def same_hour_yesterday(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def same_hour_yesterday(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """The volatility of the newest known bucket with the target's hour of day; of the newest of all if none has it."""
     rows = np.arange(len(measures))[:, None]
     newest = np.maximum.accumulate(np.where(_hour_seen(measures), rows, -1), axis=0)[known - 1, session_hours(targets)]
     return np.asarray(measures["rv_hourly"].to_numpy(dtype=float)[np.where(newest < 0, known - 1, newest)])
 
 
-def long_run_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def long_run_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """The root of the mean variance of all buckets so far: what one says who knows nothing of the day."""
     variance = _variance(measures)
     return np.asarray(np.sqrt((np.cumsum(variance) / np.arange(1, len(variance) + 1))[known - 1]))
 
 
-def hour_of_day_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray) -> FloatArray:
+def hour_of_day_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """The root of the mean variance of all buckets so far with the target's hour of day; of all if none has it."""
     profile = _expanding_hourly_mean(_variance(measures), _hour_seen(measures))
     return np.asarray(np.sqrt(profile[known - 1, session_hours(targets)]))
 
 
-def hour_of_day_levels(measures: pd.DataFrame, known: IntArray) -> FloatArray:
+def hour_of_day_levels(measures: pd.DataFrame, known: Int64Array1D) -> Float64Array1D:
     """The roots of the mean variance of each hour of day in the `known` leading rows, shape (len(known), 24).
 
     NaN for an hour that is not among them.
     """
     first, last = int(known.min()), int(known.max())
-    variance, hours = _variance(measures.iloc[:last]), session_hours(measures.index[:last])
+    variance, hours = _variance(measures.iloc[:last]), session_hours(time_index(measures)[:last])
     counts = np.bincount(hours[:first], minlength=_HOURS)
     sums = np.bincount(hours[:first], weights=variance[:first], minlength=_HOURS)
     # What all forecasts know is summed up once: one forecast needs no sums that grow.
@@ -72,12 +70,14 @@ def hour_of_day_levels(measures: pd.DataFrame, known: IntArray) -> FloatArray:
         return np.asarray(np.sqrt(sums / counts))
 
 
-def ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, decay: float = 0.94) -> FloatArray:
+def ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D, decay: float = 0.94) -> Float64Array1D:
     r"""Exponentially weighted variance: :math:`\ell_i = \lambda \ell_{i-1} + (1 - \lambda) RV_i^2` (RiskMetrics)."""
     return np.asarray(np.sqrt(_exponential_mean(_variance(measures), decay)[known - 1]))
 
 
-def diurnal_ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntArray, decay: float = 0.94) -> FloatArray:
+def diurnal_ewma(
+    measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D, decay: float = 0.94
+) -> Float64Array1D:
     r"""Exponentially weighted variance without its hour-of-day pattern (RiskMetrics 1996, deseasonalized).
 
     With :math:`s_{i,h}` the mean variance of hour h in the buckets up to i, the level follows
@@ -86,26 +86,26 @@ def diurnal_ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: IntAr
     """
     variance = _variance(measures)
     profile = _expanding_hourly_mean(variance, _hour_seen(measures))
-    hour_variance = profile[np.arange(len(measures)), session_hours(measures.index)]
+    hour_variance = profile[np.arange(len(measures)), session_hours(time_index(measures))]
     level = _exponential_mean(variance / hour_variance, decay)
     return np.asarray(np.sqrt(level[known - 1] * profile[known - 1, session_hours(targets)]))
 
 
-def _variance(measures: pd.DataFrame) -> FloatArray:
-    variance: FloatArray = np.maximum(measures["rv_hourly"].to_numpy(dtype=float), RV_FLOOR) ** 2
+def _variance(measures: pd.DataFrame) -> Float64Array1D:
+    variance: Float64Array1D = np.maximum(measures["rv_hourly"].to_numpy(dtype=float), RV_FLOOR) ** 2
     return variance
 
 
-def _hour_seen(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _hour_seen(measures: pd.DataFrame) -> BoolArray1D:
     """Whether each row's bucket has each hour of day: shape (n, 24)."""
-    return np.asarray(session_hours(measures.index)[:, None] == np.arange(_HOURS))
+    return np.asarray(session_hours(time_index(measures))[:, None] == np.arange(_HOURS))
 
 
-def _exponential_mean(values: FloatArray, decay: float) -> FloatArray:
+def _exponential_mean(values: Float64Array1D, decay: float) -> Float64Array1D:
     return np.asarray(pd.Series(values).ewm(alpha=1 - decay, adjust=False).mean())
 
 
-def _expanding_hourly_mean(values: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
+def _expanding_hourly_mean(values: Float64Array1D, seen: BoolArray1D) -> Float64Array1D:
     counts = np.cumsum(seen, axis=0)
     sums = np.cumsum(np.where(seen, values[:, None], 0.0), axis=0)
     with np.errstate(invalid="ignore"):

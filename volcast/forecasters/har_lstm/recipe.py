@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     HISTORY,
@@ -43,8 +43,6 @@ from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = ["HarLstm"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _SHRINKAGE = 20.0
 _HOURS = 24
@@ -70,7 +68,7 @@ class HarLstm(HarLstmState):
         networks: Sequence[Network],
         measures: pd.DataFrame,
         targets: pd.DatetimeIndex,
-        known: IntArray,
+        known: Int64Array1D,
         horizon: Horizon = 1,
     ) -> IntervalForecast:
         """Volatility, with its bounds, of the horizons that begin with the buckets `targets`.
@@ -190,7 +188,7 @@ class HarLstm(HarLstmState):
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
         history = measures.iloc[: past if past >= HISTORY else HISTORY]
-        profile = _shrunk(self.features.profile, log_measures(history), session_hours(history.index))
+        profile = _shrunk(self.features.profile, log_measures(history), session_hours(time_index(history)))
         horizons = {}
         for name, state in self.horizons.items():
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
@@ -207,11 +205,11 @@ class HarLstm(HarLstmState):
             symbol_state = self._stranger(measures)
             learnt_before = int(measures.index.searchsorted(self.trained_through, side="right")) >= HISTORY
             first = 0 if learnt_before else HISTORY - 1
-        states = states_of(log_measures(measures) - symbol_state.profile[session_hours(measures.index)])
+        states = states_of(log_measures(measures) - symbol_state.profile[session_hours(time_index(measures))])
         return pd.DataFrame(states[first:], measures.index[first:])
 
 
-def _shrunk(typical: FloatArray, logs: FloatArray, hours: IntArray) -> FloatArray:
+def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
     """Hour-of-day means of `logs`, shape (n, k), shrunk towards the `typical` ones at their level, shape (24, k)."""
     level = np.mean(logs - typical[hours], axis=0)
     counts = np.bincount(hours, minlength=_HOURS)[:, None]
@@ -219,9 +217,9 @@ def _shrunk(typical: FloatArray, logs: FloatArray, hours: IntArray) -> FloatArra
     return np.asarray(typical + level + moved * (counts / (counts + _SHRINKAGE)))
 
 
-def _shrunk_to_outcomes(typical: FloatArray, measures: pd.DataFrame, horizon: Horizon) -> FloatArray:
+def _shrunk_to_outcomes(typical: Float64Array1D, measures: pd.DataFrame, horizon: Horizon) -> Float64Array1D:
     """Profile of a horizon, shape (24,): the `typical` one moved towards what came of it in `measures`."""
-    outcomes, hours = horizon_outcomes(measures, horizon), session_hours(measures.index)
+    outcomes, hours = horizon_outcomes(measures, horizon), session_hours(time_index(measures))
     ended = outcomes.known_with < len(measures)
     logs = np.log(np.maximum(outcomes.volatility[ended], RV_FLOOR))
     return _shrunk(typical[:, None], logs[:, None], hours[ended])[:, 0]

@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from volcast.arrays import Float64Array1D, Float64Array2D, FloatArray, Int64Array1D
 
 __all__ = ["RIDGE", "RefittedRegression", "RegressionState", "fit_state"]
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 RIDGE = 30.0
 """Weight of the penalty, in rows; found by `evaluation/development.py` on data before every test part."""
@@ -49,14 +48,14 @@ class RegressionState:
         Diagonal of the penalty, shape (p,).
     """
 
-    gram: FloatArray
-    moment: FloatArray
+    gram: Float64Array2D
+    moment: Float64Array1D
     count: float
     smearing_sum: float
-    penalty: FloatArray
+    penalty: Float64Array1D
 
     @property
-    def coefficients(self) -> FloatArray:
+    def coefficients(self) -> Float64Array1D:
         """The regression on these rows alone, shape (p,)."""
         return np.asarray(np.linalg.solve(self.gram + np.diag(self.penalty), self.moment))
 
@@ -71,7 +70,9 @@ class RegressionState:
         return cls(count=float(numbers["count"]), smearing_sum=float(numbers["smearing_sum"]), **arrays)
 
 
-def fit_state(design: FloatArray, outcome: FloatArray, term_count: int, ridge: float = RIDGE) -> RegressionState:
+def fit_state(
+    design: Float64Array2D, outcome: Float64Array1D, term_count: int, ridge: float = RIDGE
+) -> RegressionState:
     """Fit the regression on rows `design`, shape (n, p), whose first `term_count` columns are penalized."""
     penalty = np.where(np.arange(design.shape[1]) < term_count, ridge, _HOUR_RIDGE)
     state = RegressionState(design.T @ design, design.T @ outcome, float(len(outcome)), 0.0, penalty)
@@ -93,12 +94,12 @@ class RefittedRegression:
     def __init__(self, state: RegressionState) -> None:
         self._state = state
         self._fitted_on: list[int] = []
-        self._coefficients: list[FloatArray] = []
+        self._coefficients: list[Float64Array1D] = []
         self._log_smearing: list[float] = []
         # Sums over the rows of the last few fits, by how many these are.
-        self._sums: dict[int, tuple[FloatArray, FloatArray]] = {}
+        self._sums: dict[int, tuple[Float64Array2D, Float64Array1D]] = {}
 
-    def refit(self, design: FloatArray, outcome: FloatArray, count: int) -> None:
+    def refit(self, design: Float64Array2D, outcome: Float64Array1D, count: int) -> None:
         """Fit on the first `count` of the rows since training, shape (n, p) and (n,), unless that was done before."""
         place = bisect_left(self._fitted_on, count)
         if self._fitted_on[place : place + 1] == [count]:
@@ -118,14 +119,16 @@ class RefittedRegression:
         del self._fitted_on[fit_count:], self._coefficients[fit_count:], self._log_smearing[fit_count:]
         self._sums = {rows: sums for rows, sums in self._sums.items() if rows <= count}
 
-    def forecasts(self, design: FloatArray, counts: IntArray) -> tuple[FloatArray, FloatArray]:
+    def forecasts(self, design: Float64Array2D, counts: Int64Array1D) -> tuple[Float64Array1D, Float64Array1D]:
         """Forecast outcome of rows `design` and log of the smearing factor, each by the fit on `counts` rows."""
         fit = [bisect_left(self._fitted_on, count) for count in counts.tolist()]
         coefficients = np.stack([self._coefficients[row] for row in fit]) if fit else np.empty_like(design)
         log_smearing = np.array([self._log_smearing[row] for row in fit])
         return np.einsum("ij,ij->i", design, coefficients), log_smearing
 
-    def _sums_of(self, design: FloatArray, outcome: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    def _sums_of(
+        self, design: Float64Array2D, outcome: Float64Array1D, count: int
+    ) -> tuple[Float64Array2D, Float64Array1D]:
         begun = max((rows for rows in self._sums if rows <= count), default=0)
         nothing = np.zeros_like(self._state.gram), np.zeros_like(self._state.moment)
         gram, moment = self._sums.get(begun, nothing)

@@ -7,9 +7,8 @@ live loop. What a bucket adds is the same to the last bit however many come at a
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from volcast.arrays import BoolArray, FloatArray, GrowingArray, IntArray
+from volcast.arrays import BoolArray1D, Float32Array3D, Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -58,9 +57,9 @@ class RunningForecast:
         self._lowers, self._uppers = GrowingArray(np.float64), GrowingArray(np.float64)
         self._lowers.append(np.array([self._state.tracker.lower]))
         self._uppers.append(np.array([self._state.tracker.upper]))
-        self._asked: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
+        self._asked: dict[tuple[int, int], tuple[Float64Array1D, Float64Array1D]] = {}
 
-    def forecast(self, labels: IntArray, known: IntArray) -> IntervalForecast:
+    def forecast(self, labels: Int64Array1D, known: Int64Array1D) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `labels`, equal to `HarLstm.forecast`.
 
         `labels` are in microseconds since the epoch, shape (n,). All rows of the table are taken in.
@@ -82,7 +81,7 @@ class RunningForecast:
         volatility = np.exp(log_forecast)
         return IntervalForecast(volatility, volatility * low, volatility * high)
 
-    def _own_row(self, labels: IntArray, known: IntArray) -> IntArray:
+    def _own_row(self, labels: Int64Array1D, known: Int64Array1D) -> Int64Array1D:
         """Which bucket since training each asked one is; -1 where it is not, or has no row yet."""
         inside = known < len(self._table)
         same = np.zeros(len(labels), dtype=bool)
@@ -142,11 +141,13 @@ class RunningForecast:
         self._centred.append(logs - self._state.profile[hours])
         self._known_with.append(outcomes.known_with[is_over] + begin)
 
-    def _design_of(self, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
+    def _design_of(self, known: Int64Array1D, hours: Int64Array1D, days: Int64Array1D) -> Float64Array2D:
         opens = days != self._table.days[known - 1]
         return self._recipe.features.design(self._states.states.values, known - 1, hours, days, opens)
 
-    def _log_forecasts(self, design: FloatArray, known: IntArray, hours: IntArray, days: IntArray) -> FloatArray:
+    def _log_forecasts(
+        self, design: Float64Array2D, known: Int64Array1D, hours: Int64Array1D, days: Int64Array1D
+    ) -> Float64Array1D:
         """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
@@ -189,7 +190,7 @@ class _States:
     def __len__(self) -> int:
         return len(self.states)
 
-    def windows(self, last: IntArray, next_hours: IntArray, next_opens: BoolArray) -> npt.NDArray[np.float32]:
+    def windows(self, last: Int64Array1D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array3D:
         """What a network takes, shape (n, window, F), to forecast buckets in `next_hours` from rows up to `last`."""
         final = self._features.steps(self.states.values[last], next_hours, next_opens)
         earlier = self._steps.values[(last - self._window + 1)[:, None] + np.arange(self._window - 1)]

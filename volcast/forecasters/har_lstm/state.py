@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from volcast.arrays import Float64Array1D, Float64Array2D
 from volcast.errors import ConfigError
 from volcast.features.intraday import HISTORY, IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RegressionState
@@ -16,7 +16,6 @@ from volcast.forecasters.intervals import QuantileTracker
 
 __all__ = ["HarLstmState", "HorizonState", "SymbolHorizon", "SymbolState", "by_horizon"]
 
-FloatArray = npt.NDArray[np.float64]
 State = TypeVar("State")
 
 
@@ -34,7 +33,7 @@ class HorizonState:
         Its bounds.
     """
 
-    profile: FloatArray
+    profile: Float64Array1D
     regression: RegressionState
     tracker: QuantileTracker
 
@@ -70,7 +69,7 @@ class SymbolHorizon:
         Its bounds.
     """
 
-    profile: FloatArray
+    profile: Float64Array1D
     count: float
     smearing_sum: float
     tracker: QuantileTracker
@@ -102,7 +101,7 @@ class SymbolState:
         What is its own of each horizon.
     """
 
-    profile: FloatArray
+    profile: Float64Array2D
     horizons: Mapping[Horizon, SymbolHorizon]
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,7 +152,7 @@ class HarLstmState:
         return max(self.window, HISTORY)
 
     @property
-    def hour_profile(self) -> FloatArray:
+    def hour_profile(self) -> Float64Array1D:
         """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where training saw none."""
         profile = np.full(len(self.features.profile), np.nan)
         profile[self.features.hours] = self.features.profile[self.features.hours, 0]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+from volcast.arrays import Float32Array1D, Float32Array2D, Float32Array3D, Int64Array1D
 
 if TYPE_CHECKING:
     import keras
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledNetwork", "NetworkPlan", "Samples", "fit_compiled", "plan_of"]
 
-FloatArray = npt.NDArray[np.float32]
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
@@ -50,7 +50,7 @@ class Samples:
 
     windows: np.ndarray
     side: np.ndarray
-    targets: FloatArray
+    targets: Float32Array1D
 
     @classmethod
     def of(cls, data: Sequence[Any]) -> "Samples":
@@ -62,7 +62,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batch(self, rows: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def batch(self, rows: Any) -> tuple[Float32Array3D, Float32Array2D, Float32Array1D]:
         """The samples at `rows`, C-contiguous float32."""
         return (
             np.ascontiguousarray(self.windows[rows], np.float32),
@@ -230,7 +230,7 @@ class CompiledNetwork:
                 variable.assign(value)
         optimizer.iterations.assign(steps)
 
-    def step(self, samples: Samples, rows: npt.NDArray[np.int64], adam: FloatArray, key: int) -> float:
+    def step(self, samples: Samples, rows: Int64Array1D, adam: Float32Array1D, key: int) -> float:
         """One gradient step on the samples at `rows`; returns the sum of their losses."""
         total = self._kernel.batch_gradient(
             *samples.batch(rows), self._parameters, self._gradient, self._shape, self._rates,
@@ -239,7 +239,7 @@ class CompiledNetwork:
         self._adam_step(self._parameters, self._gradient, self._moments, *adam)
         return float(total)
 
-    def gradient(self, samples: Samples) -> list[FloatArray]:
+    def gradient(self, samples: Samples) -> list[np.ndarray]:
         """Gradient of the samples' mean loss, nothing dropped, in the order and shapes of Keras' weights."""
         self._kernel.batch_gradient(
             *samples.batch(slice(None)), self._parameters, self._gradient, self._shape, 0 * self._rates,
@@ -264,7 +264,7 @@ class CompiledNetwork:
         # Adam lists its step count and learning rate, then a mean and a mean square for each variable in our order.
         return optimizer.variables[2::2], optimizer.variables[3::2]
 
-    def _parts(self, flat: FloatArray) -> Iterator[tuple[FloatArray, Any, tuple[int, ...]]]:
+    def _parts(self, flat: Float32Array1D) -> Iterator[tuple[np.ndarray, Any, tuple[int, ...]]]:
         """For each of Keras' weights: its place in `flat`, what of it is no padding, and the shape Keras gives it."""
         at, inputs, padded_inputs = 0, self._plan.features, self._plan.features
         for units, padded in zip(self._units, self._padded, strict=True):
@@ -281,11 +281,11 @@ class CompiledNetwork:
         yield flat[at:end], np.r_[:inputs, padded_inputs : end - at], (inputs + self._plan.sides, 1)
         yield flat[end:], np.s_[:], (1,)
 
-    def _pack(self, values: Sequence[np.ndarray], flat: FloatArray) -> None:
+    def _pack(self, values: Sequence[np.ndarray], flat: Float32Array1D) -> None:
         for (place, real, _), value in zip(self._parts(flat), values, strict=True):
             place[real] = np.reshape(value, place[real].shape)
 
-    def _unpack(self, flat: FloatArray) -> list[FloatArray]:
+    def _unpack(self, flat: Float32Array1D) -> list[np.ndarray]:
         return [place[real].reshape(shape) for place, real, shape in self._parts(flat)]
 
 
@@ -362,7 +362,7 @@ class _AdamSteps:
         self._decays = np.float32(optimizer.beta_1), np.float32(optimizer.beta_2)
         self._numbers = np.array([0.0, 1 - optimizer.beta_1, 1 - optimizer.beta_2, optimizer.epsilon], np.float32)
 
-    def next(self) -> FloatArray:
+    def next(self) -> Float32Array1D:
         """Length of the next step, what a new slope weighs in the mean and in the mean square, epsilon."""
         self.steps += 1
         mean, square = (np.float32(1) - np.power(decay, np.float32(self.steps)) for decay in self._decays)
