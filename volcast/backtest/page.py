@@ -12,6 +12,7 @@ from volcast.arrays import time_index
 from volcast.backtest.charts import CHART_STYLE, Line, Marks, chart
 from volcast.backtest.engine import Backtest, Run
 from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
+from volcast.evaluation.report.document import html_document
 from volcast.files import write_whole
 
 __all__ = ["backtest_page", "save_page"]
@@ -87,20 +88,7 @@ def backtest_page(backtest: Backtest, *, about: Sequence[str] = ()) -> str:
 <h2>Month by month</h2>
 {_months(backtest.strategy)}
 {_events(backtest)}{_trades(backtest.strategy)}"""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+    return html_document(title, _STYLE, body)
 
 
 def _figures(backtest: Backtest) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from volcast.evaluation.evaluation import Evaluation
+from volcast.evaluation.report.document import html_document
 from volcast.evaluation.report.figures import evaluation_figures
 from volcast.evaluation.report.tables import (
     GROUPINGS,
@@ -71,7 +72,7 @@ it.</p>
 <p class="note">Errors are of hourly volatility; log error: root of the mean squared error of log volatility.
 R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
 is unbiased.{" Of several symbols: their means." if evaluation.symbols else ""}</p>"""
-    return _document(title, body)
+    return html_document(title, _STYLE, body)
 
 
 def _head(evaluation: Evaluation, title: str, about: Sequence[str], simulated: bool) -> str:
@@ -85,23 +86,6 @@ def _head(evaluation: Evaluation, title: str, about: Sequence[str], simulated: b
     verdict = f'<p class="verdict {judgment}">{escape(evaluation.verdict)}</p>'
     networks = f"<p>{escape(evaluation.networks.sentence)}</p>\n" if evaluation.networks else ""
     return f"<h1>{escape(title)}</h1>\n{warning}{verdict}\n{networks}{said}"
-
-
-def _document(title: str, body: str) -> str:
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 def _symbols(evaluation: Evaluation) -> str:
