@@ -10,7 +10,6 @@ from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.arrays import FrameArrays
 from volcast.bars.checks import validate_bars
 from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
-from volcast.features.intraday import market_columns
 from volcast.forecasters.baselines.simple import hour_of_day_levels
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
@@ -390,8 +389,9 @@ class _ManyTables:
             key: SymbolShare(recipe, str(symbol or "") if key is None else key, history.table)
             for key, history in histories.items()
         }
-        self._market = MarketStates(list(self._shares.values()))
-        names = [*model.measurement.names, *market_columns()]
+        columns = recipe.features.market_columns
+        self._market = MarketStates(list(self._shares.values()), columns)
+        names = [*model.measurement.names, *columns]
         self._tables = {key: HourlyTable(names) for key in histories}
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
         self._rows, self._labels = dict.fromkeys(histories, 0), dict.fromkeys(histories, NEVER)

@@ -52,9 +52,10 @@ class TrainingData(OneLineRepr):
         What makes forecasts of the networks' outputs, as far as it is known before they are trained: fitted on the
         training parts alone (under `colab`: on training and validation, as the notebook did).
     windows, targets
-        By symbol that is learnt from: all windows, shape (n, memory, F), and their targets, shape (n,), as the networks
-        take them; views. ``targets[name][i]`` belongs to bucket ``first + i``. For the roadmap's network F is 1 and
-        both are scaled RV; for a `har_lstm` see `training.har_lstm.HarLstmTargets`.
+        By symbol that is learnt from: all windows, shape (n, steps, F), and their targets, shape (n,), as the networks
+        take them. ``targets[name][i]`` belongs to bucket ``first + i``. For the roadmap's network, whose windows are a
+        view of `memory` buckets, F is 1 and both are scaled RV; for a `har_lstm` see
+        `training.har_lstm.HarLstmTargets`.
     provenance
         By symbol: source, span and hash of its bars; whether they are SIMULATED; their quality; what was left out.
     failed
@@ -93,7 +94,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def X_train(self) -> np.ndarray:
-        """Training windows, shape (n, memory, F); those of several symbols after one another."""
+        """Training windows, shape (n, steps, F); those of several symbols after one another."""
         return self._part(self.windows, "train")
 
     @property
@@ -103,7 +104,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def X_val(self) -> np.ndarray:
-        """Validation windows, shape (n, memory, F)."""
+        """Validation windows, shape (n, steps, F)."""
         return self._part(self.windows, "validation")
 
     @property
@@ -113,7 +114,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def X_test(self) -> np.ndarray:
-        """Test windows, shape (n, memory, F), which neither search nor training may see."""
+        """Test windows, shape (n, steps, F), which neither search nor training may see."""
         return self._part(self.windows, "test")
 
     @property
@@ -188,7 +189,7 @@ def prepare_training_data(
     provenance = {name: about for name, (_, about) in measured.items()}
     splits = _splits(measures, config)
     if config.effective_network == "har_lstm":
-        parts = har_lstm_targets(measures, splits, config.memory)
+        parts = har_lstm_targets(measures, splits)
         return TrainingData(measures, splits, parts.regression, parts.windows, parts.targets, provenance, failed)
     ((name, frame),) = measures.items()
     rv = frame["rv_hourly"]
@@ -325,7 +326,7 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
 
 
 def _first_target(config: TrainingConfig) -> int:
-    return max(config.memory, HISTORY) if config.effective_network == "har_lstm" else config.memory
+    return HISTORY if config.effective_network == "har_lstm" else config.memory
 
 
 def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:

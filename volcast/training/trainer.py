@@ -24,10 +24,9 @@ from volcast.features.windows import prepare_lstm_sequences
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.networks.architectures import (
+    HAR_LSTM,
     HAR_LSTM_BATCH_SIZE,
     HAR_LSTM_NETWORK,
-    MANY_SYMBOLS_BATCH_SIZE,
-    MANY_SYMBOLS_NETWORK,
     architecture_of,
     build_from_values,
     build_lstm_model_fast,
@@ -193,9 +192,13 @@ class LocalLSTMTrainer:
         import keras
 
         keras.utils.set_random_seed(seed)
-        features = next(iter(self._prepared_data().windows.values())).shape[2]
-        architecture = architecture_of(self.config)
-        return build_from_values(architecture, hyperparams, self.config.memory, features=features, config=self.config)
+        _, window, features = next(iter(self._prepared_data().windows.values())).shape
+        architecture = HAR_LSTM if self._is_har_lstm else architecture_of(self.config)
+        return build_from_values(architecture, hyperparams, window, features=features, config=self.config)
+
+    @property
+    def _is_har_lstm(self) -> bool:
+        return self.config.effective_network == "har_lstm"
 
     def train_model(
         self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
@@ -214,20 +217,9 @@ class LocalLSTMTrainer:
 
     def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> dict[str, list[float]]:
         config = self.config
-        schedule = Schedule(
-            config.epochs, self._batch_size, config.early_stopping_patience, seed=seed, engine=config.engine
-        )
+        batch_size = HAR_LSTM_BATCH_SIZE if self._is_har_lstm else config.batch_size
+        schedule = Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
         return fit_network(model, train, validation, schedule, self.progress.epoch_ended)
-
-    @property
-    def _batch_size(self) -> int:
-        if self.config.effective_network != "har_lstm":
-            return self.config.batch_size
-        return MANY_SYMBOLS_BATCH_SIZE if self._learns_from_many else HAR_LSTM_BATCH_SIZE
-
-    @property
-    def _learns_from_many(self) -> bool:
-        return len(self._prepared_data().windows) > 1
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.
@@ -286,7 +278,7 @@ class LocalLSTMTrainer:
             self.progress.say(describe_data(data, self.config))
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
-            if self.config.effective_network == "har_lstm":
+            if self._is_har_lstm:
                 if sentence := beyond_the_list(max(frame.index[-1] for frame in data.measures.values()).date()):
                     self.progress.say(sentence)
                 self._train_ensemble(train, validation)
@@ -300,8 +292,7 @@ class LocalLSTMTrainer:
     def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
         """The networks of a `har_lstm`, which differ by their seeds alone."""
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
-        network = MANY_SYMBOLS_NETWORK if self._learns_from_many else HAR_LSTM_NETWORK
-        self.models = [self._new_network(network, seed) for seed in seeds]
+        self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
         self.histories = []
         for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
             self.progress.training_began(self.config.epochs, number, len(seeds))

@@ -26,12 +26,9 @@ from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_in
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     HISTORY,
-    STATES,
     IntradayFeatures,
     hour_means,
-    log_measures,
     market_states,
-    states_of,
 )
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
@@ -188,7 +185,7 @@ class HarLstm(HarLstmState):
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
         history = measures.iloc[: past if past >= HISTORY else HISTORY]
-        profile = _shrunk(self.features.profile, log_measures(history), session_hours(time_index(history)))
+        profile = _shrunk(self.features.profile, self.features.logs(history), session_hours(time_index(history)))
         horizons = {}
         for name, state in self.horizons.items():
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
@@ -197,23 +194,31 @@ class HarLstm(HarLstmState):
         return SymbolState(profile, horizons)
 
     def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:
-        """States of the buckets with which a symbol is part of the market: all, or those after its profile is known."""
+        """What a symbol adds to the market in each bucket: in all, or in those after its profile is known."""
         symbol_state, first = self._trained_on(symbol), 0
         if symbol_state is None and len(measures) < HISTORY:
-            return pd.DataFrame(columns=range(len(STATES)), index=measures.index[:0], dtype=float)
+            return pd.DataFrame(columns=self._share_names, index=measures.index[:0], dtype=float)
         if symbol_state is None:
             symbol_state = self._stranger(measures)
             learnt_before = int(measures.index.searchsorted(self.trained_through, side="right")) >= HISTORY
             first = 0 if learnt_before else HISTORY - 1
-        states = states_of(log_measures(measures) - symbol_state.profile[session_hours(time_index(measures))])
-        return pd.DataFrame(states[first:], measures.index[first:])
+        features = replace(self.features, profile=symbol_state.profile)
+        columns = measures[features.share_columns].to_numpy(dtype=float)
+        share = features.market_share(columns, session_hours(time_index(measures)))
+        return pd.DataFrame(share[first:], measures.index[first:], self._share_names)
+
+    @property
+    def _share_names(self) -> list[str]:
+        return [name.removeprefix("market_") for name in self.features.market_columns]
 
 
 def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
     """Hour-of-day means of `logs`, shape (n, k), shrunk towards the `typical` ones at their level, shape (24, k)."""
-    level = np.mean(logs - typical[hours], axis=0)
-    counts = np.bincount(hours, minlength=_HOURS)[:, None]
-    moved = hour_means(logs - typical[hours] - level, hours)
+    apart = logs - typical[hours]
+    present = ~np.isnan(apart)
+    level = np.sum(apart, axis=0, where=present) / np.maximum(present.sum(axis=0), 1)
+    counts = np.column_stack([np.bincount(hours, weights=column, minlength=_HOURS) for column in present.T])
+    moved = hour_means(apart - level, hours)
     return np.asarray(typical + level + moved * (counts / (counts + _SHRINKAGE)))
 
 

@@ -59,6 +59,11 @@ class RegressionState:
         """The regression on these rows alone, shape (p,)."""
         return np.asarray(np.linalg.solve(self.gram + np.diag(self.penalty), self.moment))
 
+    @property
+    def log_smearing(self) -> float:
+        """Log of the smearing factor of these rows."""
+        return 0.5 * float(np.log(self.smearing_sum / self.count))
+
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         return {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}

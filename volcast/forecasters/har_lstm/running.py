@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from volcast.arrays import BoolArray1D, Float32Array3D, Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
+from volcast.arrays import Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
+from volcast.forecasters.har_lstm.windows import NetworkWindows, StateWindows, StepWindows
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
 from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import RV_FLOOR
@@ -180,21 +181,16 @@ class _States:
     """What the regression and the networks see of each row of a table."""
 
     def __init__(self, features: IntradayFeatures, window: int, table: HourlyTable) -> None:
-        self._features, self._window, self._table = features, window, table
+        self._features, self._table = features, table
         self._places = [table.names.index(name) for name in features.columns_read(table.names)]
-        width = len(features.state_mean)
-        self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, width)
-        # Of each row but the last: a step tells when the next bucket is.
-        self._steps = GrowingArray(np.float32, width + 3)
+        self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, len(features.state_mean))
+        self._inputs: NetworkWindows = (
+            StepWindows(features, table) if features.step_inputs else StateWindows(features, window, table, self.states)
+        )
+        self.windows = self._inputs.windows
 
     def __len__(self) -> int:
         return len(self.states)
-
-    def windows(self, last: Int64Array1D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array3D:
-        """What a network takes, shape (n, window, F), to forecast buckets in `next_hours` from rows up to `last`."""
-        final = self._features.steps(self.states.values[last], next_hours, next_opens)
-        earlier = self._steps.values[(last - self._window + 1)[:, None] + np.arange(self._window - 1)]
-        return np.concatenate([earlier, final[:, None]], axis=1)
 
     def take_in(self) -> None:
         """Add the rows of the table that are new."""
@@ -204,13 +200,10 @@ class _States:
         columns = table.values[count:, self._places]
         self.variance.append(columns[:, 0] ** 2)
         self.states.append(self._features.states_of_columns(columns, table.hours[count:]))
-        # The last row's step waits for the row behind it.
-        done, stop = len(self._steps), len(self) - 1
-        hours, days = table.hours[done + 1 :], table.days[done:]
-        self._steps.append(self._features.steps(self.states.values[done:stop], hours, days[1:] != days[:-1]))
+        self._inputs.take_in()
 
     def cut(self, rows: int) -> None:
         """Keep the first `rows` rows alone."""
         self.variance.cut(rows)
         self.states.cut(rows)
-        self._steps.cut(max(rows - 1, 0))
+        self._inputs.cut(rows)
