@@ -47,10 +47,15 @@ def trained(bars: dict[str, pd.DataFrame], test_from: str, seed: int) -> Trainin
     return LocalLSTMTrainer({"symbols": list(bars), **settings}).run_training_pipeline(bars=pd.concat(bars))
 
 
+def recipe_of(result: TrainingResult) -> HarLstm:
+    """The recipe of what was trained."""
+    assert isinstance(result.bundle.recipe, HarLstm)
+    return result.bundle.recipe
+
+
 def ratios(result: TrainingResult, bars: dict[str, pd.DataFrame], first: pd.Timestamp) -> "pd.Series[float]":
     """QLIKE with networks over that without, by symbol, of the buckets from `first` on."""
-    recipe, networks, losses = result.bundle.recipe, result.bundle.networks, {}
-    assert isinstance(recipe, HarLstm)
+    recipe, networks, losses = recipe_of(result), result.bundle.networks, {}
     frames = recipe.with_market({symbol: get_hourly_measures(frame) for symbol, frame in bars.items()})
     for symbol, frame in frames.items():
         positions = np.arange(int(frame.index.searchsorted(first)), len(frame))
@@ -70,6 +75,7 @@ def ratios(result: TrainingResult, bars: dict[str, pd.DataFrame], first: pd.Time
 
 
 def main() -> None:
+    """Run the windows, and print a line for each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of files SYMBOL_*.parquet")
     parser.add_argument("--windows", nargs="+", choices=WINDOWS, default=list(WINDOWS)[:3])
@@ -96,10 +102,10 @@ def main() -> None:
                 result = trained(training, first, seed)
                 found = ratios(result, bars, midnight)
                 found = found[left_out] if left_out else found
-                weights = [result.bundle.recipe.weight]
+                weights = [recipe_of(result).weight]
             else:
                 results = {symbol: trained({symbol: frame}, first, seed) for symbol, frame in training.items()}
-                weights = [result.bundle.recipe.weight for result in results.values()]
+                weights = [recipe_of(result).weight for result in results.values()]
                 found = pd.concat([ratios(one, {symbol: bars[symbol]}, midnight) for symbol, one in results.items()])
             means.append(found.mean())
             print(

@@ -12,8 +12,6 @@ from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
-WINDOW = 12
-
 
 @dataclass
 class CountingNetwork:
@@ -40,5 +38,5 @@ def counted_recipe(measures: pd.DataFrame) -> HarLstm:
     """A recipe whose networks weigh half, fitted on three quarters of `measures`."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
     parts = {"SPY": measures}, {"SPY": split}
-    regression = har_lstm_targets(*parts, WINDOW).regression
+    regression = har_lstm_targets(*parts).regression
     return replace(with_networks(regression, (CountingNetwork(),), *parts), weight=0.5)

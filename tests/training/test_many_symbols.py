@@ -22,7 +22,6 @@ from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import (
     HISTORY,
     STATES,
-    market_columns,
     market_states,
     new_york_days,
     opens_session,
@@ -33,7 +32,7 @@ from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
 from volcast.measures.hourly import RV_FLOOR, get_hourly_measures, get_hourly_rv
-from volcast.networks.architectures import MANY_SYMBOLS_NETWORK
+from volcast.networks.architectures import HAR_LSTM_NETWORK
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import RetrainingOutcome
@@ -292,7 +291,7 @@ def test_training_does_not_see_the_test_part(trained: TrainingResult, bars: pd.D
 def test_a_training_that_diverges_is_refused(
     bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(MANY_SYMBOLS_NETWORK, "lr", 1e38)
+    monkeypatch.setitem(HAR_LSTM_NETWORK, "lr", 1e38)
     settings = {**SMALL, "networks": 1, "model_save_path": str(tmp_path)}
     with pytest.raises(TrainingError, match="validation loss became infinite or no number"):
         LocalLSTMTrainer({**settings, "symbols": NAMES}).run_training_pipeline(bars=bars)
@@ -407,11 +406,11 @@ def test_the_same_after_saving(trained: TrainingResult) -> None:
 def test_the_market_is_the_mean_where_there_are_three() -> None:
     index = pd.date_range("2024-12-02 10:00", periods=3, freq="h", tz="America/New_York")
     states = {
-        name: pd.DataFrame(np.full((count, len(STATES)), value), index[:count])
+        name: pd.DataFrame(np.full((count, len(STATES)), value), index[:count], columns=list(STATES))
         for name, count, value in (("A", 3, 1.0), ("B", 3, 2.0), ("C", 2, 6.0))
     }
     market = market_states(states)
-    assert list(market.columns) == market_columns()
+    assert list(market.columns) == [f"market_{state}" for state in STATES]
     assert list(market.index) == list(index[:2])
     assert (market == 3.0).all(axis=None)
 

@@ -277,6 +277,7 @@ class _SymbolHorizon(_Schema):
     count: Positive
     smearing_sum: Positive
     tracker: _Tracker
+    own: _Regression | None = None
 
 
 class _SymbolState(_Schema):
@@ -311,6 +312,11 @@ class _HarLstm(_Schema):
                 raise ValueError(f"the same horizons for each symbol, and {name} has {', '.join(state.horizons)}")
             if len(state.profile[0]) != self.features.profile_width:
                 raise ValueError(f"{self.features.profile_width} means an hour of {name}, as the features have")
+            widths = {len(horizon.own.moment) for horizon in state.horizons.values() if horizon.own is not None}
+            if widths - {self.features.design_width}:
+                raise ValueError(
+                    f"own regressions of the features' {self.features.design_width} columns, and not {name}'s"
+                )
         return self
 
     @model_validator(mode="after")

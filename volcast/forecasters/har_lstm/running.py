@@ -46,7 +46,8 @@ class RunningForecast:
         self._state = recipe.of_horizon(horizon)
         self._networks = networks if horizon == 1 and recipe.weight else ()
         self._states = _States(recipe.features, recipe.window, table)
-        self._regression = RefittedRegression(self._state.regression)
+        states = [self._state.regression] if self._state.own is None else [self._state.regression, self._state.own]
+        self._regressions = [RefittedRegression(state) for state in states]
         # Of the buckets since training: rows of the regression, and forecasts of the log, `_first` being the first.
         self._first = 0
         terms = len(self._state.regression.moment)
@@ -102,7 +103,8 @@ class RunningForecast:
         self._known_with.cut(count)
         for bound in (self._lowers, self._uppers):
             bound.cut(count + 1)
-        self._regression.forget(count)
+        for regression in self._regressions:
+            regression.forget(count)
         self._asked = {}
 
     def _take_in(self) -> None:
@@ -153,10 +155,12 @@ class RunningForecast:
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)
-        for count in sorted(set(counts.tolist())):
-            self._regression.refit(self._design.values, self._centred.values, count)
-        forecast, smearing = self._regression.forecasts(design, counts)
-        log_forecast = forecast + self._state.profile[hours] + smearing
+        for regression in self._regressions:
+            for count in sorted(set(counts.tolist())):
+                regression.refit(self._design.values, self._centred.values, count)
+        forecasts = [regression.forecasts(design, counts) for regression in self._regressions]
+        forecast, smearing = (sum(parts) / len(parts) for parts in zip(*forecasts, strict=True))
+        log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
         if self._networks:
             opens = days != self._table.days[known - 1]
             windows = self._states.windows(known - 1, hours, opens)
