@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ from volcast.features.intraday import (
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.regression import RegressionState
+from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
+from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR, get_hourly_measures, get_hourly_rv
 from volcast.networks.architectures import HAR_LSTM_NETWORK
 from volcast.retraining.gate import has_decayed, judge
@@ -401,6 +405,41 @@ def test_a_backtest_trains_models_of_many(bars: pd.DataFrame, tmp_path: Path) ->
 def test_the_same_after_saving(trained: TrainingResult) -> None:
     numbers = recipe_of(trained).to_dict()
     assert json.dumps(recipe_from_dict(json.loads(json.dumps(numbers))).to_dict()) == json.dumps(numbers)
+
+
+def test_a_symbol_averages_the_shared_regression_and_its_own(trained: TrainingResult) -> None:
+    recipe, measures = recipe_of(trained).regression_alone(), trained.data.measures["AAA"]
+    first = int(measures.index.searchsorted(recipe.trained_through, side="right"))
+    table, labels, known = HourlyTable.of(measures), time_index(measures)[[first]].as_unit("us").asi8, np.array([first])
+    both = recipe.for_symbol("AAA", measures)
+    state = both.horizons[1]
+    assert state.own is not None
+
+    def forecast(regression: RegressionState, own: RegressionState | None) -> float:
+        horizons = {1: replace(state, regression=regression, own=own)}
+        return float(
+            RunningForecast(replace(both, horizons=horizons), (), 1, table).forecast(labels, known).volatility[0]
+        )
+
+    shared, own = forecast(state.regression, None), forecast(state.own, None)
+    assert forecast(state.regression, state.own) == pytest.approx(np.sqrt(shared * own), rel=1e-12)
+    assert abs(np.log(shared / own)) > 1e-6
+
+
+def test_the_own_regression_of_a_stranger_grows_in(trained: TrainingResult) -> None:
+    recipe, measures = recipe_of(trained).regression_alone(), trained.data.measures["AAA"]
+    measures = measures.iloc[:400].copy()
+    measures.attrs = {"symbol": "ZZZ"}
+    strangers = {name: replace(state, horizons={h: replace(x, own=None) for h, x in state.horizons.items()})
+                 for name, state in recipe.symbols.items()}  # fmt: skip
+    shared = replace(recipe, symbols=strangers)
+    positions = np.array([recipe.memory, 390])
+    mixed, alone = (
+        one.forecast((), measures, time_index(measures)[positions], positions).volatility for one in (recipe, shared)
+    )
+    # Before it has seen a bucket of the symbol, it says what the shared one says.
+    assert mixed[0] == pytest.approx(alone[0], rel=1e-9)
+    assert abs(np.log(mixed[1] / alone[1])) > 1e-4
 
 
 def test_the_market_is_the_mean_where_there_are_three() -> None:

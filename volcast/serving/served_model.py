@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -184,8 +184,17 @@ class ServedModel:
                 "pass allow_in_sample=True."
             )
 
-    def warn_of_mismatch(self, attrs: Mapping[Any, Any]) -> None:
-        """Warn where bars, of which `attrs` tell, are not of the kind that the model was trained on."""
+    @property
+    def reads_volume(self) -> bool:
+        """Whether networks of the model see the volume of bars."""
+        recipe = None if self.bundle is None else self.bundle.recipe
+        return isinstance(recipe, HarLstm) and bool(recipe.weight) and "volume" in recipe.features.step_inputs
+
+    def warn_of_mismatch(self, attrs: Mapping[Any, Any], columns: Collection[str]) -> None:
+        """Warn where bars with these `columns`, of which `attrs` tell, are not such as the model was trained on."""
+        if self.reads_volume and "volume" not in columns:
+            text = f"{self.version} was trained on bars with volume and is asked about bars without, which it takes for"
+            warnings.warn(f"{text} usual; give bars with their volume.", ModelMismatchWarning, stacklevel=4)
         if self.bundle is None or "symbol" not in attrs:
             return
         trained_on, served = self.bundle.manifest.get("symbol"), attrs["symbol"]

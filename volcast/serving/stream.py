@@ -54,7 +54,7 @@ class ForecastStream:
     def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
         """The stream that begins with `bars`; see `update`. Warns where the model was trained on others' bars."""
         arrays = FrameArrays.of(bars)
-        model.warn_of_mismatch(arrays.attrs)
+        model.warn_of_mismatch(arrays.attrs, arrays.names)
         stream = cls(model, symbol or arrays.attrs.get("symbol"))
         stream.follow(arrays, symbol, None)
         stream._updated = arrays
@@ -285,7 +285,7 @@ class LiveStreams:
         streams: list[ForecastStream] = self._of_thread.__dict__.setdefault("streams", [])
         frames = (stream.followed for stream in streams if stream.followed is not None)
         arrays = FrameArrays.of(bars, next((frame for frame in frames if frame.has_columns_of(bars)), None))
-        model.warn_of_mismatch(arrays.attrs)
+        model.warn_of_mismatch(arrays.attrs, arrays.names)
         name = symbol or arrays.attrs.get("symbol")
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
         if stream is None:

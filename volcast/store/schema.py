@@ -366,6 +366,11 @@ class RecipeSchema(_Schema):
         return self.recipe.window_shape
 
     @property
+    def needs_networks(self) -> bool:
+        """Whether nothing can be forecast without networks: not where a regression serves alone."""
+        return not isinstance(self.recipe, _HarLstm) or self.recipe.weight > 0
+
+    @property
     def trained_through(self) -> pd.Timestamp | None:
         """Last bucket (New York time) in the recipe's sums; None where it has none."""
         states = self.recipe.shared if isinstance(self.recipe, _Pooled) else self.recipe

@@ -116,9 +116,12 @@ def _about_bars(data: TrainingData) -> list[str]:
 def _how_trained(result: "TrainingResult") -> str:
     recipe = result.bundle.recipe
     if isinstance(recipe, HarLstm):
-        networks = f"{len(result.bundle.networks)} networks"
+        if not result.histories:
+            return f"A HAR refitted daily, without networks, trained in {_duration(result.seconds)}."
+        networks = f"{len(result.histories)} networks"
         share = f"which correct it with weight {recipe.weight:.2f}"
-        said = share if recipe.weight else "which add nothing on the validation part: the regression serves alone"
+        nothing = "which add nothing on the validation part and are not saved: the regression serves alone"
+        said = share if recipe.weight else nothing
         return f"A HAR refitted daily and {networks} trained in {_duration(result.seconds)}, {said}."
     if result.search is None:
         return f"Trained in {_duration(result.seconds)}."

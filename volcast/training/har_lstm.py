@@ -49,8 +49,8 @@ class HarLstmTargets:
     Attributes
     ----------
     windows
-        By symbol that is learnt from, shape (n, STEPS, F): row i belongs to bucket ``regression.memory + i``. None has
-        any where bars are longer than a step.
+        By symbol that is learnt from, shape (n, STEPS, F): row i belongs to bucket ``regression.memory + i``. F is 0 of
+        bars longer than a step: there is nothing for a network to see.
     targets
         By symbol, shape (n,): how far the log of realized volatility lies from that of what the regression, fitted on
         the training parts alone, forecasts; 0 where prices do not move.
@@ -117,10 +117,10 @@ def with_networks(
 def learnt_weight(errors: Float64Array1D, correction: Float64Array1D, days: Int64Array1D) -> float:
     """Weight of the networks' correction of the log, from 0, where the regression serves alone, to 1.
 
-    The one of the lowest QLIKE on buckets that no network was fitted on, shrunk towards 0 by as much as its square is
-    noise (the positive part of James and Stein 1961, *Proceedings of the Fourth Berkeley Symposium* 1). Its variance
-    is that of sums over days, since errors of one day go together (Liang and Zeger 1986, *Biometrika* 73). What is
-    left under a tenth is 0.
+    The one of the lowest QLIKE on buckets that no network was fitted on, less its standard error: what the data
+    support, as in the rule of one standard error (Breiman, Friedman, Olshen and Stone 1984, *Classification and
+    Regression Trees*). Its variance is that of sums over days, since errors of one day go together (Liang and Zeger
+    1986, *Biometrika* 73). What is left under a tenth is 0.
 
     Parameters
     ----------
@@ -139,9 +139,9 @@ def learnt_weight(errors: Float64Array1D, correction: Float64Array1D, days: Int6
         slope, curvature = 2 * correction * (1 - ratio), 4 * correction**2 * ratio
         weight = float(np.clip(weight - slope.sum() / curvature.sum(), 0.0, _LARGEST_WEIGHT))
     _, day = np.unique(days, return_inverse=True)
-    variance = float((np.bincount(day, weights=slope) ** 2).sum() / curvature.sum() ** 2)
-    shrunk = weight * max(1 - variance / weight**2, 0.0) if weight else 0.0
-    return min(shrunk, 1.0) if shrunk >= _LEAST_WEIGHT else 0.0
+    error = float(np.sqrt((np.bincount(day, weights=slope) ** 2).sum()) / curvature.sum())
+    supported = min(weight - error, 1.0)
+    return supported if supported >= _LEAST_WEIGHT else 0.0
 
 
 def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]:
@@ -150,20 +150,23 @@ def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]
 
 
 def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Float32Array3D, Float64Array1D]:
-    """Windows of shape (n, STEPS, F), and how far the regression of `state` is from the log of RV.
+    """Windows of shape (n, STEPS, F), F being 0 of bars longer than a step, and how far the regression is from the log.
 
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
     """
     features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
     hours, opens, rows = session_hours(labels), opens_session(labels), np.arange(state.memory, len(measures))
-    steps = StepWindows(features, HourlyTable.of(measures))
-    steps.take_in()
+    windows = np.empty((len(rows), STEPS, 0), dtype=np.float32)
+    if features.step_inputs:
+        steps = StepWindows(features, HourlyTable.of(measures))
+        steps.take_in()
+        windows = steps.windows(rows - 1, hours[rows], opens[rows])
     design = features.design(features.states(measures), rows - 1, hours[rows], new_york_days(labels)[rows], opens[rows])
     regression = one_bucket.regression
     forecast = one_bucket.profile[hours[rows]] + design @ regression.coefficients + regression.log_smearing
     realized = measures["rv_hourly"].to_numpy()[rows]
     errors = np.log(np.maximum(realized, RV_FLOOR)) - forecast
-    return steps.windows(rows - 1, hours[rows], opens[rows]), np.where(realized > RV_FLOOR, errors, 0.0)
+    return windows, np.where(realized > RV_FLOOR, errors, 0.0)
 
 
 def _fitted(measures: Measures, stops: Mapping[str, int], earlier: HarLstm | None = None) -> HarLstm:

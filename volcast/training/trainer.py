@@ -193,6 +193,11 @@ class LocalLSTMTrainer:
 
         keras.utils.set_random_seed(seed)
         _, window, features = next(iter(self._prepared_data().windows.values())).shape
+        if not features:
+            raise ConfigError(
+                "the bars are longer than five minutes, and the networks of a har_lstm see steps of five; there is "
+                "nothing for them to see; train the roadmap's network (network='roadmap'), or take shorter bars."
+            )
         architecture = HAR_LSTM if self._is_har_lstm else architecture_of(self.config)
         return build_from_values(architecture, hyperparams, window, features=features, config=self.config)
 
@@ -290,10 +295,15 @@ class LocalLSTMTrainer:
         return TrainingResult(saved, evaluation, self.search_result, data, self.histories, time.monotonic() - began)
 
     def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
-        """The networks of a `har_lstm`, which differ by their seeds alone."""
+        """The networks of a `har_lstm`, which differ by their seeds alone; none of bars that show them nothing."""
+        self.models, self.histories = [], []
+        if not train[0].shape[2]:
+            self.progress.say(
+                "The bars are longer than the five minutes that networks see: the regression serves alone."
+            )
+            return
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
         self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
-        self.histories = []
         for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
             self.progress.training_began(self.config.epochs, number, len(seeds))
             self.histories.append(self._trained(model, train, validation, seed))
@@ -308,10 +318,11 @@ class LocalLSTMTrainer:
 
     def _bundle(self) -> ModelBundle:
         data = self._prepared_data()
-        models = self._built_models()
-        networks = tuple(KerasNetwork(model) for model in models)
+        models = self._built_models() if data.X_train.shape[2] else []
         # Their twins in ONNX Runtime: Keras would trace a graph for each number of windows.
         recipe = finished_recipe(data, [serving_network(model) for model in models])
+        adds_nothing = isinstance(recipe, HarLstm) and not recipe.weight
+        networks = () if adds_nothing else tuple(KerasNetwork(model) for model in models)
         symbols, trained_on = list(data.measures), recipe.symbols if isinstance(recipe, HarLstm) else data.measures
         manifest = {
             "symbol": symbols[0] if len(symbols) == 1 else None,
