@@ -32,6 +32,7 @@ from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState
 from volcast.forecasters.har_lstm.running import RunningForecast
+from volcast.forecasters.har_lstm.state import HorizonState
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
 from volcast.forecasters.tables import HourlyTable
@@ -416,10 +417,9 @@ def test_a_symbol_averages_the_shared_regression_and_its_own(trained: TrainingRe
     assert state.own is not None
 
     def forecast(regression: RegressionState, own: RegressionState | None) -> float:
-        horizons = {1: replace(state, regression=regression, own=own)}
-        return float(
-            RunningForecast(replace(both, horizons=horizons), (), 1, table).forecast(labels, known).volatility[0]
-        )
+        horizons: dict[Horizon, HorizonState] = {1: replace(state, regression=regression, own=own)}
+        one = replace(both, horizons=horizons)
+        return float(RunningForecast(one, (), 1, table).forecast(labels, known).volatility[0])
 
     shared, own = forecast(state.regression, None), forecast(state.own, None)
     assert forecast(state.regression, state.own) == pytest.approx(np.sqrt(shared * own), rel=1e-12)
