@@ -239,7 +239,7 @@ class ForecastStream:
             if many is None:
                 self._tables = _OneTable(self.model, self._histories[key])
             else:
-                self._tables = _ManyTables(self.model, many, self._histories, self.symbol)
+                self._tables = _ManyTables(self.model, many, self._histories, self.symbol or self.model.symbol)
         return self._tables.at(key, moment)
 
     def _named(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from volcast.search.search import SearchResult
     from volcast.training.result import TrainingResult
 
-__all__ = ["describe_data", "result_as_dict", "summary", "training_artifacts"]
+__all__ = ["describe_companions", "describe_data", "result_as_dict", "summary", "training_artifacts"]
 
 _SIMULATED = Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
 _REALIZED, _FORECAST = "#7a7a7a", "#c2410c"
@@ -76,6 +76,15 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
         f"{sum(about['hourly_values'] for about in abouts):,} hourly values; {counts['train']:,} windows to train, "
         f"{counts['validation']:,} to validate, {counts['test']:,} to test."
     )
+
+
+def describe_companions(data: TrainingData) -> str:
+    """One line: from whom the model of `data.subject` learns beside it, or why from nobody."""
+    others = [name for name in data.measures if name != data.subject]
+    if others:
+        return f"{data.subject} is trained together with {', '.join(others)}."
+    reason = next(iter(data.failed.values()), "no companion is named")
+    return f"{data.subject} is trained alone, without companions: {reason}"
 
 
 def summary(result: "TrainingResult") -> RenderableType:
@@ -217,8 +226,10 @@ def _simulated(data: TrainingData) -> str:
 
 
 def _subject(data: TrainingData) -> str:
-    names = list(data.measures)
-    return names[0] if len(names) == 1 else f"{len(names)} symbols"
+    count = len(data.measures)
+    if data.subject is None:
+        return f"{count} symbols"
+    return data.subject if count == 1 else f"{data.subject} and {count - 1} companions"
 
 
 def _day(moment: str) -> str:

@@ -63,7 +63,9 @@ class HarLstmTargets:
     regression: HarLstm
 
 
-def har_lstm_targets(measures: Measures, splits: Mapping[str, TimeSplit]) -> HarLstmTargets:
+def har_lstm_targets(
+    measures: Measures, splits: Mapping[str, TimeSplit], *, with_market: bool = False
+) -> HarLstmTargets:
     """Fit features and regression on the training parts, and make of their errors what networks learn.
 
     Parameters
@@ -73,13 +75,16 @@ def har_lstm_targets(measures: Measures, splits: Mapping[str, TimeSplit]) -> Har
         buckets is not learnt from, but is served.
     splits
         The parts of each.
+    with_market
+        Whether the model looks at the mean state of all symbols; they must be `FEWEST_IN_MARKET` at least.
 
     Raises
     ------
     NotEnoughDataError
         No symbol has enough training buckets.
     """
-    regression = _fitted(measures, {name: split.train.stop for name, split in splits.items()})
+    stops = {name: split.train.stop for name, split in splits.items()}
+    regression = _fitted(measures, stops, with_market=with_market)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
         for name, frame in _learnt_from(regression, measures).items()
@@ -104,7 +109,8 @@ def with_networks(
     trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in HORIZONS}
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
-    final = _fitted(measures, stops, earlier=recipe if len(recipe.symbols) == 1 else None)
+    earlier = recipe if len(recipe.symbols) == 1 else None
+    final = _fitted(measures, stops, with_market=recipe.features.with_market, earlier=earlier)
     return replace(
         chosen,
         features=final.features,
@@ -169,7 +175,9 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
     return windows, np.where(realized > RV_FLOOR, errors, 0.0)
 
 
-def _fitted(measures: Measures, stops: Mapping[str, int], earlier: HarLstm | None = None) -> HarLstm:
+def _fitted(
+    measures: Measures, stops: Mapping[str, int], *, with_market: bool, earlier: HarLstm | None = None
+) -> HarLstm:
     """Profiles and regressions of all horizons on each symbol's buckets before its stop, with bounds yet to be learnt.
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
@@ -181,7 +189,7 @@ def _fitted(measures: Measures, stops: Mapping[str, int], earlier: HarLstm | Non
             f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
-    recipe = _without_regressions(frames, earlier)
+    recipe = _without_regressions(frames, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
     frames = recipe.with_market(frames)
     states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
     features = recipe.features
@@ -197,10 +205,10 @@ def _fitted(measures: Measures, stops: Mapping[str, int], earlier: HarLstm | Non
     return replace(recipe, features=features, horizons=horizons, symbols=symbols)
 
 
-def _without_regressions(frames: Measures, earlier: HarLstm | None) -> HarLstm:
+def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_market: bool) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
-    inputs = _step_inputs(frames) if earlier is None else earlier.features.step_inputs
+    inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
     profiles = {
         name: learnt[name].profile
         if name in learnt
@@ -209,7 +217,7 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None) -> HarLstm:
     }
     if earlier is None:
         hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
-        typical, with_market = np.mean(list(profiles.values()), axis=0), len(frames) >= FEWEST_IN_MARKET
+        typical = np.mean(list(profiles.values()), axis=0)
         features = IntradayFeatures.unscaled(typical, hours, with_market=with_market, step_inputs=inputs)
     else:
         features = earlier.features
@@ -225,10 +233,10 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None) -> HarLstm:
     )
 
 
-def _step_inputs(frames: Measures) -> tuple[str, ...]:
+def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
     """What networks can learn from of the bars' last steps."""
     columns = np.concatenate([frame[list(STEP_MEASURES)].to_numpy(dtype=float) for frame in frames.values()])
-    return step_inputs_of(columns, with_market=len(frames) >= FEWEST_IN_MARKET)
+    return step_inputs_of(columns, with_market=with_market)
 
 
 def _fitted_horizon(

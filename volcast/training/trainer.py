@@ -40,7 +40,7 @@ from volcast.progress import SilentProgress
 from volcast.search.search import SearchResult, discard_search, search_directory, search_hyperparameters
 from volcast.store.bundle import ModelBundle, version_name
 from volcast.store.store import ModelStore
-from volcast.training.artifacts import describe_data, training_artifacts
+from volcast.training.artifacts import describe_companions, describe_data, training_artifacts
 from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
 from volcast.training.result import TrainingResult
 
@@ -172,8 +172,14 @@ class LocalLSTMTrainer:
             if bars is None
             else partial(_symbol_bars, bars, symbols if named else (), self._days_to_cut(start_date, end_date))
         )
-        self.data = prepare_training_data(get_bars, symbols, self.config)
+        companion_bars = self._companion_bars if self.config.companions else None
+        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars)
+        if companion_bars is not None:
+            self.progress.say(describe_companions(self.data))
         return self.data
+
+    def _companion_bars(self, symbol: str, last: date) -> pd.DataFrame:
+        return bars_of(self.config.with_overrides(start_date=min(self.config.start_date, last), end_date=last), symbol)
 
     def _days_to_cut(self, start_date: str | date | None, end_date: str | date | None) -> Days:
         """The days that bars are cut to, held to the configuration's rules; its own days say what to fetch."""
@@ -245,7 +251,8 @@ class LocalLSTMTrainer:
 
     def _evaluated(self, bundle: ModelBundle, part: str) -> Evaluation:
         data = self._prepared_data()
-        return evaluate_bundle(bundle, bundle.recipe.with_market(data.measures), data.positions(part))
+        judged = data.measures if data.subject is None else {data.subject: data.measures[data.subject]}
+        return evaluate_bundle(bundle, bundle.recipe.with_market(judged), data.positions(part))
 
     def save_model(self, name: str | None = None) -> ModelBundle:
         """Evaluate the trained model on the test part and save it, with all that explains it, in the store."""
@@ -325,7 +332,7 @@ class LocalLSTMTrainer:
         networks = () if adds_nothing else tuple(KerasNetwork(model) for model in models)
         symbols, trained_on = list(data.measures), recipe.symbols if isinstance(recipe, HarLstm) else data.measures
         manifest = {
-            "symbol": symbols[0] if len(symbols) == 1 else None,
+            "symbol": data.subject,
             "symbols": {name: {**about, "trained_on": name in trained_on} for name, about in data.provenance.items()},
             "failed": dict(data.failed),
             "source": data.provenance[symbols[0]]["source"],
@@ -337,7 +344,7 @@ class LocalLSTMTrainer:
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        subject = file_name_of(symbols[0]) if len(symbols) == 1 else f"pooled-{len(trained_on)}"
+        subject = f"pooled-{len(trained_on)}" if data.subject is None else file_name_of(data.subject)
         return ModelBundle(version_name(subject, simulated=data.simulated), networks, recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:
