@@ -11,8 +11,7 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
-from volcast.bars.clocks import require_starts, say_starts
-from volcast.bars.columns import require_prices_in_range
+from volcast.bars.evidence import Evidence
 from volcast.bars.frames import as_bars_frame
 
 __all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
@@ -67,13 +66,10 @@ class SymbolBars:
         if symbol is None and frame is not bars:
             symbol = str(bars.index[0][0])
         arrays, rows = FrameArrays.of(frame), slice(0, len(frame))
-        if not arrays.are_usable(rows):
-            validate_bars(frame)
-        require_prices_in_range(frame, "the bars")
-        if not say_starts(frame.attrs):
-            require_starts(time_index(frame), "the bars")
-        stamps = arrays.stamps(rows)
-        return cls(frame, stamps, arrays.prices(rows), commonest_step(stamps), symbol or frame.attrs.get("symbol"))
+        arrays.require_usable(rows)
+        stamps, prices = arrays.stamps(rows), arrays.prices(rows)
+        Evidence().followed_by(stamps, prices).require_one_kind(frame.attrs)
+        return cls(frame, stamps, prices, commonest_step(stamps), symbol or frame.attrs.get("symbol"))
 
 
 @dataclass(frozen=True)
@@ -158,10 +154,19 @@ class FrameArrays:
             latest = int(self._level.searchsorted(latest, side="right")) - 1
         return int(self._stamps[rows].searchsorted(latest, side="right"))
 
-    def are_usable(self, rows: slice) -> bool:
-        """Whether the bars of `rows` pass `checks.validate_bars`, but for what only all of them can tell."""
+    def require_usable(self, rows: slice) -> None:
+        """Refuse those bars of `rows`, all of one symbol, that `checks.validate_bars` refuses, each for itself.
+
+        What only all bars of a symbol tell is for `bars.evidence`.
+
+        Raises
+        ------
+        BarsError
+            What is wrong with them.
+        """
         prices = (values[rows] for values in self._columns.values())
-        return "close" in self._columns and are_usable(self._counted(rows), prices)
+        if "close" not in self._columns or not are_usable(self._counted(rows), prices):
+            validate_bars(self.of_rows(rows))
 
     def of_rows(self, rows: slice) -> pd.DataFrame:
         """The bars of `rows`, all of one symbol, as a frame."""
