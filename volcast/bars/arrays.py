@@ -147,6 +147,11 @@ class FrameArrays:
         """Prices of the bars of `rows`."""
         return {name: values[rows].astype(float, copy=False) for name, values in self._columns.items()}
 
+    def first(self, symbol: str | None) -> tuple[int, Mapping[str, float]]:
+        """Start in microseconds since the epoch, and prices, of a symbol's first bar."""
+        row = self.symbols[symbol].start
+        return int(self.stamps(slice(row, row + 1))[0]), {name: values[row] for name, values in self._columns.items()}
+
     def count_until(self, rows: slice, moment: int) -> int:
         """How many of the bars of `rows` are stamped at or before a moment in microseconds."""
         latest = moment * 1000 if self._unit == "ns" else moment // _MICROSECONDS[self._unit]
@@ -242,7 +247,8 @@ class FrameArrays:
 
 
 def _count_alike(values: _Array, others: _Array) -> int:
-    return len(values) if np.array_equal(values, others) else int(np.argmin(values == others))
+    is_same = values == others
+    return len(values) if is_same.all() else int(is_same.argmin())
 
 
 def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slice]]:

@@ -138,10 +138,12 @@ def count_out_of_range(bars: pd.DataFrame | Mapping[str, Float64Array1D]) -> dic
     counts = {}
     for name in [name for name in ("close", "open") if name in bars]:
         prices = np.asarray(bars[name], dtype=float)
-        rows = np.flatnonzero((prices > high) | (prices < low))
-        slack = np.minimum(_ONE_TICK, 1e-3 * prices[rows])
-        outside = (prices[rows] > high[rows] + slack) | (prices[rows] < low[rows] - slack)
-        counts[name] = int(np.count_nonzero(outside))
+        rows = (prices > high) | (prices < low)
+        counts[name] = 0
+        if rows.any():
+            slack = np.minimum(_ONE_TICK, 1e-3 * prices[rows])
+            outside = (prices[rows] > high[rows] + slack) | (prices[rows] < low[rows] - slack)
+            counts[name] = int(np.count_nonzero(outside))
     return counts
 
 

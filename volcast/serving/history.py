@@ -148,21 +148,27 @@ class HourlyHistory:
 
     def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
         """Whether the first of the symbol's `bars` is the first that is here."""
-        first = {name: values[:1] for name, values in self.prices.items()}
-        return bars.names == self.names and bars.count_alike(symbol, self.stamps[:1], first) == 1
+        if bars.names != self.names or not len(self):
+            return False
+        stamp, prices = bars.first(symbol)
+        return stamp == self.stamps[0] and all(prices[name] == column.values[0] for name, column in self._prices.items())
 
     def _append(self, stamps: Int64Array1D, prices: Prices) -> None:
-        self._steps.update(_counted(np.diff(np.concatenate([self.stamps[-1:], stamps]))))
+        steps = _counted(_steps_of(np.concatenate([self.stamps[-1:], stamps])))
+        for step, count in steps.items():
+            self._steps[step] += count
         self._stamps.append(stamps)
         for name, values in prices.items():
             self._prices[name].append(values)
-        self._note_length()
+        # One more of the commonest leaves it the commonest.
+        if steps.keys() != {self.length}:
+            self._note_length()
 
     def cut(self, count: int) -> None:
         """Keep the first `count` bars alone."""
         if count >= len(self):
             return
-        self._steps -= _counted(np.diff(self.stamps[max(count - 1, 0) :]))
+        self._steps -= Counter(_counted(_steps_of(self.stamps[max(count - 1, 0) :])))
         self._stamps.cut(count)
         for column in self._prices.values():
             column.cut(count)
@@ -251,11 +257,15 @@ def history_of(measurement: HourlyMeasurement, names: tuple[str, ...]) -> Hourly
     return (HourlyHistory if measurement.preset == "session" else NotebookHistory)(measurement, names)
 
 
-def _counted(steps: Int64Array1D) -> Counter[int]:
+def _steps_of(stamps: Int64Array1D) -> Int64Array1D:
+    return stamps[1:] - stamps[:-1]
+
+
+def _counted(steps: Int64Array1D) -> dict[int, int]:
     if (steps == steps[:1]).all():
-        return Counter({step: len(steps) for step in steps[:1].tolist()})
+        return {step: len(steps) for step in steps[:1].tolist()}
     lengths, counts = np.unique(steps, return_counts=True)
-    return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+    return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
 
 
 def _commonest(steps: Counter[int]) -> int:
