@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import cut_to_days, select_symbol, validate_bars
+from volcast.bars.arrays import SymbolBars
+from volcast.bars.checks import cut_to_days
 from volcast.bars.frames import as_bars_frame
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
@@ -357,5 +358,4 @@ def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], days: Days, symbol: s
             f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "
             "(symbol, timestamp); pd.concat({'SPY': ..., 'QQQ': ...}) makes them."
         )
-    selected = select_symbol(bars, symbol if named else None)
-    return selected if days == (None, None) else cut_to_days(validate_bars(selected), *days)
+    return cut_to_days(SymbolBars.of(bars, symbol if named else None).frame, *days)
