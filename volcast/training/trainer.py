@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,11 +168,13 @@ class LocalLSTMTrainer:
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)
-        get_bars = (
-            partial(bars_of, self.config, progress=self.progress)
-            if bars is None
-            else partial(_symbol_bars, bars, symbols if named else (), self._days_to_cut(start_date, end_date))
-        )
+        cut = self._days_to_cut(start_date, end_date)
+
+        def get_bars(name: str) -> pd.DataFrame:
+            if bars is None:
+                return bars_of(self.config, name, progress=self.progress)
+            return _symbol_bars(bars, symbols if named else (), cut, name)
+
         self.data = prepare_training_data(get_bars, symbols, self.config)
         return self.data
 
