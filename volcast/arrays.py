@@ -23,6 +23,7 @@ __all__ = [
     "FloatArray",
     "GrowingArray",
     "Int64Array1D",
+    "begins_run",
     "time_index",
 ]
 
@@ -44,6 +45,13 @@ _FEWEST = 64
 def time_index(frame: "pd.DataFrame | pd.Series") -> "pd.DatetimeIndex":
     """The time stamps that the rows of `frame` carry, where it has been validated: a type that frames cannot state."""
     return cast("pd.DatetimeIndex", frame.index)
+
+
+def begins_run(values: Int64Array1D) -> BoolArray1D:
+    """Whether each of `values` is another than the one before it; the first begins a run. Shape (n,)."""
+    begins = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return begins
 
 
 Value = TypeVar("Value", bound=np.generic)
