@@ -122,7 +122,7 @@ def _episodes(
         else:
             # One price of the bar was off, and its close was not.
             back = done + 1
-        steps.append(ScaleStep(index[place], float(np.exp(size)), None if back is None else back - int(place)))
+        steps.append(ScaleStep(index[int(place)], float(np.exp(size)), None if back is None else back - int(place)))
     return steps
 
 
