@@ -27,9 +27,14 @@ class CountingNetwork:
 
 
 def thinned_bars() -> pd.DataFrame:
-    """Five months of bars; a twentieth is missing, and some buckets lack so many that they are left out."""
+    """Five months of bars; a twentieth is missing, and some buckets lack so many that they are left out.
+
+    Some of them have no volume.
+    """
     bars = make_bars("2024-07-01", "2024-11-29", seed=3)
     random = np.random.default_rng(0)
+    volume = np.exp(random.normal(8, 1, len(bars))).round()
+    bars["volume"] = np.where(random.random(len(bars)) > 0.02, volume, np.nan)
     hours = time_index(bars).floor("h")
     thin = np.isin(hours, random.choice(hours.unique(), len(hours.unique()) // 15, replace=False))
     return bars[random.random(len(bars)) > np.where(thin, 0.4, 0.05)]

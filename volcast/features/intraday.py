@@ -32,6 +32,7 @@ from volcast.arrays import (
     Float64Array1D,
     Float64Array2D,
     Int64Array1D,
+    begins_run,
     time_index,
 )
 from volcast.features.bar_steps import (
@@ -332,8 +333,7 @@ def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
 
 def opens_session(labels: pd.DatetimeIndex) -> BoolArray1D:
     """Whether each bucket is of another New York day than the one before it."""
-    days = new_york_days(labels)
-    return np.append(True, days[1:] != days[:-1])[: len(days)]
+    return begins_run(new_york_days(labels))
 
 
 def new_york_days(labels: pd.DatetimeIndex) -> Int64Array1D:
