@@ -26,7 +26,7 @@ from volcast.forecasters.horizons import TOTAL_HORIZONS
 from volcast.forecasters.intervals import QuantileTracker
 from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total import state as total_state
-from volcast.forecasters.total.baselines import FEWEST_FOR_BASELINES, TOTAL_BASELINES
+from volcast.forecasters.total.baselines import ALL_TOTAL_BASELINES, FEWEST_FOR_BASELINES
 from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.session_table import SessionTable
 from volcast.forecasters.total.state import TotalHorizonState, TotalState, typical_state
@@ -148,14 +148,14 @@ def judged(name: str, table: HourlyTable, state: TotalState, first: int, last: i
         columns = {
             "realized": outcome[rows], "model": forecast.volatility, "lower": forecast.lower, "upper": forecast.upper,
         }  # fmt: skip
-        columns |= {title: baseline(sessions, known, count) for title, baseline in TOTAL_BASELINES.items()}
+        columns |= {title: baseline(sessions, known, count) for title, baseline in ALL_TOTAL_BASELINES.items()}
         parts.append(pd.DataFrame(columns).assign(symbol=name, horizon=horizon, row=rows))
     return pd.concat(parts) if parts else pd.DataFrame()
 
 
 def figures(forecasts: pd.DataFrame) -> pd.DataFrame:
     """By horizon: mean QLIKE over symbols of each forecast, root of mean realized over mean forecast, coverage."""
-    names = ["model", *TOTAL_BASELINES]
+    names = ["model", *ALL_TOTAL_BASELINES]
     rows = {}
     for horizon, group in forecasts.groupby("horizon", sort=False):
         ratio = group[names].rdiv(group["realized"], axis=0) ** 2

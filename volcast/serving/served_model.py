@@ -158,7 +158,7 @@ class ServedModel:
 
     def total_state(self, symbol: str | None) -> TotalState:
         """What the forecast of a symbol's total volatility begins with."""
-        return typical_state()
+        return typical_state() if self.bundle is None else self.bundle.total_state(symbol)
 
     def forecast(
         self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D, horizon: Horizon

@@ -6,7 +6,7 @@ import pytest
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.errors import NotEnoughDataError
 from volcast.forecasters.tables import HourlyTable
-from volcast.forecasters.total.baselines import FEWEST_FOR_BASELINES, TOTAL_BASELINES
+from volcast.forecasters.total.baselines import ALL_TOTAL_BASELINES, FEWEST_FOR_BASELINES
 from volcast.forecasters.total.session_table import SessionTable
 from volcast.measures.hourly import get_hourly_measures
 
@@ -23,24 +23,24 @@ def sessions(table: HourlyTable) -> SessionTable:
     return SessionTable.of(table, LATER, "XNYS")
 
 
-@pytest.mark.parametrize("name", TOTAL_BASELINES)
+@pytest.mark.parametrize("name", ALL_TOTAL_BASELINES)
 @pytest.mark.parametrize("count", [1, 22])
 def test_none_looks_ahead(table: HourlyTable, sessions: SessionTable, name: str, count: int) -> None:
     known = np.arange(FEWEST_FOR_BASELINES, len(sessions) + 1)
-    forecasts = TOTAL_BASELINES[name](sessions, known, count)
+    forecasts = ALL_TOTAL_BASELINES[name](sessions, known, count)
     assert forecasts.shape == known.shape
     assert (forecasts > 0).all()
     for stop in (80, 120, len(sessions) - 1):
         until = SessionTable.of(table, int(sessions.close[stop - 1]), "XNYS")
         asked = known[known <= stop]
-        again = TOTAL_BASELINES[name](until, asked, count)
+        again = ALL_TOTAL_BASELINES[name](until, asked, count)
         assert again.tolist() == forecasts[: len(asked)].tolist()
 
 
-@pytest.mark.parametrize("name", TOTAL_BASELINES)
+@pytest.mark.parametrize("name", ALL_TOTAL_BASELINES)
 def test_they_are_volatilities_of_the_whole_horizon(sessions: SessionTable, name: str) -> None:
     known = np.arange(FEWEST_FOR_BASELINES, len(sessions) - 21)
-    forecasts, outcomes = TOTAL_BASELINES[name](sessions, known, 22), sessions.outcomes(22)[known - 1]
+    forecasts, outcomes = ALL_TOTAL_BASELINES[name](sessions, known, 22), sessions.outcomes(22)[known - 1]
     assert 0.5 < np.median(forecasts / outcomes) < 2
 
 
@@ -49,7 +49,7 @@ def test_the_ewma_is_a_recursion_over_returns_from_close_to_close(sessions: Sess
     for value in returns:
         level = value**2 if level is None else 0.94 * level + 0.06 * value**2
     expected = np.sqrt(5 * np.array([level]))
-    np.testing.assert_allclose(TOTAL_BASELINES["daily_ewma"](sessions, np.array([len(sessions)]), 5), expected)
+    np.testing.assert_allclose(ALL_TOTAL_BASELINES["daily_ewma"](sessions, np.array([len(sessions)]), 5), expected)
 
 
 def test_the_har_is_least_squares_on_outcomes_that_have_ended(sessions: SessionTable) -> None:
@@ -66,11 +66,11 @@ def test_the_har_is_least_squares_on_outcomes_that_have_ended(sessions: SessionT
     forecast = design[-1] @ np.linalg.lstsq(design[: len(outcome)], outcome, rcond=None)[0]
     if not outcome.min() <= forecast <= outcome.max():
         forecast = outcome.mean()
-    made = TOTAL_BASELINES["daily_har"](sessions, np.array([stop]), count)
+    made = ALL_TOTAL_BASELINES["daily_har"](sessions, np.array([stop]), count)
     np.testing.assert_allclose(made, np.sqrt(count * forecast), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["daily_har", "daily_garch", "daily_gjr_garch"])
 def test_too_few_sessions_are_said(sessions: SessionTable, name: str) -> None:
     with pytest.raises(NotEnoughDataError, match="has 40 sessions before its first forecast"):
-        TOTAL_BASELINES[name](sessions, np.array([40]), 1)
+        ALL_TOTAL_BASELINES[name](sessions, np.array([40]), 1)

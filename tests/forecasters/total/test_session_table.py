@@ -44,7 +44,8 @@ def bars() -> pd.DataFrame:
     labels = time_index(whole)
     half_day = (labels.date == pd.Timestamp("2024-11-29").date()) & (labels.hour >= 13)
     holiday = labels.date == pd.Timestamp("2024-11-28").date()
-    return whole.drop(labels[half_day | holiday])
+    untraded: pd.DatetimeIndex = labels[half_day | holiday]
+    return whole.drop(index=untraded)
 
 
 def test_a_session_is_the_sum_of_its_bars_and_its_night(bars: pd.DataFrame) -> None:

@@ -22,7 +22,16 @@ from volcast.measures.hourly import RV_FLOOR
 from volcast.registry import Registry
 from volcast.sessions import EXCHANGE_TIMEZONE
 
-__all__ = ["FEWEST_FOR_BASELINES", "TOTAL_BASELINES", "TotalBaseline", "daily_ewma", "daily_har"]
+__all__ = [
+    "ALL_TOTAL_BASELINES",
+    "FEWEST_FOR_BASELINES",
+    "TOTAL_BASELINES",
+    "TotalBaseline",
+    "daily_ewma",
+    "daily_garch",
+    "daily_gjr_garch",
+    "daily_har",
+]
 
 FEWEST_FOR_BASELINES = 66
 """Sessions that must be known before a first forecast by a regression or a GARCH."""
@@ -113,18 +122,21 @@ def daily_gjr_garch(sessions: SessionTable, known: Int64Array1D, count: int) -> 
     return _garch(sessions, known, count, asymmetry=1)
 
 
-TOTAL_BASELINES = Registry(
-    "baseline of total volatility",
-    TotalBaseline,
-    {
-        "daily_ewma": TotalBaseline("daily EWMA", daily_ewma),
-        "daily_har": TotalBaseline("daily HAR with nights", daily_har),
-        "daily_garch": TotalBaseline("daily GARCH", daily_garch),
-        "daily_gjr_garch": TotalBaseline("daily GJR-GARCH", daily_gjr_garch),
-    },
-    "volcast.total_baselines",
-)
-"""Every baseline of total volatility, and installed packages'."""
+_KIND, _GROUP = "baseline of total volatility", "volcast.total_baselines"
+_QUICK = {
+    "daily_ewma": TotalBaseline("daily EWMA", daily_ewma),
+    "daily_har": TotalBaseline("daily HAR", daily_har),
+}
+_ESTIMATED = {
+    "daily_garch": TotalBaseline("daily GARCH", daily_garch),
+    "daily_gjr_garch": TotalBaseline("daily GJR-GARCH", daily_gjr_garch),
+}
+
+TOTAL_BASELINES = Registry(_KIND, TotalBaseline, _QUICK, _GROUP)
+"""Those that take a second, and installed packages': what every training is judged beside."""
+
+ALL_TOTAL_BASELINES = Registry(_KIND, TotalBaseline, {**_QUICK, **_ESTIMATED}, _GROUP)
+"""With those that are estimated by maximum likelihood every week."""
 
 
 def _daily_returns(sessions: SessionTable) -> Float64Array1D:

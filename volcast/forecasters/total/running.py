@@ -13,6 +13,8 @@ the mean of realized over forecast variance over the :math:`n_s` outcomes so far
 leaves off on average. Bounds are tracked as `forecasters.intervals` says.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from volcast.arrays import Float64Array1D, GrowingArray, Int64Array1D
@@ -20,7 +22,7 @@ from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.horizons import TOTAL_HORIZONS, IntervalForecast
 from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.session_table import SessionTable
-from volcast.forecasters.total.state import TotalState
+from volcast.forecasters.total.state import TotalHorizonState, TotalState
 from volcast.forecasters.total.terms import FEWEST_SESSIONS, SessionTerms
 from volcast.measures.hourly import RV_FLOOR
 
@@ -67,9 +69,17 @@ class RunningTotals:
 
         `known` is at least `FEWEST_SESSIONS`, each; volatilities are decimal, not annualized.
         """
+        return self._running_over(horizon).forecast(self.sessions, self._terms, known - 1)
+
+    def learnt(self) -> TotalState:
+        """What later forecasts begin with that are given none of these sessions but the last `FEWEST_SESSIONS`."""
+        horizons = {name: self._running_over(name).learnt(self.sessions, self._terms) for name in TOTAL_HORIZONS}
+        return TotalState(horizons, self._terms.past)
+
+    def _running_over(self, horizon: str) -> "_RunningHorizon":
         if horizon not in self._running:
             self._running[horizon] = _RunningHorizon(self._state, horizon)
-        return self._running[horizon].forecast(self.sessions, self._terms, known - 1)
+        return self._running[horizon]
 
 
 class _RunningHorizon:
@@ -112,6 +122,19 @@ class _RunningHorizon:
         lowers, uppers = self._lowers.values[counts], self._uppers.values[counts]
         low, high = self._begun.tracker.bounds(hours, lowers, uppers)
         return IntervalForecast(volatility, volatility * low, volatility * high)
+
+    def learnt(self, sessions: SessionTable, terms: SessionTerms) -> TotalHorizonState:
+        """The state after all of these sessions."""
+        self._take_in(sessions, terms)
+        count = len(self._rows)
+        return TotalHorizonState(
+            self._regression.state_after(self._design.values, self._relative.values, count),
+            replace(
+                self._begun.tracker, lower=float(self._lowers.values[count]), upper=float(self._uppers.values[count])
+            ),
+            float(self._ratios.values[count]),
+            self._begun.ratio_count + count / self._count,
+        )
 
     def _take_in(self, sessions: SessionTable, terms: SessionTerms) -> None:
         begin = len(self._logs)

@@ -65,10 +65,13 @@ class SessionTerms:
         Shape (n, len(TERMS)); NaN before there are `FEWEST_SESSIONS`.
     log_level
         Log of the total volatility of a session, from the last 22, shape (n,): forecasts are relative to it.
+    past
+        What will be remembered of the symbol's level after the last session.
     """
 
     design: Float64Array2D
     log_level: Float64Array1D
+    past: PastLevel
 
     @classmethod
     def of(cls, sessions: SessionTable, past: "PastLevel") -> "SessionTerms":
@@ -83,7 +86,8 @@ class SessionTerms:
         daily = variance + np.where(counted > 0, squares, np.nan_to_num(month))
         is_new = sessions.close > past.last_close
         counts = np.cumsum(is_new) + past.count
-        level = np.cumsum(np.append(past.variance, np.where(is_new, daily, 0.0)))[1:] / counts
+        variances = np.cumsum(np.append(past.variance, np.where(is_new, daily, 0.0)))
+        level = variances[1:] / counts
         returns = sessions.day_return + np.nan_to_num(sessions.night)
         spread = np.sqrt(np.maximum(rv_month, _FLOOR))
         design = [
@@ -98,7 +102,12 @@ class SessionTerms:
             *(_falls(returns, lag, spread) for lag in (1, _WEEK, FEWEST_SESSIONS)),
         ]
         terms = np.where(np.isnan(total)[:, None], np.nan, np.column_stack(design))
-        return cls(terms, 0.5 * np.log(np.maximum(total, _FLOOR)))
+        last = PastLevel(float(variances[-1]), float(np.append(past.count, counts)[-1]), _last_close(sessions, past))
+        return cls(terms, 0.5 * np.log(np.maximum(total, _FLOOR)), last)
+
+
+def _last_close(sessions: SessionTable, past: PastLevel) -> int:
+    return max(past.last_close, int(sessions.close[-1])) if len(sessions) else past.last_close
 
 
 def _relative(variance: Float64Array1D, total: Float64Array1D) -> Float64Array1D:
