@@ -123,6 +123,8 @@ def test_a_kind_that_there_is_not_is_refused_and_one_that_is_meant_is_named(bars
     forecaster = VolatilityForecaster("ewma")
     with pytest.raises(ConfigError, match="kind is 'daily'; the rule is one of hourly, total"):
         forecaster.forecast_series(bars, kind="daily")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="the rule is one of hourly, total"):
+        forecaster.forecast(bars, kind=np.array(["total", "hourly"]))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="add kind='total' for this one"):
         forecaster.forecast(bars, horizon="22 sessions")
 

@@ -143,7 +143,7 @@ def horizon_named(horizon: Horizon, kind: Kind = "hourly") -> Horizon:
     ConfigError
         It cannot, or there is no such kind.
     """
-    if kind not in get_args(Kind):
+    if not isinstance(kind, str) or kind not in get_args(Kind):
         raise ConfigError(f"kind is {kind!r}; the rule is one of {', '.join(get_args(Kind))}; use 'hourly'.")
     plain = isinstance(horizon, int | str) and not isinstance(horizon, bool)
     if kind == "total":

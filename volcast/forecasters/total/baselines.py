@@ -27,6 +27,7 @@ __all__ = [
     "FEWEST_FOR_BASELINES",
     "TOTAL_BASELINES",
     "TotalBaseline",
+    "TotalForecaster",
     "daily_ewma",
     "daily_garch",
     "daily_gjr_garch",
@@ -42,6 +43,7 @@ _FEWEST_ROWS = 20
 _FLOOR = RV_FLOOR**2
 
 TotalForecaster = Callable[[SessionTable, Int64Array1D, int], Float64Array1D]
+"""``forecast(sessions, known, count)``, see the module."""
 
 
 @dataclass(frozen=True)
