@@ -149,7 +149,7 @@ def judged(name: str, table: HourlyTable, state: TotalState, first: int, last: i
             "realized": outcome[rows], "model": forecast.volatility, "lower": forecast.lower, "upper": forecast.upper,
         }  # fmt: skip
         columns |= {title: baseline(sessions, known, count) for title, baseline in ALL_TOTAL_BASELINES.items()}
-        parts.append(pd.DataFrame(columns).assign(symbol=name, horizon=horizon, row=rows))
+        parts.append(pd.DataFrame(columns).assign(symbol=name, horizon=horizon))
     return pd.concat(parts) if parts else pd.DataFrame()
 
 
@@ -165,11 +165,21 @@ def figures(forecasts: pd.DataFrame) -> pd.DataFrame:
         rows[horizon] = {
             "symbols": len(losses),
             **losses.mean().add_prefix("qlike "),
+            "mz slope": slope(group, "model"),
+            "mz slope of HAR": slope(group, "daily_har"),
             "bias": float(np.sqrt(variance["realized"].mean() / variance["model"].mean())),
             "covered": float(inside.mean()),
             "gain on HAR": float((losses["model"] < losses["daily_har"]).mean()),
         }
     return pd.DataFrame(rows).T
+
+
+def slope(forecasts: pd.DataFrame, name: str) -> float:
+    """Mincer and Zarnowitz's slope of one forecast, each symbol's variances relative to their mean."""
+    variance = forecasts[["realized", name]].to_numpy(dtype=float) ** 2
+    means = pd.Series(variance[:, 0]).groupby(forecasts["symbol"].to_numpy()).transform("mean").to_numpy()
+    outcome, predictor = (variance / means[:, None]).T
+    return float(np.polyfit(predictor, outcome, 1)[0])
 
 
 def development(data: Path) -> pd.DataFrame:
