@@ -25,6 +25,7 @@ from volcast.forecasters.total.session_table import SessionTable
 from volcast.forecasters.total.state import TotalHorizonState, TotalState
 from volcast.forecasters.total.terms import FEWEST_SESSIONS, SessionTerms
 from volcast.measures.hourly import RV_FLOOR
+from volcast.sessions import session_calendar
 
 __all__ = ["RunningTotals"]
 
@@ -53,9 +54,10 @@ class RunningTotals:
 
     def follow(self, moment: int) -> None:
         """Take in the sessions that had closed by a moment, in microseconds since the epoch."""
-        if self._seen == (moment, self._table.edition):
+        closed = int(session_calendar(self._calendar).close.searchsorted(moment, side="right"))
+        if self._seen == (closed, self._table.edition):
             return
-        self._seen = (moment, self._table.edition)
+        self._seen = (closed, self._table.edition)
         sessions = SessionTable.of(self._table, moment, self._calendar)
         unlike = sessions.first_unlike(self.sessions)
         if unlike == len(sessions) == len(self.sessions):
