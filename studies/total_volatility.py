@@ -6,6 +6,8 @@
 - ``typical``: estimate the typical numbers that the package ships, on all that came before `TYPICAL_UNTIL`
 - ``final``: the window that was looked at once, at the end, with the numbers that the package ships
 - ``single``: the last quarter of each file of the single-symbol protocol, the same
+- ``future``: a future of 2021 to 2023, another kind than the panel that the typical numbers come from, from its
+  67th session on
 
 Dates were fixed before the first look at a figure.
 """
@@ -160,7 +162,8 @@ def figures(forecasts: pd.DataFrame) -> pd.DataFrame:
     for horizon, group in forecasts.groupby("horizon", sort=False):
         ratio = group[names].rdiv(group["realized"], axis=0) ** 2
         losses = (ratio - np.log(ratio) - 1).groupby(group["symbol"]).mean()
-        variance = group[["realized", *names]] ** 2
+        variance = group[["realized", "model"]] ** 2
+        by_symbol = variance.groupby(group["symbol"]).mean()
         inside = (group["realized"] >= group["lower"]) & (group["realized"] <= group["upper"])
         rows[horizon] = {
             "symbols": len(losses),
@@ -168,6 +171,7 @@ def figures(forecasts: pd.DataFrame) -> pd.DataFrame:
             "mz slope": slope(group, "model"),
             "mz slope of HAR": slope(group, "daily_har"),
             "bias": float(np.sqrt(variance["realized"].mean() / variance["model"].mean())),
+            "bias by symbol": float(np.sqrt(by_symbol["realized"] / by_symbol["model"]).mean()),
             "covered": float(inside.mean()),
             "gain on HAR": float((losses["model"] < losses["daily_har"]).mean()),
         }
@@ -224,9 +228,16 @@ def single(data: Path) -> pd.DataFrame:
     return figures(pd.concat(parts))
 
 
+def future(data: Path) -> pd.DataFrame:
+    """The Nasdaq-100 future: nothing of it is in the typical numbers."""
+    table = HourlyTable.of(get_hourly_measures(pd.read_parquet(data / "NQ_1min.parquet")))
+    closes = SessionTable.of(table, moment("2100-01-01"), CALENDAR).close
+    return figures(judged("NQ", table, typical_state(), int(closes[FEWEST_FOR_BASELINES - 1]), moment("2100-01-01")))
+
+
 def main() -> None:
     """Print the figures of the part that is asked for."""
-    parts = {"development": development, "typical": typical, "final": final, "single": single}
+    parts = {"development": development, "typical": typical, "final": final, "single": single, "future": future}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)
     parser.add_argument("--data", type=Path, required=True)
