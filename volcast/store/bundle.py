@@ -40,7 +40,7 @@ class ModelBundle(OneLineRepr):
     name
         The model's version: what a forecast names as the model that it came from.
     networks
-        One or more; each takes windows of shape (n, memory, F), perhaps with what stands beside them, shape (n, K),
+        Each takes windows of shape (n, memory, F), perhaps with what stands beside them, shape (n, K),
         and gives outputs of shape (n,).
     recipe
         Between hourly measures and what the networks take and give.
@@ -105,13 +105,11 @@ class ModelBundle(OneLineRepr):
         return bool(self.manifest.get("simulated", False))
 
     def total_state(self, symbol: str | None) -> TotalState:
-        """What forecasts of a symbol's total volatility begin with; None is the only symbol of the model.
+        """What forecasts of a symbol's total volatility begin with; None is the symbol that the model is of.
 
         Of a symbol that the model knows nothing of it is a typical one's: its own bars tell the rest.
         """
-        if symbol is None and len(self.totals) == 1:
-            return next(iter(self.totals.values()))
-        return self.totals.get(symbol or "", typical_state())
+        return self.totals.get(symbol or str(self.manifest.get("symbol")), typical_state())
 
     def forecast(
         self,
