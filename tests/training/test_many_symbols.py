@@ -414,15 +414,15 @@ def test_a_symbol_averages_the_shared_regression_and_its_own(trained: TrainingRe
     table, labels, known = HourlyTable.of(measures), time_index(measures)[[first]].as_unit("us").asi8, np.array([first])
     both = recipe.for_symbol("AAA", measures)
     state = both.horizons[1]
-    assert state.own is not None
+    assert state.of_symbol is not None
 
     def forecast(regression: RegressionState, own: RegressionState | None) -> float:
-        horizons: dict[Horizon, HorizonState] = {1: replace(state, regression=regression, own=own)}
+        horizons: dict[Horizon, HorizonState] = {1: replace(state, regression=regression, of_symbol=own)}
         one = replace(both, horizons=horizons)
         return float(RunningForecast(one, (), 1, table).forecast(labels, known).volatility[0])
 
-    shared, own = forecast(state.regression, None), forecast(state.own, None)
-    assert forecast(state.regression, state.own) == pytest.approx(np.sqrt(shared * own), rel=1e-12)
+    shared, own = forecast(state.regression, None), forecast(state.of_symbol, None)
+    assert forecast(state.regression, state.of_symbol) == pytest.approx(np.sqrt(shared * own), rel=1e-12)
     assert abs(np.log(shared / own)) > 1e-6
 
 
@@ -430,7 +430,7 @@ def test_the_own_regression_of_a_stranger_grows_in(trained: TrainingResult) -> N
     recipe, measures = recipe_of(trained).regression_alone(), trained.data.measures["AAA"]
     measures = measures.iloc[:400].copy()
     measures.attrs = {"symbol": "ZZZ"}
-    strangers = {name: replace(state, horizons={h: replace(x, own=None) for h, x in state.horizons.items()})
+    strangers = {name: replace(state, horizons={h: replace(x, regression=None) for h, x in state.horizons.items()})
                  for name, state in recipe.symbols.items()}  # fmt: skip
     shared = replace(recipe, symbols=strangers)
     positions = np.array([recipe.memory, 390])

@@ -212,8 +212,8 @@ class IntradayFeatures:
         unusual = deviations(columns[:, : len(STEP_MEASURES)], self._step_means(hours))
         if MARKET_RANGE not in self.step_inputs:
             return unusual
-        own, market = unusual[:, :STEPS], columns[:, len(STEP_MEASURES) :]
-        return np.hstack([unusual, np.where(np.isnan(market), own, market) if market.shape[1] else own])
+        ranges, market = unusual[:, :STEPS], columns[:, len(STEP_MEASURES) :]
+        return np.hstack([unusual, np.where(np.isnan(market), ranges, market) if market.shape[1] else ranges])
 
     def step_windows(
         self,

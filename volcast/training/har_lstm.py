@@ -260,9 +260,9 @@ def _fitted_horizon(
     coefficients, symbols = regression.coefficients, {}
     for name, target in targets.items():
         smearing_sum = float(np.exp(2 * (target - designs[name] @ coefficients)).sum())
-        has_own = horizon == 1 and len(frames) > 1
-        own = fit_state(designs[name], target, features.term_count) if has_own else None
-        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN, own)
+        has_regression = horizon == 1 and len(frames) > 1
+        of_symbol = fit_state(designs[name], target, features.term_count) if has_regression else None
+        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN, of_symbol)
     typical = regression if len(frames) == 1 else _typical(regression)
     return HorizonState(np.mean(list(profiles.values()), axis=0), typical, _UNKNOWN), symbols
 

@@ -115,7 +115,7 @@ class HarLstm(HarLstmState):
         trained_on = self._trained_on(symbol)
         symbol_state = trained_on or self._stranger(measures)
         # All that a stranger's bars show is new to its own regression.
-        learnt_until = self.trained_through if trained_on or not self._has_own else _BEFORE_ALL
+        learnt_until = self.trained_through if trained_on or not self._has_regressions else _BEFORE_ALL
         horizons = {
             name: self._of_symbol(self.horizons[name].regression, state)
             for name, state in symbol_state.horizons.items()
@@ -126,14 +126,16 @@ class HarLstm(HarLstmState):
         )  # fmt: skip
 
     @property
-    def _has_own(self) -> bool:
-        return any(state.own is not None for symbol in self.symbols.values() for state in symbol.horizons.values())
+    def _has_regressions(self) -> bool:
+        return any(
+            state.regression is not None for symbol in self.symbols.values() for state in symbol.horizons.values()
+        )
 
     @staticmethod
     def _of_symbol(shared: RegressionState, state: SymbolHorizon) -> HorizonState:
-        own = None if state.own is None else state.own.shrunk_towards(shared.coefficients)
+        of_symbol = None if state.regression is None else state.regression.shrunk_towards(shared.coefficients)
         regression = replace(shared, count=state.count, smearing_sum=state.smearing_sum)
-        return HorizonState(state.profile, regression, state.tracker, own)
+        return HorizonState(state.profile, regression, state.tracker, of_symbol)
 
     def with_market(self, measures: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         """The `measures` of each symbol, by its name, with the market's states, made of all of them, beside them.
@@ -203,8 +205,8 @@ class HarLstm(HarLstmState):
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
             moved = profile[:, 0] if name == 1 else _shrunk_to_outcomes(state.profile, history, name)
             regression = state.regression
-            own = regression.without_rows() if name == 1 and self._has_own else None
-            horizons[name] = SymbolHorizon(moved, regression.count, regression.smearing_sum, state.tracker, own)
+            of_symbol = regression.without_rows() if name == 1 and self._has_regressions else None
+            horizons[name] = SymbolHorizon(moved, regression.count, regression.smearing_sum, state.tracker, of_symbol)
         return SymbolState(profile, horizons)
 
     def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,8 @@ class RunningForecast:
         self._state = recipe.of_horizon(horizon)
         self._networks = networks if horizon == 1 and recipe.weight else ()
         self._states = _States(recipe.features, recipe.window, table)
-        states = [self._state.regression] if self._state.own is None else [self._state.regression, self._state.own]
+        shared, of_symbol = self._state.regression, self._state.of_symbol
+        states = [shared] if of_symbol is None else [shared, of_symbol]
         self._regressions = [RefittedRegression(state) for state in states]
         # Of the buckets since training: rows of the regression, and forecasts of the log, `_first` being the first.
         self._first = 0

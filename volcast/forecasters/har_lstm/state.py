@@ -31,7 +31,7 @@ class HorizonState:
         Its sums.
     tracker
         Its bounds.
-    own
+    of_symbol
         The sums of a symbol's own regression, whose log forecast is averaged with the other's; None where there is
         none.
     """
@@ -39,7 +39,7 @@ class HorizonState:
     profile: Float64Array1D
     regression: RegressionState
     tracker: QuantileTracker
-    own: RegressionState | None = None
+    of_symbol: RegressionState | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON: those that all symbols share."""
@@ -71,7 +71,7 @@ class SymbolHorizon:
         The symbol's training rows, and the sum of ``exp(2 e)`` over their errors.
     tracker
         Its bounds.
-    own
+    regression
         The sums of its own regression; None where there is none.
     """
 
@@ -79,13 +79,13 @@ class SymbolHorizon:
     count: float
     smearing_sum: float
     tracker: QuantileTracker
-    own: RegressionState | None = None
+    regression: RegressionState | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        own = {} if self.own is None else {"own": self.own.to_dict()}
+        regression = {} if self.regression is None else {"regression": self.regression.to_dict()}
         numbers = {"profile": self.profile.tolist(), "count": self.count, "smearing_sum": self.smearing_sum}
-        return {**numbers, "tracker": self.tracker.to_dict(), **own}
+        return {**numbers, "tracker": self.tracker.to_dict(), **regression}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "SymbolHorizon":
@@ -95,7 +95,7 @@ class SymbolHorizon:
             float(numbers["count"]),
             float(numbers["smearing_sum"]),
             QuantileTracker.from_dict(numbers["tracker"]),
-            RegressionState.from_dict(numbers["own"]) if "own" in numbers else None,
+            RegressionState.from_dict(numbers["regression"]) if "regression" in numbers else None,
         )
 
 
