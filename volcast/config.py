@@ -41,6 +41,9 @@ def _pair(value: Any) -> Any:
 
 
 def _iso_date(value: Any) -> Any:
+    # NaT is a date to isinstance, and unequal to itself.
+    if value is not None and value != value:
+        raise ValueError("must be a date such as 2024-12-31")
     try:
         return date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:

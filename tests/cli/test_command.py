@@ -171,3 +171,21 @@ def test_the_one_command_lists_the_others(capsys: pytest.CaptureFixture[str]) ->
         volcast(["trian"])
     assert ended.value.code == 2
     assert "'trian'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["models", "--store", "STORE", "ls"], "No model in STORE yet"),
+        (["models", "ls", "--store", "STORE"], "No model in STORE yet"),
+        (["models", "--store", "elsewhere", "ls", "--store", "STORE"], "No model in STORE yet"),
+        (["bars", "--cache-dir", "STORE", "ls"], "The cache STORE is empty"),
+        (["models", "--json", "ls", "--store", "STORE"], "[]"),
+    ],
+)
+def test_what_all_subcommands_take_may_stand_before_them(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(tmp_path / "store")
+    assert volcast([word.replace("STORE", store) for word in words]) == 0
+    assert capsys.readouterr().out.startswith(said.replace("STORE", store))

@@ -162,6 +162,9 @@ def test_a_series_is_made_of_forecasts(
     if isinstance(series, Refusal) or series.empty:
         return
     row = series.iloc[data.draw(st.integers(0, len(series) - 1))]
+    if "pooled" in name and row.get("in_sample", False):
+        # A stranger's hours are learnt from its bars until the model's training ended, of which `forecast` sees fewer.
+        return
     one = VolatilityForecaster(name, {"model_save_path": str(SAMPLES)}).forecast(
         bars, row["asof"], horizon, allow_in_sample=True
     )

@@ -30,7 +30,7 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         self.frame = MINUTES.iloc[:BEGIN].copy()
         self.come = BEGIN
         self.stream_model = "ewma"
-        self.streamed = self.frame
+        self.streamed = self.frame.copy()
         self.stream = self.forecaster.stream(self.frame)
 
     @rule(count=st.sampled_from([1, 1, 1, 12, 78]))

@@ -56,6 +56,8 @@ def align_to(forecasts: pd.DataFrame, stamps: pd.DatetimeIndex) -> pd.DataFrame:
             f"the forecast of {labels[late][0]} is said to be made as of {asof[late][0]}; a forecast must be made "
             "before its bucket ends; pass the rows of forecast_series as they are, with their own asof."
         )
+    if forecasts.empty:
+        return forecasts.assign(bucket=labels).reindex(stamps)
     row = asof.searchsorted(stamps, side="right") - 1
     joined = forecasts.assign(bucket=labels).iloc[np.maximum(row, 0)].set_axis(stamps)
     return joined.where(pd.Series(row >= 0, index=stamps), axis=0)

@@ -163,6 +163,11 @@ class FrameArrays:
         prices = (values[rows] for values in self._columns.values())
         return "close" in self._columns and are_usable(self._counted(rows), prices)
 
+    def are_in_order(self, rows: slice) -> bool:
+        """Whether each of the bars of `rows` is stamped later than the one before."""
+        stamps = self._stamps[rows]
+        return bool((stamps[1:] > stamps[:-1]).all())
+
     def of_rows(self, rows: slice) -> pd.DataFrame:
         """The bars of `rows`, all of one symbol, as a frame."""
         frame = self.frame.iloc[rows]

@@ -44,7 +44,7 @@ def as_bars_frame(bars: object, name: str = "the bars") -> pd.DataFrame:
     frame = bars if isinstance(bars, pd.DataFrame) else _from_other(bars, name)
     if frame.empty or _is_plain(frame):
         return frame
-    table = stamped_table(frame, name, StampFlags())
+    table = stamped_table(frame, f"the frame of {name}", StampFlags())
     if len(table.left_out):
         first = table.left_out.iloc[0]
         raise BarsError(

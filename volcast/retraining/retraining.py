@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 
@@ -185,8 +185,8 @@ class Retraining:
         settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         names = symbols_of(window)
         of_each = {name: data_provenance(cast(pd.DataFrame, window.xs(name)), name)["sha256"] for name in names}
+        about = {"settings": settings, "bars": of_each or data_provenance(window, str(symbol))["sha256"]}
         subject = file_name_of(symbol) if symbol else f"pooled-{len(names)}"
-        about: dict[str, Any] = {"settings": settings, "bars": of_each or data_provenance(window, subject)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         simulated = "SIMULATED-" if window.attrs.get("simulated") else ""
         return f"{simulated}{subject}-{moment:%Y%m%d}-{digest[:10]}"

@@ -204,7 +204,7 @@ def _numbers(table: pd.DataFrame, places: Mapping[str, int], mark: DecimalMark |
     """Prices and volume as numbers; a column that is empty throughout is left out."""
     if "close" not in places:
         present = ", ".join(map(str, table.columns[:12])) or "none"
-        raise BarsError(f"{name} have no 'close' among their columns ({present}); it is needed; rename the column.")
+        raise BarsError(f"{name} has no 'close' among its columns ({present}); it is needed; rename the column.")
     columns = {}
     for field in FIELDS:
         if field not in places:
