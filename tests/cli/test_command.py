@@ -128,6 +128,7 @@ def test_an_option_gives_its_setting(name: str, capsys: pytest.CaptureFixture[st
         (["--bars", "spy.csv"], {"bars_source": "file", "bars_path": "spy.csv"}),
         (["--clean"], {"cleaning": "['all']"}),
         (["--offline", "--accept-quality"], {"offline": "True", "accept_quality": "True"}),
+        (["--accept-verdict"], {"accept_verdict": "True"}),
         (["--fresh"], {"resume": "False"}),
         (["--resume"], {"resume": "True"}),
     ],
@@ -153,7 +154,7 @@ def test_help_has_the_sentence_and_the_default_of_every_setting(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     said = help_of(train, capsys)
-    assert set(OTHER) | {"resume", "offline", "accept_quality"} == set(TrainingConfig.flags())
+    assert set(OTHER) | {"resume", "offline", "accept_quality", "accept_verdict"} == set(TrainingConfig.flags())
     for name, flag in TrainingConfig.flags().items():
         sentence = TrainingConfig.sentence_of(name).replace("``", "")
         assert f"{flag.name} " in said

@@ -124,7 +124,8 @@ class Retraining:
                 f"{challenger.version} has seen data through {challenger.trained_through} and was to serve from "
                 f"{moment}; a model may serve after what it has seen alone; train it on bars that end earlier."
             )
-        decision = judge(champion, challenger, bars, self.policy, symbol)
+        accept = self.config.accept_verdict
+        decision = judge(champion, challenger, bars, self.policy, symbol, accept_verdict=accept)
         details = {**decision.details, "scheduled_for": moment.isoformat()}
         event: Event = "promoted" if decision.promote else "kept out"
         asof = moment.isoformat() if simulated_time else None

@@ -28,7 +28,7 @@ from volcast.files import PARTIAL, flush
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network, OnnxNetwork
-from volcast.store.bundle import ModelBundle
+from volcast.store.bundle import CONDEMNED, ModelBundle, is_condemned
 from volcast.store.bundle_files import (
     MANIFEST,
     check_name,
@@ -164,12 +164,15 @@ class ModelStore:
     def serving(self) -> str | None:
         """Name of the model that serves: the one promoted last, or else the newest; None in an empty store.
 
-        Models that a gate kept out, or that a backtest trained for its simulated time, do not serve as the newest.
+        Models that a gate kept out, whose verdict is not to use them, or that a backtest trained for its simulated time
+        do not serve as the newest.
         """
-        saved = [manifest["name"] for manifest in self.list()]
+        manifests = self.list()
+        saved = [manifest["name"] for manifest in manifests]
         history = self.history()
         stack = serving_stack(history, saved)
         not_free = {entry.name for entry in history if entry.event == "kept out" or entry.asof is not None}
+        not_free |= {manifest["name"] for manifest in manifests if is_condemned(manifest)}
         free = [name for name in saved if name not in not_free]
         return stack[-1] if stack else (free[0] if free else None)
 
@@ -177,8 +180,19 @@ class ModelStore:
         """What was decided when and why, oldest first."""
         return self._history.read()
 
+    def admit(self, bundle: ModelBundle, reason: str, *, accept_verdict: bool) -> bool:
+        """Let a new model of this store serve from now on, unless its verdict is not to use it.
+
+        Returns whether it serves; `accept_verdict` lets it in any case.
+        """
+        if bundle.is_condemned and not accept_verdict:
+            self.record(HistoryEntry.now(bundle.name, "kept out", CONDEMNED))
+            return False
+        self.promote(bundle.name, f"{reason}, although {CONDEMNED}" if bundle.is_condemned else reason)
+        return True
+
     def promote(self, name: str, reason: str, details: Mapping[str, Any] | None = None) -> None:
-        """Let the model `name` serve from now on; it is verified first."""
+        """Let the model `name` serve from now on, whatever its verdict; it is verified first."""
         directory = self._own_directory(name)
         with _unless_removed(directory):
             verify_bundle(directory)

@@ -251,18 +251,25 @@ class LocalLSTMTrainer:
         return evaluate_bundle(bundle, bundle.recipe.with_market(data.measures), data.positions(part))
 
     def save_model(self, name: str | None = None) -> ModelBundle:
-        """Evaluate the trained model on the test part and save it, with all that explains it, in the store."""
-        return self._evaluate_and_save(name)[0]
+        """Evaluate the trained model on the test part and save it, with all that explains it, in the store.
 
-    def _evaluate_and_save(self, name: str | None = None, *, promote: bool = True) -> tuple[ModelBundle, Evaluation]:
+        It serves there from then on, unless its verdict is not to use it (setting ``accept_verdict``).
+        """
+        bundle = self._evaluate_and_save(name)[0]
+        self._admit(bundle)
+        return bundle
+
+    def _admit(self, bundle: ModelBundle) -> bool:
+        store = ModelStore(self.config.model_save_path)
+        return store.admit(bundle, "newest training", accept_verdict=self.config.accept_verdict)
+
+    def _evaluate_and_save(self, name: str | None) -> tuple[ModelBundle, Evaluation]:
         data, bundle = self._prepared_data(), self._bundle()
         evaluation = self._evaluated(bundle, "test")
         manifest = {**bundle.manifest, "evaluation": evaluation.to_dict()}
         store = ModelStore(self.config.model_save_path)
         attachments = training_artifacts(bundle, data, evaluation, self.histories, self.search_result)
         saved = store.save(replace(bundle, name=name or bundle.name, manifest=manifest), attachments)
-        if promote:
-            store.promote(saved.name, "newest training")
         return saved, evaluation
 
     def run_training_pipeline(
@@ -277,8 +284,9 @@ class LocalLSTMTrainer:
     ) -> TrainingResult:
         """Bars, hourly measures, search, training, evaluation, saved model; parameters as in `prepare_data`.
 
-        `name` is the model's, None makes one; `promote` says whether it serves from then on in its store. Nothing is
-        saved unless all of it succeeds; an interrupted search goes on at the next call.
+        `name` is the model's, None makes one; `promote` says whether it serves from then on in its store, if its
+        verdict lets it (setting ``accept_verdict``). Nothing is saved unless all of it succeeds; an interrupted search
+        goes on at the next call.
         """
         began = time.monotonic()
         with self.progress:
@@ -292,10 +300,12 @@ class LocalLSTMTrainer:
                 self._train_ensemble(train, validation)
             else:
                 self._search_and_train(train, validation)
-            saved, evaluation = self._evaluate_and_save(name, promote=promote)
+            saved, evaluation = self._evaluate_and_save(name)
+            serves = promote and self._admit(saved)
         if self.search_result is not None:
             discard_search(search_directory(self.config, train, validation))
-        return TrainingResult(saved, evaluation, self.search_result, data, self.histories, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return TrainingResult(saved, evaluation, self.search_result, data, self.histories, seconds, serves)
 
     def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
         """The networks of a `har_lstm`, which differ by their seeds alone."""
