@@ -389,7 +389,7 @@ class VolatilityForecaster(OneLineRepr):
             model = self._store.serving() or FALLBACK
         if model == FALLBACK:
             return None
-        if Path(model).suffix == ".h5":
+        if isinstance(model, str | os.PathLike) and Path(model).suffix == ".h5":
             return colab_bundle(Path(model))
         return self._store.load(model)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -79,7 +80,9 @@ def test_nothing_is_said_where_nobody_wants_it(
 ) -> None:
     done = run(["--config", str(small_config), "--bars", str(bars_file), "--max-trials", "1", option], tmp_path)
     (model,) = (tmp_path / "volatility_models").glob("TSLA-*")
-    result = json.loads(done.stdout) if option == "--json" else {"path": done.stdout.strip(), "serves": False}
+    result: dict[str, Any] = (
+        json.loads(done.stdout) if option == "--json" else {"path": done.stdout.strip(), "serves": False}
+    )
     assert tmp_path / result["path"] == model
     assert not result["serves"]
     # Two epochs make no model that its verdict would let serve; a script reads that, and a person is told.

@@ -6,6 +6,7 @@ Shell: ``volcast models --help``.
 import contextlib
 import errno
 import os
+import reprlib
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -261,18 +262,21 @@ class ModelStore:
         """
         bundle = self.load(name_or_path)
         scaler = bundle.recipe.scaler if isinstance(bundle.recipe, ScaledWindows) else None
-        networks = read_keras_networks(self._directory(name_or_path))
-        if not isinstance(scaler, RangeScaler) or len(networks) != 1:
+        if not isinstance(scaler, RangeScaler) or len(bundle.networks) != 1:
             raise ConfigError(
                 f"{bundle.name} is not of the kind that a Colab pair can hold: one network and a 'minmax' scaler; "
                 "train with --preset colab."
             )
-        return write_colab_pair(networks[0], scaler, Path(directory))
+        return write_colab_pair(read_keras_networks(self._directory(name_or_path))[0], scaler, Path(directory))
 
     def _directories(self) -> Iterator[Path]:
         return (entry for entry in self.path.glob("[!.]*/") if entry.is_dir()) if self.path.is_dir() else iter(())
 
     def _directory(self, name_or_path: str | os.PathLike[str]) -> Path:
+        if not isinstance(name_or_path, str | os.PathLike):
+            raise ConfigError(
+                f"a model is asked for by {reprlib.repr(name_or_path)}; its name or the path of its directory is needed."
+            )
         for directory in (self.path / name_or_path, Path(name_or_path)):
             # Of os.path, for which a name that is too long for the system is none of a file.
             if os.path.isfile(directory / MANIFEST) or (directory.parent == self.path and os.path.isdir(directory)):
