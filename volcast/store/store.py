@@ -275,7 +275,7 @@ class ModelStore:
     def _directory(self, name_or_path: str | os.PathLike[str]) -> Path:
         if not isinstance(name_or_path, str | os.PathLike):
             raise ConfigError(
-                f"a model is asked for by {reprlib.repr(name_or_path)}; its name or the path of its directory is needed."
+                f"a model is asked for by {reprlib.repr(name_or_path)}; its name or its directory's path is needed."
             )
         for directory in (self.path / name_or_path, Path(name_or_path)):
             # Of os.path, for which a name that is too long for the system is none of a file.

@@ -20,7 +20,7 @@ from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
 from volcast.evaluation.evaluation import Evaluation, evaluate_bundle
 from volcast.features.fed_decisions import beyond_the_list
-from volcast.features.windows import prepare_lstm_sequences
+from volcast.features.windows import prepare_lstm_sequences, require_windows
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.networks.architectures import (
@@ -90,16 +90,14 @@ def train_with_hyperparameter_tuning(
         No trial ended with a usable network.
     """
     settings = TrainingConfig.from_mapping(config)
-    if X_train.ndim != 3 or X_train.shape[:1] != y_train.shape:
-        raise ConfigError(
-            f"X_train has shape {X_train.shape} and y_train {y_train.shape}; the rule is (n, memory, 1) and (n,); "
-            "prepare_lstm_sequences makes them."
-        )
+    require_windows(X_train, y_train, "train")
     if (X_val is None) != (y_val is None):
         raise ConfigError("only one of X_val and y_val is given; give both, or none to take the last part of X_train.")
     if X_val is None or y_val is None:
         first = int(np.floor(len(X_train) * (1.0 - settings.validation_split)))
         X_train, X_val, y_train, y_val = X_train[:first], X_train[first:], y_train[:first], y_train[first:]
+        require_windows(X_train, y_train, "train")
+    require_windows(X_val, y_val, "val", X_train.shape[1:])
     settings = settings.with_overrides(memory=X_train.shape[1])
     return search_hyperparameters(settings, (X_train, y_train), (X_val, y_val), progress)
 
@@ -206,7 +204,12 @@ class LocalLSTMTrainer:
         ------
         TrainingError
             There is no built network, or its losses are not finite.
+        ConfigError
+            The arrays are none that it takes.
         """
+        shape = self._built_models()[-1].input_shape[1:]
+        require_windows(X_train, y_train, "train", shape)
+        require_windows(X_val, y_val, "val", shape)
         self.progress.training_began(self.config.epochs, 1, 1)
         history = self._trained(self._built_models()[-1], (X_train, y_train), (X_val, y_val), self.config.seed)
         self.histories.append(history)
