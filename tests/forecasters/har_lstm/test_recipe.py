@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars, with_noise_after
-from volcast.arrays import Float32Array3D, Float64Array1D, time_index
+from volcast.arrays import Float32Array3D, Float64Array1D, Float64Array2D, time_index
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
 from volcast.features.windows import split_in_time
@@ -59,7 +59,7 @@ DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07",
 MINUTES = ("2024-05-22", "2024-07-03", "2024-08-21", "2024-10-09", "2024-11-26")
 
 
-def plain_design_row(features: IntradayFeatures, states: Float64Array1D, last: int, label: pd.Timestamp,
+def plain_design_row(features: IntradayFeatures, states: Float64Array2D, last: int, label: pd.Timestamp,
                      opens: bool) -> list[float]:  # fmt: skip
     """Terms of one row by their definitions."""
     hour, date = label.hour, f"{label:%Y-%m-%d}"
@@ -159,7 +159,7 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
     noise.iloc[split.train.stop :] *= np.exp(
         np.random.default_rng(0).standard_normal((len(noise) - split.train.stop, 1))
     )
-    made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}, WINDOW) for frame in (measures, noise))
+    made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}) for frame in (measures, noise))
     assert json.dumps(made.regression.to_dict()) == json.dumps(changed.regression.to_dict())
     rows = split.train.stop - HISTORY
     assert (made.windows["SPY"][:rows] == changed.windows["SPY"][:rows]).all()
@@ -169,7 +169,7 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
 
 def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> None:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
-    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split})
 
     def network(windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         return windows[:, -1, 0].astype(float)
@@ -185,7 +185,7 @@ def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> N
 
 def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> None:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
-    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split})
     rows = zip(made.windows["SPY"], made.targets["SPY"], strict=True)
     truth = {window.tobytes(): float(target) for window, target in rows}
 
