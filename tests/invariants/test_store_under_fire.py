@@ -504,8 +504,8 @@ def test_the_commands_fail_with_one_sentence(store: ModelStore, capsys: pytest.C
     assert "'three'" in error
     assert run(["promote", "../one"], store, capsys)[0] == 2
     status, said, _ = run(["export", "one", str(store.path / "pair"), "--json"], store, capsys)
-    assert status == 1
-    assert json.loads(said)["exit_status"] == 1
+    assert status == 2
+    assert json.loads(said)["exit_status"] == 2
     with pytest.raises(SystemExit):
         main(["no-such-command"])
 
