@@ -110,7 +110,7 @@ def _from_arrow(bars: Any, name: str) -> pd.DataFrame:
 
 def _quiet(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame without decimals that signal: these raise whenever pandas asks whether they are missing."""
-    if not (frame.dtypes == object).any():
+    if not any(pd.api.types.is_object_dtype(kind) for kind in frame.dtypes):
         return frame
     signalling = frame.map(lambda value: isinstance(value, Decimal) and value.is_snan()).to_numpy(dtype=bool)
     return frame.mask(signalling, None) if signalling.any() else frame
