@@ -42,7 +42,7 @@ train: $(INSTALLED)
 	then source=; else source=--simulate; echo "No Alpaca keys found: training on SIMULATED bars."; fi; \
 	echo "1 of 2: the roadmap's search of 20 networks." && \
 	$(BIN)/python local_training.py $$source --network roadmap $(ARGS) && \
-	echo && echo "2 of 2: the default forecast, which serves from now on." && \
+	echo && echo "2 of 2: the default forecast." && \
 	$(BIN)/python local_training.py $$source $(ARGS)
 
 # The doors are tried in a process of their own, in one order: which examples Hypothesis makes depends on what is loaded.

@@ -88,6 +88,7 @@ OTHER: dict[str, Any] = {
     "offline": True,
     "cleaning": ("zero",),
     "accept_quality": True,
+    "accept_verdict": True,
     "rv_estimator": "bipower",
     "calendar": "NYSE",
     "min_bucket_coverage": 0.5,

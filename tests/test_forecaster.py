@@ -17,6 +17,7 @@ from volcast.errors import (
     BarsError,
     ConfigError,
     LookAheadError,
+    ModelKeptOutWarning,
     ModelMismatchWarning,
     ModelNotFoundError,
     NotEnoughDataError,
@@ -247,7 +248,8 @@ def test_out_of_several_symbols_the_models_own_is_taken(month: pd.DataFrame) -> 
 
 
 def test_training_in_place_swaps_model_and_scaler_twice_in_one_process(tmp_path: Path, bars: pd.DataFrame) -> None:
-    settings = {**SMALL, "model_save_path": str(tmp_path / "models"), "symbol": "SPY"}
+    # One epoch makes no model that its verdict would let serve.
+    settings = {**SMALL, "model_save_path": str(tmp_path / "models"), "symbol": "SPY", "accept_verdict": True}
     forecaster = VolatilityForecaster(retraining_config=settings)
     before = forecaster.forecast(bars)
     first = forecaster.train_locally("SPY", bars=bars)
@@ -260,6 +262,32 @@ def test_training_in_place_swaps_model_and_scaler_twice_in_one_process(tmp_path:
     # The same seed and bars: another version with the same forecasts.
     assert forecaster.forecast(bars).volatility == after.volatility
     assert VolatilityForecaster(retraining_config=settings).model_info()["version"] == second.bundle.name
+
+
+@pytest.mark.parametrize("served_before", [False, True])
+def test_a_model_whose_verdict_is_not_to_use_it_is_saved_and_does_not_serve(
+    forecaster: VolatilityForecaster, bars: pd.DataFrame, served_before: bool, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "model_save_path": str(tmp_path / "models"), "symbol": "SPY"}
+    forecaster = forecaster if served_before else VolatilityForecaster(retraining_config=settings)
+    before = forecaster.forecast(bars, allow_in_sample=True)
+    with pytest.warns(ModelKeptOutWarning, match="is saved and does not serve, since its verdict is not to use it"):
+        result = forecaster.train_locally("SPY", bars=bars)
+    assert result.evaluation.judgment == "do not use"
+    assert not result.serves
+    assert repr(forecaster.forecast(bars, allow_in_sample=True)) == repr(before)
+    store, name = ModelStore(tmp_path / "models"), result.bundle.name
+    assert [manifest["name"] for manifest in store.list()] == [name]
+    assert store.serving() is None
+    assert [(entry.name, entry.event, entry.reason) for entry in store.history()] == [
+        (name, "kept out", "its verdict is not to use it")
+    ]
+    assert VolatilityForecaster(retraining_config=settings).model_info()["is_fallback"]
+    # Asked for in so many words, it serves.
+    forecaster.swap(result.bundle)
+    assert forecaster.model_info()["version"] == name
+    store.promote(name, "by hand")
+    assert store.serving() == name
 
 
 def test_a_training_that_fails_leaves_the_old_model_serving(

@@ -45,11 +45,14 @@ def test_a_name_is_there_whether_or_not_it_can_be_loaded() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        (None, "there is no number named None"),
+        (["one"], "there is no number named .'one'.; it must be one of one"),
+        ("x" * 500, "there is no number named 'x{12}"),
         ("other", "there is no number named 'other'; it must be one of one, late, two"),
         ("gone", r"number 'gone' \(.*:Nothing\) cannot be loaded \(AttributeError"),
         ("word", "number 'word' .* is of type str; the rule is int"),
     ],
 )
-def test_what_cannot_be_had_is_said(name: str, said: str) -> None:
+def test_what_cannot_be_had_is_said(name: object, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         NUMBERS.named(name)

@@ -30,7 +30,7 @@ def results(bars: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> dic
     forecaster = VolatilityForecaster("ewma", {"model_save_path": str(tmp_path_factory.mktemp("store"))})
     shown = [
         bundle, data, evaluation, search, forecaster, forecaster.forecast(bars),
-        TrainingResult(bundle, evaluation, search, data, history, 12.34567),
+        TrainingResult(bundle, evaluation, search, data, history, 12.34567, True),
     ]  # fmt: skip
     return {type(one).__name__: one for one in shown}
 

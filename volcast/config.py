@@ -41,6 +41,9 @@ def _pair(value: Any) -> Any:
 
 
 def _iso_date(value: Any) -> Any:
+    # NaT is one, and unequal to itself.
+    if isinstance(value, date) and value != value:
+        raise ValueError("must be a date such as 2024-12-31")
     try:
         return date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
@@ -220,6 +223,8 @@ class TrainingConfig(BaseModel):
     """Rules by which bars are mended, with commas, or ``all``; what they do is counted and said."""
     accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False
     """Train on bars that are judged bad, too; what was accepted is said."""
+    accept_verdict: Annotated[bool, Role.RUN, Flag("--accept-verdict")] = False
+    """Let a new model serve whose verdict is not to use it, too; otherwise it is saved, and what served serves on."""
     rv_estimator: Annotated[str, Role.FORECAST, Flag("--rv-estimator", "E")] = "close"
     """How variance is made of the bars of a bucket: an estimator's name, such as ``medrv`` (``session``)."""
     calendar: Annotated[str, Role.FORECAST] = "XNYS"

@@ -6,6 +6,7 @@ import pandas as pd
 
 from volcast.bars.arrays import SymbolBars
 from volcast.config import TrainingConfig
+from volcast.errors import NotEnoughDataError
 from volcast.measures.hourly import get_hourly_measures
 
 if TYPE_CHECKING:
@@ -46,12 +47,26 @@ def companions_of(config: TrainingConfig, symbol: str) -> tuple[str, ...]:
 
 
 def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.DataFrame:
-    """Hourly measures of one symbol's bars as configured; see `get_hourly_measures`."""
-    return get_hourly_measures(
-        bars,
+    """Hourly measures of one symbol's bars as configured; see `get_hourly_measures`.
+
+    Raises
+    ------
+    NotEnoughDataError
+        No hour can be measured.
+    """
+    checked = SymbolBars.of(bars)
+    measures = get_hourly_measures(
+        checked,
         config.preset,
         tz=config.timezone,
         min_bucket_coverage=config.min_bucket_coverage,
         calendar=config.calendar,
         estimator=config.rv_estimator,
     )
+    if measures.empty:
+        raise NotEnoughDataError(
+            f"the {len(checked.frame):,} bars from {checked.frame.index[0]} to {checked.frame.index[-1]} cover no hour "
+            f"of a session of {config.calendar} to {config.min_bucket_coverage:.0%}; one at least must be; give more "
+            "bars, or look at them with volcast bars quality."
+        )
+    return measures

@@ -12,6 +12,7 @@ __all__ = [
     "CredentialsError",
     "DataSourceError",
     "LookAheadError",
+    "ModelKeptOutWarning",
     "ModelMismatchWarning",
     "ModelNotFoundError",
     "NotEnoughDataError",
@@ -73,6 +74,10 @@ class LookAheadError(VolatilityError):
 
 class BarsWarning(UserWarning):
     """Bars are others than were asked for, such as those of one exchange instead of all."""
+
+
+class ModelKeptOutWarning(UserWarning):
+    """A model was trained and saved, and does not serve, since its verdict is not to use it."""
 
 
 class ModelMismatchWarning(UserWarning):

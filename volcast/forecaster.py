@@ -2,6 +2,7 @@
 
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -17,7 +18,7 @@ from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
-from volcast.errors import ConfigError, ModelNotFoundError, VolatilityError
+from volcast.errors import ConfigError, ModelKeptOutWarning, ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, Kind, horizon_named, kind_of
 from volcast.reprs import OneLineRepr
 from volcast.retraining.background import ProgressHook, RetrainingJob
@@ -27,6 +28,7 @@ from volcast.retraining.timeline import ModelTimeline
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
 from volcast.serving.stream import ForecastStream, LiveStreams
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
+from volcast.store.bundle import CONDEMNED
 from volcast.store.colab import colab_bundle
 from volcast.store.store import ModelBundle, ModelStore
 
@@ -243,7 +245,10 @@ class VolatilityForecaster(OneLineRepr):
         """Train a new model in this process, save it in the store, and let it serve from then on.
 
         Network and scaler change as one, once the model is saved; a training that fails or is interrupted leaves
-        the old ones serving.
+        the old ones serving. So does one whose verdict is not to use it, also where no model served before (the
+        fallback serves on, marked as such) and on simulated bars: it is saved, ``result.serves`` is False, a
+        `ModelKeptOutWarning` says so, and ``swap(result.bundle)`` or the setting ``accept_verdict`` lets it serve all
+        the same.
 
         Parameters
         ----------
@@ -265,7 +270,15 @@ class VolatilityForecaster(OneLineRepr):
 
         trainer = LocalLSTMTrainer(self._config, progress=progress)
         result = trainer.run_training_pipeline(symbol=symbol, start_date=start_date, end_date=end_date, bars=bars)
-        self.swap(result.bundle)
+        if result.serves:
+            self.swap(result.bundle)
+        else:
+            warnings.warn(
+                f"{result.bundle.name} is saved and does not serve, since {CONDEMNED}; {self._serving.version} serves "
+                "on; swap(result.bundle) lets it serve all the same.",
+                ModelKeptOutWarning,
+                stacklevel=2,
+            )
         return result
 
     def retrain_async(
@@ -388,7 +401,7 @@ class VolatilityForecaster(OneLineRepr):
             model = self._store.serving() or FALLBACK
         if model == FALLBACK:
             return None
-        if Path(model).suffix == ".h5":
+        if isinstance(model, str | os.PathLike) and Path(model).suffix == ".h5":
             return colab_bundle(Path(model))
         return self._store.load(model)
 

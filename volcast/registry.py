@@ -1,5 +1,6 @@
 """Members of one kind by name: the library's own, and those that installed packages offer as entry points."""
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
@@ -54,7 +55,7 @@ class Registry(Mapping[str, Member]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def named(self, name: str) -> Member:
+    def named(self, name: object) -> Member:
         """The member of that name.
 
         Raises
@@ -62,8 +63,9 @@ class Registry(Mapping[str, Member]):
         ConfigError
             There is none, or what a package offers under that name cannot be loaded or is of another type.
         """
-        if name not in self:
-            raise ConfigError(f"there is no {self._kind} named {name!r}; it must be one of {', '.join(self)}.")
+        if not isinstance(name, str) or name not in self:
+            shown = reprlib.repr(name)
+            raise ConfigError(f"there is no {self._kind} named {shown}; it must be one of {', '.join(self)}.")
         return self[name]
 
     def _loaded(self, point: EntryPoint) -> Member:

@@ -73,3 +73,10 @@ def test_positions_are_those_decided_by_the_bars_start(minutes: list[int], count
     for start, value in held.items():
         decided = positions[positions.index <= start]
         assert value == (decided.iloc[-1] if len(decided) else 0.0)
+
+
+def test_without_a_forecast_nothing_is_known(forecasts: pd.DataFrame) -> None:
+    moments = pd.DatetimeIndex(forecasts["asof"])
+    joined = align_to(forecasts.iloc[:0], moments)
+    assert joined.index.equals(moments)
+    assert joined.isna().to_numpy().all()

@@ -145,3 +145,8 @@ def test_a_strange_frame_is_a_frame_of_bars_or_gets_one_sentence(bars: object) -
         sentence = str(error)
     assert "\n" not in sentence
     assert sentence or isinstance(found, pd.DataFrame)
+
+
+def test_a_decimal_that_signals_is_said() -> None:
+    with pytest.raises(BarsError, match="none with a stamp and prices"):
+        as_bars_frame(UTC.assign(close=pd.Series(Decimal("sNaN"), UTC.index, dtype=object)))

@@ -128,6 +128,7 @@ def test_an_option_gives_its_setting(name: str, capsys: pytest.CaptureFixture[st
         (["--bars", "spy.csv"], {"bars_source": "file", "bars_path": "spy.csv"}),
         (["--clean"], {"cleaning": "['all']"}),
         (["--offline", "--accept-quality"], {"offline": "True", "accept_quality": "True"}),
+        (["--accept-verdict"], {"accept_verdict": "True"}),
         (["--fresh"], {"resume": "False"}),
         (["--resume"], {"resume": "True"}),
     ],
@@ -153,7 +154,7 @@ def test_help_has_the_sentence_and_the_default_of_every_setting(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     said = help_of(train, capsys)
-    assert set(OTHER) | {"resume", "offline", "accept_quality"} == set(TrainingConfig.flags())
+    assert set(OTHER) | {"resume", "offline", "accept_quality", "accept_verdict"} == set(TrainingConfig.flags())
     for name, flag in TrainingConfig.flags().items():
         sentence = TrainingConfig.sentence_of(name).replace("``", "")
         assert f"{flag.name} " in said
@@ -171,3 +172,21 @@ def test_the_one_command_lists_the_others(capsys: pytest.CaptureFixture[str]) ->
         volcast(["trian"])
     assert ended.value.code == 2
     assert "'trian'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["models", "--store", "STORE", "ls"], "No model in STORE yet"),
+        (["models", "ls", "--store", "STORE"], "No model in STORE yet"),
+        (["models", "--store", "elsewhere", "ls", "--store", "STORE"], "No model in STORE yet"),
+        (["bars", "--cache-dir", "STORE", "ls"], "The cache STORE is empty"),
+        (["models", "--json", "ls", "--store", "STORE"], "[]"),
+    ],
+)
+def test_what_all_subcommands_take_may_stand_before_them(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(tmp_path / "store")
+    assert volcast([word.replace("STORE", store) for word in words]) == 0
+    assert capsys.readouterr().out.startswith(said.replace("STORE", store))

@@ -137,3 +137,12 @@ def test_a_training_on_noise_ends_with_a_refusal(tmp_path: Path) -> None:
     assert result.evaluation.judgment == "do not use"
     assert result.evaluation.verdict.startswith("Do not use this model")
     assert result.evaluation.verdict in (Path(str(result.bundle.path)) / "evaluation.html").read_text()
+
+
+def test_bars_without_a_whole_hour_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("date,open,high,low,close,volume\n2025-03-06,1240.0,1260.9,1239.6,1255,100\n")
+    where = ["--models", str(ROOT / "tests" / "data"), "--model", "schema-2", "--bars", str(path)]
+    assert main([*where, "--bars-timezone", "America/New_York"]) == 1
+    assert "the 1 bars from" in (said := capsys.readouterr().err)
+    assert said.count("\n") == 1

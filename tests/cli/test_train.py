@@ -13,8 +13,13 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from volcast.cli.models import main as models
+from volcast.store.store import ModelStore
 
 FAST = ["--epochs", "1"]
+KEPT_OUT = (
+    "It does not serve, since its verdict is not to use it; to let it serve all the same: volcast models promote "
+)
 
 
 def run(arguments: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,6 +58,12 @@ def test_a_training_ends_with_figures_and_the_next_command(bars_file: Path, smal
     assert done.returncode == 0, done.stderr
     for expected in ("model", "persistence", "diurnal log-HAR", "QLIKE", "volatility_models/SPY-", "main.py"):
         assert expected in done.stdout
+    # Once the person says so, it serves.
+    (name,) = (line.removeprefix(KEPT_OUT) for line in done.stdout.splitlines() if line.startswith(KEPT_OUT))
+    store = ModelStore(tmp_path / "volatility_models")
+    assert store.serving() is None
+    assert models(["promote", name, "--store", str(store.path)]) == 0
+    assert store.serving() == name
     said = done.stderr.splitlines()
     assert said[0].startswith("SPY: ")
     assert said[1].startswith("Computing on the ")
@@ -67,10 +78,22 @@ def test_nothing_is_said_where_nobody_wants_it(
     bars_file: Path, small_config: Path, tmp_path: Path, option: str
 ) -> None:
     done = run(["--config", str(small_config), "--bars", str(bars_file), "--max-trials", "1", option], tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
     (model,) = (tmp_path / "volatility_models").glob("TSLA-*")
-    path = json.loads(done.stdout)["path"] if option == "--json" else done.stdout.strip()
-    assert tmp_path / path == model
+    if option == "--json":
+        result = json.loads(done.stdout)
+        assert (tmp_path / result["path"], result["serves"]) == (model, False)
+    else:
+        assert tmp_path / done.stdout.strip() == model
+    # Two epochs make no model that its verdict would let serve; a script reads that, and a person is told.
+    warning = "" if option == "--json" else f"warning: {KEPT_OUT}{model.name}\n"
+    assert done.returncode == 0
+    assert done.stderr.endswith(warning)
+    assert done.stderr.count("\n") == warning.count("\n")
+    with_bars = ["--bars", str(bars_file), "--max-trials", "1", option, "--accept-verdict"]
+    assert run(["--config", str(small_config), *with_bars], tmp_path).returncode == 0
+    store = ModelStore(tmp_path / "volatility_models")
+    assert store.serving() not in (None, model.name)
+    assert [entry.event for entry in store.history()] == ["kept out", "promoted"]
 
 
 @pytest.mark.train

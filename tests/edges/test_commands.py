@@ -97,7 +97,7 @@ def test_bars(content: bytes | None, name: str, words: list[str]) -> None:
 def test_a_file_of_bars_is_read_or_refused(content: bytes, symbol: str | None) -> None:
     with folder_with_bars(content) as (folder, path):
         handler = DataHandler("file", bars_path=str(path))
-        bars = outcome("get_stock_bars of a file", lambda: handler.get_stock_bars(symbol or "ABC"), folder)
+        bars = outcome("DataHandler.get_stock_bars of a file", lambda: handler.get_stock_bars(symbol or "ABC"), folder)
         if isinstance(bars, pd.DataFrame):
             assert bars.index.is_unique
             assert (bars["close"] > 0).all()

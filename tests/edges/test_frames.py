@@ -140,7 +140,7 @@ def test_a_forecast_does_not_know_what_came_after_it(
     def forecast(frame: pd.DataFrame) -> Any:
         return forecasters[name].forecast(frame, asof, horizon, kind=kind, symbol=symbol, allow_in_sample=allow)
 
-    made = outcome(f"forecast {name}", lambda: forecast(bars))
+    made = outcome(f"VolatilityForecaster.forecast {name}", lambda: forecast(bars))
     if isinstance(made, Refusal):
         return
     assert 0 < made.volatility < math.inf
@@ -159,11 +159,15 @@ def test_a_series_is_made_of_forecasts(
 ) -> None:  # fmt: skip
     forecaster = forecasters[name]
     series = outcome(
-        f"forecast_series {name}", lambda: forecaster.forecast_series(bars, horizon, kind=kind, allow_in_sample=allow)
+        f"VolatilityForecaster.forecast_series {name}",
+        lambda: forecaster.forecast_series(bars, horizon, kind=kind, allow_in_sample=allow),
     )
     if isinstance(series, Refusal) or series.empty:
         return
     row = series.iloc[data.draw(st.integers(0, len(series) - 1))]
+    if "pooled" in name and row.get("in_sample", False):
+        # A stranger's hours are learnt from its bars until the model's training ended, of which `forecast` sees fewer.
+        return
     one = VolatilityForecaster(name, {"model_save_path": str(SAMPLES)}).forecast(
         bars, row["asof"], horizon, kind=kind, allow_in_sample=True
     )
@@ -176,16 +180,16 @@ def test_a_float_a_stream_and_a_schedule_of_damaged_bars(
     forecasters: dict[str, VolatilityForecaster], bars: pd.DataFrame, moment: Any
 ) -> None:
     forecaster = forecasters["ewma"]
-    value = outcome("forecast_volatility", lambda: forecaster.forecast_volatility(bars, moment))
+    value = outcome("VolatilityForecaster.forecast_volatility", lambda: forecaster.forecast_volatility(bars, moment))
     assert isinstance(value, Refusal) or 0 < value < math.inf
-    stream = outcome("stream", lambda: forecaster.stream(bars.iloc[:-5]))
+    stream = outcome("VolatilityForecaster.stream", lambda: forecaster.stream(bars.iloc[:-5]))
     if not isinstance(stream, Refusal):
-        updated = outcome("stream.update", lambda: stream.update(bars.iloc[-5:]))
+        updated = outcome("ForecastStream.update", lambda: stream.update(bars.iloc[-5:]))
         if not isinstance(updated, Refusal):
-            one = outcome("stream.forecast", stream.forecast)
+            one = outcome("ForecastStream.forecast", stream.forecast)
             fresh = outcome("forecast ewma", lambda: VolatilityForecaster("ewma").forecast(bars))
             assert repr(one) == repr(fresh)
-    due = outcome("retrain_if_due", lambda: forecaster.retrain_if_due(bars, moment))
+    due = outcome("VolatilityForecaster.retrain_if_due", lambda: forecaster.retrain_if_due(bars, moment))
     assert isinstance(due, Refusal) or due is None
 
 
@@ -203,7 +207,7 @@ def test_what_a_training_begins_with(
     trainer = LocalLSTMTrainer({"network": network, "memory": 5})
     # None would be fetched.
     bars = 0 if bars is None else bars
-    data = outcome("prepare_data", lambda: trainer.prepare_data(symbol, start, end, bars))
+    data = outcome("LocalLSTMTrainer.prepare_data", lambda: trainer.prepare_data(symbol, start, end, bars))
     if isinstance(data, Refusal):
         return
     assert np.isfinite(data.X_train).all()
@@ -224,11 +228,15 @@ def test_bars_of_whatever_is_asked_for(source: str, symbols: Any, start: Any, en
 
     if _is_long(start, end):
         return
-    bars = outcome("get_stock_bars", get)
+    bars = outcome("DataHandler.get_stock_bars", get)
     if isinstance(bars, Refusal):
         return
     assert len(bars)
     pd.testing.assert_frame_equal(bars, get())
+    unchecked = outcome(
+        "DataHandler.unchecked_bars", lambda: DataHandler(source).unchecked_bars(symbols, start, end, timeframe)
+    )
+    assert not isinstance(symbols, str) or not isinstance(unchecked, Refusal)
     if isinstance(symbols, list):
         side_by_side = outcome("panel", lambda: panel(DataHandler(source), symbols, start, end, timeframe))
         assert isinstance(side_by_side, Refusal) or set(side_by_side) <= set(symbols)

@@ -32,7 +32,7 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         self.frame = MINUTES.iloc[:BEGIN].copy()
         self.come = BEGIN
         self.stream_model = "ewma"
-        self.streamed = self.frame
+        self.streamed = self.frame.copy()
         self.stream = self.forecaster.stream(self.frame)
 
     @rule(count=st.sampled_from([1, 1, 1, 12, 78]))
@@ -41,7 +41,7 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         self.come += len(new)
         self.frame = pd.concat([self.frame[self.frame.index < new.index[0]], new]) if len(new) else self.frame
         if len(new):
-            outcome("stream.update", lambda: self.stream.update(new))
+            outcome("ForecastStream.update", lambda: self.stream.update(new))
             self.streamed = pd.concat([self.streamed, new])
 
     @rule(data=st.data())
@@ -51,7 +51,7 @@ class LiveInAnyOrder(RuleBasedStateMachine):
     @rule(back=st.integers(1, 600), step=st.integers(1, 5))
     def revise_what_was_streamed(self, back: int, step: int) -> None:
         revised = self.streamed.iloc[-back::step] * 1.002
-        outcome("stream.update", lambda: self.stream.update(revised))
+        outcome("ForecastStream.update", lambda: self.stream.update(revised))
         self.streamed = pd.concat([self.streamed.drop(index=revised.index), revised]).sort_index()
 
     @rule(model=MODELS)
@@ -76,7 +76,7 @@ class LiveInAnyOrder(RuleBasedStateMachine):
 
     @rule()
     def begin_another_stream(self) -> None:
-        stream = outcome("stream", lambda: self.forecaster.stream(self.frame))
+        stream = outcome("VolatilityForecaster.stream", lambda: self.forecaster.stream(self.frame))
         if not isinstance(stream, Refusal):
             self.stream, self.stream_model, self.streamed = stream, self.models[-1], self.frame.copy()
             self.come = int(MINUTES.index.searchsorted(self.frame.index[-1], side="right"))
@@ -90,7 +90,9 @@ class LiveInAnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def so_does_a_fresh_stream(self) -> None:
-        made = outcome(f"stream {self.stream_model}", lambda: self.stream.forecast(allow_in_sample=True))
+        made = outcome(
+            f"ForecastStream.forecast {self.stream_model}", lambda: self.stream.forecast(allow_in_sample=True)
+        )
         fresh = forecaster_of(self.stream_model)
         again = outcome("fresh", lambda: fresh.forecast(self.streamed, allow_in_sample=True))
         assert repr(made) == repr(again)

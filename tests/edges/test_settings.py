@@ -1,9 +1,11 @@
 """The doors that take settings: a configuration that holds to its rules, or one sentence."""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from tests.support.outcomes import Refusal, outcome
 from tests.support.strategies import JSON, SCALARS, SETTINGS, TEXT, examples, mostly
 from volcast import TRAINING_CONFIG, LocalLSTMTrainer, TrainingConfig, VolatilityForecaster
 from volcast.backtest.settings import BacktestSettings
+from volcast.bars.handler import alpaca_credentials
 from volcast.config_sources import load_config_file, resolve_config
 from volcast.retraining.policy import RetrainingPolicy
 
@@ -46,10 +49,14 @@ BACKTEST = mostly(
 @examples(80)
 @given(SETTINGS)
 def test_settings_are_whole_or_refused(settings: dict[str, Any]) -> None:
-    config = outcome("TrainingConfig", lambda: TrainingConfig.from_mapping(settings))
+    config = outcome("TrainingConfig.from_mapping", lambda: TrainingConfig.from_mapping(settings))
     if isinstance(config, Refusal):
         return
-    assert TrainingConfig.from_mapping(config.as_dict()) == config
+    written = outcome("TrainingConfig.as_dict", config.as_dict)
+    assert not isinstance(written, Refusal)
+    assert TrainingConfig.from_mapping(written) == config
+    changed = outcome("TrainingConfig.with_overrides", lambda: TrainingConfig().with_overrides(**settings))
+    assert changed == config
     for name in TRAINING_CONFIG.keys() - settings.keys():
         assert getattr(config, name) == getattr(TrainingConfig(), name)
 
@@ -116,3 +123,12 @@ def test_a_file_of_settings_is_read_or_refused(suffix: str, content: bytes) -> N
 @given(st.dictionaries(st.sampled_from([f"VOLATILITY_{name.upper()}" for name in TRAINING_CONFIG]), TEXT, max_size=3))
 def test_the_environment_is_read_or_refused(environment: dict[str, str]) -> None:
     outcome("resolve_config environment", lambda: resolve_config(None, environment, {}))
+
+
+@examples(10)
+@given(*(st.none() | TEXT.filter(lambda text: "\0" not in text and "\ud800" not in text) for _ in range(2)))
+def test_keys_are_a_pair_or_none(key: str | None, secret: str | None) -> None:
+    keys = {"APCA_API_KEY_ID": key, "APCA_API_SECRET_KEY": secret}
+    with mock.patch.dict(os.environ, {name: value for name, value in keys.items() if value is not None}, clear=True):
+        pair = outcome("alpaca_credentials", alpaca_credentials)
+    assert isinstance(pair, Refusal) or pair is None or (pair.key, pair.secret) == (key, secret)

@@ -48,9 +48,10 @@ def harmed(models: Path, data: st.DataObject) -> None:
         return
     how = data.draw(st.sampled_from(["remove", "junk", "cut", "byte", "json", "link", "directory", "move", "add"]))
     if how == "add":
-        (models / data.draw(st.sampled_from(["serving.json", "x", ".lock", ".partial-x", "schema-2/x"]))).write_bytes(
-            data.draw(st.binary(max_size=20))
-        )
+        added = models / data.draw(st.sampled_from(["serving.json", "x", ".lock", ".partial-x", "schema-2/x"]))
+        content = data.draw(st.binary(max_size=20))
+        if added.parent.is_dir():
+            added.write_bytes(content)
     elif how == "move":
         other = models / data.draw(st.sampled_from(["other", *NAMES]))
         if not other.exists() and target.parent == models:
@@ -103,7 +104,7 @@ def test_a_harmed_store_forecasts_as_before_or_says_why_not(name: str, data: st.
         )
 
 
-@examples(40)
+@examples(60)
 @given(st.data())
 def test_the_models_command_on_a_harmed_store(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +116,14 @@ def test_the_models_command_on_a_harmed_store(data: st.DataObject) -> None:
         model = mostly(st.sampled_from(NAMES), WORD)
         words: list[str] = data.draw(
             st.one_of(
-                st.sampled_from([["ls"], ["history"], ["verify"], ["rollback"]]),
+                st.just(["ls"]),
+                st.sampled_from([["history"], ["rollback"], ["verify"]]),
+                st.tuples(model, WORD.filter(lambda word: "/" not in word)).map(
+                    lambda pair: ["export", pair[0], f"{folder}/pair{pair[1]}"]
+                ),
+                st.sampled_from(["x.h5", "models/schema-2/manifest.json", "models"]).map(
+                    lambda name: ["import-colab", f"{folder}/{name}"]
+                ),
                 model.map(lambda name: ["show", name]),
                 model.map(lambda name: ["promote", name]),
                 model.map(lambda name: ["verify", name]),
@@ -176,8 +184,22 @@ class StoreInAnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def keep_out(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(self.saved))
-        self.store.record(HistoryEntry.now(name, "kept out", "worse"))
+        outcome("ModelStore.record", lambda: self.store.record(HistoryEntry.now(name, "kept out", "worse")), self.path)
         self.kept_out.add(name)
+
+    @rule(judgment=st.sampled_from(["use", "do not use", "unknown", None]), accept=st.booleans())
+    def admit(self, judgment: str | None, accept: bool) -> None:
+        self.count += 1
+        name = f"model-{self.count}"
+        manifest = {**SAMPLE.manifest, "evaluation": None if judgment is None else {"judgment": judgment}}
+        bundle = self.store.save(replace(SAMPLE, name=name, manifest=manifest))
+        self.saved.append(name)
+        serves = outcome("ModelStore.admit", lambda: self.store.admit(bundle, "new", accept_verdict=accept), self.path)
+        assert serves == (accept or judgment != "do not use")
+        if serves:
+            self.decided.append(name)
+        else:
+            self.kept_out.add(name)
 
     @rule()
     def roll_back(self) -> None:
@@ -246,7 +268,11 @@ class StoreInAnyOrder(RuleBasedStateMachine):
     @invariant()
     def a_fresh_store_agrees(self) -> None:
         fresh = ModelStore(self.path)
-        assert [manifest["name"] for manifest in fresh.list()] == self.saved[::-1]
+        manifests, history = outcome("ModelStore.list", fresh.list), outcome("ModelStore.history", fresh.history)
+        assert not isinstance(manifests, Refusal)
+        assert not isinstance(history, Refusal)
+        assert [manifest["name"] for manifest in manifests] == self.saved[::-1]
+        assert len(history) >= len(self.decided)
         assert set(fresh.verify_all().values()) <= {None}
         assert fresh.serving() == self.expected_to_serve()
         model = VolatilityForecaster(None, {"model_save_path": str(self.path)}).model_info()["version"]

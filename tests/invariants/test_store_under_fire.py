@@ -105,8 +105,8 @@ def test_killed_at_random_moments_the_store_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_fifty_times(tmp_path: Path) -> None:
-    kill_at_random_moments(tmp_path / "models", tmp_path / "journal", 50)
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    kill_at_random_moments(tmp_path / "models", tmp_path / "journal", 154)
 
 
 def in_namespace(script: str, mount: str, folder: Path) -> str:
@@ -239,6 +239,25 @@ def test_damage_to_any_file_is_found_and_named(store: ModelStore, damage: Callab
         assert file.name in (store.verify_all()["one"] or "")
         file.write_bytes(whole)
     assert store.load("one").name == "one"
+
+
+def test_damaged_anywhere_a_model_is_refused(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    for name in ("schema-2", "schema-2-har-lstm", "schema-2-pooled-har-lstm"):
+        shutil.copytree(SAMPLE.parent / name, models / name)
+    store, random = ModelStore(models), np.random.default_rng(0)
+    files = sorted(file for file in models.glob("*/*"))
+    for number in range(642):
+        file = files[number % len(files)]
+        whole = file.read_bytes()
+        place = int(random.integers(len(whole)))
+        changed = bytes([whole[place] ^ int(random.integers(1, 256))])
+        harm = number // len(files) % 4
+        file.write_bytes([whole[:place] + changed + whole[place + 1 :], whole[:place], whole + b"x", b""][harm])
+        with pytest.raises((CorruptModelError, ModelNotFoundError, UnsafeModelError), match=file.name):
+            store.load(file.parent.name)
+        file.write_bytes(whole)
+    assert set(store.verify_all().values()) == {None}
 
 
 def test_a_link_or_a_directory_in_a_model_is_refused(store: ModelStore, tmp_path: Path) -> None:
@@ -485,8 +504,8 @@ def test_the_commands_fail_with_one_sentence(store: ModelStore, capsys: pytest.C
     assert "'three'" in error
     assert run(["promote", "../one"], store, capsys)[0] == 2
     status, said, _ = run(["export", "one", str(store.path / "pair"), "--json"], store, capsys)
-    assert status == 1
-    assert json.loads(said)["exit_status"] == 1
+    assert status == 2
+    assert json.loads(said)["exit_status"] == 2
     with pytest.raises(SystemExit):
         main(["no-such-command"])
 

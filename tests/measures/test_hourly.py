@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.bars import make_bars, with_noise_after
+from tests.support.bars import make_bars, place_of, with_noise_after
 from tests.support.plain_measures import plain_colab_rv, plain_session_rv
 from volcast.arrays import time_index
 from volcast.errors import BarsError, ConfigError
@@ -177,3 +177,11 @@ def test_a_future_that_trades_at_night_equals_plain_pandas(shared_dir: Path) -> 
     plain = plain[hours.size() >= 0.8 * np.where(plain.index.hour == 10, 30, 60)]
     assert rv.index.equals(plain.index)
     np.testing.assert_allclose(rv, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf, 5e-324, 1e300])
+def test_the_notebooks_volatility_of_impossible_prices_is_refused(price: float) -> None:
+    bars = make_bars("2024-11-18", "2024-11-19")
+    bars.iloc[300, place_of(bars, "close")] = price
+    with pytest.raises(BarsError):
+        get_hourly_rv(bars, preset="colab")

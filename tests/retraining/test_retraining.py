@@ -142,6 +142,39 @@ def test_the_gate_is_always_open_or_always_shut_where_asked(half_year: pd.DataFr
     assert "100000 at least" in few.reason
 
 
+def test_a_challenger_whose_verdict_is_not_to_use_it_is_kept_out(half_year: pd.DataFrame) -> None:
+    bad, good = served(half_year, "bad", noise), served(half_year, "good", sensible)
+    assert good.bundle is not None
+    manifest = {**good.bundle.manifest, "evaluation": {"judgment": "do not use"}}
+    condemned = ServedModel.of(replace(good.bundle, manifest=manifest), CONFIG)
+    for champion in (bad, None):
+        decision = judge(champion, condemned, half_year, RetrainingPolicy())
+        assert (decision.promote, decision.reason) == (False, "its verdict is not to use it")
+        assert judge(champion, condemned, half_year, RetrainingPolicy(), accept_verdict=True).promote
+        assert judge(champion, condemned, half_year, RetrainingPolicy(gate="always")).promote
+        assert not judge(champion, condemned, half_year, RetrainingPolicy(gate="never"), accept_verdict=True).promote
+        assert judge(champion, good, half_year, RetrainingPolicy()).promote
+
+
+def test_a_model_that_its_verdict_lets_not_serve_is_not_the_newest(half_year: pd.DataFrame, tmp_path: Path) -> None:
+    """Whoever killed the training between its save and its decision."""
+    store, good = ModelStore(tmp_path), stand_in_model(half_year, "good")
+    condemned = replace(good, name="bad", manifest={**good.manifest, "evaluation": {"judgment": "do not use"}})
+    store.save(condemned)
+    assert store.serving() is None
+    assert VolatilityForecaster(None, {"model_save_path": str(tmp_path)}).model_info()["is_fallback"]
+    forecaster = VolatilityForecaster("ewma", {"model_save_path": str(tmp_path), "symbol": "SPY"})
+    assert forecaster.forecast(half_year, models="as-of").is_fallback
+    store.promote("bad", "by hand")
+    assert store.serving() == "bad"
+    assert not store.admit(store.save(replace(condemned, name="worse")), "newest", accept_verdict=False)
+    assert store.serving() == "bad"
+    assert store.admit(store.save(replace(condemned, name="taken")), "newest", accept_verdict=True)
+    assert store.history()[-1].reason == "newest, although its verdict is not to use it"
+    assert store.admit(store.save(good), "newest", accept_verdict=False)
+    assert store.serving() == "good"
+
+
 def test_decay_is_a_ratio_out_of_its_own_band(half_year: pd.DataFrame) -> None:
     policy = RetrainingPolicy(every="decay", decay_buckets=35)
     days = time_index(half_year).normalize()

@@ -15,6 +15,7 @@ from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.forecaster import VolatilityForecaster
 from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import HourlyMeasurement, Rows, get_hourly_measures, get_hourly_rv
 from volcast.serving.history import HourlyHistory, history_of
@@ -221,3 +222,23 @@ def test_each_call_costs_the_new_bars_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert max(counts[1:]) <= 3 * 390
     # Only where a bucket has ended.
     assert len(counts) < 60
+
+
+@pytest.mark.parametrize("asof", ["2024-12-16 11:00", None])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_bar_that_comes_after_later_ones_is_not_passed_over(asof: str | None, again: bool) -> None:
+    bars = make_bars("2024-11-04", "2024-12-18", minutes=5)
+    disordered = pd.concat([bars.iloc[1:], bars.iloc[:1]])
+    forecaster = VolatilityForecaster("ewma")
+    if again:
+        forecaster.forecast(bars, asof)
+    with pytest.raises(BarsError, match="not in time order"):
+        forecaster.forecast(disordered, asof)
+
+
+def test_disorder_among_what_came_later_changes_no_forecast() -> None:
+    bars = make_bars("2024-11-04", "2024-12-18", minutes=5)
+    disordered = pd.concat([bars.iloc[:-40], bars.iloc[:-41:-1]])
+    forecaster = VolatilityForecaster("ewma")
+    for asof in ("2024-12-16 11:00", "2024-12-16 12:00", "2024-12-13 11:00"):
+        assert repr(forecaster.forecast(disordered, asof)) == repr(VolatilityForecaster("ewma").forecast(bars, asof))

@@ -1,5 +1,6 @@
 """A scaler's pickle: the notebook's is read, and whatever else there is in one is refused before it does anything."""
 
+import os
 import pickle
 import shutil
 import time
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from numpy._core.multiarray import _reconstruct
 from sklearn.preprocessing import MinMaxScaler
 
-from volcast.errors import CorruptModelError, UnsafeModelError, VolatilityError
+from volcast.errors import CorruptModelError, ModelNotFoundError, StoreError, UnsafeModelError, VolatilityError
 from volcast.features.scaling import RangeScaler
 from volcast.networks.architectures import build_lstm_from_values
 from volcast.store.colab import colab_bundle, read_colab_pair, write_colab_pair
@@ -137,3 +138,38 @@ def test_the_pair_as_a_bundle(pair: Path, tmp_path: Path) -> None:
     (tmp_path / "copy" / "forged.pkl").unlink(missing_ok=True)
     bundle = colab_bundle(tmp_path / "copy" / pair.name)
     assert (bundle.memory, bundle.preset, bundle.trained_through) == (5, "colab", None)
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_killed_writer_leaves_no_network_beside_anothers_scaler(
+    pair: Path, renames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pair"
+    write_colab_pair(*read_colab_pair(pair), folder)
+    network = build_lstm_from_values({"n_layers": 1, "units_0": 32, "dropout_0": 0.0, "lr": 0.005}, 12)
+    renamed, count = os.replace, 0
+
+    def stopped(source: Any, destination: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > renames:
+            raise KeyboardInterrupt
+        renamed(source, destination)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("volcast.files.os.replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write_colab_pair(network, RangeScaler(0.1, 0.2, 5), folder)
+    with pytest.raises(ModelNotFoundError):
+        read_colab_pair(folder / "volatility_lstm_model.h5")
+    assert [path.name for path in folder.iterdir()] == ["volatility_lstm_model.h5"]
+    write_colab_pair(network, RangeScaler(0.1, 0.2, 5), folder)
+    assert read_colab_pair(folder / "volatility_lstm_model.h5")[1].data_max_ == 0.2
+
+
+def test_a_folder_that_cannot_be_written_is_said(pair: Path, tmp_path: Path) -> None:
+    network, scaler = read_colab_pair(pair)
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "x", tmp_path / ("a" * 300), tmp_path / "a\0"):
+        with pytest.raises(StoreError, match="cannot be written"):
+            write_colab_pair(network, scaler, folder)

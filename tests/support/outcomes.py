@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -69,7 +70,8 @@ def command(arguments: Sequence[str], folder: Path) -> Said:
     assert len(errors) <= 1, said
     for line in errors:
         assert_one_sentence(line, folder)
-    door = " ".join(["volcast", *(word for word in arguments[:2] if word.replace("-", "").isalpha())])
+    names = itertools.takewhile(lambda word: word[:1].isalpha(), arguments[:2])
+    door = " ".join(["volcast", *(names if arguments[:1] in (["bars"], ["models"]) else arguments[:1])])
     COUNTS[door if not by_parser else "volcast (its parser)", f"status {status}"] += 1
     return said
 

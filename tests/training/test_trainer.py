@@ -431,3 +431,18 @@ def test_a_symbol_that_can_name_no_file_is_refused_before_any_work(
     with pytest.raises(BarsError, match="must be a ticker"):
         trainer(tmp_path).prepare_data(bars=bars)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.01, 0.02])
+def test_a_validation_part_without_an_outcome_is_refused_before_training(share: float, tmp_path: Path) -> None:
+    settings = {"network": "har_lstm", "validation_split": share, "test_split": 0.1}
+    with pytest.raises(NotEnoughDataError, match="five sessions never begins and ends in it"):
+        trainer(tmp_path, **settings).prepare_data(bars=make_bars("2024-01-02", "2024-12-31", minutes=5))
+
+
+def test_bars_that_make_no_hour_are_refused(tmp_path: Path) -> None:
+    for preset in ("session", "colab"):
+        with pytest.raises(NotEnoughDataError):
+            trainer(tmp_path, preset=preset, accept_quality=True).prepare_data(
+                bars=make_bars("2024-12-02", "2024-12-02").iloc[:3]
+            )

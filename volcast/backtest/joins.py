@@ -46,16 +46,17 @@ def align_to(forecasts: pd.DataFrame, stamps: pd.DatetimeIndex) -> pd.DataFrame:
     >>> align_to(forecasts, moments)["annualized_volatility"].tolist()
     [nan, 0.2]
     """
-    asof = pd.DatetimeIndex(forecasts["asof"])
     _require_order(stamps, "the moments")
-    _require_order(asof, "the forecasts' asof")
-    labels = _require_order(pd.DatetimeIndex(forecasts.index), "the forecasts' labels")
+    asof = _require_order(_asof_of(forecasts), "the forecasts' asof")
+    labels = _require_order(forecasts.index, "the forecasts' labels")
     late = np.asarray(asof >= labels)
     if late.any():
         raise LookAheadError(
             f"the forecast of {labels[late][0]} is said to be made as of {asof[late][0]}; a forecast must be made "
             "before its bucket ends; pass the rows of forecast_series as they are, with their own asof."
         )
+    if forecasts.empty:
+        return forecasts.assign(bucket=labels).reindex(stamps)
     row = asof.searchsorted(stamps, side="right") - 1
     joined = forecasts.assign(bucket=labels).iloc[np.maximum(row, 0)].set_axis(stamps)
     return joined.where(pd.Series(row >= 0, index=stamps), axis=0)
@@ -83,8 +84,8 @@ def positions_for(positions: pd.Series, bars: pd.DataFrame) -> pd.Series:
         One side's times have no zone or are out of order, or decisions are days without a time, whose moment nobody
         can tell.
     """
-    moments = _require_order(pd.DatetimeIndex(positions.index), "the positions")
-    starts = _require_order(pd.DatetimeIndex(bars.index), "the bars")
+    moments = _require_order(getattr(positions, "index", None), "the positions")
+    starts = _require_order(getattr(bars, "index", None), "the bars")
     local = moments.tz_convert(EXCHANGE_TIMEZONE)
     if len(local) and bool((local == local.normalize()).all()) and bar_length(starts) < pd.Timedelta(days=1):
         raise BarsError(
@@ -97,7 +98,17 @@ def positions_for(positions: pd.Series, bars: pd.DataFrame) -> pd.Series:
     return pd.Series(np.where(row >= 0, values, 0.0), index=bars.index, name="position")
 
 
-def _require_order(times: pd.DatetimeIndex, whose: str) -> pd.DatetimeIndex:
+def _asof_of(forecasts: object) -> pd.Index | None:
+    """The column ``asof``; None where there is none."""
+    return pd.Index(forecasts["asof"]) if isinstance(forecasts, pd.DataFrame) and "asof" in forecasts else None
+
+
+def _require_order(times: object, whose: str) -> pd.DatetimeIndex:
+    if not isinstance(times, pd.DatetimeIndex):
+        raise BarsError(
+            f"{whose} are given by {type(times).__name__}; a join of times needs a DatetimeIndex on both sides; pass "
+            "what forecast_series and bars have."
+        )
     if times.tz is None:
         raise BarsError(
             f"{whose} have no time zone; a join of times needs one on both sides, or it is off by hours; give them "

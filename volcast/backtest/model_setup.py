@@ -21,6 +21,7 @@ from volcast.progress import progress_for
 from volcast.retraining.gate import judge
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.served_model import ServedModel
+from volcast.store.bundle import CONDEMNED
 from volcast.store.serving_log import HistoryEntry
 from volcast.store.store import ModelStore
 from volcast.training.result import TrainingResult
@@ -39,10 +40,10 @@ def train_and_judge(interview: Interview, config: TrainingConfig, bars: pd.DataF
     if result is None:
         interview.say(f"{before.model_info()['version']} goes on serving.", "bold")
         return before
-    if result.evaluation.judgment == "do not use":
+    if result.bundle.is_condemned and not config.accept_verdict:
         if interview.confirm("condemned", f"The verdict on {result.bundle.name} is not to use it. Use it all the same"):
-            return interview.once(lambda: _swapped(interview, config, before, result, "chosen in spite of the verdict"))
-        return interview.once(lambda: _kept_out(interview, config, before, result, "its verdict is not to use it"))
+            return interview.once(lambda: _swapped(interview, config, before, result, f"chosen, although {CONDEMNED}"))
+        return interview.once(lambda: _kept_out(interview, config, before, result, CONDEMNED))
     return interview.once(lambda: _through_the_gate(interview, config, before, result, bars))
 
 
@@ -106,7 +107,8 @@ def _through_the_gate(
     info = before.model_info()
     champion = None if info["is_fallback"] else ServedModel.of(store.load(info["path"]), config)
     challenger = ServedModel.of(result.bundle, config)
-    decision = judge(champion, challenger, bars, RetrainingPolicy(), config.symbol)
+    accept = config.accept_verdict
+    decision = judge(champion, challenger, bars, RetrainingPolicy(), config.symbol, accept_verdict=accept)
     if decision.promote:
         return _swapped(interview, config, before, result, decision.reason)
     return _kept_out(interview, config, before, result, decision.reason)

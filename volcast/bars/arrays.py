@@ -173,6 +173,11 @@ class FrameArrays:
         if "close" not in self._columns or not are_usable(self._counted(rows), prices):
             validate_bars(self.of_rows(rows))
 
+    def are_in_order(self, rows: slice) -> bool:
+        """Whether each of the bars of `rows` is stamped later than the one before."""
+        stamps = self._stamps[rows]
+        return bool((stamps[1:] > stamps[:-1]).all())
+
     def of_rows(self, rows: slice) -> pd.DataFrame:
         """The bars of `rows`, all of one symbol, as a frame."""
         frame = self.frame.iloc[rows]

@@ -106,7 +106,7 @@ def cached_bars(cache: BarCache, symbol: str, start: pd.Timestamp, end: pd.Times
     held = cache.months()
     months = months_of(start, end)
     last = max(held, default=None)
-    missing = [str(month) for month in months if month not in held and (last is None or month < last)]
+    missing = [str(month) for month in months if (last is None or month < last) and not _is_whole(held.get(month))]
     if last is None or missing or not any(month in held for month in months):
         what = f"{', '.join(missing[:6])}{' ...' if len(missing) > 6 else ''}" if missing else "that span"
         raise DataSourceError(
@@ -243,6 +243,11 @@ def _gaps(
         else:
             gaps.append(_Gap(have, want))
     return gaps
+
+
+def _is_whole(month: CachedMonth | None) -> bool:
+    """Whether a month is held as far as it may have traded."""
+    return month is not None and not _may_have_traded(month.through, month_end(month.month))
 
 
 def _may_have_traded(start: pd.Timestamp, end: pd.Timestamp) -> bool:

@@ -1,6 +1,7 @@
 """Frames of bars, of whatever library and shape, as the frames of pandas that everything else works on."""
 
 from collections.abc import Hashable
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -44,7 +45,7 @@ def as_bars_frame(bars: object, name: str = "the bars") -> pd.DataFrame:
     frame = bars if isinstance(bars, pd.DataFrame) else _from_other(bars, name)
     if frame.empty or _is_plain(frame):
         return frame
-    table = stamped_table(frame, name, StampFlags())
+    table = stamped_table(_quiet(frame), f"the frame of {name}", StampFlags())
     if len(table.left_out):
         first = table.left_out.iloc[0]
         raise BarsError(
@@ -105,6 +106,14 @@ def _from_arrow(bars: Any, name: str) -> pd.DataFrame:
             "needed; hand over one of pandas."
         ) from None
     return frame
+
+
+def _quiet(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame without decimals that signal: these raise whenever pandas asks whether they are missing."""
+    if not any(pd.api.types.is_object_dtype(kind) for kind in frame.dtypes):
+        return frame
+    signalling = frame.map(lambda value: isinstance(value, Decimal) and value.is_snan()).to_numpy(dtype=bool)
+    return frame.mask(signalling, None) if signalling.any() else frame
 
 
 def _zoned(table: StampedTable, name: str) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from volcast.bars.cache import (
 )
 from volcast.bars.quality import DataQuality, assess_quality
 from volcast.bars.symbols import symbols_in
-from volcast.cli.command import Work, command_parser, plain_table, run_command, tell
+from volcast.cli.command import Work, command_parser, plain_table, run_command, subcommands, tell
 from volcast.cli.options import add_bars_options, add_setting, add_settings, settings_given
 from volcast.config import TrainingConfig
 from volcast.config_sources import resolve_config
@@ -201,9 +201,15 @@ def _show(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console,
     tell(options, out, rows, plain_table(rows) if rows else nothing)
 
 
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--symbol", dest="symbols", metavar="S", help="symbol, or several with commas")
+    add_setting(parser, "cache_dir")
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = command_parser(prog, "Fetch bars, look after those that are kept, and judge their quality.", _EPILOG)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    subcommand = subcommands(parser, _add_shared)
     for name, command, text in (
         ("ls", _list, "list what the cache holds"),
         ("fetch", _fetch, "get bars; Alpaca's are kept, and only what is missing is asked for"),
@@ -211,11 +217,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         ("clear", _clear, "remove symbols from the cache"),
         ("quality", _quality, "say what is wrong with bars, by symbol and month"),
     ):
-        sub = commands.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
+        sub = subcommand(name, text)
         sub.set_defaults(command=command)
-        sub.add_argument("--symbol", dest="symbols", metavar="S", help="symbol, or several with commas")
-        add_setting(sub, "cache_dir")
-        sub.add_argument("--json", action="store_true", help="JSON on standard output")
         if name in ("fetch", "quality"):
             add_bars_options(sub)
             sub.add_argument("--config", metavar="F", help="configuration, as local_training.py takes it")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-__all__ = ["Work", "command_parser", "plain_table", "run_command", "tell"]
+__all__ = ["Work", "command_parser", "plain_table", "run_command", "subcommands", "tell"]
 
 _WIDE, _WIDEST = 240, 1000
 
@@ -37,6 +37,25 @@ def command_parser(prog: str, description: str, epilog: str) -> argparse.Argumen
     return argparse.ArgumentParser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def subcommands(
+    parser: argparse.ArgumentParser, add_shared: Callable[[argparse.ArgumentParser], None]
+) -> Callable[[str, str], argparse.ArgumentParser]:
+    """What makes a subcommand of `parser` from its name and a sentence about it, and puts its name in ``command``.
+
+    The options of `add_shared` may stand before the subcommand and after it; after it they win.
+    """
+    add_shared(parser)
+    # Without defaults, which would take the place of what stands before.
+    after = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    add_shared(after)
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+
+    def subcommand(name: str, about: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=about, description=f"{about[:1].upper()}{about[1:]}.", parents=[after])
+
+    return subcommand
 
 
 def run_command(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from volcast.cli.command import command_parser, plain_table, run_command, tell
+from volcast.cli.command import command_parser, plain_table, run_command, subcommands, tell
 from volcast.cli.options import add_setting, settings_given
 from volcast.config_sources import resolve_config
 
@@ -151,16 +151,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    add_setting(parser, "model_save_path", "--store")
+    parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = command_parser(prog, "Look at, check and choose among trained models.", _EPILOG)
-    common = argparse.ArgumentParser(add_help=False)
-    add_setting(common, "model_save_path", "--store")
-    common.add_argument("--json", action="store_true", help="the result as JSON on standard output")
-    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, about: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=about, description=about, parents=[common])
-
+    command = subcommands(parser, _add_shared)
     command("ls", "all models, the newest first; * marks the one that serves")
     command("show", "one model, verified").add_argument("model")
     command("history", "who served since when and why")

@@ -74,7 +74,7 @@ def _symbols(options: argparse.Namespace) -> list[str]:
 def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: "Console", err: "Console") -> int:
     from volcast.networks.tensorflow import load_tensorflow_quietly
     from volcast.progress import progress_for
-    from volcast.training.artifacts import result_as_dict, summary
+    from volcast.training.artifacts import kept_out, result_as_dict, summary
     from volcast.training.trainer import LocalLSTMTrainer
 
     config, silent = resolved.config, options.quiet or options.json
@@ -92,6 +92,8 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: "Console"
     if options.json:
         print(json.dumps(result_as_dict(result), indent=2))
     elif options.quiet:
+        if not result.serves:
+            err.print(f"warning: {kept_out(result.bundle)}")
         out.print(result.bundle.path)
     else:
         out.print(summary(result))
@@ -198,6 +200,7 @@ def _add_search_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add_setting(group, "model_save_path")
+    add_setting(group, "accept_verdict")
     group.add_argument("--quiet", action="store_true", help="no progress and no summary, only the model's path")
     group.add_argument("--json", action="store_true", help="the result as JSON on standard output")
     group.add_argument(

@@ -106,7 +106,7 @@ def verdict_on(judgment: Judgment, metrics: Metrics, losses: pd.DataFrame, level
         said = f"The model's QLIKE is {difference} than the diurnal log-HAR's, {chance}: {_ADVICE[judgment]}"
     else:
         said = f"The model is as good as the diurnal log-HAR (QLIKE {difference}): {_ADVICE[judgment]}"
-    return f"{said}{_better_still(figures, losses)}{_broken_interval(figures, level)}."
+    return f"{said}{_best_baseline(judgment, figures, losses)}{_broken_interval(figures, level)}."
 
 
 def verdict_on_symbols(
@@ -210,14 +210,15 @@ def _may_be_chance(p_value: float) -> str:
     return f"may be chance (p = {p_value:.2g})" if math.isfinite(p_value) else "may be chance"
 
 
-def _better_still(figures: Mapping[str, float], losses: pd.DataFrame) -> str:
+def _best_baseline(judgment: Judgment, figures: Mapping[str, float], losses: pd.DataFrame) -> str:
     """A clause about a baseline that the confidence set prefers to model and reference."""
     means = losses.mean()
     best = str(means.idxmin())
     if best in (MODEL, REFERENCE) or not figures.get("set_p_value", math.nan) < SET_LEVEL:
         return ""
     percent = 100 * (1 - means[best] / means[MODEL])
-    return f"; the {title_of(best)} is better still (QLIKE {percent:.1f} % lower)"
+    joined = " rather than the log-HAR, though" if judgment == "use" else ";"
+    return f"{joined} the best here is the {title_of(best)} (QLIKE {percent:.1f} % lower than the model's)"
 
 
 def _broken_interval(figures: Mapping[str, float], level: float) -> str:

@@ -11,7 +11,7 @@ from volcast.arrays import Float64Array2D
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.scaling import RangeScaler, Scaler
 
-__all__ = ["HAR_LAGS", "TimeSplit", "har_terms", "prepare_lstm_sequences", "split_in_time"]
+__all__ = ["HAR_LAGS", "TimeSplit", "har_terms", "prepare_lstm_sequences", "require_windows", "split_in_time"]
 
 
 def har_terms(values: npt.ArrayLike, lags: tuple[int, ...]) -> Float64Array2D:
@@ -87,6 +87,42 @@ def _require_series(rv_series: object, memory: object) -> None:
             "the hourly volatilities are not all finite numbers; each must be; drop the others with dropna(), or give "
             "what get_hourly_rv returns."
         )
+
+
+def require_windows(windows: object, targets: object, part: str, shape: tuple[int, ...] | None = None) -> None:
+    """Refuse what are no windows of shape (n, memory, F) and their targets, shape (n,), of numbers, n at least 1.
+
+    Parameters
+    ----------
+    windows, targets
+        What a caller handed over.
+    part
+        What ends their names: ``X_train`` and ``y_train`` are of the part ``"train"``.
+    shape
+        Of a window, (memory, F), where a network is there that takes no other.
+
+    Raises
+    ------
+    ConfigError
+        Both shapes, and the rule.
+    """
+    arrays = {f"X_{part}": windows, f"y_{part}": targets}
+    numbers = all(isinstance(values, np.ndarray) and values.dtype.kind in "fiu" for values in arrays.values())
+    if numbers and isinstance(windows, np.ndarray) and isinstance(targets, np.ndarray):
+        fits = windows.ndim == 3 and windows.shape[:1] == targets.shape and 0 not in windows.shape
+        if fits and (shape is None or windows.shape[1:] == shape):
+            return
+    said = " and ".join(f"{name} has {_shape_of(values)}" for name, values in arrays.items())
+    rule = "(n, memory, F)" if shape is None else f"(n, {', '.join(map(str, shape))})"
+    raise ConfigError(
+        f"{said}; the rule is numbers of the shapes {rule} and (n,), n at least 1; prepare_lstm_sequences makes them."
+    )
+
+
+def _shape_of(values: object) -> str:
+    if not isinstance(values, np.ndarray):
+        return f"a {type(values).__name__}"
+    return f"shape {values.shape}" + ("" if values.dtype.kind in "fiu" else f" of {values.dtype}")
 
 
 @dataclass(frozen=True)

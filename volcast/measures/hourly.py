@@ -190,11 +190,12 @@ def get_hourly_rv(
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
     _require_zone(tz)
     frame = select_symbol(as_bars_frame(bars_df), symbol)
-    if preset == "colab":
-        return _colab_hourly_rv(frame, price_col, tz)
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
-    bars = _bucketed(SymbolBars.of(frame), measurement)
+    checked = SymbolBars.of(frame)
+    if preset == "colab":
+        return _colab_hourly_rv(checked, tz)
+    bars = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bars)
     labels = _moments(bars.labels[is_whole], tz).rename("bucket")
     rv = pd.Series(np.sqrt(variance[is_whole]), index=labels, name="rv_hourly")
@@ -310,21 +311,22 @@ def annualize(volatility: Any, minutes: Any, preset: Preset = "session") -> Any:
     return volatility * (MINUTES_PER_YEAR[preset] / minutes) ** 0.5
 
 
-def _colab_hourly_rv(bars: pd.DataFrame, price_col: str, tz: str) -> pd.Series:
-    if price_col not in bars.columns:
-        raise BarsError(
-            f"the bars have no column {price_col!r} but {', '.join(map(str, bars.columns))}; name one of them."
-        )
-    if len(bars) < 2:
+def _colab_hourly_rv(bars: SymbolBars, tz: str) -> pd.Series:
+    if len(bars.stamps) < 2:
         raise NotEnoughDataError(
-            f"found {len(bars)} bars; the rule is two at least, for one return; give a longer span."
+            f"found {len(bars.stamps)} bars; the rule is two at least, for one return; give a longer span."
         )
-    return _notebook_rv(bars[price_col].tz_convert(tz).sort_index())
+    return _notebook_rv(bars.frame["close"].tz_convert(tz))
 
 
 def _notebook_rv(prices: pd.Series) -> pd.Series:
     squared_returns = prices.pct_change(fill_method=None).dropna() ** 2
     rv = squared_returns.resample("1h", closed="right", label="right").sum() ** 0.5
+    if not np.isfinite(rv).all():
+        raise BarsError(
+            f"the closes of the hour until {rv.index[~np.isfinite(rv)][0]} step beyond all numbers; they must be "
+            "prices of one scale; look at them with assess_quality."
+        )
     return rv.rename("rv_hourly")
 
 

@@ -1,10 +1,12 @@
 """The networks that the product trains, and the space of their hyperparameters. TensorFlow loads on use."""
 
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volcast.config import NETWORKS_GROUP, SEARCHED_NETWORKS, TrainingConfig
+from volcast.errors import ConfigError
 from volcast.networks.fitting import log_qlike
 from volcast.registry import Registry
 
@@ -81,6 +83,11 @@ def build_lstm_model_fast(
     Returns
     -------
     A compiled model: Adam, mean squared error.
+
+    Raises
+    ------
+    ConfigError
+        `hp` are no hyperparameters of Keras Tuner's, or `memory` is no whole number, 1 or more.
     """
     return _lstm(hp, memory, features, config, loss="mean_squared_error")
 
@@ -119,6 +126,12 @@ def _lstm(
 ) -> "keras.Model":
     import keras
 
+    if not hasattr(hp, "Int") or not isinstance(memory, int) or memory < 1:
+        raise ConfigError(
+            f"hp is a {type(hp).__name__} and memory is {reprlib.repr(memory)}; the rule is HyperParameters of Keras "
+            "Tuner and a whole number, 1 or more; LocalLSTMTrainer.build_model takes values by name."
+        )
+
     config = config or TrainingConfig()
     n_layers = hp.Int("n_layers", *config.n_layers_range)
     layers = [keras.Input((memory, features))]
@@ -153,12 +166,25 @@ def build_from_values(
     features: int = 1,
     config: TrainingConfig | None = None,
 ) -> "keras.Model":
-    """The network of `architecture` with hyperparameter `values`; those not given take the lowest of their range."""
+    """The network of `architecture` with hyperparameter `values`; those not given take the lowest of their range.
+
+    Raises
+    ------
+    ConfigError
+        They are no hyperparameters, or out of what a network can have.
+    """
     import keras_tuner
 
     hp = keras_tuner.HyperParameters()
-    hp.values = dict(values)
-    return architecture.build(hp, memory, features=features, config=config)
+    try:
+        hp.values = dict(values)
+        return architecture.build(hp, memory, features=features, config=config)
+    except (TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0][:120].rstrip(".")
+        raise ConfigError(
+            f"no network can be built of the hyperparameters {reprlib.repr(values)} ({reason}); give numbers by "
+            "name, as {'n_layers': 1, 'units_0': 48, 'dropout_0': 0.1, 'lr': 0.005}."
+        ) from error
 
 
 ROADMAP = Architecture("LSTM", build_lstm_model_fast)

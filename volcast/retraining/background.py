@@ -141,12 +141,14 @@ class RetrainingJob:
         """Name of the saved model, or what went wrong."""
         result: str | VolatilityError | None = None
         for line in self._process.stdout or ():
-            event = json.loads(line)
+            event = _event_of(line)
+            if event is None:
+                continue
             self.progress = event
             if event["event"] == "saved":
-                result = str(event["name"])
+                result = str(event.get("name"))
             elif event["event"] == "failed":
-                result = getattr(errors, event["kind"], TrainingError)(event["sentence"])
+                result = _KINDS.get(str(event.get("kind")), TrainingError)(str(event.get("sentence")))
             if self._on_progress is not None:
                 self._on_progress(event)
         status = self._process.wait()
@@ -162,6 +164,20 @@ class RetrainingJob:
         # TensorFlow's own talk, which begins with a letter and a date, explains nothing.
         lines = [line for line in text.splitlines() if line.strip() and not _TALK.match(line)]
         return f" ({lines[-1][:200]})" if lines and not self._cancelled else ""
+
+
+_KINDS: dict[str, type[VolatilityError]] = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, VolatilityError)
+}
+
+
+def _event_of(line: str) -> dict[str, Any] | None:
+    """What the process tells of in a line; None where the line is none of its own."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.grid import ForecastGrid
 from volcast.serving.served_model import ServedModel
 from volcast.serving.stream import ForecastStream
+from volcast.store.bundle import CONDEMNED
 
 __all__ = ["GateDecision", "has_decayed", "judge"]
 
@@ -38,8 +39,13 @@ def judge(
     bars: pd.DataFrame,
     policy: RetrainingPolicy,
     symbol: str | None = None,
+    *,
+    accept_verdict: bool = False,
 ) -> GateDecision:
     """Compare two models on the buckets of `bars` that end after both models' ``trained_through``.
+
+    A challenger whose verdict is not to use it is kept out, whatever served before, unless `accept_verdict`, or the
+    policy always lets it serve.
 
     QLIKE of both on the same buckets, and the Diebold-Mariano test, clustered by day, of which `policy` says what it
     must show. A fallback counts as a champion that has seen nothing. None is no champion at all. `bars` and `symbol`
@@ -48,8 +54,12 @@ def judge(
     """
     if policy.gate == "never":
         return GateDecision(False, "the gate never lets a new model serve; promote it by hand")
-    if champion is None or policy.gate == "always":
-        return GateDecision(True, "no model served before" if champion is None else "the gate always lets it serve")
+    if policy.gate == "always":
+        return GateDecision(True, "the gate always lets it serve")
+    if challenger.bundle is not None and challenger.bundle.is_condemned and not accept_verdict:
+        return GateDecision(False, CONDEMNED)
+    if champion is None:
+        return GateDecision(True, "no model served before")
     if champion.preset != challenger.preset:
         return GateDecision(False, f"it forecasts {challenger.preset} RV and {champion.version} {champion.preset} RV")
     names: list[str | None] = [symbol] if symbol is not None else [*symbols_of(bars)] or [None]

@@ -30,7 +30,8 @@ class RetrainingPolicy:
     window
         ``"expanding"``: on all bars before; a number: on those of the last so many days.
     gate
-        ``"better"``: the new model replaces the old one if it has the lower QLIKE on the buckets that neither saw;
+        ``"better"``: the new model replaces the old one if it has the lower QLIKE on the buckets that neither saw, and
+        the verdict on its own test part is not that it is not to be used (setting ``accept_verdict``);
         ``"always"``, ``"never"``: whatever its figures are.
     gate_p_value
         The largest one-sided p-value of the Diebold-Mariano test that ``"better"`` lets pass: 0.5 asks for a lower

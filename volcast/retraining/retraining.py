@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 
@@ -124,7 +124,8 @@ class Retraining:
                 f"{challenger.version} has seen data through {challenger.trained_through} and was to serve from "
                 f"{moment}; a model may serve after what it has seen alone; train it on bars that end earlier."
             )
-        decision = judge(champion, challenger, bars, self.policy, symbol)
+        accept = self.config.accept_verdict
+        decision = judge(champion, challenger, bars, self.policy, symbol, accept_verdict=accept)
         details = {**decision.details, "scheduled_for": moment.isoformat()}
         event: Event = "promoted" if decision.promote else "kept out"
         asof = moment.isoformat() if simulated_time else None
@@ -185,8 +186,8 @@ class Retraining:
         settings = self.config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING)
         names = symbols_of(window)
         of_each = {name: data_provenance(cast(pd.DataFrame, window.xs(name)), name)["sha256"] for name in names}
+        about = {"settings": settings, "bars": of_each or data_provenance(window, str(symbol))["sha256"]}
         subject = file_name_of(symbol) if symbol else f"pooled-{len(names)}"
-        about: dict[str, Any] = {"settings": settings, "bars": of_each or data_provenance(window, subject)["sha256"]}
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         simulated = "SIMULATED-" if window.attrs.get("simulated") else ""
         return f"{simulated}{subject}-{moment:%Y%m%d}-{digest[:10]}"

@@ -11,6 +11,7 @@ from volcast.retraining.policy import candidate_moments
 from volcast.retraining.retraining import Retraining, bars_until, first_start
 from volcast.serving.served_model import ServedModel
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
+from volcast.store.bundle import is_condemned
 from volcast.store.serving_log import serving_stack
 from volcast.store.store import ModelStore
 
@@ -127,6 +128,7 @@ def _store_timeline(store: ModelStore, symbol: str | None) -> list[tuple[pd.Time
     through = {manifest["name"]: in_new_york(manifest["trained_through"]) for manifest in manifests}
     history = [entry for entry in store.history() if entry.asof is None]
     kept_out = {entry.name for entry in store.history() if entry.event == "kept out"}
+    kept_out |= {manifest["name"] for manifest in manifests if is_condemned(manifest)}
     decided = [in_new_york(entry.since) for entry in history]
     timeline: list[tuple[pd.Timestamp, str]] = []
     for moment in sorted({*through.values(), *decided}):

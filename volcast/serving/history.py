@@ -44,6 +44,8 @@ class HourlyHistory:
         self._final = self._settled = 0
         self._measured = (0, 0)
         self._changed = 0
+        # How many bars of the frame that is followed were in time order when it was last cut.
+        self._in_order = 0
         # What the bars tell as a whole, as far as that has been looked at, and what they say of themselves.
         self._evidence = Evidence()
         self._attrs: Mapping[Any, Any] = {}
@@ -86,6 +88,7 @@ class HourlyHistory:
         """
         rows, self._attrs = bars.symbols[symbol], bars.attrs
         if not is_same:
+            self._in_order = 0
             self.cut(bars.count_alike(symbol, self.stamps, self.prices, before))
         # With what is new, the length of a bar may be another, and with it which of them had ended.
         for _ in range(2):
@@ -102,6 +105,17 @@ class HourlyHistory:
                 self._evidence = self.require_whole(count, np.empty(0, np.int64), {})
             if self.length == length:
                 break
+        self._refuse_earlier(bars, rows, len(self))
+
+    def _refuse_earlier(self, bars: FrameArrays, rows: slice, count: int) -> None:
+        """Refuse bars of `rows` that come after the first `count` and are not stamped later: these would be missing."""
+        total = rows.stop - rows.start
+        if count == total or total == self._in_order:
+            return
+        if bars.are_in_order(slice(rows.start + count - 1, rows.stop)):
+            self._in_order = total
+        elif bars.stamps(slice(rows.start + count, rows.stop)).min() <= self.stamps[-1]:
+            bars.require_usable(rows)
 
     def merged(self, stamps: Int64Array1D, prices: Prices) -> tuple[int, Int64Array1D, Prices]:
         """How many bars are before those stamped `stamps`, in microseconds, and what comes after with these among them.

@@ -22,13 +22,23 @@ from volcast.networks.onnx import Network
 from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE
 
-__all__ = ["ModelBundle", "version_name"]
+__all__ = ["CONDEMNED", "ModelBundle", "is_condemned", "version_name"]
 
 
 def version_name(subject: str, *, simulated: bool) -> str:
     """Name of a model of `subject` that is made now: with the moment in UTC, marked where its bars are simulated."""
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     return f"{'SIMULATED-' if simulated else ''}{subject}-{moment}"
+
+
+CONDEMNED = "its verdict is not to use it"
+"""Why a model is kept out."""
+
+
+def is_condemned(manifest: Mapping[str, Any]) -> bool:
+    """Whether the verdict on a model's test part is not to use it; False where none was passed."""
+    evaluation = manifest.get("evaluation") or {}
+    return bool(evaluation.get("judgment") == "do not use")
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +108,11 @@ class ModelBundle(OneLineRepr):
         """Last moment (New York time) whose data the model saw; None where nobody wrote it down (a Colab pair)."""
         seen = self.manifest.get("trained_through")
         return None if seen is None else pd.Timestamp(seen).tz_convert(EXCHANGE_TIMEZONE)
+
+    @property
+    def is_condemned(self) -> bool:
+        """Whether the verdict on its test part is not to use it: it does not serve unless that is accepted."""
+        return is_condemned(self.manifest)
 
     @property
     def simulated(self) -> bool:

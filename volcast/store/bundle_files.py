@@ -76,7 +76,7 @@ def check_name(name: str) -> str:
     ConfigError
         It holds anything but letters, digits, dots, dashes and underscores, or is too long.
     """
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} is no model's name; the rule is up to 120 letters, digits, dots, dashes and underscores, "
             "a letter or a digit first; choose another."

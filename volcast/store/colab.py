@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from volcast.config import TrainingConfig
-from volcast.errors import CorruptModelError, ModelNotFoundError, UnsafeModelError
+from volcast.errors import CorruptModelError, ModelNotFoundError, StoreError, UnsafeModelError
 from volcast.features.scaling import RangeScaler
+from volcast.files import write_whole
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.networks.keras_files import KerasNetwork, load_network, save_network
 from volcast.store.bundle import ModelBundle
@@ -58,12 +60,28 @@ def read_colab_pair(network_path: Path, scaler_path: Path | None = None) -> tupl
 def write_colab_pair(network: "keras.Model", scaler: RangeScaler, directory: Path) -> tuple[Path, Path]:
     """Write the pair into `directory` for scripts that expect it; returns both paths.
 
-    The pickle holds a scikit-learn `MinMaxScaler`, as the notebook's did.
+    The pickle holds a scikit-learn `MinMaxScaler`, as the notebook's did. Whenever the writer is killed, no network
+    stands beside another's scaler.
+
+    Raises
+    ------
+    StoreError
+        The directory cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     network_path, scaler_path = directory / NETWORK_FILE, directory / SCALER_FILE
-    save_network(network, network_path)
-    scaler_path.write_bytes(pickle.dumps(_as_sklearn(scaler)))
+    with tempfile.TemporaryDirectory() as aside:
+        save_network(network, Path(aside) / NETWORK_FILE)
+        content = (Path(aside) / NETWORK_FILE).read_bytes()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        scaler_path.unlink(missing_ok=True)
+        write_whole(network_path, content)
+        write_whole(scaler_path, pickle.dumps(_as_sklearn(scaler)))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"the pair cannot be written to {str(directory)[:200]!r} ({getattr(error, 'strerror', None) or error}); it "
+            "must be a directory that can be; give another."
+        ) from None
     return network_path, scaler_path
 
 

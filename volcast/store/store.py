@@ -6,6 +6,7 @@ Shell: ``volcast models --help``.
 import contextlib
 import errno
 import os
+import reprlib
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ from volcast.files import PARTIAL, flush
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network, OnnxNetwork
-from volcast.store.bundle import ModelBundle
+from volcast.store.bundle import CONDEMNED, ModelBundle, is_condemned
 from volcast.store.bundle_files import (
     MANIFEST,
     check_name,
@@ -164,12 +165,15 @@ class ModelStore:
     def serving(self) -> str | None:
         """Name of the model that serves: the one promoted last, or else the newest; None in an empty store.
 
-        Models that a gate kept out, or that a backtest trained for its simulated time, do not serve as the newest.
+        Models that a gate kept out, whose verdict is not to use them, or that a backtest trained for its simulated time
+        do not serve as the newest.
         """
-        saved = [manifest["name"] for manifest in self.list()]
+        manifests = self.list()
+        saved = [manifest["name"] for manifest in manifests]
         history = self.history()
         stack = serving_stack(history, saved)
         not_free = {entry.name for entry in history if entry.event == "kept out" or entry.asof is not None}
+        not_free |= {manifest["name"] for manifest in manifests if is_condemned(manifest)}
         free = [name for name in saved if name not in not_free]
         return stack[-1] if stack else (free[0] if free else None)
 
@@ -177,8 +181,19 @@ class ModelStore:
         """What was decided when and why, oldest first."""
         return self._history.read()
 
+    def admit(self, bundle: ModelBundle, reason: str, *, accept_verdict: bool) -> bool:
+        """Let a new model of this store serve from now on, unless its verdict is not to use it.
+
+        Returns whether it serves; `accept_verdict` lets it in any case.
+        """
+        if bundle.is_condemned and not accept_verdict:
+            self.record(HistoryEntry.now(bundle.name, "kept out", CONDEMNED))
+            return False
+        self.promote(bundle.name, f"{reason}, although {CONDEMNED}" if bundle.is_condemned else reason)
+        return True
+
     def promote(self, name: str, reason: str, details: Mapping[str, Any] | None = None) -> None:
-        """Let the model `name` serve from now on; it is verified first."""
+        """Let the model `name` serve from now on, whatever its verdict; it is verified first."""
         directory = self._own_directory(name)
         with _unless_removed(directory):
             verify_bundle(directory)
@@ -247,18 +262,21 @@ class ModelStore:
         """
         bundle = self.load(name_or_path)
         scaler = bundle.recipe.scaler if isinstance(bundle.recipe, ScaledWindows) else None
-        networks = read_keras_networks(self._directory(name_or_path))
-        if not isinstance(scaler, RangeScaler) or len(networks) != 1:
+        if not isinstance(scaler, RangeScaler) or len(bundle.networks) != 1:
             raise ConfigError(
                 f"{bundle.name} is not of the kind that a Colab pair can hold: one network and a 'minmax' scaler; "
                 "train with --preset colab."
             )
-        return write_colab_pair(networks[0], scaler, Path(directory))
+        return write_colab_pair(read_keras_networks(self._directory(name_or_path))[0], scaler, Path(directory))
 
     def _directories(self) -> Iterator[Path]:
         return (entry for entry in self.path.glob("[!.]*/") if entry.is_dir()) if self.path.is_dir() else iter(())
 
     def _directory(self, name_or_path: str | os.PathLike[str]) -> Path:
+        if not isinstance(name_or_path, str | os.PathLike):
+            raise ConfigError(
+                f"a model is asked for by {reprlib.repr(name_or_path)}; its name or its directory's path is needed."
+            )
         for directory in (self.path / name_or_path, Path(name_or_path)):
             # Of os.path, for which a name that is too long for the system is none of a file.
             if os.path.isfile(directory / MANIFEST) or (directory.parent == self.path and os.path.isdir(directory)):

@@ -19,7 +19,7 @@ from volcast.evaluation.report.tables import baselines, symbols, totals
 from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.sessions import EXCHANGE_TIMEZONE
-from volcast.store.store import ModelBundle
+from volcast.store.bundle import CONDEMNED, ModelBundle
 from volcast.training.data import TrainingData
 
 if TYPE_CHECKING:
@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from volcast.search.search import SearchResult
     from volcast.training.result import TrainingResult
 
-__all__ = ["describe_companions", "describe_data", "result_as_dict", "summary", "training_artifacts"]
+__all__ = [
+    "describe_companions",
+    "describe_data",
+    "kept_out",
+    "result_as_dict",
+    "summary",
+    "training_artifacts",
+]
 
 _SIMULATED = Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
 _REALIZED, _FORECAST = "#7a7a7a", "#c2410c"
@@ -105,6 +112,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         # Never broken, so that they can be copied.
         Text(f"Saved in   {bundle.path}", no_wrap=True, overflow="ignore"),
         Text(f"Load it    {_how_to_load(bundle)}", no_wrap=True, overflow="ignore"),
+        *([] if result.serves else [Text(kept_out(bundle), no_wrap=True, overflow="ignore")]),
     ]
     if bundle.simulated:
         lines.insert(0, _SIMULATED)
@@ -153,6 +161,7 @@ def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
         "trials": [] if search is None else json.loads(search.trials.to_json(orient="records")),
         "best_hyperparameters": None if search is None else search.best_hyperparameters,
         "evaluation": result.evaluation.to_dict(),
+        "serves": result.serves,
         "seconds": round(result.seconds, 1),
     }
 
@@ -213,6 +222,14 @@ def _heading(result: "TrainingResult") -> str:
         f"Figures on the test part, which neither search nor training saw ({simulated}{evaluation.buckets} buckets "
         f"from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}; QLIKE: lower is better):"
     )
+
+
+def kept_out(bundle: ModelBundle) -> str:
+    """What is said of a model that was trained and does not serve: why, and how it would all the same."""
+    store = bundle.path.parent if bundle.path is not None else Path()
+    where = "" if store == Path(TRAINING_CONFIG["model_save_path"]) else f" --store {shlex.quote(str(store))}"
+    promotion = f"volcast models promote {bundle.name}{where}"
+    return f"It does not serve, since {CONDEMNED}; to let it serve all the same: {promotion}"
 
 
 def _how_to_load(bundle: ModelBundle) -> str:

@@ -322,7 +322,7 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
             else int(rv.index.searchsorted(new_york_midnight(config.test_from))),
         )
     # The notebook's: the last seven days for test; validation is Keras' last fifth of the windows before them; no gap.
-    fitted = int((rv.index <= rv.index[-1] - _COLAB_TEST_SPAN).sum())
+    fitted = int((rv.index <= rv.index.max() - _COLAB_TEST_SPAN).sum())
     windows = max(fitted - config.memory, 0)
     first_validation = config.memory + math.floor(windows * (1 - config.validation_split))
     return TimeSplit(slice(0, first_validation), slice(first_validation, fitted), slice(fitted, len(rv)))

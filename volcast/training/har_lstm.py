@@ -81,10 +81,11 @@ def har_lstm_targets(
     Raises
     ------
     NotEnoughDataError
-        No symbol has enough training buckets.
+        No symbol has enough training buckets, or no outcome of a horizon ends in the validation parts.
     """
     stops = {name: split.train.stop for name, split in splits.items()}
     regression = _fitted(measures, stops, with_market=with_market)
+    _require_outcomes(regression, measures, splits)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
         for name, frame in _learnt_from(regression, measures).items()
@@ -94,6 +95,19 @@ def har_lstm_targets(
         {name: errors.astype(np.float32) for name, (_, errors) in rows.items()},
         regression,
     )
+
+
+def _require_outcomes(recipe: HarLstm, measures: Measures, splits: Mapping[str, TimeSplit]) -> None:
+    """Before networks are trained: bounds of each horizon are learnt from what came of it in the validation parts."""
+    for horizon, rule in HORIZONS.items():
+        realized = [_outcomes(recipe, measures[name], splits[name], horizon)[1] for name in recipe.symbols]
+        if not any((volatility > RV_FLOOR).any() for volatility in realized):
+            most = max(len(_validation(splits[name], recipe)) for name in recipe.symbols)
+            raise NotEnoughDataError(
+                f"the validation part has {most} buckets, and {rule.title} never begins and ends in it with prices "
+                "that move; it must once at least, so that its bounds can be learnt; give a longer span, or a larger "
+                "validation_split."
+            )
 
 
 def with_networks(
@@ -320,14 +334,21 @@ def _trackers(
 def _errors(
     recipe: HarLstm, networks: Sequence[Network], measures: pd.DataFrame, split: TimeSplit, horizon: Horizon
 ) -> _Errors:
+    positions, realized, waits = _outcomes(recipe, measures, split, horizon)
+    labels = time_index(measures)[positions]
+    forecast = recipe.forecast(networks, measures, labels, positions, horizon).volatility
+    moved = realized > RV_FLOOR
+    return _Errors(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved], waits)
+
+
+def _outcomes(
+    recipe: HarLstm, measures: pd.DataFrame, split: TimeSplit, horizon: Horizon
+) -> tuple[Int64Array1D, Float64Array1D, Int64Array1D]:
+    """Where a horizon begins that ends in the validation part as well, what came of it, and how long that took."""
     outcomes = horizon_outcomes(measures.iloc[: split.validation.stop], horizon)
     positions = _validation(split, recipe)
     positions = positions[outcomes.known_with[positions] < split.validation.stop]
-    labels, realized = time_index(measures)[positions], outcomes.volatility[positions]
-    forecast = recipe.forecast(networks, measures, labels, positions, horizon).volatility
-    moved = realized > RV_FLOOR
-    waits = outcomes.known_with[positions] - positions + 1
-    return _Errors(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved], waits)
+    return positions, outcomes.volatility[positions], outcomes.known_with[positions] - positions + 1
 
 
 def _with_trackers(

@@ -99,8 +99,10 @@ def outcome_table(outcomes: Iterable[SymbolOutcome]) -> Table:
             table.add_row(outcome.symbol, outcome.status, "", outcome.error, "")
             continue
         result = outcome.result
-        verdict = str(result["evaluation"]["verdict"])
-        table.add_row(outcome.symbol, outcome.status, str(result["model"]), verdict, f"{result['seconds']:.0f}")
+        verdict, model = str(result["evaluation"]["verdict"]), str(result["model"])
+        # Earlier releases let each model serve and kept no word of it.
+        model += "" if result.get("serves", True) else ", which does not serve"
+        table.add_row(outcome.symbol, outcome.status, model, verdict, f"{result['seconds']:.0f}")
     return table
 
 

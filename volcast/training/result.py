@@ -32,6 +32,8 @@ class TrainingResult(OneLineRepr):
         which keeps the best network of the search as it is.
     seconds
         How long it took.
+    serves
+        Whether it serves in its store from then on; not where that was not asked for, or its verdict is not to use it.
     """
 
     bundle: ModelBundle
@@ -40,12 +42,14 @@ class TrainingResult(OneLineRepr):
     data: TrainingData
     histories: list[dict[str, list[float]]]
     seconds: float
+    serves: bool
 
     def _facts(self) -> dict[str, object]:
         return {
             "model": self.bundle.name,
             "qlike_ratio": self.evaluation.metrics.get("model", {}).get("qlike_ratio"),
             "failed": len(self.failed) or None,
+            "serves": self.serves,
             "seconds": round(self.seconds, 1),
             "path": self.bundle.path,
         }

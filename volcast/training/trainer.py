@@ -20,7 +20,7 @@ from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
 from volcast.evaluation.evaluation import Evaluation, evaluate_bundle
 from volcast.features.fed_decisions import beyond_the_list
-from volcast.features.windows import prepare_lstm_sequences
+from volcast.features.windows import prepare_lstm_sequences, require_windows
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.networks.architectures import (
@@ -90,16 +90,14 @@ def train_with_hyperparameter_tuning(
         No trial ended with a usable network.
     """
     settings = TrainingConfig.from_mapping(config)
-    if X_train.ndim != 3 or X_train.shape[:1] != y_train.shape:
-        raise ConfigError(
-            f"X_train has shape {X_train.shape} and y_train {y_train.shape}; the rule is (n, memory, 1) and (n,); "
-            "prepare_lstm_sequences makes them."
-        )
+    require_windows(X_train, y_train, "train")
     if (X_val is None) != (y_val is None):
         raise ConfigError("only one of X_val and y_val is given; give both, or none to take the last part of X_train.")
     if X_val is None or y_val is None:
         first = int(np.floor(len(X_train) * (1.0 - settings.validation_split)))
         X_train, X_val, y_train, y_val = X_train[:first], X_train[first:], y_train[:first], y_train[first:]
+        require_windows(X_train, y_train, "train")
+    require_windows(X_val, y_val, "val", X_train.shape[1:])
     settings = settings.with_overrides(memory=X_train.shape[1])
     return search_hyperparameters(settings, (X_train, y_train), (X_val, y_val), progress)
 
@@ -223,7 +221,12 @@ class LocalLSTMTrainer:
         ------
         TrainingError
             There is no built network, or its losses are not finite.
+        ConfigError
+            The arrays are none that it takes.
         """
+        shape = self._built_models()[-1].input_shape[1:]
+        require_windows(X_train, y_train, "train", shape)
+        require_windows(X_val, y_val, "val", shape)
         self.progress.training_began(self.config.epochs, 1, 1)
         history = self._trained(self._built_models()[-1], (X_train, y_train), (X_val, y_val), self.config.seed)
         self.histories.append(history)
@@ -258,18 +261,25 @@ class LocalLSTMTrainer:
         return evaluate_bundle(bundle, bundle.recipe.with_market(judged), data.positions(part))
 
     def save_model(self, name: str | None = None) -> ModelBundle:
-        """Evaluate the trained model on the test part and save it, with all that explains it, in the store."""
-        return self._evaluate_and_save(name)[0]
+        """Evaluate the trained model on the test part and save it, with all that explains it, in the store.
 
-    def _evaluate_and_save(self, name: str | None = None, *, promote: bool = True) -> tuple[ModelBundle, Evaluation]:
+        It serves there from then on, unless its verdict is not to use it (setting ``accept_verdict``).
+        """
+        bundle = self._evaluate_and_save(name)[0]
+        self._admit(bundle)
+        return bundle
+
+    def _admit(self, bundle: ModelBundle) -> bool:
+        store = ModelStore(self.config.model_save_path)
+        return store.admit(bundle, "newest training", accept_verdict=self.config.accept_verdict)
+
+    def _evaluate_and_save(self, name: str | None) -> tuple[ModelBundle, Evaluation]:
         data, bundle = self._prepared_data(), self._bundle()
         evaluation = self._evaluated(bundle, "test")
         manifest = {**bundle.manifest, "evaluation": evaluation.to_dict()}
         store = ModelStore(self.config.model_save_path)
         attachments = training_artifacts(bundle, data, evaluation, self.histories, self.search_result)
         saved = store.save(replace(bundle, name=name or bundle.name, manifest=manifest), attachments)
-        if promote:
-            store.promote(saved.name, "newest training")
         return saved, evaluation
 
     def run_training_pipeline(
@@ -284,8 +294,9 @@ class LocalLSTMTrainer:
     ) -> TrainingResult:
         """Bars, hourly measures, search, training, evaluation, saved model; parameters as in `prepare_data`.
 
-        `name` is the model's, None makes one; `promote` says whether it serves from then on in its store. Nothing is
-        saved unless all of it succeeds; an interrupted search goes on at the next call.
+        `name` is the model's, None makes one; `promote` says whether it serves from then on in its store, if its
+        verdict lets it (setting ``accept_verdict``). Nothing is saved unless all of it succeeds; an interrupted search
+        goes on at the next call.
         """
         began = time.monotonic()
         with self.progress:
@@ -299,10 +310,12 @@ class LocalLSTMTrainer:
                 self._train_ensemble(train, validation)
             else:
                 self._search_and_train(train, validation)
-            saved, evaluation = self._evaluate_and_save(name, promote=promote)
+            saved, evaluation = self._evaluate_and_save(name)
+            serves = promote and self._admit(saved)
         if self.search_result is not None:
             discard_search(search_directory(self.config, train, validation))
-        return TrainingResult(saved, evaluation, self.search_result, data, self.histories, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return TrainingResult(saved, evaluation, self.search_result, data, self.histories, seconds, serves)
 
     def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
         """The networks of a `har_lstm`, which differ by their seeds alone; none of bars that show them nothing."""

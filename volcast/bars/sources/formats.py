@@ -194,7 +194,8 @@ def _headed(table: pd.DataFrame, vendor: str) -> pd.DataFrame:
     """The table under its own column names."""
     if vendor == "Kibot":
         return table.set_axis(_KIBOT, axis=1)
-    if vendor == "Yahoo" and str(table.columns[0]).lower() == "price" and not _has_stamps(table):
+    named = vendor == "Yahoo" and table.shape[1] > 1 and str(table.columns[0]).lower() == "price"
+    if named and not _has_stamps(table):
         # Rows under the header: Ticker, and the name of the index.
         rows = table.iloc[2:]
         return rows.set_axis(["datetime", *rows.columns[1:]], axis=1).assign(**{SYMBOL: table.iloc[:1, 1].sum()})
@@ -205,7 +206,7 @@ def _numbers(table: pd.DataFrame, places: Mapping[str, int], mark: DecimalMark |
     """Prices and volume as numbers; a column that is empty throughout is left out."""
     if "close" not in places:
         present = ", ".join(map(str, table.columns[:12])) or "none"
-        raise BarsError(f"{name} have no 'close' among their columns ({present}); it is needed; rename the column.")
+        raise BarsError(f"{name} has no 'close' among its columns ({present}); it is needed; rename the column.")
     columns = {}
     for field in FIELDS:
         if field not in places:
