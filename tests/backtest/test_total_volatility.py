@@ -27,16 +27,18 @@ def plain_scale(prices: pd.DataFrame, forecasts: pd.Series, today: int) -> float
     """What the variance forecast of session number `today` is multiplied by, from the sessions before it alone."""
     nights, hours, of_nights, days, squares, past = 0.0, 0.0, 0, 0.0, 0.0, 0
     outcomes: list[float] = []
+    variances = {day: float(value) ** 2 for day, value in forecasts.items()}
     for row in range(1, today):
-        (before, now), night = (prices["variance"].iloc[place] for place in (row - 1, row)), prices["night"].iloc[row]
+        before, now = (float(prices["variance"].iloc[place]) for place in (row - 1, row))
+        night = float(prices["night"].iloc[row])
         if math.isnan(night):
             continue
         of_nights += 1
         hours, nights = hours + before, nights + before + night**2
-        if prices.index[row - 1] in forecasts.index:
-            outcomes.append((before + night**2) / forecasts.iloc[forecasts.index.get_loc(prices.index[row - 1])] ** 2)
-        if prices.index[row] in forecasts.index:
-            variance = forecasts.iloc[forecasts.index.get_loc(prices.index[row])] ** 2
+        if prices.index[row - 1] in variances:
+            outcomes.append((before + night**2) / variances[prices.index[row - 1]])
+        if prices.index[row] in variances:
+            variance = variances[prices.index[row]]
             days, past = days + (now + night**2) / variance, past + 1
             squares += math.log(prices["close"].iloc[row] / prices["close"].iloc[row - 1]) ** 2 / variance
     if of_nights < 22:

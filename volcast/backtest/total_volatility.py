@@ -65,7 +65,8 @@ def _held_over_forecast(forecasts: pd.Series, prices: pd.DataFrame) -> pd.Series
     mean = ratio.ewm(halflife=_HALF_LIFE, ignore_na=True).mean().shift().fillna(0.0)
     decay = 0.5 ** (1.0 / _HALF_LIFE)
     weight = (1.0 - decay ** _count_before(ratio)) / (1.0 - decay)
-    return (FEWEST_NIGHTS * share + weight * mean) / (FEWEST_NIGHTS + weight)
+    scale: pd.Series = (FEWEST_NIGHTS * share + weight * mean) / (FEWEST_NIGHTS + weight)
+    return scale
 
 
 def _close_to_close(forecasts: pd.Series, prices: pd.DataFrame) -> pd.Series:
@@ -74,7 +75,8 @@ def _close_to_close(forecasts: pd.Series, prices: pd.DataFrame) -> pd.Series:
     squares = (np.log(prices["close"]).diff() ** 2 / forecasts).where(day.notna())
     count = _count_before(day)
     ratio = (_sum_before(squares) / _sum_before(day)).where(count > 0, 1.0)
-    return (_CLOSE_TO_CLOSE_PRIOR + count * ratio) / (_CLOSE_TO_CLOSE_PRIOR + count)
+    shrunk: pd.Series = (_CLOSE_TO_CLOSE_PRIOR + count * ratio) / (_CLOSE_TO_CLOSE_PRIOR + count)
+    return shrunk
 
 
 def _sum_before(values: pd.Series) -> pd.Series:

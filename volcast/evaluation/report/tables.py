@@ -128,6 +128,8 @@ def models_table(rows: Sequence[Mapping[str, Any]], *, numbered: bool = False) -
 def _of_forecasts(evaluation: Evaluation, headings: tuple[str, ...]) -> FigureTable:
     metrics = sorted(evaluation.metrics.items(), key=lambda item: item[1]["qlike"])
     names = [name for name, _ in metrics]
+    # Means over symbols have no place in a confidence set, and a few buckets no test.
+    headings = tuple(heading for heading in headings if any(_FIGURES[heading](row) for _, row in metrics))
     rows = [(title_of(name), *figures_of(row, headings)) for name, row in metrics]
     return FigureTable(("forecast", *headings), rows, names.index(MODEL) if MODEL in names else None)
 
