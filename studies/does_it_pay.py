@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.backtest.accounts import Costs
-from volcast.backtest.engine import Run, run_strategy
+from volcast.backtest.engine import Run, best_volatility, run_strategy
 from volcast.backtest.forecasts import BASELINE_FORECASTS, baseline_forecasts, model_forecasts, perfect_foresight
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
@@ -84,14 +84,14 @@ class Results:
                 return
             for name, run in runs.items():
                 if name != FALLBACK:
-                    gain = worth(run) - worth(runs[FALLBACK])
+                    gain = worth(run, markets[name]) - worth(runs[FALLBACK], markets[FALLBACK])
                     self.gains.setdefault((strategy.title, cost, name), []).append(gain)
                 if cost == USUAL:
-                    self.add_figures(name, run)
+                    self.add_figures(name, run, markets[name])
 
-    def add_figures(self, name: str, run: Run) -> None:
+    def add_figures(self, name: str, run: Run, market: Market) -> None:
         """Keep what a run by the forecasts of `name` traded and held."""
-        mean = float(worth(run).mean())
+        mean = float(worth(run, market).mean())
         self.figures.setdefault((run.name, name), []).append({**run.statistics, "worth": mean})
 
 
@@ -115,7 +115,7 @@ def main() -> None:
             results.add(strategy, bars, {name: {symbol: table} for name, table in tables.items()})
         hourly = VolatilityForecaster(FALLBACK).forecast_series(bars)
         market = Market.of(bars, {symbol: tables[FALLBACK]})
-        results.add_figures(FALLBACK, run_strategy(HourlyTarget(hourly), market, COSTS[USUAL]))
+        results.add_figures(FALLBACK, run_strategy(HourlyTarget(hourly), market, COSTS[USUAL]), market)
         print(f"{symbol}: done", flush=True)
     if len(panel) > 1:
         add_panel(results, panel)
@@ -176,9 +176,11 @@ def add_panel(results: Results, panel: Mapping[str, tuple[pd.DataFrame, dict[str
     print(f"risk parity: {len(held)} symbols", flush=True)
 
 
-def worth(run: Run) -> pd.Series:
+def worth(run: Run, market: Market) -> pd.Series:
     """Points a year, session by session (naive date): net utility, or the return of options."""
-    value = run.utility(TARGET) if run.plan.unit == "share" else run.sessions["return"] * SESSIONS_PER_YEAR
+    value = run.sessions["return"] * SESSIONS_PER_YEAR
+    if run.plan.unit == "share":
+        value = run.utility(best_volatility(run, market))
     return pd.Series(100 * value.to_numpy(), index=pd.DatetimeIndex(value.index).tz_localize(None).normalize())
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "Float32Array3D",
     "Float64Array1D",
     "Float64Array2D",
+    "Float64Array3D",
     "FloatArray",
     "GrowingArray",
     "Int64Array1D",
@@ -28,6 +29,7 @@ __all__ = [
 
 Float64Array1D = npt.NDArray[np.float64]
 Float64Array2D = npt.NDArray[np.float64]
+Float64Array3D = npt.NDArray[np.float64]
 Float32Array1D = npt.NDArray[np.float32]
 Float32Array2D = npt.NDArray[np.float32]
 Float32Array3D = npt.NDArray[np.float32]

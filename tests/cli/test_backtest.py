@@ -20,8 +20,10 @@ from volcast.store.store import ModelStore
 
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ENTER = ""
-_STRATEGY = [_ENTER] * 5
-"""Enter for a volatility target's settings by a baseline: which, target, leverage, band, costs."""
+_STRATEGY = [_ENTER] * 6
+"""Enter for a volatility target's settings by a baseline: which, target, leverage, band, costs, benchmark."""
+_STRATEGY_BY_MODEL = [_ENTER] * 7
+"""The same by a model: when it is retrained, too."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Dialogue:
     if terminal.process.after == "Use it all the same":
         terminal.process.expect_exact("]:")
         terminal.process.sendline("yes")
-    terminal.answer("What trades", "martingale", *[_ENTER] * 6)
+    terminal.answer("What trades", "martingale", *_STRATEGY_BY_MODEL)
     return terminal.end()
 
 
@@ -211,7 +213,7 @@ def test_back_leads_to_the_question_before_and_help_says_what_is_asked(tmp_path:
     terminal.answer("Last day", "2024-10-31")
     terminal.answer("Volatility forecasts", "3", "b")
     terminal.answer("By", "3", "1")
-    terminal.answer("What trades", "vol-managed", _ENTER, "b", "1.5", _ENTER)
+    terminal.answer("What trades", "vol-managed", _ENTER, "b", "1.5", _ENTER, "cash")
     done = terminal.end()
     assert done.status == 0
     assert "Where the bars come from that are traded" in done.screen
@@ -230,7 +232,7 @@ def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path) -> 
     terminal.answer("Use it all the same")
     terminal.process.expect_exact("[no]:")
     terminal.process.sendline(_ENTER)
-    terminal.answer("What trades", *[_ENTER] * 6)
+    terminal.answer("What trades", *_STRATEGY_BY_MODEL)
     done = terminal.end()
     assert done.status == 0
     assert f"{version_of(done.models)} does not serve: its verdict is not to use it." in done.screen
@@ -247,7 +249,7 @@ def test_a_model_is_validated_on_other_dates_and_the_menu_asked_again(trained: D
     terminal.answer("First day", "2024-06-03")
     terminal.answer("Last day", "2024-12-31")
     terminal.answer("By", "3", "1")
-    terminal.answer("What trades", *[_ENTER] * 5)
+    terminal.answer("What trades", *_STRATEGY)
     done = terminal.end()
     assert done.status == 0
     assert re.search(r"forecast .*QLIKE", done.screen), done.screen
@@ -259,7 +261,7 @@ def test_where_training_fails_the_fallback_serves(tmp_path: Path) -> None:
     terminal.bars("2024-09-03", "2024-10-31")
     terminal.answer("Volatility forecasts", "4")
     terminal.answer("What is trained", *[_ENTER] * 6)
-    terminal.answer("What trades", *[_ENTER] * 6)
+    terminal.answer("What trades", *_STRATEGY_BY_MODEL)
     failed = terminal.end()
     assert failed.status == 0
     assert failed.screen.count("There is no new model: ") == 1
@@ -273,9 +275,9 @@ def test_a_model_that_has_seen_all_bars_is_refused_and_the_menu_asked_again(trai
     terminal.bars("2024-01-02", "2024-05-31")
     terminal.answer("Volatility forecasts", "2")
     terminal.answer("Saved models", "99", "1")
-    terminal.answer("What trades", *[_ENTER] * 6)
+    terminal.answer("What trades", *_STRATEGY_BY_MODEL)
     terminal.answer("Volatility forecasts", "3", "1")
-    terminal.answer("What trades", *[_ENTER] * 5)
+    terminal.answer("What trades", *_STRATEGY)
     refused = terminal.end()
     assert refused.status == 0
     assert "there is no model '99'" in refused.screen
@@ -392,7 +394,9 @@ def test_the_command_trains_on_the_way(spy_file: Path, tmp_path: Path, capsys: p
     [
         (["--strategy", "martingale"], 2, "must be one of vol-target"),
         (["--trades", "trades.xlsx"], 2, "saved as .csv or .parquet"),
-        (["--implied", "absent.csv"], 1, "cannot be read"),
+        (["--strategy", "straddle", "--forecasts", "ewma", "--implied", "absent.csv"], 1, "cannot be read"),
+        (["--strategy", "straddle", "--forecasts", "ewma", "--implied", "alpaca"], 1, "there are no keys for Alpaca"),
+        (["--forecasts", "ewma", "--benchmark", "no such thing"], 1, "symbol is"),
         (["--strategy", "risk-parity", "--forecasts", "ewma"], 2, "bars of one symbol"),
     ],
 )

@@ -227,7 +227,7 @@ def _trade(
         )
     with interview.console.status(f"Backtesting with {version}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ModelMismatchWarning)
-        backtest = backtest_bars(settings, bars, forecaster, None, config.calendar)
+        backtest = backtest_bars(settings, config, bars, forecaster)
         ahead = forecaster.forecast(bars)
     for warning in dict.fromkeys(str(warning.message) for warning in caught):
         interview.say(warning, "yellow")

@@ -86,7 +86,7 @@ def _pictures(backtest: Backtest) -> Iterable[str]:
     sessions = backtest.strategy.sessions
     days = pd.DatetimeIndex(sessions.index)
     marks = Marks(_hole_rows(backtest, days), _training_rows(backtest.strategy, days))
-    equity = {run.name: run.sessions["equity"].reindex(days).to_numpy() for run in backtest.runs}
+    equity = {run.name: _of_days(run.sessions["equity"], days).ffill().to_numpy() for run in backtest.runs}
     order = list(reversed(list(enumerate(equity.items()))))
     colours = {run.name: 2 if run is backtest.benchmark else row for row, run in enumerate(backtest.runs)}
     curves = [Line(name, values, colours[name]) for _, (name, values) in order][::-1]
@@ -99,7 +99,7 @@ def _pictures(backtest: Backtest) -> Iterable[str]:
     )
     yield from _volatility(backtest, days, marks)
     costs = [
-        Line(run.name, run.sessions["costs"].reindex(days).cumsum().to_numpy(), colours[run.name])
+        Line(run.name, _of_days(run.sessions["costs"], days).fillna(0.0).cumsum().to_numpy(), colours[run.name])
         for run in backtest.runs
     ]
     yield chart("Costs so far, share of capital", days, costs, form="{:.2%}", height=120, from_zero=True)
@@ -124,6 +124,11 @@ def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Ite
             lines.append(Line("target", target, 3, faint=True))
         caption = f"Volatility of {symbol} from close to close, annualized"
         yield chart(caption, days, lines, height=190, from_zero=True, marks=marks)
+
+
+def _of_days(values: pd.Series, days: pd.DatetimeIndex) -> pd.Series:
+    """Values by session on these days: what else is held may close at another minute, or miss a session."""
+    return values.set_axis(time_index(values).normalize()).reindex(days.normalize())
 
 
 def _drawdown(equity: np.ndarray) -> np.ndarray:
