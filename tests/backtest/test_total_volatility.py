@@ -46,7 +46,7 @@ def plain_scale(prices: pd.DataFrame, forecasts: pd.Series, today: int) -> float
     weights = [0.5 ** (age / 63) for age in reversed(range(len(outcomes)))]
     weighted = math.fsum(weight * outcome for weight, outcome in zip(weights, outcomes, strict=True))
     held = (22 * nights / hours + weighted) / (22 + math.fsum(weights))
-    return held * (252 + past * (squares / days if past else 1.0)) / (252 + past)
+    return held * (63 + past * (squares / days if past else 1.0)) / (63 + past)
 
 
 def test_a_day_is_that_of_a_plain_loop(prices: pd.DataFrame) -> None:

@@ -170,10 +170,12 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
 
 @pytest.mark.train
 def test_the_report_is_where_the_screen_says_and_is_marked_as_simulated(trained: Dialogue) -> None:
-    (report,) = trained.reports.iterdir()
+    (report,) = trained.reports.glob("*.html")
     assert f"Report: {report}" in trained.screen
     assert report.name.startswith("SIMULATED-TSLA-vol-target-")
-    assert version_of(trained.models) in report.read_text()
+    assert f"Forecasts by {version_of(trained.models)}." in report.read_text()
+    trades = pd.read_csv(report.with_suffix(".csv"))
+    assert set(trades["model_version"]) == {version_of(trained.models)}
 
 
 @pytest.mark.train
@@ -340,7 +342,7 @@ def test_an_own_file_is_backtested_whole_and_without_the_mark(
     assert "XYZ: 8,502 bars from 2024-06-03 to 2024-10-31 (file)." in shown
     assert "XYZ, volatility target, after costs" in shown
     assert "SIMULATED" not in shown
-    (report,) = (tmp_path / "reports").iterdir()
+    (report,) = (tmp_path / "reports").glob("*.html")
     assert re.fullmatch(r"XYZ-vol-target-2024-\d\d-\d\d-to-2024-10-31\.html", report.name)
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from volcast.backtest.engine import Backtest
+from volcast.backtest.files import save_trades
 from volcast.backtest.forecasts import BASELINE_FORECASTS
 from volcast.backtest.interview import Interview, Memory
 from volcast.backtest.model_setup import train_and_judge, validate_model
@@ -241,17 +243,20 @@ def _trade(
     symbol, span = backtest.market.symbol, [f"{backtest.strategy.sessions.index[end]:%Y-%m-%d}" for end in (0, -1)]
     mark = "SIMULATED-" if backtest.market.simulated else ""
     path = reports / f"{mark}{file_name_of(symbol)}-{settings.strategy}-{'-to-'.join(span)}.html"
-    _save_report(interview, lambda: save_page(backtest, path, about=[f"Forecasts by {version}."]), path)
+    _save(interview, backtest, path)
 
 
-def _save_report(interview: Interview, save: Callable[[], None], path: Path) -> None:
+def _save(interview: Interview, backtest: Backtest, report: Path) -> None:
+    """Save the report, and the trades beside it."""
+    trades = report.with_suffix(".csv")
     try:
-        save()
+        save_page(backtest, report)
+        save_trades(backtest.strategy.trades, trades)
     except OSError as error:
-        reason = f"The report could not be saved in {path.parent} ({error.strerror})"
+        reason = f"The report could not be saved in {report.parent} ({error.strerror})"
         interview.say(f"{reason}; name another place by --reports.")
         return
-    _print_whole(interview.console, Text(f"Report: {path}"))
+    _print_whole(interview.console, Text(f"Report: {report}\nTrades: {trades}"))
 
 
 def _ask_setting(interview: Interview, config: TrainingConfig, name: str) -> TrainingConfig:

@@ -20,6 +20,7 @@ from volcast.backtest.statistics import (
     mean_difference_t,
     performance,
     tracking_error,
+    volatility_standard_error,
 )
 from volcast.backtest.strategies.base import Strategy
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
@@ -67,10 +68,17 @@ class Run:
         row = decided.index.searchsorted(trades.index, side="right") - 1
         return trades.assign(model_version=decided.to_numpy()[np.maximum(row, 0)])
 
+    @property
+    def model_versions(self) -> tuple[str, ...]:
+        """Names of the models whose forecasts it traded by, in order; none where its decisions do not say."""
+        decisions = self.plan.decisions
+        return tuple(map(str, decisions["model_version"].unique())) if "model_version" in decisions else ()
+
     @cached_property
     def statistics(self) -> dict[str, float]:
         """`statistics.performance`, and ``turnover_a_year`` (multiples of capital), ``costs_a_year``, ``trades``,
-        ``mean_exposure``; where there is a target ``volatility_to_target`` (1.0 is on target) and ``tracking_error``.
+        ``mean_exposure``; where there is a target ``volatility_to_target`` (1.0 is on target), its
+        ``volatility_to_target_error`` and ``tracking_error``.
         """
         sessions = self.sessions
         years = len(sessions) / SESSIONS_PER_YEAR
@@ -83,6 +91,8 @@ class Run:
         }
         if self.target_volatility is not None:
             figures["volatility_to_target"] = figures["annual_volatility"] / self.target_volatility
+            error = volatility_standard_error(sessions["return"])
+            figures["volatility_to_target_error"] = error / self.target_volatility
             figures["tracking_error"] = tracking_error(sessions["variance"], self.target_volatility)
         return figures
 
@@ -164,7 +174,7 @@ class Backtest:
                 **_numbers({"a_year": gain, "t": t_value}),
             },
             "holes": [[str(first), str(last)] for first, last in self.market.holes.itertuples(index=False)],
-            "model_versions": _versions(self.strategy),
+            "model_versions": list(self.strategy.model_versions),
             "remarks": list(self.strategy.plan.remarks),
         }
 
@@ -286,11 +296,6 @@ def _capital_path(plan: Plan, account: Account, market: Market) -> pd.Series:
     held = (account.units.to_numpy()[row] * paths.to_numpy()).sum(axis=1)
     path = pd.Series(cash.to_numpy()[row] + held, index=paths.index)
     return cast(pd.Series, pd.concat([account.values.iloc[:1], path]))
-
-
-def _versions(run: Run) -> list[str]:
-    decisions = run.plan.decisions
-    return [str(name) for name in decisions["model_version"].unique()] if "model_version" in decisions else []
 
 
 def _numbers(figures: Mapping[str, float] | pd.Series) -> dict[str, float | None]:

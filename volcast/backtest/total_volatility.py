@@ -19,7 +19,7 @@ day make it larger or smaller than the root of :math:`RV_s + r_s^2`:
 .. math:: \varphi_t = \frac{m' + n_t q_t}{m' + n_t}, \quad
           q_t = \frac{\sum_{s < t} R_s^2 / \hat\sigma_s^2}{\sum_{s < t} (RV_s + r_s^2) / \hat\sigma_s^2}
 
-One squared return says little, and of a year of them hardly more than a tenth: :math:`q_t` is shrunk to 1 as much.
+One squared return says little, so :math:`q_t` is shrunk to 1 with the weight of a quarter of a year.
 """
 
 import numpy as np
@@ -31,8 +31,8 @@ FEWEST_NIGHTS = 22
 """Nights that must have passed before the first day is forecast; the weight m of what they say."""
 _HALF_LIFE = 63
 """Sessions in which an outcome's weight in k halves: a quarter of a year."""
-_CLOSE_TO_CLOSE_PRIOR = 252.0
-"""The weight m' of a ratio of 1: a year's."""
+_CLOSE_TO_CLOSE_PRIOR = 63.0
+"""The weight m' of a ratio of 1."""
 
 
 def day_volatility(session_volatility: pd.Series, prices: pd.DataFrame) -> pd.Series:
