@@ -123,10 +123,13 @@ def _default_source(config: TrainingConfig) -> str:
 def _ask_file(interview: Interview, config: TrainingConfig) -> TrainingConfig:
     about = "A CSV, Parquet or Feather file with a column of stamps, and open, high, low, close and volume."
     path = interview.ask("file", "File of bars", _existing_file, default=config.bars_path, about=about)
+    config = config.with_overrides(bars_source="file", bars_path=path)
+
+    def with_zone(answer: str) -> TrainingConfig:
+        return config.with_overrides(bars_timezone=None if answer == _ZONE_IN_FILE else answer)
+
     default = config.bars_timezone or _ZONE_IN_FILE
-    zone = interview.ask("zone", TrainingConfig.sentence_of("bars_timezone"), str, default=default)
-    overrides = {"bars_source": "file", "bars_path": path, "bars_timezone": None if zone == _ZONE_IN_FILE else zone}
-    return config.with_overrides(**overrides)
+    return interview.ask("zone", TrainingConfig.sentence_of("bars_timezone"), with_zone, default=default)
 
 
 def _ask_span(interview: Interview, config: TrainingConfig, *, whole: bool) -> Span:
