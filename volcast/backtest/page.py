@@ -121,7 +121,7 @@ def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Ite
             lines.append(Line("implied", daily.reindex(dates).to_numpy(dtype=float), 1))
         if backtest.strategy.target_volatility is not None and len(backtest.market.symbols) == 1:
             target = np.full(len(days), backtest.strategy.target_volatility)
-            lines.append(Line("target", target, 3, faint=True))
+            lines.append(Line("target", target, 1, faint=True))
         caption = f"Volatility of {symbol} from close to close, annualized"
         yield chart(caption, days, lines, height=190, from_zero=True, marks=marks)
 

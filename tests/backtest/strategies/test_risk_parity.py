@@ -65,13 +65,14 @@ def test_the_portfolio_aims_at_its_target_and_each_weight_is_capped_together(pan
     assert set(run.plan.orders.columns) == set("ABC")
     assert run.statistics["volatility_to_target"] == pytest.approx(1.0, abs=0.35)
     assert math.isfinite(run.statistics["sharpe"])
+    assert set(run.trades["model_version"]) == {"ewma"}
     held = RiskParity(0.5, 1.5, 20).plan(panel, Costs(0.0)).decisions
     assert held[list("ABC")].sum(axis=1).to_numpy() == pytest.approx(1.5)
 
 
 def test_weights_stray_together_no_further_than_the_band(panel: Market) -> None:
     rule = RiskParity(0.05, correlation_sessions=20)
-    wanted, free = (rule.plan(panel, Costs(bps)).decisions for bps in (0.0, 20.0))
+    wanted, free = (rule.plan(panel, Costs(bps)).decisions[list("ABC")] for bps in (0.0, 20.0))
     correlations = realized_correlations(panel, 20)
     distances = []
     for row, moment in enumerate(time_index(wanted)):

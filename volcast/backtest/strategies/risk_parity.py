@@ -76,7 +76,9 @@ class RiskParity:
         asof = pd.DatetimeIndex(market.outlook[market.symbols[0]]["asof"].reindex(sessions))
         held = pd.DataFrame(self._held(wanted, covariances, costs), index=asof, columns=list(market.symbols))
         orders = held.where(held.diff().ne(0.0))
-        return market.plan_for(orders.dropna(how="all"), held)
+        versions = pd.concat([market.outlook[name]["model_version"] for name in market.symbols], axis=1).loc[sessions]
+        by = [", ".join(dict.fromkeys(map(str, row))) for row in versions.to_numpy()]
+        return market.plan_for(orders.dropna(how="all"), held.assign(model_version=by))
 
     def _held(self, wanted: Float64Array2D, covariances: Float64Array3D, costs: Costs) -> Float64Array2D:
         """Weights, (n, k), that are moved to the band's edge when they leave it; `covariances` are (n, k, k)."""
