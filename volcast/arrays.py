@@ -1,7 +1,7 @@
 """The types of arrays and of time stamps, and an array that rows are added to, at the cost of these rows.
 
-An array's type says what it holds and along how many axes. Numpy's functions do not pass the number of axes on, so mypy
-checks what is held, and the name tells the reader the rest.
+An array's type says what it holds and along how many axes. Mypy checks both, the number of axes as far as numpy's
+functions say how many they leave.
 """
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
@@ -24,18 +24,21 @@ __all__ = [
     "FloatArray",
     "GrowingArray",
     "Int64Array1D",
+    "Int64Array2D",
+    "begins_run",
     "time_index",
 ]
 
-Float64Array1D = npt.NDArray[np.float64]
-Float64Array2D = npt.NDArray[np.float64]
-Float64Array3D = npt.NDArray[np.float64]
-Float32Array1D = npt.NDArray[np.float32]
-Float32Array2D = npt.NDArray[np.float32]
-Float32Array3D = npt.NDArray[np.float32]
-Int64Array1D = npt.NDArray[np.int64]
-BoolArray1D = npt.NDArray[np.bool_]
-BoolArray2D = npt.NDArray[np.bool_]
+Float64Array1D = np.ndarray[tuple[int], np.dtype[np.float64]]
+Float64Array2D = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Float64Array3D = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
+Float32Array1D = np.ndarray[tuple[int], np.dtype[np.float32]]
+Float32Array2D = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+Float32Array3D = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
+Int64Array1D = np.ndarray[tuple[int], np.dtype[np.int64]]
+Int64Array2D = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+BoolArray1D = np.ndarray[tuple[int], np.dtype[np.bool_]]
+BoolArray2D = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 FloatArray = npt.NDArray[np.float64]
 """Of any number of axes, for functions that work on each number alone."""
@@ -46,6 +49,13 @@ _FEWEST = 64
 def time_index(frame: "pd.DataFrame | pd.Series") -> "pd.DatetimeIndex":
     """The time stamps that the rows of `frame` carry, where it has been validated: a type that frames cannot state."""
     return cast("pd.DatetimeIndex", frame.index)
+
+
+def begins_run(values: Int64Array1D) -> BoolArray1D:
+    """Whether each of `values` is another than the one before it; the first begins a run. Shape (n,)."""
+    begins = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return begins
 
 
 Value = TypeVar("Value", bound=np.generic)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import select_symbol, validate_bars
+from volcast.bars.arrays import SymbolBars
+from volcast.bars.checks import validate_bars
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
@@ -455,13 +456,11 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
-    symbol_bars = select_symbol(bars, symbol)
-    if symbol is None and isinstance(bars.index, pd.MultiIndex):
-        symbol = str(bars.index.get_level_values(0)[0])
-    if symbol is not None:
-        symbol_bars = symbol_bars.copy(deep=False)
-        symbol_bars.attrs = {**symbol_bars.attrs, "symbol": symbol}
-    return validate_bars(symbol_bars)
+    symbol_bars = SymbolBars.of(bars, symbol)
+    frame = symbol_bars.frame.copy(deep=False)
+    if symbol_bars.symbol is not None:
+        frame.attrs = {**frame.attrs, "symbol": symbol_bars.symbol}
+    return frame
 
 
 def _are_of_their_time(models: str) -> bool:

@@ -69,5 +69,5 @@ def test_a_wrong_value_is_named_with_its_rule(name: str, value: str, rule: str) 
 
 
 def test_another_name_is_no_strategy() -> None:
-    with pytest.raises(ConfigError, match="there is no strategy 'martingale'; the rule is one of vol-target"):
+    with pytest.raises(ConfigError, match="there is no strategy named 'martingale'; it must be one of vol-target"):
         strategy_named("martingale")

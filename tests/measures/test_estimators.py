@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
-from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
+from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, FloatArray, Int64Array1D, time_index
 from volcast.bars.cleaning import CLEANING_RULES
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
@@ -20,7 +20,7 @@ VARIANCE = SIGMA**2
 
 
 @cache
-def minute_returns(seed: int = 0) -> Float64Array1D:
+def minute_returns(seed: int = 0) -> Float64Array2D:
     """Hours of a Brownian motion, shape (hours, minutes)."""
     return float(SIGMA / np.sqrt(MINUTES)) * np.random.default_rng(seed).standard_normal((HOURS, MINUTES))
 
@@ -43,14 +43,14 @@ def bucketed(
     )  # fmt: skip
 
 
-def of_returns(returns: Float64Array1D, minutes: float = 1.0) -> BucketedBars:
+def of_returns(returns: Float64Array2D, minutes: float = 1.0) -> BucketedBars:
     count, length = returns.shape
     bucket = np.repeat(np.arange(count), length)
     return bucketed(bucket, count, {"close": returns.ravel()}, np.zeros(returns.size), minutes=minutes)
 
 
 @cache
-def hourly_bars(drift: float = 0.0, opening: float = 0.0, bars: int = 1, seed: int = 1) -> Float64Array1D:
+def hourly_bars(drift: float = 0.0, opening: float = 0.0, bars: int = 1, seed: int = 1) -> FloatArray:
     """Log open, high, low and close of hours of a Brownian motion, shape (hours, bars, 4).
 
     Highs and lows are those of the path in continuous time: between two steps of the simulation, the extreme of a
@@ -70,7 +70,7 @@ def hourly_bars(drift: float = 0.0, opening: float = 0.0, bars: int = 1, seed: i
     return np.stack([start, start + high, start + low, start + path[..., -1]], axis=2)
 
 
-def of_prices(prices: Float64Array1D) -> BucketedBars:
+def of_prices(prices: FloatArray) -> BucketedBars:
     hours, bars, _ = prices.shape
     logs = dict(zip(("open", "high", "low", "close"), prices.reshape(-1, 4).T, strict=True))
     return bucketed(np.repeat(np.arange(hours), bars), hours, logs, logs["open"], minutes=60.0)

@@ -11,10 +11,11 @@ from tests.support.counted import CountingNetwork, counted_recipe
 from volcast.arrays import time_index
 from volcast.config import TrainingConfig
 from volcast.features.scaling import make_scaler
+from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon
 from volcast.forecasters.recipe import ScaledWindows
-from volcast.forecasters.seasonality import deseasonalized_volatility
+from volcast.forecasters.seasonality import TypicalDays, deseasonalized_volatility
 from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 from volcast.serving.served_model import ServedModel
 from volcast.serving.stream import ForecastStream
@@ -93,9 +94,13 @@ def test_it_is_a_column_more_at_the_end(models: Mapping[str, ServedModel], bars:
     grid = grid.where(grid.known >= model.memory)
     series = stream.rows(grid)
     assert list(series.columns) == [*COLUMNS, "deseasonalized_volatility"]
-    plain = model.forecast(grid.measures, grid.labels, grid.known, 1)
-    np.testing.assert_array_equal(series["volatility"], plain.volatility)
-    np.testing.assert_array_equal(series["lower"], plain.lower)
+    if model.bundle is None:
+        plain = diurnal_ewma(grid.measures, grid.labels, grid.known)
+        np.testing.assert_array_equal(series["volatility"], plain)
+    else:
+        forecast = model.bundle.forecast(grid.measures, grid.labels, grid.known)
+        np.testing.assert_array_equal(series["volatility"], forecast.volatility)
+        np.testing.assert_array_equal(series["lower"], forecast.lower)
     assert series["deseasonalized_volatility"].isna().all() == (kind == "colab")
     last = stream.forecast(allow_in_sample=True)
     np.testing.assert_array_equal(last.deseasonalized_volatility, series["deseasonalized_volatility"].iloc[-1])
@@ -119,7 +124,8 @@ def test_it_is_the_sum_over_the_buckets_of_each_horizon(horizon: Horizon) -> Non
     typical[:, 10:17] = random.uniform(0.001, 0.01, (len(labels), 7))
     typical[0, 13] = np.nan
     volatility = random.uniform(0.001, 0.01, len(labels))
-    made = deseasonalized_volatility(volatility, labels.as_unit("us").asi8, typical, horizon, "XNYS")
+    days = TypicalDays.of(typical, "XNYS")
+    made = deseasonalized_volatility(volatility, labels.as_unit("us").asi8, days, horizon, "XNYS")
     for row in range(len(labels)):
         if horizon == "session_end":
             inside = [

@@ -1,7 +1,7 @@
 """A new member of each kind is one file and one registration, made here in a temporary folder and used.
 
-Sources, estimators, baselines and networks come as a package would bring them, by an entry point; horizons, which are
-part of every model, stand in the library's own list.
+Sources, estimators, baselines, networks and strategies come as a package would bring them, by an entry point; horizons,
+which are part of every model, stand in the library's own list.
 """
 
 import importlib
@@ -17,6 +17,10 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from volcast.backtest.engine import run_strategy
+from volcast.backtest.forecasts import baseline_forecasts
+from volcast.backtest.market import Market
+from volcast.backtest.settings import BacktestSettings
 from volcast.bars.sources.registry import load_source
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of
@@ -30,6 +34,7 @@ from volcast.testing.estimators import check_estimator
 from volcast.testing.forecasters import check_baseline
 from volcast.testing.horizons import check_horizon
 from volcast.testing.sources import check_source
+from volcast.testing.strategies import check_strategy
 from volcast.training.trainer import LocalLSTMTrainer
 
 Add = Callable[[str, str, str], ModuleType]
@@ -154,6 +159,44 @@ def test_a_network(add: Add, bars: pd.DataFrame, tmp_path: Path, monkeypatch: py
     # A model goes on serving where the package that trained it is not installed.
     monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != str(tmp_path)])
     assert VolatilityForecaster(Path(str(result.bundle.path))).forecast(bars) == expected
+
+
+STRATEGY = """
+from dataclasses import dataclass
+from typing import ClassVar
+import pandas as pd
+
+@dataclass(frozen=True)
+class calm_days:
+    title: ClassVar[str] = "in on calm days"
+    target_volatility: float = 0.15
+
+    def plan(self, market, costs):
+        outlook = market.outlook[market.symbol].set_index("asof")
+        held = (outlook["annualized_volatility"] < self.target_volatility).astype(float)
+        return market.plan_for(held.to_frame(market.symbol), outlook.assign(position=held))
+"""
+
+
+def test_a_strategy(add: Add) -> None:
+    with pytest.raises(ConfigError, match="strategy is 'calm_days', but must be one of vol-target"):
+        BacktestSettings.from_mapping({"strategy": "calm_days"})
+    module = add("calm_days", STRATEGY, "volcast.strategies")
+    settings = BacktestSettings.from_mapping({"strategy": "calm_days", "target_volatility": 0.2, "max_leverage": 1.0})
+    assert settings.make_strategy() == module.calm_days(0.2)
+    assert settings.applies("target_volatility")
+    assert not settings.applies("max_leverage")
+    bars = make_bars("2024-06-03", "2024-10-31", minutes=5)
+    check_strategy(settings.make_strategy(), bars)
+    market = Market.of(bars, baseline_forecasts("ewma", bars))
+    assert run_strategy(settings.make_strategy(), market).name == "in on calm days"
+
+
+def test_a_strategy_whose_fields_are_no_settings_is_refused(add: Add) -> None:
+    add("calm_days", STRATEGY.replace("@dataclass(frozen=True)\n", ""), "volcast.strategies")
+    settings = BacktestSettings(strategy="calm_days")
+    with pytest.raises(ConfigError, match="calm_days that is no dataclass"):
+        settings.make_strategy()
 
 
 HORIZON = """

@@ -9,7 +9,8 @@ import pandas as pd
 
 from volcast.arrays import time_index
 from volcast.backtest.prices import regular_bars, session_prices
-from volcast.bars.checks import bar_length, select_symbol
+from volcast.bars.arrays import SymbolBars
+from volcast.bars.checks import bar_length
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
@@ -79,7 +80,7 @@ def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") ->
         )
     forecaster, fewest = BASELINE_FORECASTS[name]
     return {
-        title: _of_one(name, forecaster, fewest, select_symbol(bars, symbol), calendar)
+        title: _of_one(name, forecaster, fewest, SymbolBars.of(bars, symbol), calendar)
         for title, symbol in _symbols(bars).items()
     }
 
@@ -91,7 +92,7 @@ def perfect_foresight(bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, p
     """
     tables = {}
     for name, symbol in _symbols(bars).items():
-        prices = session_prices(select_symbol(bars, symbol), calendar)
+        prices = session_prices(SymbolBars.of(bars, symbol).frame, calendar)
         table = baseline_forecasts(FALLBACK, bars, calendar)[name]
         outcome = np.sqrt(prices["variance"]).rename("volatility")
         sessions = pd.DatetimeIndex(table["asof"]).tz_localize(None).normalize()
@@ -106,9 +107,9 @@ def _symbols(bars: pd.DataFrame) -> dict[str, str | None]:
     return {str(bars.attrs.get("symbol", "the symbol")): None}
 
 
-def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
+def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: SymbolBars, calendar: str) -> pd.DataFrame:
     measures = get_hourly_measures(bars, calendar=calendar)
-    first = _first_buckets(bars, calendar)
+    first = _first_buckets(bars.frame, calendar)
     known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
     if len(known) == 0 or known[-1] < fewest:
         raise NotEnoughDataError(

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, time_index
-from volcast.bars.checks import bar_length, select_symbol, validate_bars
+from volcast.bars.arrays import SymbolBars
+from volcast.bars.checks import bar_length
 from volcast.errors import NotEnoughDataError
 from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_schedule
 
@@ -32,8 +33,7 @@ def regular_bars(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
     NotEnoughDataError
         None lies in a session.
     """
-    bars = select_symbol(bars)
-    validate_bars(bars)
+    bars = SymbolBars.of(bars).frame
     starts = pd.DatetimeIndex(bars.index).tz_convert(EXCHANGE_TIMEZONE)
     schedule = session_schedule(starts[0], starts[-1], calendar)
     opens, closes = (pd.DatetimeIndex(schedule[side]) for side in ("open", "close"))

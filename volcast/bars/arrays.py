@@ -11,8 +11,7 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
-from volcast.bars.clocks import require_starts, say_starts
-from volcast.bars.columns import require_prices_in_range
+from volcast.bars.evidence import Evidence
 from volcast.bars.frames import as_bars_frame
 
 __all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
@@ -67,13 +66,10 @@ class SymbolBars:
         if symbol is None and frame is not bars:
             symbol = str(bars.index[0][0])
         arrays, rows = FrameArrays.of(frame), slice(0, len(frame))
-        if not arrays.are_usable(rows):
-            validate_bars(frame)
-        require_prices_in_range(frame, "the bars")
-        if not say_starts(frame.attrs):
-            require_starts(time_index(frame), "the bars")
-        stamps = arrays.stamps(rows)
-        return cls(frame, stamps, arrays.prices(rows), commonest_step(stamps), symbol or frame.attrs.get("symbol"))
+        arrays.require_usable(rows)
+        stamps, prices = arrays.stamps(rows), arrays.prices(rows)
+        Evidence().followed_by(stamps, prices).require_one_kind(frame.attrs)
+        return cls(frame, stamps, prices, commonest_step(stamps), symbol or frame.attrs.get("symbol"))
 
 
 @dataclass(frozen=True)
@@ -151,6 +147,11 @@ class FrameArrays:
         """Prices of the bars of `rows`."""
         return {name: values[rows].astype(float, copy=False) for name, values in self._columns.items()}
 
+    def first(self, symbol: str | None) -> tuple[int, Mapping[str, float]]:
+        """Start in microseconds since the epoch, and prices, of a symbol's first bar."""
+        row = self.symbols[symbol].start
+        return int(self.stamps(slice(row, row + 1))[0]), {name: values[row] for name, values in self._columns.items()}
+
     def count_until(self, rows: slice, moment: int) -> int:
         """How many of the bars of `rows` are stamped at or before a moment in microseconds."""
         latest = moment * 1000 if self._unit == "ns" else moment // _MICROSECONDS[self._unit]
@@ -158,10 +159,19 @@ class FrameArrays:
             latest = int(self._level.searchsorted(latest, side="right")) - 1
         return int(self._stamps[rows].searchsorted(latest, side="right"))
 
-    def are_usable(self, rows: slice) -> bool:
-        """Whether the bars of `rows` pass `checks.validate_bars`, but for what only all of them can tell."""
+    def require_usable(self, rows: slice) -> None:
+        """Refuse those bars of `rows`, all of one symbol, that `checks.validate_bars` refuses, each for itself.
+
+        What only all bars of a symbol tell is for `bars.evidence`.
+
+        Raises
+        ------
+        BarsError
+            What is wrong with them.
+        """
         prices = (values[rows] for values in self._columns.values())
-        return "close" in self._columns and are_usable(self._counted(rows), prices)
+        if "close" not in self._columns or not are_usable(self._counted(rows), prices):
+            validate_bars(self.of_rows(rows))
 
     def of_rows(self, rows: slice) -> pd.DataFrame:
         """The bars of `rows`, all of one symbol, as a frame."""
@@ -237,7 +247,8 @@ class FrameArrays:
 
 
 def _count_alike(values: _Array, others: _Array) -> int:
-    return len(values) if np.array_equal(values, others) else int(np.argmin(values == others))
+    is_same = values == others
+    return len(values) if is_same.all() else int(is_same.argmin())
 
 
 def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slice]]:

@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Int64Array1D, time_index
-from volcast.bars.clocks import require_starts, say_starts
-from volcast.bars.columns import require_prices_in_range
+from volcast.bars.evidence import Evidence
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.sessions import new_york_midnight
 
@@ -53,9 +52,8 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     _check_index(bars.index, name)
     for column in bars.columns.intersection(list(_PRICES)):
         _check_prices(bars[column], name)
-    require_prices_in_range(bars, name)
-    if not say_starts(bars.attrs):
-        require_starts(time_index(bars), name)
+    prices = {column: bars[column].to_numpy(dtype=float) for column in _PRICES if column in bars.columns}
+    Evidence().followed_by(time_index(bars).as_unit("us").asi8, prices).require_one_kind(bars.attrs, name)
     return bars
 
 

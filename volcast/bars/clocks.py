@@ -1,24 +1,22 @@
 """What the hours of stamps tell of their zone, and of whether they are starts or ends of bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from volcast.arrays import Int64Array1D, time_index
 from volcast.errors import BarsError
-from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_schedule
+from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = [
     "LIKELY_ZONES",
+    "DayEdges",
     "fitting_zones",
     "look_like_ends",
-    "may_turn_to_ends",
     "require_starts",
-    "say_starts",
     "zone_sentence",
 ]
 
@@ -42,8 +40,9 @@ _SAMPLE = 50_000
 
 @dataclass(frozen=True)
 class _Days:
-    """First and last stamp of each session that has stamps, in microseconds since its midnight."""
+    """First and last stamp of each session that has stamps, in microseconds since its midnight, its hours the same."""
 
+    midnights: Int64Array1D
     first: Int64Array1D
     last: Int64Array1D
     opens: Int64Array1D
@@ -73,7 +72,7 @@ def fitting_zones(
 
 def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, calendar: str) -> bool:
     there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), dtype=bool), nonexistent="shift_forward")
-    days = _days(there.sort_values(), calendar)
+    days = _days(_microseconds(there.sort_values()), calendar)
     if days is None:
         return False
     if days.inside >= _MOST_INSIDE and np.mean(np.abs(days.first - days.opens) <= near) >= 0.5:
@@ -84,9 +83,8 @@ def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, calendar: str) 
     return bool(within.mean() >= _MOST_INSIDE and full.mean() >= 0.5)
 
 
-def _days(stamps: pd.DatetimeIndex, calendar: str) -> _Days | None:
-    """The sessions of ordered, tz-aware `stamps`; None where they have none."""
-    clock = _microseconds(stamps)
+def _days(clock: Int64Array1D, calendar: str) -> _Days | None:
+    """The sessions of ordered stamps in microseconds since the epoch; None where they have none."""
     sessions = _sessions(calendar)
     here = slice(*np.searchsorted(sessions[0], [clock[0] - 2 * _DAY, clock[-1] + 1]))
     midnights, next_midnights, opens, closes = (moments[here] for moments in sessions)
@@ -99,7 +97,7 @@ def _days(stamps: pd.DatetimeIndex, calendar: str) -> _Days | None:
     first, last, opens, closes = (
         moments - midnights[traded] for moments in (first, last, opens[traded], closes[traded])
     )
-    return _Days(first, last, opens, closes, float(inside))
+    return _Days(midnights[traded], first, last, opens, closes, float(inside))
 
 
 def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str]) -> str:
@@ -110,49 +108,74 @@ def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str]) -> str:
     )
 
 
-def look_like_ends(stamps: pd.DatetimeIndex, calendar: str = _CALENDAR) -> bool:
-    """Whether tz-aware stamps in time order seem to be the ends of bars.
+@dataclass(frozen=True)
+class DayEdges:
+    """When stamps begin and end from session to session: at the open and before the close, or, where they are the ends
+    of bars, after the open and at the close; carried on as stamps come.
 
-    They do where most days have none at the open of the session, or of extended hours, and end with one at its close.
+    Attributes
+    ----------
+    past, past_ends
+        How many sessions there are before the last one, and in how many of them stamps seem to be ends.
+    edges
+        First and last stamp of the last session, in microseconds since the epoch, shape (2,); none before any session.
+    is_end
+        Whether its stamps seem to be ends.
+    quiet_until
+        Stamps before this moment change nothing of it, in microseconds since the epoch.
     """
-    days = _days(stamps, calendar) if len(stamps) > 1 else None
-    if days is None or len(days.first) < _FEWEST_DAYS:
-        return False
-    begin, end = _EXTENDED_HOURS
-    ends = (days.first > days.opens) & (days.last == days.closes)
-    ends |= (days.first > begin) & (days.last == end)
-    # One bar a day tells nothing: it has no other beside it.
-    return bool((ends & (days.first < days.last)).mean() > _MOST_DAYS)
+
+    past: int = 0
+    past_ends: int = 0
+    edges: tuple[int, ...] = ()
+    is_end: bool = False
+    quiet_until: int = 0
+
+    def followed_by(self, stamps: Int64Array1D) -> "DayEdges":
+        """With `stamps` in microseconds since the epoch, in time order, behind the others."""
+        if not len(stamps) or stamps[-1] < self.quiet_until:
+            return self
+        clock = np.concatenate([np.array(self.edges, dtype=np.int64), stamps])
+        days = _days(clock, _CALENDAR)
+        if days is None:
+            return self
+        begin, end = _EXTENDED_HOURS
+        ends = (days.first > days.opens) & (days.last == days.closes)
+        ends |= (days.first > begin) & (days.last == end)
+        # One bar a day tells nothing: it has no other beside it.
+        ends &= days.first < days.last
+        past, is_end = self.past + len(ends) - 1, bool(ends[-1])
+        midnight, last = int(days.midnights[-1]), int(days.midnights[-1] + days.last[-1])
+        changes = midnight + int(days.closes[-1]), midnight + end, midnight + _DAY
+        quiet_until = last if is_end else min((moment for moment in changes if moment > last), default=last)
+        edges = (midnight + int(days.first[-1]), last)
+        return DayEdges(past, self.past_ends + int(ends[:-1].sum()), edges, is_end, quiet_until)
+
+    @property
+    def look_like_ends(self) -> bool:
+        """Whether the stamps seem to be the ends of bars.
+
+        They do where most days have none at the open of the session, or of extended hours, and end with one at its
+        close.
+        """
+        days = self.past + 1
+        return days >= _FEWEST_DAYS and (self.past_ends + self.is_end) / days > _MOST_DAYS
 
 
-def may_turn_to_ends(before: int, last: int) -> bool:
-    """Whether bars that did not look like ends may, now that those after `before` until `last`, two stamps, are there.
-
-    Stamps are in microseconds since the epoch. Only a day that begins, or a bar at the close, can make them.
-    """
-    if before // _HOUR == last // _HOUR:
-        return False
-    clocks = new_york_clock(np.array([before, last]))
-    if clocks[0] // _DAY != clocks[1] // _DAY or clocks[1] % _DAY == _EXTENDED_HOURS[1]:
-        return True
-    closes = _sessions(_CALENDAR)[3]
-    return bool(closes[min(int(np.searchsorted(closes, last)), len(closes) - 1)] == last)
+def look_like_ends(stamps: pd.DatetimeIndex) -> bool:
+    """Whether tz-aware stamps in time order seem to be the ends of bars, see `DayEdges`."""
+    return DayEdges().followed_by(_microseconds(stamps)).look_like_ends
 
 
-def say_starts(attrs: Mapping[Any, Any]) -> bool:
-    """Whether bars with these ``attrs`` say that their stamps are starts."""
-    return bool(attrs.get("stamps") == "start")
-
-
-def require_starts(stamps: pd.DatetimeIndex, name: str) -> None:
-    """Refuse tz-aware stamps in time order that seem to be the ends of bars.
+def require_starts(days: DayEdges, name: str) -> None:
+    """Refuse bars whose stamps seem to be ends.
 
     Raises
     ------
     BarsError
         The evidence, and the ways out.
     """
-    if look_like_ends(stamps):
+    if days.look_like_ends:
         raise BarsError(
             f"{name} have stamps at the close of most sessions and none at their open, as if they were the end of each "
             "bar; they must be its start; take one bar's length from bars.index, or say that they are starts with "

@@ -15,6 +15,7 @@ __all__ = [
     "PRICES",
     "SYMBOL",
     "DecimalMark",
+    "count_out_of_range",
     "named_columns",
     "numbers_of",
     "plain_name",
@@ -126,29 +127,38 @@ def numbers_of(column: pd.Series, mark: DecimalMark | None, name: str) -> pd.Ser
     return _from_text(column.astype("str"), mark, name)
 
 
-def require_prices_in_range(bars: pd.DataFrame | Mapping[str, Float64Array1D], name: str) -> None:
-    """Refuse bars, as columns, of which nearly all have an open or close outside their high and low.
+def count_out_of_range(bars: pd.DataFrame | Mapping[str, Float64Array1D]) -> dict[str, int]:
+    """How many of the bars, as columns, have a ``close`` or an ``open`` outside their high and low, by its name.
+
+    Nothing is said of what is not there. Adjusted prices are rounded one by one, so a tick outside is inside.
+    """
+    if not {"high", "low", "close"} <= set(bars):
+        return {}
+    high, low = np.asarray(bars["high"], dtype=float), np.asarray(bars["low"], dtype=float)
+    counts = {}
+    for name in [name for name in ("close", "open") if name in bars]:
+        prices = np.asarray(bars[name], dtype=float)
+        rows = (prices > high) | (prices < low)
+        counts[name] = 0
+        if rows.any():
+            slack = np.minimum(_ONE_TICK, 1e-3 * prices[rows])
+            outside = (prices[rows] > high[rows] + slack) | (prices[rows] < low[rows] - slack)
+            counts[name] = int(np.count_nonzero(outside))
+    return counts
+
+
+def require_prices_in_range(out_of_range: Mapping[str, int], count: int, name: str) -> None:
+    """Refuse `count` bars of which nearly all have a close, or an open, outside their high and low.
 
     Raises
     ------
     BarsError
         As where one of them is adjusted for splits or dividends and the others are not.
     """
-    if not {"high", "low", "close"} <= set(bars):
-        return
-    high, low = np.asarray(bars["high"], dtype=float), np.asarray(bars["low"], dtype=float)
-    for field in ("close", "open"):
-        if field not in bars:
-            continue
-        prices = np.asarray(bars[field], dtype=float)
-        if np.count_nonzero((prices > high) | (prices < low)) <= _MOST_OUTSIDE * len(prices):
-            continue
-        # Adjusted prices are rounded one by one.
-        slack = np.minimum(_ONE_TICK, 1e-3 * prices)
-        outside = np.count_nonzero((prices > high + slack) | (prices < low - slack))
-        if outside > _MOST_OUTSIDE * len(prices):
+    for field, outside in out_of_range.items():
+        if outside > _MOST_OUTSIDE * count:
             raise BarsError(
-                f"the {field} lies outside of high and low in {outside:,} of {len(prices):,} rows of {name}, as where "
+                f"the {field} lies outside of high and low in {outside:,} of {count:,} rows of {name}, as where "
                 "only one of them is adjusted; all prices must be of one kind; take all of them adjusted, or all raw."
             )
 

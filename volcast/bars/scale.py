@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, begins_run, time_index
 from volcast.bars.columns import PRICES
 from volcast.sessions import EXCHANGE_TIMEZONE
 
@@ -89,7 +89,7 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
 
 def _opens_day(index: pd.DatetimeIndex) -> BoolArray1D:
     days = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize().as_unit("us").asi8
-    return np.append(True, days[1:] != days[:-1])
+    return begins_run(days)
 
 
 def _is_ratio(gap: Float64Array1D, close: Float64Array1D, price: Float64Array1D) -> BoolArray1D:
@@ -122,7 +122,7 @@ def _episodes(
         else:
             # One price of the bar was off, and its close was not.
             back = done + 1
-        steps.append(ScaleStep(index[place], float(np.exp(size)), None if back is None else back - int(place)))
+        steps.append(ScaleStep(index[int(place)], float(np.exp(size)), None if back is None else back - int(place)))
     return steps
 
 

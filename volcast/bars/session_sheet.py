@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import begins_run, time_index
 from volcast.bars.checks import bar_length
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
@@ -58,7 +58,7 @@ class SessionSheet:
         """Minutes of each gap inside a session that has bars, indexed by the session's number."""
         day, minutes = self._of_bar, self.length / pd.Timedelta(minutes=1)
         begin, open_, close = (index.as_unit("us").asi8 / _MINUTE_US for index in (starts, opens, closes))
-        first = np.append(True, day[1:] != day[:-1])[: len(day)]
+        first = begins_run(day)
         last = np.append(first[1:], True)[: len(day)]
         before = np.concatenate([begin[:1], begin[:-1] + minutes])
         inner = begin - np.where(first, open_[day], before)

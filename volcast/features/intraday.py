@@ -25,7 +25,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray1D, Float32Array2D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
+from volcast.arrays import (
+    BoolArray1D,
+    Float32Array2D,
+    Float64Array1D,
+    Float64Array2D,
+    Int64Array1D,
+    begins_run,
+    time_index,
+)
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.windows import HAR_LAGS
 from volcast.measures.bucketed import HALF_LIVES
@@ -228,8 +236,7 @@ def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
 
 def opens_session(labels: pd.DatetimeIndex) -> BoolArray1D:
     """Whether each bucket is of another New York day than the one before it."""
-    days = new_york_days(labels)
-    return np.append(True, days[1:] != days[:-1])[: len(days)]
+    return begins_run(new_york_days(labels))
 
 
 def new_york_days(labels: pd.DatetimeIndex) -> Int64Array1D:

@@ -10,24 +10,51 @@ Empirical Finance* 4, take the pattern out of returns in the same way). For long
 of all of their buckets.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Int64Array1D
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D
 from volcast.forecasters.horizons import Horizon, over_horizon
 from volcast.forecasters.tables import hours_and_days
 from volcast.measures.hourly import annualize
 from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_hours
 
-__all__ = ["deseasonalized_volatility"]
+__all__ = ["TypicalDays", "deseasonalized_volatility"]
 
 _HOURS = 24
 
 
+@dataclass(frozen=True)
+class TypicalDays:
+    """What is typical of a day as each of n forecasts knows it, or as all of them do: then n is 1.
+
+    Attributes
+    ----------
+    volatility
+        Of the bucket of each clock hour in New York, shape (n, 24); NaN where it is unknown.
+    session
+        Of the whole session, annualized, shape (n,).
+    """
+
+    volatility: Float64Array2D
+    session: Float64Array1D
+
+    @classmethod
+    def of(cls, volatility: Float64Array2D, calendar: str) -> "TypicalDays":
+        """The days with these volatilities of clock hours, shape (n, 24), on the exchange named `calendar`."""
+        minutes = _minutes_of_hours(calendar)
+        in_session = ~np.isnan(volatility) & (minutes > 0)
+        variance = np.where(in_session, volatility, 0.0) ** 2
+        length = np.where(in_session, minutes, 0).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return cls(volatility, annualize(np.sqrt(variance.sum(axis=1)), length))
+
+
 def deseasonalized_volatility(
-    volatility: Float64Array1D, labels: Int64Array1D, typical: Float64Array1D, horizon: Horizon, calendar: str
+    volatility: Float64Array1D, labels: Int64Array1D, typical: TypicalDays, horizon: Horizon, calendar: str
 ) -> Float64Array1D:
     """Annualized volatility (decimal) of the whole session that each forecast implies, shape (n,).
 
@@ -38,23 +65,18 @@ def deseasonalized_volatility(
     labels
         Ends of the first bucket of each horizon, in microseconds since the epoch, in time order, shape (n,).
     typical
-        Volatility that is typical of the bucket of each clock hour in New York, as it is known to each forecast, shape
-        (n, 24); NaN where it is unknown, as the answer is then.
+        What is typical of their days; the answer is NaN where the bucket's volatility is unknown.
     horizon
         What is forecast, see `forecasters.horizons`.
     calendar
         Name of the exchange, whose buckets they are.
     """
-    minutes = _minutes_of_hours(calendar)
-    in_session = ~np.isnan(typical) & (minutes > 0)
-    variance = np.where(in_session, typical, 0.0) ** 2
-    length = np.where(in_session, minutes, 0).sum(axis=1)
+    known = np.broadcast_to(typical.volatility, (len(labels), _HOURS))
     with np.errstate(divide="ignore", invalid="ignore"):
-        session = annualize(np.sqrt(variance.sum(axis=1)), length)
-        return np.asarray(volatility / _typical_of(labels, typical, horizon, calendar) * session)
+        return np.asarray(volatility / _typical_of(labels, known, horizon, calendar) * typical.session)
 
 
-def _typical_of(labels: Int64Array1D, typical: Float64Array1D, horizon: Horizon, calendar: str) -> Float64Array1D:
+def _typical_of(labels: Int64Array1D, typical: Float64Array2D, horizon: Horizon, calendar: str) -> Float64Array1D:
     rows = np.arange(len(labels))
     if horizon == 1:
         hours, _ = hours_and_days(labels)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray1D, Float64Array2D, GrowingArray, Int64Array1D, time_index
+from volcast.arrays import BoolArray1D, Float64Array2D, GrowingArray, Int64Array1D, begins_run, time_index
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock
 
 __all__ = ["HourlyTable", "hours_and_days"]
@@ -65,8 +65,7 @@ class HourlyTable:
 
     def opens(self, begin: int = 0) -> BoolArray1D:
         """Whether each row from `begin` on is of another session than the one before it; the first counts as one."""
-        days = self.days[begin:]
-        return np.append(True, days[1:] != days[:-1])[: len(days)]
+        return begins_run(self.days[begin:])
 
     def append(self, labels: Int64Array1D, values: Float64Array2D) -> None:
         """Add rows behind the others."""

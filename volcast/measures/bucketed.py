@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D
+from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D, begins_run
 from volcast.bars.arrays import Prices
 from volcast.sessions import bucket_calendar
 
@@ -105,14 +105,15 @@ class BucketedBars:
         inside = (bucket < len(buckets.label)) & (ends > buckets.start.take(bucket, mode="clip"))
         bucket, ends = bucket[inside], ends[inside]
         session = buckets.session[bucket]
-        opens = np.append(True, session[1:] != session[:-1])[: len(bucket)]
+        opens = begins_run(session)
         # Of the whole sessions from the first bar's to the last one's.
         first = int(buckets.session.searchsorted(session[0])) if len(session) else 0
         stop = int(buckets.session.searchsorted(session[-1], side="right")) if len(session) else 0
         logs = {name: np.log(values[inside]) for name, values in prices.items()}
         open_ = logs.get("open", logs["close"])
         before = np.concatenate([open_[:1], logs["close"][:-1]])
-        counted = opens | (np.diff(ends, prepend=ends[:1]) <= _LONGEST_RETURN)
+        counted = opens.copy()
+        counted[1:] |= ends[1:] - ends[:-1] <= _LONGEST_RETURN
         return cls(
             labels=buckets.label[first:stop],
             bucket_minutes=buckets.minutes[first:stop],
@@ -189,7 +190,7 @@ class BucketedBars:
 
     def _of_buckets(self, reduce: np.ufunc, values: Float64Array2D, where_no_bar: float) -> Float64Array2D:
         """Rows of `values`, one value a bar, reduced to one value a bucket, in the order of the bars."""
-        begins = np.flatnonzero(np.append(True, self.bucket[1:] != self.bucket[:-1])[: len(self.bucket)])
+        begins = np.flatnonzero(begins_run(self.bucket))
         spread = np.full((len(values), self.count), where_no_bar)
         spread[:, self.bucket[begins]] = reduce.reduceat(values, begins, axis=1)
         return spread

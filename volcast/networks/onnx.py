@@ -62,6 +62,7 @@ class OnnxNetwork:
         self.content = content
         self._session = _session(content, name)
         self._inputs = tuple(value.name for value in self._session.get_inputs())
+        self._output_names = [value.name for value in self._session.get_outputs()]
         if self._inputs not in (("window",), ("window", "side")):
             raise CorruptModelError(f"{name} has the inputs {', '.join(self._inputs)}; the rule is window, then side.")
 
@@ -88,7 +89,7 @@ class OnnxNetwork:
             name: np.ascontiguousarray(array, dtype=np.float32)
             for name, array in zip(self._inputs, arrays, strict=True)
         }
-        outputs: Float64Array1D = self._session.run(None, feed)[0][:, 0].astype(float)
+        outputs: Float64Array1D = self._session.run(self._output_names, feed)[0][:, 0].astype(float)
         return outputs
 
 

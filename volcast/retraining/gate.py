@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.symbols import symbols_of
-from volcast.evaluation.evaluation import diebold_mariano_by_day, qlike_losses
+from volcast.evaluation.losses import qlike_losses
+from volcast.evaluation.significance import diebold_mariano_by_day
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.measures.hourly import RV_FLOOR
 from volcast.retraining.policy import RetrainingPolicy

@@ -10,6 +10,7 @@ import pandas as pd
 
 from volcast.arrays import time_index
 from volcast.bars.checks import bar_length
+from volcast.bars.provenance import data_provenance
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import Role, TrainingConfig
 from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
@@ -21,7 +22,6 @@ from volcast.sessions import EXCHANGE_TIMEZONE
 from volcast.store.bundle import ModelBundle
 from volcast.store.serving_log import Event, HistoryEntry
 from volcast.store.store import ModelStore
-from volcast.training.data import data_provenance
 
 __all__ = ["Retraining", "RetrainingOutcome", "bars_until", "first_start", "last_end"]
 

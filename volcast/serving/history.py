@@ -5,15 +5,14 @@ history that is fed at once is measured by the same code: all of it is new.
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from volcast.arrays import Float64Array2D, GrowingArray, Int64Array1D
 from volcast.bars.arrays import FrameArrays, Prices
-from volcast.bars.checks import validate_bars
-from volcast.bars.clocks import may_turn_to_ends, require_starts, say_starts
-from volcast.bars.columns import require_prices_in_range
+from volcast.bars.evidence import Evidence
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import HourlyMeasurement, Rows
 from volcast.sessions import bucket_calendar
@@ -45,8 +44,9 @@ class HourlyHistory:
         self._final = self._settled = 0
         self._measured = (0, 0)
         self._changed = 0
-        # Whether the bars as a whole have been checked, and whether they say that their stamps are starts.
-        self._is_checked = self._says_starts = False
+        # What the bars tell as a whole, as far as that has been looked at, and what they say of themselves.
+        self._evidence = Evidence()
+        self._attrs: Mapping[Any, Any] = {}
 
     def __len__(self) -> int:
         return len(self._stamps)
@@ -84,9 +84,7 @@ class HourlyHistory:
         BarsError, NotEnoughDataError
             They are unusable, or there are none.
         """
-        rows, says_starts = bars.symbols[symbol], say_starts(bars.attrs)
-        if says_starts != self._says_starts:
-            self._is_checked, self._says_starts = False, says_starts
+        rows, self._attrs = bars.symbols[symbol], bars.attrs
         if not is_same:
             self.cut(bars.count_alike(symbol, self.stamps, self.prices, before))
         # With what is new, the length of a bar may be another, and with it which of them had ended.
@@ -97,13 +95,11 @@ class HourlyHistory:
             if count > len(self) or not count:
                 stop = rows.start + count
                 checked = slice(rows.start + max(len(self) - 1, 0), stop)
-                if not bars.are_usable(checked):
-                    validate_bars(bars.of_rows(checked))
+                bars.require_usable(checked)
                 new = slice(rows.start + len(self), stop)
                 self.put(len(self), bars.stamps(new), bars.prices(new))
-            elif not self._is_checked:
-                self._require_one_kind(self.stamps, self.prices)
-                self._is_checked = True
+            else:
+                self._evidence = self.require_whole(count, np.empty(0, np.int64), {})
             if self.length == length:
                 break
 
@@ -129,59 +125,52 @@ class HourlyHistory:
         BarsError
             With them the bars as a whole cannot be used; the history stays as it was.
         """
-        self.require_whole(begin, stamps, prices)
+        evidence = self.require_whole(begin, stamps, prices)
         self.cut(begin)
         self._append(stamps, prices)
-        self._is_checked = True
+        self._evidence = evidence
 
-    def require_whole(self, begin: int, stamps: Int64Array1D, prices: Prices) -> None:
-        """Refuse bars with which, in place of those from `begin` on, the whole would not pass `checks.validate_bars`.
-
-        Where the bars before are checked and the new ones give no reason for doubt, these are not looked at again.
+    def require_whole(self, begin: int, stamps: Int64Array1D, prices: Prices) -> Evidence:
+        """What all bars tell with these in place of those from `begin` on.
 
         Raises
         ------
         BarsError
-            What is wrong with them.
+            They are not of one kind, see `bars.evidence`.
         """
-        if self._is_checked and begin == len(self) and not self._makes_doubt(stamps, prices):
-            return
-        whole = {name: np.append(column.values[:begin], prices[name]) for name, column in self._prices.items()}
-        self._require_one_kind(np.append(self.stamps[:begin], stamps), whole)
-
-    def _makes_doubt(self, stamps: Int64Array1D, prices: Prices) -> bool:
-        """Whether bars that follow could make the whole look like what is refused."""
-        if not self._says_starts and may_turn_to_ends(int(self.stamps[-1]), int(stamps[-1])):
-            return True
-        first, last = prices.get("open", prices["close"]), prices["close"]
-        high, low = prices.get("high"), prices.get("low")
-        if high is None or low is None:
-            return False
-        return bool((np.maximum(first, last) > high).any() or (np.minimum(first, last) < low).any())
-
-    def _require_one_kind(self, stamps: Int64Array1D, prices: Prices) -> None:
-        require_prices_in_range(prices, "the bars")
-        if not self._says_starts:
-            require_starts(pd.DatetimeIndex(stamps.view("M8[us]"), tz="UTC"), "the bars")
+        evidence = self._evidence
+        if evidence.count != begin:
+            before = {name: values[:begin] for name, values in self.prices.items()}
+            evidence = Evidence().followed_by(self.stamps[:begin], before)
+        evidence = evidence.followed_by(stamps, prices)
+        evidence.require_one_kind(self._attrs)
+        return evidence
 
     def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
         """Whether the first of the symbol's `bars` is the first that is here."""
-        first = {name: values[:1] for name, values in self.prices.items()}
-        return bars.names == self.names and bars.count_alike(symbol, self.stamps[:1], first) == 1
+        if bars.names != self.names or not len(self):
+            return False
+        stamp, prices = bars.first(symbol)
+        return stamp == self.stamps[0] and all(
+            prices[name] == column.values[0] for name, column in self._prices.items()
+        )
 
     def _append(self, stamps: Int64Array1D, prices: Prices) -> None:
-        self._steps.update(_counted(np.diff(np.concatenate([self.stamps[-1:], stamps]))))
+        steps = _counted(_steps_of(np.concatenate([self.stamps[-1:], stamps])))
+        for step, count in steps.items():
+            self._steps[step] += count
         self._stamps.append(stamps)
         for name, values in prices.items():
             self._prices[name].append(values)
-        self._note_length()
+        # One more of the commonest leaves it the commonest.
+        if steps.keys() != {self.length}:
+            self._note_length()
 
     def cut(self, count: int) -> None:
         """Keep the first `count` bars alone."""
         if count >= len(self):
             return
-        self._is_checked = False
-        self._steps -= _counted(np.diff(self.stamps[max(count - 1, 0) :]))
+        self._steps -= Counter(_counted(_steps_of(self.stamps[max(count - 1, 0) :])))
         self._stamps.cut(count)
         for column in self._prices.values():
             column.cut(count)
@@ -270,11 +259,15 @@ def history_of(measurement: HourlyMeasurement, names: tuple[str, ...]) -> Hourly
     return (HourlyHistory if measurement.preset == "session" else NotebookHistory)(measurement, names)
 
 
-def _counted(steps: Int64Array1D) -> Counter[int]:
+def _steps_of(stamps: Int64Array1D) -> Int64Array1D:
+    return stamps[1:] - stamps[:-1]
+
+
+def _counted(steps: Int64Array1D) -> dict[int, int]:
     if (steps == steps[:1]).all():
-        return Counter({step: len(steps) for step in steps[:1].tolist()})
+        return {step: len(steps) for step in steps[:1].tolist()}
     lengths, counts = np.unique(steps, return_counts=True)
-    return Counter(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+    return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
 
 
 def _commonest(steps: Counter[int]) -> int:

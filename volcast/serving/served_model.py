@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.checks import symbol_among
 from volcast.config import TrainingConfig
 from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
-from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.har_lstm.recipe import HarLstm
-from volcast.forecasters.horizons import Horizon, IntervalForecast, over_horizon
+from volcast.forecasters.horizons import Horizon
 from volcast.measures.hourly import HourlyMeasurement, Preset
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
@@ -150,23 +147,6 @@ class ServedModel:
             config.calendar,
             rv_alone=self.bundle is None or self.bundle.recipe.needs_rv_alone,
         )
-
-    def forecast(
-        self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D, horizon: Horizon
-    ) -> IntervalForecast:
-        """Volatility, with bounds, of the horizons that begin with the buckets `labels`; see `ModelBundle`."""
-        if self.bundle is not None and (horizon == 1 or isinstance(self.bundle.recipe, HarLstm)):
-            return self.bundle.forecast(measures, labels, known, horizon)
-        # What forecasts single buckets alone does so for each of the horizon; it has no bounds for their sum.
-        single = diurnal_ewma if self.bundle is None else self._next_bucket
-        volatility = np.empty(0)
-        if len(labels):
-            volatility = over_horizon(single, measures, labels, known, horizon, self.config.calendar)
-        unknown = np.full(len(volatility), np.nan)
-        return IntervalForecast(volatility, unknown, unknown)
-
-    def _next_bucket(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
-        return self.forecast(measures, labels, known, 1).volatility
 
     def too_few(self, count: int, moment: pd.Timestamp) -> NotEnoughDataError:
         """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""

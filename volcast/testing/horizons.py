@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, begins_run
 from volcast.errors import ConfigError
 from volcast.forecasters.horizons import HORIZONS, Horizon, HorizonRule
 from volcast.testing.rules import require, require_equal
@@ -116,4 +116,4 @@ def _check_later_start(rule: HorizonRule, variance: Float64Array1D, sessions: In
 
 
 def _opens(sessions: Int64Array1D) -> BoolArray1D:
-    return np.append(True, np.diff(sessions) != 0)[: len(sessions)]
+    return begins_run(sessions)

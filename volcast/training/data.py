@@ -1,6 +1,5 @@
 """From bars to what networks are trained, selected and tested on."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ import pandas as pd
 
 from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.arrays import SymbolBars
-from volcast.bars.checks import bar_length
+from volcast.bars.provenance import data_provenance
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
@@ -20,7 +19,6 @@ from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
-from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
@@ -30,7 +28,7 @@ from volcast.reprs import OneLineRepr
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
-__all__ = ["TrainingData", "data_provenance", "finished_recipe", "prepare_training_data"]
+__all__ = ["TrainingData", "finished_recipe", "prepare_training_data"]
 
 
 _COLAB_TEST_SPAN = pd.Timedelta(days=7)
@@ -216,38 +214,6 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
     ratios = realized[moved] / np.maximum(forecast[moved], RV_FLOOR)
     low, high = np.quantile(ratios, [MISS, 1 - MISS])
     return replace(recipe, bounds=(float(low), float(high)))
-
-
-def data_provenance(bars: pd.DataFrame, symbol: str) -> dict[str, Any]:
-    """What a model remembers of the bars that it was trained on: symbol, source, span (UTC), count and SHA-256.
-
-    Raises
-    ------
-    BarsError
-        They are called what no symbol is called.
-    """
-    attrs = bars.attrs
-    symbol = str(attrs.get("symbol") or symbol)
-    try:
-        file_name_of(symbol)
-    except ValueError as error:
-        raise BarsError(f"the bars are of {symbol[:60]!r}, but a symbol {error}; change attrs['symbol'].") from None
-    digest = hashlib.sha256(np.ascontiguousarray(time_index(bars).as_unit("us").asi8).tobytes())
-    for column in bars.columns:
-        digest.update(str(column).encode())
-        if pd.api.types.is_numeric_dtype(bars[column]):
-            digest.update(np.ascontiguousarray(bars[column].to_numpy(dtype=float)).tobytes())
-    return {
-        "symbol": symbol,
-        "source": {"name": attrs.get("source", "caller's bars"), "detail": attrs.get("detail", "")},
-        "simulated": bool(attrs.get("simulated", False)),
-        "notes": list(attrs.get("notes", [])),
-        "first_bar": bars.index[0].tz_convert("UTC").isoformat(),
-        "last_bar": bars.index[-1].tz_convert("UTC").isoformat(),
-        "bars": len(bars),
-        "bar_minutes": bar_length(time_index(bars)) / pd.Timedelta(minutes=1),
-        "sha256": digest.hexdigest(),
-    }
 
 
 def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[pd.DataFrame, dict[str, Any]]:

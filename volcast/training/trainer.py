@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from volcast.bars.checks import cut_to_days, select_symbol, validate_bars
+from volcast.bars.arrays import SymbolBars
+from volcast.bars.checks import cut_to_days
 from volcast.bars.frames import as_bars_frame
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
@@ -168,11 +168,13 @@ class LocalLSTMTrainer:
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)
-        get_bars = (
-            partial(bars_of, self.config, progress=self.progress)
-            if bars is None
-            else partial(_symbol_bars, bars, symbols if named else (), self._days_to_cut(start_date, end_date))
-        )
+        cut = self._days_to_cut(start_date, end_date)
+
+        def get_bars(name: str) -> pd.DataFrame:
+            if bars is None:
+                return bars_of(self.config, name, progress=self.progress)
+            return _symbol_bars(bars, symbols if named else (), cut, name)
+
         self.data = prepare_training_data(get_bars, symbols, self.config)
         return self.data
 
@@ -357,5 +359,4 @@ def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], days: Days, symbol: s
             f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "
             "(symbol, timestamp); pd.concat({'SPY': ..., 'QQQ': ...}) makes them."
         )
-    selected = select_symbol(bars, symbol if named else None)
-    return selected if days == (None, None) else cut_to_days(validate_bars(selected), *days)
+    return cut_to_days(SymbolBars.of(bars, symbol if named else None).frame, *days)

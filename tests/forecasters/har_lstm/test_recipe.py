@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars, with_noise_after
-from volcast.arrays import Float32Array3D, Float64Array1D, time_index
+from volcast.arrays import Float32Array3D, Float64Array1D, Float64Array2D, time_index
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
 from volcast.features.windows import split_in_time
@@ -59,7 +59,7 @@ DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07",
 MINUTES = ("2024-05-22", "2024-07-03", "2024-08-21", "2024-10-09", "2024-11-26")
 
 
-def plain_design_row(features: IntradayFeatures, states: Float64Array1D, last: int, label: pd.Timestamp,
+def plain_design_row(features: IntradayFeatures, states: Float64Array2D, last: int, label: pd.Timestamp,
                      opens: bool) -> list[float]:  # fmt: skip
     """Terms of one row by their definitions."""
     hour, date = label.hour, f"{label:%Y-%m-%d}"

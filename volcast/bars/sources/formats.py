@@ -26,6 +26,7 @@ from volcast.bars.columns import (
     PRICES,
     SYMBOL,
     DecimalMark,
+    count_out_of_range,
     named_columns,
     numbers_of,
     require_prices_in_range,
@@ -255,4 +256,4 @@ def _require_rows(frame: pd.DataFrame, total: int, name: str) -> None:
             f"{name} has {missing:,} of {len(frame):,} rows without a symbol; each row needs one where there is such a "
             "column; fill it in, or remove the column."
         )
-    require_prices_in_range(frame, name)
+    require_prices_in_range(count_out_of_range(frame), len(frame), name)

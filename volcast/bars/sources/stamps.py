@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from volcast.arrays import Int64Array1D
+from volcast.arrays import Int64Array1D, Int64Array2D
 from volcast.bars.columns import plain_name
 from volcast.errors import BarsError
 from volcast.sessions import session_schedule
@@ -348,7 +348,7 @@ class _Days:
         return f"{year if len(year) == 4 else '20' + year}-{int(month):02}-{int(day):02}"
 
 
-def _month_comes_first(numbers: Int64Array1D, sign: str, example: str) -> bool:
+def _month_comes_first(numbers: Int64Array2D, sign: str, example: str) -> bool:
     """Whether the first of two numbers is the month: by what is no month, else by which days are an exchange's."""
     month_first, day_first = bool((numbers[:, 0] <= 12).all()), bool((numbers[:, 1] <= 12).all())
     if month_first != day_first:

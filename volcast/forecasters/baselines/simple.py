@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
+from volcast.forecasters.baselines.running_ewma import DECAY, RunningEwma, exponential_mean
+from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
 from volcast.sessions import session_hours
 
 __all__ = [
     "diurnal_ewma",
     "ewma",
-    "hour_of_day_levels",
     "hour_of_day_mean",
     "long_run_mean",
     "persistence",
@@ -53,42 +54,19 @@ def hour_of_day_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: I
     return np.asarray(np.sqrt(profile[known - 1, session_hours(targets)]))
 
 
-def hour_of_day_levels(measures: pd.DataFrame, known: Int64Array1D) -> Float64Array1D:
-    """The roots of the mean variance of each hour of day in the `known` leading rows, shape (len(known), 24).
-
-    NaN for an hour that is not among them.
-    """
-    first, last = int(known.min()), int(known.max())
-    variance, hours = _variance(measures.iloc[:last]), session_hours(time_index(measures)[:last])
-    counts = np.bincount(hours[:first], minlength=_HOURS)
-    sums = np.bincount(hours[:first], weights=variance[:first], minlength=_HOURS)
-    # What all forecasts know is summed up once: one forecast needs no sums that grow.
-    later = hours[first:, None] == np.arange(_HOURS)
-    counts = np.cumsum(np.vstack([counts, later]), axis=0)[known - first]
-    sums = np.cumsum(np.vstack([sums, np.where(later, variance[first:, None], 0.0)]), axis=0)[known - first]
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.sqrt(sums / counts))
-
-
-def ewma(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D, decay: float = 0.94) -> Float64Array1D:
+def ewma(
+    measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D, decay: float = DECAY
+) -> Float64Array1D:
     r"""Exponentially weighted variance: :math:`\ell_i = \lambda \ell_{i-1} + (1 - \lambda) RV_i^2` (RiskMetrics)."""
-    return np.asarray(np.sqrt(_exponential_mean(_variance(measures), decay)[known - 1]))
+    return np.asarray(np.sqrt(exponential_mean(_variance(measures).tolist(), decay)[known - 1]))
 
 
 def diurnal_ewma(
-    measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D, decay: float = 0.94
+    measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D, decay: float = DECAY
 ) -> Float64Array1D:
-    r"""Exponentially weighted variance without its hour-of-day pattern (RiskMetrics 1996, deseasonalized).
-
-    With :math:`s_{i,h}` the mean variance of hour h in the buckets up to i, the level follows
-    :math:`\ell_i = \lambda \ell_{i-1} + (1 - \lambda) RV_i^2 / s_{i,h(i)}`, and the forecast for an hour h is
-    :math:`\sqrt{\ell_i s_{i,h}}`. An hour not seen so far is taken as an average one.
-    """
-    variance = _variance(measures)
-    profile = _expanding_hourly_mean(variance, _hour_seen(measures))
-    hour_variance = profile[np.arange(len(measures)), session_hours(time_index(measures))]
-    level = _exponential_mean(variance / hour_variance, decay)
-    return np.asarray(np.sqrt(level[known - 1] * profile[known - 1, session_hours(targets)]))
+    """Exponentially weighted variance without its hour-of-day pattern, see `forecasters.baselines.running_ewma`."""
+    table = HourlyTable.of(measures[["rv_hourly"]])
+    return RunningEwma(table, decay).forecast(targets.as_unit("us").asi8, known)
 
 
 def _variance(measures: pd.DataFrame) -> Float64Array1D:
@@ -99,10 +77,6 @@ def _variance(measures: pd.DataFrame) -> Float64Array1D:
 def _hour_seen(measures: pd.DataFrame) -> BoolArray1D:
     """Whether each row's bucket has each hour of day: shape (n, 24)."""
     return np.asarray(session_hours(time_index(measures))[:, None] == np.arange(_HOURS))
-
-
-def _exponential_mean(values: Float64Array1D, decay: float) -> Float64Array1D:
-    return np.asarray(pd.Series(values).ewm(alpha=1 - decay, adjust=False).mean())
 
 
 def _expanding_hourly_mean(values: Float64Array1D, seen: BoolArray1D) -> Float64Array1D:

@@ -57,7 +57,7 @@ class RunningForecast:
         self._lowers, self._uppers = GrowingArray(np.float64), GrowingArray(np.float64)
         self._lowers.append(np.array([self._state.tracker.lower]))
         self._uppers.append(np.array([self._state.tracker.upper]))
-        self._asked: dict[tuple[int, int], tuple[Float64Array1D, Float64Array1D]] = {}
+        self._asked: dict[tuple[int, int], tuple[Float64Array2D, Float64Array1D]] = {}
 
     def forecast(self, labels: Int64Array1D, known: Int64Array1D) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `labels`, equal to `HarLstm.forecast`.
