@@ -1,11 +1,10 @@
 """The search for the default forecast, on data that no published figure is judged on.
 
-``python studies/development.py terms|ridge|networks --data FOLDER`` prints QLIKE relative to the diurnal log-HAR
+``python studies/development.py terms|ridge --data FOLDER`` prints QLIKE relative to the diurnal log-HAR
 refitted daily, on the last `test_share` of the development part of each file that `protocol.json` names:
 
 - ``terms``: the regression's terms, one group after the other
 - ``ridge``: the weight of its penalty
-- ``networks``: what the ensemble adds, by units and by the weight of its correction
 """
 
 import argparse
@@ -24,17 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import HISTORY, new_york_days, opens_session
-from volcast.features.windows import TimeSplit, split_in_time
+from volcast.features.windows import TimeSplit
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.regression import RIDGE, fit_state
 from volcast.measures.hourly import get_hourly_measures
-from volcast.networks.architectures import HAR_LSTM_BATCH_SIZE, HAR_LSTM_NETWORK, build_lstm_from_values
-from volcast.networks.fitting import fit_network
-from volcast.networks.onnx import serving_network
-from volcast.networks.schedule import Schedule
-from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.sessions import session_hours
-from volcast.training.har_lstm import har_lstm_targets, with_networks
+from volcast.training.har_lstm import har_lstm_targets
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 
@@ -68,7 +62,7 @@ def regression_ratio(
 ) -> float:
     """QLIKE of the regression on some of its terms, refitted daily from scratch, relative to the diurnal log-HAR."""
     split = TimeSplit(slice(0, first), slice(first, first), slice(first, len(measures)))
-    fitted = har_lstm_targets({"": measures}, {"": split}, 60).regression
+    fitted = har_lstm_targets({"": measures}, {"": split}).regression
     features = replace(fitted.features, with_decisions=with_decisions)
     hours, rows = session_hours(time_index(measures)), np.arange(HISTORY, len(measures))
     days, opens = new_york_days(time_index(measures))[rows], opens_session(time_index(measures))[rows]
@@ -114,41 +108,13 @@ def ridge(measures: pd.DataFrame, first: int) -> dict[str, float]:
     }
 
 
-def networks(measures: pd.DataFrame, first: int) -> dict[str, float]:
-    """The ensemble by units and by the weight of its correction; ``learnt`` is the weight that the product learns."""
-    import keras
-
-    split = split_in_time(len(measures), validation_split=0.2, test_split=0.0, test_start=first)
-    targets = har_lstm_targets({"": measures}, {"": split}, 60)
-    windows, errors = targets.windows[""], targets.targets[""]
-    validation, fitted = slice(split.validation.start - HISTORY, first - HISTORY), slice(0, split.train.stop - HISTORY)
-    positions = np.arange(first, len(measures))
-    ratios = {}
-    for units in (8, 16, 32):
-        ensemble = []
-        for seed in range(5):
-            keras.utils.set_random_seed(seed)
-            model = build_lstm_from_values({**HAR_LSTM_NETWORK, "units_0": units}, 60, features=windows.shape[2])
-            train, judged = ((windows[part], errors[part]) for part in (fitted, validation))
-            schedule = Schedule(50, HAR_LSTM_BATCH_SIZE, 5, seed=seed)
-            fit_network(model, train, judged, schedule, lambda epoch, loss, val_loss: None)
-            ensemble.append(serving_network(model))
-        learnt = with_networks(targets.regression, ensemble, {"": measures}, {"": split})
-        for name, weight in (("0", 0.0), ("0.5", 0.5), ("1", 1.0), ("learnt", learnt.weight)):
-            recipe = replace(learnt, weight=weight)
-            found = recipe.forecast(ensemble, measures, time_index(measures)[positions], positions).volatility
-            ratios[f"{units} units, weight {name}"] = ratio(measures, first, found)
-    return ratios
-
-
 def main() -> None:
     """Run one part and print its table and means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"terms": terms, "ridge": ridge, "networks": networks}
+    parts = {"terms": terms, "ridge": ridge}
     parser.add_argument("part", choices=parts)
     parser.add_argument("--data", type=Path, required=True, help="folder with the files that protocol.json names")
     options = parser.parse_args()
-    load_tensorflow_quietly()
     rows = {name: parts[options.part](measures, first) for name, measures, first in development_parts(options.data)}
     table = pd.DataFrame(rows).T
     print(table.round(4).to_string())

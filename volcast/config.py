@@ -160,6 +160,9 @@ class TrainingConfig(BaseModel):
     """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
     symbols: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST] = ()
     """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
+    companions: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST, Flag("--companions", "A,B,C")] = ()
+    """Tickers that the model of `symbol` learns from too, from the configured source; ``auto`` is a dozen of the most
+    liquid stocks and funds (`har_lstm`)."""
     preset: Annotated[Literal["session", "colab"], Role.FORECAST, Flag("--preset", "P")] = "session"
     """Rules of the hours: ``session``, the exchange's, without look-ahead; ``colab``, the notebook's, bit for bit."""
     network: Annotated[str | None, Role.SEARCH, Flag("--network", "N")] = None
@@ -338,6 +341,15 @@ class TrainingConfig(BaseModel):
     def _known_forms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(cls._known_form(symbol) for symbol in value))
 
+    @field_validator("companions")
+    @classmethod
+    def _known_companions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(name.lower() in ("auto", "none") for name in value):
+            if len(value) > 1:
+                raise ValueError("must be names, or 'auto' alone, or 'none' alone")
+            return ("auto",) if value[0].lower() == "auto" else ()
+        return cls._known_forms(value)
+
     @field_validator("bars_source")
     @classmethod
     def _known_source(cls, value: str) -> str:
@@ -464,6 +476,12 @@ def _contradictions(config: TrainingConfig) -> list[str]:
             f"symbols are {len(config.symbols)} and network is {config.effective_network!r}; the rule for a model of "
             "several symbols is 'har_lstm', under the preset 'session'"
         )
+    if config.companions and config.symbols:
+        problems.append(
+            "companions and symbols are given both; symbols are a model of all, companions serve one; take one"
+        )
+    if config.companions and config.effective_network != "har_lstm":
+        problems.append(f"companions are given and network is {config.effective_network!r}; only a 'har_lstm' has them")
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")
     if config.bars_source not in ("auto", "file") and config.bars_path is not None:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from volcast.bars.fetching import FetchProgress
     from volcast.bars.handler import DataHandler
 
-__all__ = ["bars_of", "handler_of", "measures_of"]
+__all__ = ["LIQUID", "bars_of", "companions_of", "handler_of", "measures_of"]
+
+LIQUID = ("SPY", "QQQ", "IWM", "AAPL", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "TSLA", "JPM", "XOM")
+"""The companions that ``auto`` stands for: the most traded funds and stocks of New York, of several sectors."""
 
 _OF_THE_HANDLER = (
     "bars_path", "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "cache_dir",
@@ -34,6 +37,12 @@ def bars_of(config: TrainingConfig, symbol: str | None = None, progress: "FetchP
     handler, names = handler_of(config, progress), config.symbols or (config.symbol,)
     asked = symbol or (names[0] if len(names) == 1 else names)
     return handler.get_stock_bars(asked, *config.requested_span, timeframe=config.data_frequency)
+
+
+def companions_of(config: TrainingConfig, symbol: str) -> tuple[str, ...]:
+    """The symbols that a model of `symbol` learns from beside it."""
+    names = LIQUID if config.companions == ("auto",) else config.companions
+    return tuple(name for name in names if name != symbol)
 
 
 def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
     """The regression alone, trained before the decision of December."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
 
-    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, 20)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split})
 
     def network(windows: Any, side: Any = None) -> Any:
         return np.zeros(len(windows))

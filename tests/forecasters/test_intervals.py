@@ -75,7 +75,7 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
     """The regression alone."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
 
-    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, 20)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split})
 
     def network(windows: Float32Array3D, side: object = None) -> Float64Array1D:
         return np.zeros(len(windows))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.bars import with_noise_after
 from volcast.arrays import time_index
-from volcast.measures.bucketed import HALF_LIVES
+from volcast.measures.bucketed import HALF_LIVES, STEP_RETURNS
 from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 
 
@@ -91,7 +91,8 @@ def test_the_parts_are_parts_of_the_whole(month: pd.DataFrame) -> None:
     assert (measures["negative_semivariance"] <= variance * (1 + 1e-12)).all()
     assert set(measures["minutes"]) == {30.0, 60.0}
     assert (measures.loc[time_index(measures).hour > 10, "overnight_return"] == 0).all()
-    assert (measures.drop(columns=["bucket_return", "overnight_return"]) >= 0).all(axis=None)
+    signed = ["bucket_return", "overnight_return", *STEP_RETURNS]
+    assert (measures.drop(columns=signed) >= 0).all(axis=None)
 
 
 def test_closes_alone_are_enough(month: pd.DataFrame) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.support.bars import make_bars, with_noise_after
 from tests.support.counted import CountingNetwork, counted_recipe, thinned_bars
-from tests.support.edits import edited
+from tests.support.edits import edited, scale
+from volcast.arrays import time_index
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
+from volcast.errors import BarsError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.features.scaling import make_scaler
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -198,3 +199,28 @@ def test_the_forecasters_stream_stays_with_its_model(bars: pd.DataFrame, models:
     assert_same(stream.forecast(), at_once(models["ewma"], bars))
     assert_same(forecaster.stream(bars).forecast(), at_once(models["default"], bars))
     assert_same(forecaster.forecast(bars), at_once(models["default"], bars))
+
+
+def test_a_volume_that_was_revised_is_seen(recipe: HarLstm, bars: pd.DataFrame) -> None:
+    assert "volume" in recipe.features.step_inputs
+    model, streams, frame = served(recipe), LiveStreams(), bars.copy()
+    last = int(np.flatnonzero(time_index(frame).tz_convert("America/New_York").hour == 11)[-1])
+    before = streams.forecast(model, frame.iloc[: last + 1], None, None, 1, allow_in_sample=True)
+    scale(frame, last - 5, "volume", 1000.0)
+    after = streams.forecast(model, frame.iloc[: last + 1], None, None, 1, allow_in_sample=True)
+    assert_same(after, at_once(model, frame.iloc[: last + 1].copy()))
+    assert repr(after) != repr(before)
+
+
+def test_bars_whose_first_has_no_volume_are_followed(recipe: HarLstm, bars: pd.DataFrame) -> None:
+    network, streams, frame = CountingNetwork(), LiveStreams(), bars.copy()
+    scale(frame, 0, "volume", np.nan)
+    model = served(recipe, network)
+    for stop in (-3000, -2900, -2800):
+        streams.forecast(model, frame.iloc[:stop].copy(), None, None, 1, allow_in_sample=True)
+    assert sum(network.counts[-2:]) < 10
+
+
+def test_bars_without_volume_are_said(recipe: HarLstm, bars: pd.DataFrame) -> None:
+    with pytest.warns(ModelMismatchWarning, match="without, which it takes for usual"):
+        at_once(served(recipe), bars.drop(columns="volume"))

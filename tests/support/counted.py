@@ -12,25 +12,29 @@ from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
-WINDOW = 12
-
 
 @dataclass
 class CountingNetwork:
-    """Stands in for a network: a fixed function of each window, which counts the windows that it was given."""
+    """Stands in for a network: a fixed function of what each window says of bars, which counts those it was given."""
 
     counts: list[int] = field(default_factory=list)
 
     def __call__(self, windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         self.counts.append(len(windows))
-        weights = np.cos(np.arange(windows[0].size)) / 10
-        return np.array([float((window.ravel() * weights).sum()) for window in windows])
+        steps = windows[:, :, :-3]
+        weights = np.cos(np.arange(steps[0].size)) / 10
+        return np.array([float((step.ravel() * weights).sum()) for step in steps])
 
 
 def thinned_bars() -> pd.DataFrame:
-    """Five months of bars; a twentieth is missing, and some buckets lack so many that they are left out."""
+    """Five months of bars; a twentieth is missing, and some buckets lack so many that they are left out.
+
+    Some of them have no volume.
+    """
     bars = make_bars("2024-07-01", "2024-11-29", seed=3)
     random = np.random.default_rng(0)
+    volume = np.exp(random.normal(8, 1, len(bars))).round()
+    bars["volume"] = np.where(random.random(len(bars)) > 0.02, volume, np.nan)
     hours = time_index(bars).floor("h")
     thin = np.isin(hours, random.choice(hours.unique(), len(hours.unique()) // 15, replace=False))
     return bars[random.random(len(bars)) > np.where(thin, 0.4, 0.05)]
@@ -40,5 +44,5 @@ def counted_recipe(measures: pd.DataFrame) -> HarLstm:
     """A recipe whose networks weigh half, fitted on three quarters of `measures`."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
     parts = {"SPY": measures}, {"SPY": split}
-    regression = har_lstm_targets(*parts, WINDOW).regression
+    regression = har_lstm_targets(*parts).regression
     return replace(with_networks(regression, (CountingNetwork(),), *parts), weight=0.5)

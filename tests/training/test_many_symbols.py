@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import (
     HISTORY,
     STATES,
-    market_columns,
     market_states,
     new_york_days,
     opens_session,
@@ -30,10 +30,14 @@ from volcast.features.intraday import (
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.regression import RegressionState
+from volcast.forecasters.har_lstm.running import RunningForecast
+from volcast.forecasters.har_lstm.state import HorizonState
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
+from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR, get_hourly_measures, get_hourly_rv
-from volcast.networks.architectures import MANY_SYMBOLS_NETWORK
+from volcast.networks.architectures import HAR_LSTM_NETWORK
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import RetrainingOutcome
@@ -292,7 +296,7 @@ def test_training_does_not_see_the_test_part(trained: TrainingResult, bars: pd.D
 def test_a_training_that_diverges_is_refused(
     bars: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(MANY_SYMBOLS_NETWORK, "lr", 1e38)
+    monkeypatch.setitem(HAR_LSTM_NETWORK, "lr", 1e38)
     settings = {**SMALL, "networks": 1, "model_save_path": str(tmp_path)}
     with pytest.raises(TrainingError, match="validation loss became infinite or no number"):
         LocalLSTMTrainer({**settings, "symbols": NAMES}).run_training_pipeline(bars=bars)
@@ -404,14 +408,48 @@ def test_the_same_after_saving(trained: TrainingResult) -> None:
     assert json.dumps(recipe_from_dict(json.loads(json.dumps(numbers))).to_dict()) == json.dumps(numbers)
 
 
+def test_a_symbol_averages_the_shared_regression_and_its_own(trained: TrainingResult) -> None:
+    recipe, measures = recipe_of(trained).regression_alone(), trained.data.measures["AAA"]
+    first = int(measures.index.searchsorted(recipe.trained_through, side="right"))
+    table, labels, known = HourlyTable.of(measures), time_index(measures)[[first]].as_unit("us").asi8, np.array([first])
+    both = recipe.for_symbol("AAA", measures)
+    state = both.horizons[1]
+    assert state.own is not None
+
+    def forecast(regression: RegressionState, own: RegressionState | None) -> float:
+        horizons: dict[Horizon, HorizonState] = {1: replace(state, regression=regression, own=own)}
+        one = replace(both, horizons=horizons)
+        return float(RunningForecast(one, (), 1, table).forecast(labels, known).volatility[0])
+
+    shared, own = forecast(state.regression, None), forecast(state.own, None)
+    assert forecast(state.regression, state.own) == pytest.approx(np.sqrt(shared * own), rel=1e-12)
+    assert abs(np.log(shared / own)) > 1e-6
+
+
+def test_the_own_regression_of_a_stranger_grows_in(trained: TrainingResult) -> None:
+    recipe, measures = recipe_of(trained).regression_alone(), trained.data.measures["AAA"]
+    measures = measures.iloc[:400].copy()
+    measures.attrs = {"symbol": "ZZZ"}
+    strangers = {name: replace(state, horizons={h: replace(x, own=None) for h, x in state.horizons.items()})
+                 for name, state in recipe.symbols.items()}  # fmt: skip
+    shared = replace(recipe, symbols=strangers)
+    positions = np.array([recipe.memory, 390])
+    mixed, alone = (
+        one.forecast((), measures, time_index(measures)[positions], positions).volatility for one in (recipe, shared)
+    )
+    # Before it has seen a bucket of the symbol, it says what the shared one says.
+    assert mixed[0] == pytest.approx(alone[0], rel=1e-9)
+    assert abs(np.log(mixed[1] / alone[1])) > 1e-4
+
+
 def test_the_market_is_the_mean_where_there_are_three() -> None:
     index = pd.date_range("2024-12-02 10:00", periods=3, freq="h", tz="America/New_York")
     states = {
-        name: pd.DataFrame(np.full((count, len(STATES)), value), index[:count])
+        name: pd.DataFrame(np.full((count, len(STATES)), value), index[:count], columns=list(STATES))
         for name, count, value in (("A", 3, 1.0), ("B", 3, 2.0), ("C", 2, 6.0))
     }
     market = market_states(states)
-    assert list(market.columns) == market_columns()
+    assert list(market.columns) == [f"market_{state}" for state in STATES]
     assert list(market.index) == list(index[:2])
     assert (market == 3.0).all(axis=None)
 

@@ -11,15 +11,14 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
+from volcast.bars.columns import FIELDS, PRICES
 from volcast.bars.evidence import Evidence
 from volcast.bars.frames import as_bars_frame
 
-__all__ = ["PRICES", "FrameArrays", "Prices", "SymbolBars"]
-
-PRICES = ("open", "high", "low", "close")
+__all__ = ["FrameArrays", "Prices", "SymbolBars"]
 
 Prices = Mapping[str, Float64Array1D]
-"""Prices of bars by the name of their column, of `PRICES` those that there are, shape (n,) each."""
+"""Prices of bars, and their volume, by the name of their column, of `FIELDS` those that there are, shape (n,) each."""
 
 _NUMBERS = "fiu"
 _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
@@ -37,7 +36,7 @@ class SymbolBars:
     stamps
         Start of each bar in microseconds since the epoch, shape (n,), rising.
     prices
-        Positive and finite.
+        Positive and finite; the volume beside them is as it was given.
     length
         Of a bar, in microseconds: the commonest distance from one to the next.
     symbol
@@ -135,7 +134,7 @@ class FrameArrays:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns of prices."""
+        """Names of the columns of prices, and of volume."""
         return tuple(self._columns)
 
     def stamps(self, rows: slice) -> Int64Array1D:
@@ -144,13 +143,14 @@ class FrameArrays:
         return stamps // 1000 if self._unit == "ns" else stamps * _MICROSECONDS[self._unit]
 
     def prices(self, rows: slice) -> Prices:
-        """Prices of the bars of `rows`."""
+        """Prices, and volume, of the bars of `rows`."""
         return {name: values[rows].astype(float, copy=False) for name, values in self._columns.items()}
 
     def first(self, symbol: str | None) -> tuple[int, Mapping[str, float]]:
         """Start in microseconds since the epoch, and prices, of a symbol's first bar."""
         row = self.symbols[symbol].start
-        return int(self.stamps(slice(row, row + 1))[0]), {name: values[row] for name, values in self._columns.items()}
+        prices = {name: values[row] for name, values in self._columns.items() if name in PRICES}
+        return int(self.stamps(slice(row, row + 1))[0]), prices
 
     def count_until(self, rows: slice, moment: int) -> int:
         """How many of the bars of `rows` are stamped at or before a moment in microseconds."""
@@ -169,7 +169,7 @@ class FrameArrays:
         BarsError
             What is wrong with them.
         """
-        prices = (values[rows] for values in self._columns.values())
+        prices = (values[rows] for name, values in self._columns.items() if name in PRICES)
         if "close" not in self._columns or not are_usable(self._counted(rows), prices):
             validate_bars(self.of_rows(rows))
 
@@ -248,6 +248,10 @@ class FrameArrays:
 
 def _count_alike(values: _Array, others: _Array) -> int:
     is_same = values == others
+    if is_same.all():
+        return len(values)
+    # Where there is no volume, it is no number, which equals nothing.
+    is_same |= (values != values) & (others != others)
     return len(values) if is_same.all() else int(is_same.argmin())
 
 
@@ -274,14 +278,14 @@ def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, Int64Array1D | None, s
 
 
 def _columns(frame: pd.DataFrame, like: FrameArrays | None) -> tuple[dict[str, _Array], Mapping[str, int] | None]:
-    """The columns of prices, and where each is in one piece of memory, if all columns lie in one."""
+    """The columns of prices and volume, and where each is in one piece of memory, if all columns lie in one."""
     is_alike = like is not None and like.has_columns_of(frame)
     if like is not None and is_alike and like._places is not None:
         # numpy takes columns from one piece of memory sooner than pandas does.
         block = frame.to_numpy()
         if block.dtype.kind in _NUMBERS:
             return {name: block[:, place] for name, place in like._places.items()}, like._places
-    columns = {name: _values(frame[name]) for name in PRICES if name in frame.columns}
+    columns = {name: _values(frame[name]) for name in FIELDS if name in frame.columns}
     return columns, None if is_alike else _places(frame, columns)
 
 

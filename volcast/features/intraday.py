@@ -7,14 +7,14 @@ Six logarithms of each bucket, without their hour-of-day means, are its *state*:
 - ``recent_3``, ``recent_10``, ``recent_30``: half the log of the variance per minute at its end, less ``parkinson``,
 - ``range``: the same of the bucket's whole range, less ``parkinson``: whether it moved in one direction.
 
-A network sees the states of the last buckets one after the other, each with the hour of the bucket that follows it.
-The regression sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a
-month (Corsi 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket
-of a session, before which a night has passed. It also knows the days on which the Federal Reserve decides
-(`features.fed_decisions`).
+A network sees the last steps of the bars themselves (`features.bar_steps`); one that an earlier release trained sees
+the states of the last buckets one after the other, each with the hour of the bucket that follows it. The regression
+sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month (Corsi
+2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a session,
+before which a night has passed. It also knows the days on which the Federal Reserve decides (`features.fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
-``market_<state>`` of the measures. Where they are missing, the symbol's own state stands in.
+``market_<state>`` of the measures, and the mean range of its steps. Where they are missing, the symbol's own stand in.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,15 +28,24 @@ import pandas as pd
 from volcast.arrays import (
     BoolArray1D,
     Float32Array2D,
+    Float32Array3D,
     Float64Array1D,
     Float64Array2D,
     Int64Array1D,
     begins_run,
     time_index,
 )
+from volcast.features.bar_steps import (
+    MARKET_RANGE,
+    STEP_MEASURES,
+    deviations,
+    log_steps,
+    step_windows,
+    usual_volume,
+)
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.windows import HAR_LAGS
-from volcast.measures.bucketed import HALF_LIVES
+from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_hours
 
@@ -48,7 +57,6 @@ __all__ = [
     "IntradayFeatures",
     "hour_means",
     "log_measures",
-    "market_columns",
     "market_states",
     "new_york_days",
     "opens_session",
@@ -74,6 +82,9 @@ HISTORY = max(HAR_LAGS)
 FEWEST_IN_MARKET = 3
 """Symbols that must have a bucket before their mean state counts as the market's."""
 
+_MARKET = "market_"
+_MARKET_STATES = [f"{_MARKET}{state}" for state in STATES]
+_MARKET_RANGES = [f"{_MARKET}{name}" for name in STEP_RANGES]
 _PARKINSON_LAGS = (1, 7, 35)
 _MARKET_LAGS = (1, 7, 35)
 _SESSION_LAG = 7
@@ -93,7 +104,8 @@ class IntradayFeatures:
     Attributes
     ----------
     profile
-        Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)).
+        Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)), or, where the networks see the
+        bars' steps, (24, len(STATES) + 2 * STEPS).
     hours
         Clock hours that training saw; the regression has a dummy for each.
     with_market
@@ -104,6 +116,9 @@ class IntradayFeatures:
         Of the states: what a network takes is standardized by them.
     term_mean, term_spread
         Of the regression's terms, the same for these.
+    step_inputs
+        What the networks see of each of the bars' steps, see `features.bar_steps`; nothing in models of earlier
+        releases, whose networks see the states, and where bars are longer than a step, which have no networks.
     """
 
     profile: Float64Array2D
@@ -114,13 +129,17 @@ class IntradayFeatures:
     state_spread: Float64Array1D
     term_mean: Float64Array1D
     term_spread: Float64Array1D
+    step_inputs: tuple[str, ...] = ()
 
     @classmethod
-    def unscaled(cls, profile: Float64Array2D, hours: Int64Array1D, *, with_market: bool) -> "IntradayFeatures":
+    def unscaled(
+        cls, profile: Float64Array2D, hours: Int64Array1D, *, with_market: bool, step_inputs: tuple[str, ...]
+    ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
         terms = _term_count(width)
-        return cls(profile, hours, with_market, True, np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms))
+        scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
+        return cls(profile, hours, with_market, True, *scales, step_inputs)
 
     def scaled(self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D]) -> "IntradayFeatures":
         """Features with this profile and the scales of these states and of their terms.
@@ -148,16 +167,75 @@ class IntradayFeatures:
 
     def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""
-        market = market_columns() if self.with_market and set(market_columns()) <= set(present) else []
+        market = _MARKET_STATES if self.with_market and set(_MARKET_STATES) <= set(present) else []
         return [*MEASURES, *market]
 
     def states_of_columns(self, columns: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
         """States, shape (n, F), of buckets in clock hours `hours` from their `columns_read`, shape (n, k)."""
-        states = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours])
+        states = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours, : len(STATES)])
         return _joined(states, columns[:, len(MEASURES) :]) if self.with_market else states
 
+    def logs(self, measures: pd.DataFrame) -> Float64Array2D:
+        """The logarithms of `measures` whose hour-of-day means are the `profile`, shape (n, k); see `log_measures`."""
+        return log_measures(measures, with_steps=bool(self.step_inputs))
+
+    @property
+    def market_columns(self) -> list[str]:
+        """Columns of measures that hold what a model with a market looks at of it."""
+        return _MARKET_STATES + _MARKET_RANGES if MARKET_RANGE in self.step_inputs else _MARKET_STATES
+
+    def market_share(self, measures: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
+        """What a symbol adds to the market's mean, shape (n, len(market_columns)): its states, and its steps' ranges.
+
+        `measures` are the columns `share_columns` of n buckets in clock hours `hours`.
+        """
+        states = self.states_of_columns(measures[:, : len(MEASURES)], hours)[:, : len(STATES)]
+        if MARKET_RANGE not in self.step_inputs:
+            return states
+        return np.hstack([states, deviations(measures[:, len(MEASURES) :], self._step_means(hours))[:, :STEPS]])
+
+    @property
+    def share_columns(self) -> list[str]:
+        """The measures of which a symbol's `market_share` is made."""
+        return [*MEASURES, *(STEP_MEASURES if MARKET_RANGE in self.step_inputs else ())]
+
+    def step_columns_read(self, present: Iterable[str]) -> list[str]:
+        """Which of the columns that are `present` in measures the networks' steps are made of, in this order."""
+        market = _MARKET_RANGES if MARKET_RANGE in self.step_inputs and set(_MARKET_RANGES) <= set(present) else []
+        return [*STEP_MEASURES, *market]
+
+    def unusual_steps(self, columns: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
+        """How the steps of buckets in clock hours `hours` differ from usual, from their `step_columns_read`.
+
+        Shape (n, 3 * STEPS), or with the market's ranges (n, 4 * STEPS).
+        """
+        unusual = deviations(columns[:, : len(STEP_MEASURES)], self._step_means(hours))
+        if MARKET_RANGE not in self.step_inputs:
+            return unusual
+        own, market = unusual[:, :STEPS], columns[:, len(STEP_MEASURES) :]
+        return np.hstack([unusual, np.where(np.isnan(market), own, market) if market.shape[1] else own])
+
+    def step_windows(
+        self,
+        unusual: Float64Array2D,
+        volumes: Float64Array1D,
+        last: Int64Array1D,
+        next_hours: Int64Array1D,
+        next_opens: BoolArray1D,
+    ) -> Float32Array3D:
+        """What a network takes to forecast the buckets after the rows `last`, shape (n, STEPS, F).
+
+        `unusual` are the `unusual_steps` of all rows, `volumes` the mean of their volumes, `next_hours` and
+        `next_opens` as in `steps`.
+        """
+        level = usual_volume(volumes, last)
+        return step_windows(unusual[last], level, self.step_inputs, self._hand_of_hour[next_hours], next_opens)
+
+    def _step_means(self, hours: Int64Array1D) -> Float64Array2D:
+        return self.profile[hours, len(STATES) :]
+
     def steps(self, states: Float64Array2D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array2D:
-        """What a network takes of each bucket, shape (n, F + 3): its state, and when the next one is.
+        """What a network of an earlier release takes of each bucket, shape (n, F + 3): its state, and when the next is.
 
         `next_hours` and `next_opens` are of the buckets that follow: the clock hour of their label, and whether they
         are of another session.
@@ -210,7 +288,8 @@ class IntradayFeatures:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        return {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
+        arrays = {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
+        return {**arrays, "step_inputs": list(self.step_inputs)}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
@@ -218,20 +297,38 @@ class IntradayFeatures:
         names = ("profile", "state_mean", "state_spread", "term_mean", "term_spread")
         arrays = {name: np.asarray(numbers[name], dtype=float) for name in names}
         hours = np.asarray(numbers["hours"], dtype=np.int64)
-        with_decisions = bool(numbers.get("with_decisions", False))
-        return cls(hours=hours, with_market=bool(numbers["with_market"]), with_decisions=with_decisions, **arrays)
+        return cls(
+            hours=hours,
+            with_market=bool(numbers["with_market"]),
+            with_decisions=bool(numbers.get("with_decisions", False)),
+            step_inputs=tuple(numbers.get("step_inputs", ())),
+            **arrays,
+        )
 
 
-def log_measures(measures: pd.DataFrame) -> Float64Array2D:
-    """Logarithms of volatility, shape (n, len(STATES)): of RV, Parkinson, the last minutes, and the range."""
-    return _logs(measures[list(MEASURES)].to_numpy(dtype=float))
+def log_measures(measures: pd.DataFrame, *, with_steps: bool) -> Float64Array2D:
+    """Logarithms of volatility, shape (n, len(STATES)): of RV, Parkinson, the last minutes, and the range.
+
+    `with_steps` adds those of range and volume of the bars' last steps, NaN where there are none, shape
+    (n, len(STATES) + 2 * STEPS).
+    """
+    logs = _logs(measures[list(MEASURES)].to_numpy(dtype=float))
+    return np.hstack([logs, log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float))]) if with_steps else logs
 
 
 def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
-    """Mean of `logs`, shape (n, k), in each clock hour, shape (24, k); where there is none, the mean of all."""
-    counts = np.bincount(hours, minlength=_HOURS)[:, None]
-    sums = np.column_stack([np.bincount(hours, weights=column, minlength=_HOURS) for column in logs.T])
-    return np.where(counts > 0, sums / np.maximum(counts, 1), logs.mean(axis=0))
+    """Mean of `logs`, shape (n, k), in each clock hour, shape (24, k); where there is none, the mean of all.
+
+    What is missing (NaN) counts for nothing; where all of a column is, its means are 0.
+    """
+    means = np.zeros((_HOURS, logs.shape[1]))
+    for place, column in enumerate(logs.T):
+        present = ~np.isnan(column)
+        if present.any():
+            counts = np.bincount(hours[present], minlength=_HOURS)
+            sums = np.bincount(hours[present], weights=column[present], minlength=_HOURS)
+            means[:, place] = np.where(counts > 0, sums / np.maximum(counts, 1), column[present].mean())
+    return means
 
 
 def opens_session(labels: pd.DatetimeIndex) -> BoolArray1D:
@@ -252,21 +349,15 @@ def states_of(deviations: Float64Array2D) -> Float64Array2D:
     return states
 
 
-def market_columns() -> list[str]:
-    """Names of the columns of measures that hold the market's states."""
-    return [f"market_{state}" for state in STATES]
-
-
 def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Mean state of all symbols in each bucket, columns `market_columns`.
+    """Mean state of all symbols in each bucket, its columns those of the `states` with ``market_`` before them.
 
     Only the buckets that at least `FEWEST_IN_MARKET` symbols have; a mean over the same bucket looks at no later one.
     """
     stacked = pd.concat([frame.tz_convert(EXCHANGE_TIMEZONE) for frame in states.values()])
     buckets = stacked.groupby(level=0)
     market = buckets.mean()[buckets.size() >= FEWEST_IN_MARKET]
-    market.columns = pd.Index(market_columns())
-    return market
+    return market.add_prefix(_MARKET)
 
 
 def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D) -> Float64Array2D:

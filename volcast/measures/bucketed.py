@@ -13,6 +13,9 @@ All measures are sums over the bars that end inside a bucket of a regular sessio
 Barndorff-Nielsen, Kinnebrock and Shephard 2010; Barndorff-Nielsen and Shephard 2002 and 2004). `recent_variance_h` is
 the variance per minute at the end of the bucket: the mean of the bars' PV a minute with weights that halve every h
 minutes back into the session: 11:59 says more of the hour to come than 11:01.
+
+The bucket's last half hour is kept in six steps of five minutes, whatever the bars are: the log range of each (with the
+close before it), its log return, and its volume.
 """
 
 import itertools
@@ -24,12 +27,30 @@ import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D, begins_run
 from volcast.bars.arrays import Prices
+from volcast.bars.columns import PRICES
 from volcast.sessions import bucket_calendar
 
-__all__ = ["HALF_LIVES", "LONGEST_RETURN", "MEASURE_NAMES", "BucketedBars"]
+__all__ = [
+    "HALF_LIVES",
+    "LONGEST_RETURN",
+    "MEASURE_NAMES",
+    "STEPS",
+    "STEP_RANGES",
+    "STEP_RETURNS",
+    "STEP_VOLUMES",
+    "BucketedBars",
+]
 
 HALF_LIVES = (3, 10, 30)
 """Minutes after which a bar counts half in each of the `recent_variance` columns."""
+
+STEPS = 6
+"""Steps of five minutes at the end of each bucket whose range, return and volume are kept: a half hour."""
+
+STEP_RANGES, STEP_RETURNS, STEP_VOLUMES = (
+    tuple(f"step_{kind}_{step}" for step in range(1, STEPS + 1)) for kind in ("range", "return", "volume")
+)
+"""Names of these measures, the bucket's last five minutes last."""
 
 MEASURE_NAMES = (
     "parkinson_variance",
@@ -41,6 +62,9 @@ MEASURE_NAMES = (
     "minutes",
     "overnight_return",
     *(f"recent_variance_{half}" for half in HALF_LIVES),
+    *STEP_RANGES,
+    *STEP_RETURNS,
+    *STEP_VOLUMES,
 )
 """What `BucketedBars.measures` gives, in this order."""
 
@@ -51,6 +75,7 @@ _MINUTE = 60_000_000
 _HALF_LIVES = np.array(HALF_LIVES)[:, None] * float(_MINUTE)
 _LONGEST_RETURN = LONGEST_RETURN // pd.Timedelta(microseconds=1)
 _SQUARED_RANGE = 4 * np.log(2)
+_STEP = 5 * _MINUTE
 
 
 @dataclass(frozen=True)
@@ -73,6 +98,8 @@ class BucketedBars:
         Whether each bar is the first of its session.
     logs
         Logs of the prices of each bar.
+    volume
+        Of each bar; None where bars have none.
     previous
         Log of the price before each bar: its close, or where the bar opens a session, the bar's open.
     gap
@@ -92,6 +119,7 @@ class BucketedBars:
     length: int
     opens: BoolArray1D
     logs: Prices
+    volume: Float64Array1D | None
     previous: Float64Array1D
     gap: Float64Array1D
     counted: BoolArray1D
@@ -109,7 +137,7 @@ class BucketedBars:
         # Of the whole sessions from the first bar's to the last one's.
         first = int(buckets.session.searchsorted(session[0])) if len(session) else 0
         stop = int(buckets.session.searchsorted(session[-1], side="right")) if len(session) else 0
-        logs = {name: np.log(values[inside]) for name, values in prices.items()}
+        logs = {name: np.log(values[inside]) for name, values in prices.items() if name in PRICES}
         open_ = logs.get("open", logs["close"])
         before = np.concatenate([open_[:1], logs["close"][:-1]])
         counted = opens.copy()
@@ -123,6 +151,7 @@ class BucketedBars:
             length=length,
             opens=opens,
             logs=logs,
+            volume=prices["volume"][inside] if "volume" in prices else None,
             previous=np.where(opens, open_, before),
             gap=np.where(opens, open_ - before, 0.0),
             counted=counted if "open" in logs else counted & ~opens,
@@ -164,9 +193,7 @@ class BucketedBars:
 
     def measures(self) -> Float64Array2D:
         """The `MEASURE_NAMES` of each bucket, shape (count, k); where bars have no highs and lows, closes stand in."""
-        close, previous, returns = self.logs["close"], self.previous, self.returns
-        high = np.maximum(np.maximum(self.logs.get("high", close), close), previous)
-        low = np.minimum(np.minimum(self.logs.get("low", close), close), previous)
+        returns, (high, low) = self.returns, self._extremes
         squares, ranges = returns * returns, (high - low) ** 2 / _SQUARED_RANGE
         neighbours = np.abs(returns)
         neighbours[1:] *= neighbours[:-1]
@@ -185,8 +212,35 @@ class BucketedBars:
             self.bucket_minutes.astype(float),
             sums[5],
             *self._recent(sums[len(plain) :]),
+            *self._steps(),
         ]
         return np.array(columns).T
+
+    @cached_property
+    def _extremes(self) -> tuple[Float64Array1D, Float64Array1D]:
+        """Log high and low of each bar, with the price before it."""
+        close, previous = self.logs["close"], self.previous
+        high = np.maximum(np.maximum(self.logs.get("high", close), close), previous)
+        return high, np.minimum(np.minimum(self.logs.get("low", close), close), previous)
+
+    def _steps(self) -> Float64Array2D:
+        """Range, return and volume of the last steps of each bucket, shape (3 * STEPS, count); NaN where no bar is.
+
+        All are, of bars longer than a step.
+        """
+        steps = np.full((3, self.count * STEPS), np.nan)
+        place = STEPS - 1 - (self.labels[self.bucket] - self.ends) // _STEP
+        inside = np.flatnonzero(place >= 0)
+        if self.length <= _STEP and len(inside):
+            cell = self.bucket[inside] * STEPS + place[inside]
+            begins = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
+            high, low = (values[inside] for values in self._extremes)
+            top, bottom = np.maximum.reduceat(high, begins), np.minimum.reduceat(low, begins)
+            steps[0, cell[begins]] = top - bottom
+            steps[1, cell[begins]] = np.add.reduceat(np.where(self.counted, self.returns, 0.0)[inside], begins)
+            if self.volume is not None:
+                steps[2, cell[begins]] = np.add.reduceat(self.volume[inside], begins)
+        return steps.reshape(3, self.count, STEPS).transpose(0, 2, 1).reshape(3 * STEPS, self.count)
 
     def _of_buckets(self, reduce: np.ufunc, values: Float64Array2D, where_no_bar: float) -> Float64Array2D:
         """Rows of `values`, one value a bar, reduced to one value a bucket, in the order of the bars."""

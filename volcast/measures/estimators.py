@@ -33,7 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from volcast.arrays import Float64Array1D
-from volcast.bars.arrays import PRICES
+from volcast.bars.columns import PRICES
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
 from volcast.registry import Registry

@@ -215,9 +215,10 @@ def get_hourly_measures(
     DataFrame with the rows of `get_hourly_rv`: its series as column ``rv_hourly``, and under `session` also
     ``parkinson_variance``, ``negative_semivariance``, ``quarticity``, ``bipower_variance``, ``bucket_return`` (log),
     ``range_log`` (log high less log low of the bucket), ``minutes`` (its length), ``overnight_return`` (log, open of
-    the session over the close before; in its first bucket, else 0) and ``recent_variance_3``, ``_10`` and ``_30`` (a
-    minute); see `measures.bucketed`. Where bars have no highs and lows, their closes stand in. ``attrs`` are those of
-    the series.
+    the session over the close before; in its first bucket, else 0), ``recent_variance_3``, ``_10`` and ``_30`` (a
+    minute), and of the bucket's last six steps of five minutes ``step_range_1`` to ``_6`` (log), ``step_return_1`` to
+    ``_6`` (log) and ``step_volume_1`` to ``_6``, NaN where no bar is; see `measures.bucketed`. Where bars have no highs
+    and lows, their closes stand in. ``attrs`` are those of the series.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volcast.config import NETWORKS_GROUP, SEARCHED_NETWORKS, TrainingConfig
+from volcast.networks.fitting import log_qlike
 from volcast.registry import Registry
 
 if TYPE_CHECKING:
@@ -13,10 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARCHITECTURES",
+    "HAR_LSTM",
     "HAR_LSTM_BATCH_SIZE",
     "HAR_LSTM_NETWORK",
-    "MANY_SYMBOLS_BATCH_SIZE",
-    "MANY_SYMBOLS_NETWORK",
     "ROADMAP",
     "Architecture",
     "active_hyperparameters",
@@ -24,20 +24,16 @@ __all__ = [
     "build_from_values",
     "build_lstm_from_values",
     "build_lstm_model_fast",
+    "build_step_network",
 ]
 
 UNITS_STEP = 16
 DROPOUT_STEP = 0.1
 
-HAR_LSTM_NETWORK = {"n_layers": 1, "units_0": 16, "dropout_0": 0.3, "lr": 1e-3}
-"""The networks of a `har_lstm`: small, since one symbol's history is; found by `evaluation/development.py`."""
+HAR_LSTM_NETWORK = {"n_layers": 1, "units_0": 32, "dropout_0": 0.1, "lr": 1e-3}
+"""The networks of a `har_lstm`, of one symbol as of many; found by `studies/bar_networks.py`."""
 
-HAR_LSTM_BATCH_SIZE = 64
-
-MANY_SYMBOLS_NETWORK = {"n_layers": 1, "units_0": 32, "dropout_0": 0.2, "lr": 1e-3}
-"""The networks of a `har_lstm` that learns from many symbols: larger, since there is more to learn from."""
-
-MANY_SYMBOLS_BATCH_SIZE = 256
+HAR_LSTM_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,41 @@ def build_lstm_model_fast(
     -------
     A compiled model: Adam, mean squared error.
     """
+    return _lstm(hp, memory, features, config, loss="mean_squared_error")
+
+
+def build_step_network(
+    hp: "keras_tuner.HyperParameters", memory: int, *, features: int, config: TrainingConfig | None = None
+) -> "keras.Model":
+    """The networks of a `har_lstm`: LSTM layers over the last steps of the bars; the output is added to a log.
+
+    It begins by adding next to nothing.
+
+    Parameters
+    ----------
+    hp
+        Keras Tuner's hyperparameters, asked as by `build_lstm_model_fast`.
+    memory, features
+        Steps in a window, and numbers of each; the network takes arrays of shape (n, memory, features).
+    config
+        Where the ranges come from; None is the roadmap's.
+
+    Returns
+    -------
+    A compiled model: Adam, QLIKE of a volatility whose log the output is added to.
+    """
+    return _lstm(hp, memory, features, config, loss=log_qlike(1.0), output_spread=0.01)
+
+
+def _lstm(
+    hp: "keras_tuner.HyperParameters",
+    memory: int,
+    features: int,
+    config: TrainingConfig | None,
+    *,
+    loss: "str | Callable[[Any, Any], Any]",
+    output_spread: float | None = None,
+) -> "keras.Model":
     import keras
 
     config = config or TrainingConfig()
@@ -96,10 +127,11 @@ def build_lstm_model_fast(
         dropout = hp.Float(f"dropout_{i}", *config.dropout_range, step=DROPOUT_STEP)
         layers.append(keras.layers.LSTM(units, return_sequences=i < n_layers - 1))
         layers.append(keras.layers.Dropout(dropout))
+    weights = "glorot_uniform" if output_spread is None else keras.initializers.RandomNormal(stddev=output_spread)
     # All at once: a model that grows layer by layer is built anew with each.
-    model = keras.Sequential([*layers, keras.layers.Dense(1)])
+    model = keras.Sequential([*layers, keras.layers.Dense(1, kernel_initializer=weights)])
     learning_rate = hp.Float("lr", *config.learning_rate_range, sampling="log")
-    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss="mean_squared_error")
+    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss)
     return model
 
 
@@ -131,6 +163,9 @@ def build_from_values(
 
 ROADMAP = Architecture("LSTM", build_lstm_model_fast)
 """The roadmap's network."""
+
+HAR_LSTM = Architecture("LSTM over bars", build_step_network)
+"""The default's networks, of which none is searched for."""
 
 ARCHITECTURES = Registry("network", Architecture, SEARCHED_NETWORKS, NETWORKS_GROUP)
 """Networks whose hyperparameters are searched: the library's own, and those of installed packages."""

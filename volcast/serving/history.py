@@ -151,9 +151,7 @@ class HourlyHistory:
         if bars.names != self.names or not len(self):
             return False
         stamp, prices = bars.first(symbol)
-        return stamp == self.stamps[0] and all(
-            prices[name] == column.values[0] for name, column in self._prices.items()
-        )
+        return stamp == self.stamps[0] and all(price == self._prices[name].values[0] for name, price in prices.items())
 
     def _append(self, stamps: Int64Array1D, prices: Prices) -> None:
         steps = _counted(_steps_of(np.concatenate([self.stamps[-1:], stamps])))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from volcast.arrays import Float64Array2D, Int64Array1D
-from volcast.features.intraday import FEWEST_IN_MARKET, HISTORY, MEASURES, STATES
+from volcast.features.intraday import FEWEST_IN_MARKET, HISTORY
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.tables import HourlyTable
@@ -31,11 +31,11 @@ class SymbolShare:
 
     def __init__(self, recipe: HarLstm, symbol: str, table: HourlyTable) -> None:
         self._recipe, self._symbol, self._table = recipe, symbol, table
-        self._places = [table.names.index(name) for name in MEASURES]
+        self._places = [table.names.index(name) for name in recipe.features.share_columns]
         # How many rows the numbers were learnt from, and the first row with which it is part of the market.
         self._learnt_from, self._first = -1, 0
         self.state: HarLstmState | None = None
-        self.states = HourlyTable(STATES)
+        self.states = HourlyTable(recipe.features.market_columns)
 
     def follow(self, changed: int) -> int:
         """Follow the table, whose rows from `changed` on are new.
@@ -50,8 +50,7 @@ class SymbolShare:
         if self.state is None or begin >= len(self._table):
             return label
         columns, hours = self._table.values[begin:, self._places], self._table.hours[begin:]
-        states = self.state.features.states_of_columns(columns, hours)[:, : len(STATES)]
-        self.states.append(self._table.labels[begin:], states)
+        self.states.append(self._table.labels[begin:], self.state.features.market_share(columns, hours))
         return min(label, int(self._table.labels[begin]))
 
     def _learn(self, changed: int) -> bool:
@@ -81,18 +80,20 @@ class MarketStates:
     ----------
     shares
         Of the symbols, in the order in which they are summed.
+    names
+        Of what is summed.
     """
 
-    def __init__(self, shares: Sequence[SymbolShare]) -> None:
+    def __init__(self, shares: Sequence[SymbolShare], names: Sequence[str]) -> None:
         self._shares = shares
-        self._table = HourlyTable(STATES)
+        self._table = HourlyTable(names)
 
     def update(self, since: int) -> None:
         """Make the means anew from the bucket with the label `since` on."""
         tables = [share.states for share in self._shares]
         begins = [int(table.labels.searchsorted(since)) for table in tables]
         labels = np.unique(np.concatenate([table.labels[begin:] for table, begin in zip(tables, begins, strict=True)]))
-        sums, lost = np.zeros((2, len(labels), len(STATES)))
+        sums, lost = np.zeros((2, len(labels), len(self._table.names)))
         counts = np.zeros((len(labels), 1))
         for table, begin in zip(tables, begins, strict=True):
             rows = labels.searchsorted(table.labels[begin:])
@@ -107,8 +108,8 @@ class MarketStates:
         self._table.append(labels, means)
 
     def states_at(self, labels: Int64Array1D) -> Float64Array2D:
-        """The means in the buckets with these labels, shape (n, len(STATES)); NaN where there are none."""
-        states = np.full((len(labels), len(STATES)), np.nan)
+        """The means in the buckets with these labels, shape (n, k); NaN where there are none."""
+        states = np.full((len(labels), len(self._table.names)), np.nan)
         rows = np.minimum(self._table.labels.searchsorted(labels), len(self._table) - 1)
         if len(self._table):
             present = self._table.labels[rows] == labels

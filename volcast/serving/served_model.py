@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -128,8 +128,13 @@ class ServedModel:
         BarsError
             The one asked for is not among them, or none of several was.
         """
-        trained_on = None if self.bundle is None else self.bundle.manifest.get("symbol")
-        return symbol_among(present, trained_on if symbol is None and trained_on in present else symbol)
+        return symbol_among(present, self.symbol if symbol is None and self.symbol in present else symbol)
+
+    @property
+    def symbol(self) -> str | None:
+        """The symbol that the model is of; None of a model of many, and of none."""
+        symbol: str | None = None if self.bundle is None else self.bundle.manifest.get("symbol")
+        return symbol
 
     @cached_property
     def trained_through(self) -> pd.Timestamp | None:
@@ -164,13 +169,22 @@ class ServedModel:
                 "pass allow_in_sample=True."
             )
 
-    def warn_of_mismatch(self, attrs: Mapping[Any, Any]) -> None:
-        """Warn where bars, of which `attrs` tell, are not of the kind that the model was trained on."""
+    @property
+    def reads_volume(self) -> bool:
+        """Whether networks of the model see the volume of bars."""
+        recipe = None if self.bundle is None else self.bundle.recipe
+        return isinstance(recipe, HarLstm) and bool(recipe.weight) and "volume" in recipe.features.step_inputs
+
+    def warn_of_mismatch(self, attrs: Mapping[Any, Any], columns: Collection[str]) -> None:
+        """Warn where bars with these `columns`, of which `attrs` tell, are not such as the model was trained on."""
+        if self.reads_volume and "volume" not in columns:
+            text = f"{self.version} was trained on bars with volume and is asked about bars without, which it takes for"
+            warnings.warn(f"{text} usual; give bars with their volume.", ModelMismatchWarning, stacklevel=4)
         if self.bundle is None or "symbol" not in attrs:
             return
-        trained_on, served = self.bundle.manifest.get("symbol"), attrs["symbol"]
-        if trained_on is not None and trained_on != served:
-            text = f"{self.version} was trained on {trained_on} and is asked about {served}, whose level and day"
+        served = attrs["symbol"]
+        if self.symbol is not None and served != self.symbol and (self.many is None or served not in self.many.symbols):
+            text = f"{self.version} was trained on {self.symbol} and is asked about {served}, whose level and day"
             warnings.warn(f"{text} pattern differ; train one for this symbol.", ModelMismatchWarning, stacklevel=4)
         if self.bundle.simulated and not attrs.get("simulated", False):
             text = f"{self.version} was trained on SIMULATED bars and is asked about real ones"

@@ -10,7 +10,6 @@ import pandas as pd
 
 from volcast.bars.arrays import FrameArrays
 from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
-from volcast.features.intraday import market_columns
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes, horizon_named
 from volcast.forecasters.tables import HourlyTable
@@ -53,7 +52,7 @@ class ForecastStream:
     def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
         """The stream that begins with `bars`; see `update`. Warns where the model was trained on others' bars."""
         arrays = FrameArrays.of(bars)
-        model.warn_of_mismatch(arrays.attrs)
+        model.warn_of_mismatch(arrays.attrs, arrays.names)
         stream = cls(model, symbol or arrays.attrs.get("symbol"))
         stream.follow(arrays, symbol, None)
         stream._updated = arrays
@@ -237,7 +236,7 @@ class ForecastStream:
             if many is None:
                 self._tables = _OneTable(self.model, self._histories[key])
             else:
-                self._tables = _ManyTables(self.model, many, self._histories, self.symbol)
+                self._tables = _ManyTables(self.model, many, self._histories, self.symbol or self.model.symbol)
         return self._tables.at(key, moment)
 
     def _named(
@@ -283,7 +282,7 @@ class LiveStreams:
         streams: list[ForecastStream] = self._of_thread.__dict__.setdefault("streams", [])
         frames = (stream.followed for stream in streams if stream.followed is not None)
         arrays = FrameArrays.of(bars, next((frame for frame in frames if frame.has_columns_of(bars)), None))
-        model.warn_of_mismatch(arrays.attrs)
+        model.warn_of_mismatch(arrays.attrs, arrays.names)
         name = symbol or arrays.attrs.get("symbol")
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
         if stream is None:
@@ -327,8 +326,9 @@ class _ManyTables:
             key: SymbolShare(recipe, str(symbol or "") if key is None else key, history.table)
             for key, history in histories.items()
         }
-        self._market = MarketStates(list(self._shares.values()))
-        names = [*model.measurement.names, *market_columns()]
+        columns = recipe.features.market_columns
+        self._market = MarketStates(list(self._shares.values()), columns)
+        names = [*model.measurement.names, *columns]
         self._tables = {key: HourlyTable(names) for key in histories}
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
         self._rows, self._labels = dict.fromkeys(histories, 0), dict.fromkeys(histories, NEVER)

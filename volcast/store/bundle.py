@@ -39,7 +39,7 @@ class ModelBundle(OneLineRepr):
     name
         The model's version: what a forecast names as the model that it came from.
     networks
-        One or more; each takes windows of shape (n, memory, F), perhaps with what stands beside them, shape (n, K),
+        Each takes windows of shape (n, memory, F), perhaps with what stands beside them, shape (n, K),
         and gives outputs of shape (n,).
     recipe
         Between hourly measures and what the networks take and give.

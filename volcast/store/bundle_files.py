@@ -127,9 +127,9 @@ def read_bundle(directory: Path) -> ModelBundle:
         graphs = sorted((int(match[1]), name) for name in files if (match := _NETWORK_FILE.fullmatch(name)))
         networks = tuple(OnnxNetwork(files[name], f"{name} in {directory}") for _, name in graphs)
         recipe = _parsed(files, _RECIPE, directory)
-    if not networks:
-        raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     schema = _checked_recipe(recipe, directory)
+    if not networks and schema.needs_networks:
+        raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     if manifest["schema_version"] == 2 and recipe["kind"] != "scaled_windows":
         recipe = _recipe_of_schema_2(recipe, manifest)
     bundle = ModelBundle(manifest["name"], networks, recipe_from_dict(recipe), config, manifest, directory)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import numpy as np
 import pandas as pd
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,12 +26,14 @@ from pydantic import (
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import HISTORY, STATES, terms_of
 from volcast.forecasters.horizons import HORIZONS
+from volcast.measures.bucketed import STEPS
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe"]
 
 _HOURS = 24
 _EARLIEST, _LATEST = 1990, 2200
+_LARGEST_LOG_VOLATILITY = 10
 _SHOWN = 40
 _VERSION = re.compile(r"(?P<simulated>SIMULATED-)?(?P<symbol>[A-Z0-9]+)-\d{8}-\d{6}-\d{3}")
 _PLAIN_SYMBOL = re.compile(r"[A-Z0-9]+")
@@ -49,15 +52,25 @@ def _moment(value: Any) -> str:
     return str(value)
 
 
+def _whole_profile(value: list[list[float]]) -> list[list[float]]:
+    """Logs of volatility, and behind them those of the steps' ranges and volumes, which may be larger."""
+    if len({len(row) for row in value}) > 1:
+        raise ValueError("as many means in each hour")
+    if max(max(row[: len(STATES)]) for row in value) > _LARGEST_LOG_VOLATILITY:
+        raise ValueError(f"logs of volatility of at most {_LARGEST_LOG_VOLATILITY}")
+    return value
+
+
 Moment = Annotated[str, BeforeValidator(_moment)]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Spread = Annotated[float, Field(gt=0, le=1e3)]
-LogVolatility = Annotated[float, Field(ge=-40, le=10)]
+LogVolatility = Annotated[float, Field(ge=-40, le=_LARGEST_LOG_VOLATILITY)]
 Standardized = Annotated[float, Field(ge=-1e3, le=1e3)]
 HourProfile = Annotated[list[LogVolatility], Field(min_length=_HOURS, max_length=_HOURS)]
 StateProfile = Annotated[
-    list[Annotated[list[LogVolatility], Field(min_length=len(STATES), max_length=len(STATES))]],
+    list[Annotated[list[Annotated[float, Field(ge=-40, le=50)]], Field(min_length=len(STATES))]],
     Field(min_length=_HOURS, max_length=_HOURS),
+    AfterValidator(_whole_profile),
 ]
 HourSpreads = Annotated[list[Spread], Field(min_length=_HOURS, max_length=_HOURS)]
 
@@ -212,6 +225,7 @@ class _Features(_Schema):
     state_spread: list[Spread]
     term_mean: list[Standardized]
     term_spread: list[Spread]
+    step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
 
     @field_validator("hours")
     @classmethod
@@ -233,6 +247,18 @@ class _Features(_Schema):
                 raise ValueError(f"{count} values in {name}, and it has {len(getattr(self, name))}")
         return self
 
+    @model_validator(mode="after")
+    def _of_the_steps(self) -> Self:
+        width = self.profile_width
+        if len(self.profile[0]) != width:
+            raise ValueError(f"{width} means an hour, and it has {len(self.profile[0])}")
+        return self
+
+    @property
+    def profile_width(self) -> int:
+        """Means of an hour: of the states, and of the steps where networks see these."""
+        return len(STATES) + (2 * STEPS if self.step_inputs else 0)
+
     @property
     def state_count(self) -> int:
         """States of a bucket: the symbol's own, and the market's where the model has one."""
@@ -251,6 +277,7 @@ class _SymbolHorizon(_Schema):
     count: Positive
     smearing_sum: Positive
     tracker: _Tracker
+    own: _Regression | None = None
 
 
 class _SymbolState(_Schema):
@@ -283,6 +310,13 @@ class _HarLstm(_Schema):
         for name, state in self.symbols.items():
             if state.horizons.keys() != self.horizons.keys():
                 raise ValueError(f"the same horizons for each symbol, and {name} has {', '.join(state.horizons)}")
+            if len(state.profile[0]) != self.features.profile_width:
+                raise ValueError(f"{self.features.profile_width} means an hour of {name}, as the features have")
+            widths = {len(horizon.own.moment) for horizon in state.horizons.values() if horizon.own is not None}
+            if widths - {self.features.design_width}:
+                raise ValueError(
+                    f"own regressions of the features' {self.features.design_width} columns, and not {name}'s"
+                )
         return self
 
     @model_validator(mode="after")
@@ -298,8 +332,9 @@ class _HarLstm(_Schema):
 
     @property
     def window_shape(self) -> tuple[int, int]:
-        """Buckets and values of each that a network takes: states, and when the next bucket is."""
-        return self.window, self.features.state_count + 3
+        """Steps, or buckets, and values of each that a network takes: these, and when the next bucket is."""
+        inputs = self.features.step_inputs
+        return (STEPS, len(inputs) + 3) if inputs else (self.window, self.features.state_count + 3)
 
 
 class _Symbol(_Schema):
@@ -329,6 +364,11 @@ class RecipeSchema(_Schema):
     def window_shape(self) -> tuple[int, int]:
         """Buckets and values of each that a network takes."""
         return self.recipe.window_shape
+
+    @property
+    def needs_networks(self) -> bool:
+        """Whether nothing can be forecast without networks: not where a regression serves alone."""
+        return not isinstance(self.recipe, _HarLstm) or self.recipe.weight > 0
 
     @property
     def trained_through(self) -> pd.Timestamp | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from volcast.search.search import SearchResult
     from volcast.training.result import TrainingResult
 
-__all__ = ["describe_data", "result_as_dict", "summary", "training_artifacts"]
+__all__ = ["describe_companions", "describe_data", "result_as_dict", "summary", "training_artifacts"]
 
 _SIMULATED = Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
 _REALIZED, _FORECAST = "#7a7a7a", "#c2410c"
@@ -79,6 +79,15 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
     )
 
 
+def describe_companions(data: TrainingData) -> str:
+    """One line: from whom the model of `data.subject` learns beside it, or why from nobody."""
+    others = [name for name in data.measures if name != data.subject]
+    if others:
+        return f"{data.subject} is trained together with {', '.join(others)}."
+    reason = next(iter(data.failed.values()), "no companion is named")
+    return f"{data.subject} is trained alone, without companions: {reason}"
+
+
 def summary(result: "TrainingResult") -> RenderableType:
     """What a training says at its end: what was trained on what, figures beside the baselines, what to type next."""
     bundle, evaluation = result.bundle, result.evaluation
@@ -117,9 +126,12 @@ def _about_bars(data: TrainingData) -> list[str]:
 def _how_trained(result: "TrainingResult") -> str:
     recipe = result.bundle.recipe
     if isinstance(recipe, HarLstm):
-        networks = f"{len(result.bundle.networks)} networks"
+        if not result.histories:
+            return f"A HAR refitted daily, without networks, trained in {_duration(result.seconds)}."
+        networks = f"{len(result.histories)} networks"
         share = f"which correct it with weight {recipe.weight:.2f}"
-        said = share if recipe.weight else "which add nothing on the validation part: the regression serves alone"
+        nothing = "which add nothing on the validation part and are not saved: the regression serves alone"
+        said = share if recipe.weight else nothing
         return f"A HAR refitted daily and {networks} trained in {_duration(result.seconds)}, {said}."
     if result.search is None:
         return f"Trained in {_duration(result.seconds)}."
@@ -216,8 +228,10 @@ def _simulated(data: TrainingData) -> str:
 
 
 def _subject(data: TrainingData) -> str:
-    names = list(data.measures)
-    return names[0] if len(names) == 1 else f"{len(names)} symbols"
+    count = len(data.measures)
+    if data.subject is None:
+        return f"{count} symbols"
+    return data.subject if count == 1 else f"{data.subject} and {count - 1} companions"
 
 
 def _day(moment: str) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from volcast.bars.provenance import data_provenance
 from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
-from volcast.configured import measures_of
-from volcast.errors import BarsError, ConfigError, NotEnoughDataError
-from volcast.features.intraday import HISTORY
+from volcast.configured import companions_of, measures_of
+from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
+from volcast.features.intraday import FEWEST_IN_MARKET, HISTORY
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -50,13 +51,16 @@ class TrainingData(OneLineRepr):
         What makes forecasts of the networks' outputs, as far as it is known before they are trained: fitted on the
         training parts alone (under `colab`: on training and validation, as the notebook did).
     windows, targets
-        By symbol that is learnt from: all windows, shape (n, memory, F), and their targets, shape (n,), as the networks
-        take them; views. ``targets[name][i]`` belongs to bucket ``first + i``. For the roadmap's network F is 1 and
-        both are scaled RV; for a `har_lstm` see `training.har_lstm.HarLstmTargets`.
+        By symbol that is learnt from: all windows, shape (n, steps, F), and their targets, shape (n,), as the networks
+        take them. ``targets[name][i]`` belongs to bucket ``first + i``. For the roadmap's network, whose windows are a
+        view of `memory` buckets, F is 1 and both are scaled RV; for a `har_lstm` see
+        `training.har_lstm.HarLstmTargets`.
     provenance
         By symbol: source, span and hash of its bars; whether they are SIMULATED; their quality; what was left out.
     failed
         Why symbols are not among these, by symbol.
+    subject
+        The symbol that the model is of, others being its companions; None of a model of many.
     """
 
     measures: Mapping[str, pd.DataFrame]
@@ -66,6 +70,7 @@ class TrainingData(OneLineRepr):
     targets: Mapping[str, np.ndarray]
     provenance: Mapping[str, Mapping[str, Any]]
     failed: Mapping[str, str] = field(default_factory=dict)
+    subject: str | None = None
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -91,7 +96,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def X_train(self) -> np.ndarray:
-        """Training windows, shape (n, memory, F); those of several symbols after one another."""
+        """Training windows, shape (n, steps, F); those of several symbols after one another."""
         return self._part(self.windows, "train")
 
     @property
@@ -101,7 +106,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def X_val(self) -> np.ndarray:
-        """Validation windows, shape (n, memory, F)."""
+        """Validation windows, shape (n, steps, F)."""
         return self._part(self.windows, "validation")
 
     @property
@@ -111,7 +116,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def X_test(self) -> np.ndarray:
-        """Test windows, shape (n, memory, F), which neither search nor training may see."""
+        """Test windows, shape (n, steps, F), which neither search nor training may see."""
         return self._part(self.windows, "test")
 
     @property
@@ -154,7 +159,10 @@ class TrainingData(OneLineRepr):
 
 
 def prepare_training_data(
-    bars_of: Callable[[str], pd.DataFrame], symbols: Sequence[str], config: TrainingConfig
+    bars_of: Callable[[str], pd.DataFrame],
+    symbols: Sequence[str],
+    config: TrainingConfig,
+    companion_bars: Callable[[str, date], pd.DataFrame] | None = None,
 ) -> TrainingData:
     """Hourly measures of each symbol's bars, split in time order, scaled by what the training part alone says, cut.
 
@@ -166,6 +174,9 @@ def prepare_training_data(
         One, which must do, or several, of which some may fail.
     config
         What is trained on them.
+    companion_bars
+        Gets the bars of a companion of the only symbol up to a day, included; what they show after the symbol's last
+        hour is not looked at. Any of them may fail. None where there are to be none.
 
     Raises
     ------
@@ -177,22 +188,31 @@ def prepare_training_data(
         The bars of none of several symbols can be used.
     """
     failed: dict[str, str] = {}
+    subject: str | None = None
     if len(symbols) == 1:
         only = _measured(bars_of(symbols[0]), symbols[0], config)
-        measured = {str(only[1]["symbol"]): only}
+        subject = str(only[1]["symbol"])
+        measured = {subject: only}
+        if companion_bars is not None:
+            others, failed = _companions(companion_bars, companions_of(config, subject), only[0].index[-1], config)
+            measured |= others
     else:
         measured, failed = for_each_symbol(lambda name: _measured(bars_of(name), name, config), symbols)
+        subject = next(iter(measured)) if len(measured) == 1 else None
     measures = {name: frame for name, (frame, _) in measured.items()}
     provenance = {name: about for name, (_, about) in measured.items()}
     splits = _splits(measures, config)
     if config.effective_network == "har_lstm":
-        parts = har_lstm_targets(measures, splits, config.memory)
-        return TrainingData(measures, splits, parts.regression, parts.windows, parts.targets, provenance, failed)
+        # Of a symbol that is served alone, there is no market to look at.
+        parts = har_lstm_targets(measures, splits, with_market=subject is None and len(measures) >= FEWEST_IN_MARKET)
+        arrays = parts.windows, parts.targets
+        return TrainingData(measures, splits, parts.regression, *arrays, provenance, failed, subject)
     ((name, frame),) = measures.items()
     rv = frame["rv_hourly"]
     scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(splits[name], config)])
     X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
-    return TrainingData(measures, splits, ScaledWindows(scaler, config.memory), {name: X}, {name: y}, provenance)
+    recipe = ScaledWindows(scaler, config.memory)
+    return TrainingData(measures, splits, recipe, {name: X}, {name: y}, provenance, subject=name)
 
 
 def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWindows | HarLstm:
@@ -233,6 +253,24 @@ def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[
         "quality": quality.to_dict(),
         "label_lag": str(pd.Timedelta(checked.length, unit="us")) if config.preset == "colab" else "0s",
     }
+
+
+def _companions(
+    bars_of: Callable[[str, date], pd.DataFrame],
+    names: Sequence[str],
+    last: pd.Timestamp,
+    config: TrainingConfig,
+) -> tuple[dict[str, tuple[pd.DataFrame, dict[str, Any]]], dict[str, str]]:
+    """Measures of those companions whose bars can be had, up to the label `last`, and why others cannot."""
+
+    def measured(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+        bars = bars_of(name, last.date())
+        return _measured(bars[bars.index < last], name, config)
+
+    try:
+        return for_each_symbol(measured, names)
+    except DataSourceError as error:
+        return {}, dict.fromkeys(names, str(error))
 
 
 def _splits(measures: Mapping[str, pd.DataFrame], config: TrainingConfig) -> dict[str, TimeSplit]:
@@ -291,7 +329,7 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
 
 
 def _first_target(config: TrainingConfig) -> int:
-    return max(config.memory, HISTORY) if config.effective_network == "har_lstm" else config.memory
+    return HISTORY if config.effective_network == "har_lstm" else config.memory
 
 
 def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:

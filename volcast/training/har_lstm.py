@@ -8,6 +8,7 @@ import pandas as pd
 
 from volcast.arrays import Float32Array1D, Float32Array3D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
+from volcast.features.bar_steps import STEP_MEASURES, step_inputs_of
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
     HISTORY,
@@ -21,8 +22,11 @@ from volcast.features.windows import TimeSplit
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState
+from volcast.forecasters.har_lstm.windows import StepWindows
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.intervals import QuantileTracker
+from volcast.forecasters.tables import HourlyTable
+from volcast.measures.bucketed import STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
 from volcast.sessions import session_hours
@@ -31,8 +35,8 @@ __all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks
 
 Measures = Mapping[str, pd.DataFrame]
 
-_TYPICAL_WEIGHT, _WEIGHT_SPREAD = 0.75, 0.5
-_LEAST_WEIGHT = 0.1
+_LEAST_WEIGHT, _LARGEST_WEIGHT = 0.1, 3.0
+_NEWTON_STEPS = 8
 _FEWEST_ROWS = 50
 _TYPICAL_COUNT = 500.0
 _UNKNOWN = QuantileTracker(np.ones(24), 1.0, 0.0, 0.0)
@@ -45,10 +49,11 @@ class HarLstmTargets:
     Attributes
     ----------
     windows
-        By symbol that is learnt from, shape (n, window, F), a view: row i belongs to bucket ``regression.memory + i``.
+        By symbol that is learnt from, shape (n, STEPS, F): row i belongs to bucket ``regression.memory + i``. F is 0 of
+        bars longer than a step: there is nothing for a network to see.
     targets
-        By symbol, shape (n,): what the regression, fitted on the training parts alone, leaves unexplained, standardized
-        by its spread there.
+        By symbol, shape (n,): how far the log of realized volatility lies from that of what the regression, fitted on
+        the training parts alone, forecasts; 0 where prices do not move.
     regression
         The recipe with that regression and no networks yet.
     """
@@ -58,7 +63,9 @@ class HarLstmTargets:
     regression: HarLstm
 
 
-def har_lstm_targets(measures: Measures, splits: Mapping[str, TimeSplit], window: int) -> HarLstmTargets:
+def har_lstm_targets(
+    measures: Measures, splits: Mapping[str, TimeSplit], *, with_market: bool = False
+) -> HarLstmTargets:
     """Fit features and regression on the training parts, and make of their errors what networks learn.
 
     Parameters
@@ -68,25 +75,24 @@ def har_lstm_targets(measures: Measures, splits: Mapping[str, TimeSplit], window
         buckets is not learnt from, but is served.
     splits
         The parts of each.
-    window
-        Buckets that a network looks back.
+    with_market
+        Whether the model looks at the mean state of all symbols; they must be `FEWEST_IN_MARKET` at least.
 
     Raises
     ------
     NotEnoughDataError
         No symbol has enough training buckets.
     """
-    regression = _fitted(measures, {name: split.train.stop for name, split in splits.items()}, window)
+    stops = {name: split.train.stop for name, split in splits.items()}
+    regression = _fitted(measures, stops, with_market=with_market)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
         for name, frame in _learnt_from(regression, measures).items()
     }
-    of_training = [errors[: splits[name].train.stop - regression.memory] for name, (_, errors) in rows.items()]
-    spread = float(np.std(np.concatenate(of_training))) or 1.0
     return HarLstmTargets(
         {name: windows for name, (windows, _) in rows.items()},
-        {name: (errors / spread).astype(np.float32) for name, (_, errors) in rows.items()},
-        replace(regression, correction_spread=spread),
+        {name: errors.astype(np.float32) for name, (_, errors) in rows.items()},
+        regression,
     )
 
 
@@ -98,14 +104,13 @@ def with_networks(
     Where the networks add nothing, the weight is 0 and the regression serves alone.
     """
     frames = _learnt_from(recipe, measures)
-    corrections = [_errors_and_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
-    errors, correction = (np.concatenate(parts) for parts in zip(*corrections, strict=True))
-    weight, shift = learnt_weight(errors, correction)
-    chosen = replace(recipe, weight=weight, smearing_shift=shift)
+    corrections = [_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
+    chosen = replace(recipe, weight=learnt_weight(*(np.concatenate(parts) for parts in zip(*corrections, strict=True))))
     trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in HORIZONS}
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
-    final = _fitted(measures, stops, recipe.window, earlier=recipe if len(recipe.symbols) == 1 else None)
+    earlier = recipe if len(recipe.symbols) == 1 else None
+    final = _fitted(measures, stops, with_market=recipe.features.with_market, earlier=earlier)
     return replace(
         chosen,
         features=final.features,
@@ -115,32 +120,34 @@ def with_networks(
     )
 
 
-def learnt_weight(errors: Float64Array1D, correction: Float64Array1D) -> tuple[float, float]:
-    """Weight of the networks' correction of the log, and what it changes of the log of the smearing.
+def learnt_weight(errors: Float64Array1D, correction: Float64Array1D, days: Int64Array1D) -> float:
+    """Weight of the networks' correction of the log, from 0, where the regression serves alone, to 1.
 
-    The weight is that of the best linear combination on validation, where `errors` are the regression's and
-    `correction` is what the networks say of them, shrunk towards `_TYPICAL_WEIGHT`, what did best over many symbols in
-    walk-forward: on a few hundred buckets the estimate alone is too noisy. Under a tenth it is 0.
+    The one of the lowest QLIKE on buckets that no network was fitted on, less its standard error: what the data
+    support, as in the rule of one standard error (Breiman, Friedman, Olshen and Stone 1984, *Classification and
+    Regression Trees*). Its variance is that of sums over days, since errors of one day go together (Liang and Zeger
+    1986, *Biometrika* 73). What is left under a tenth is 0.
+
+    Parameters
+    ----------
+    errors
+        Of the regression's log, shape (n,).
+    correction
+        What the networks say of them.
+    days
+        A number for the day of each.
     """
-    weight = _shrunk_weight(errors, correction)
-    return weight, _log_smearing(errors - weight * correction) - _log_smearing(errors) if weight else 0.0
-
-
-def _shrunk_weight(errors: Float64Array1D, correction: Float64Array1D) -> float:
-    centred, moves = errors - errors.mean(), correction - correction.mean()
-    squares = float(moves @ moves)
-    if squares == 0:
+    if not correction.any():
         return 0.0
-    best = float(moves @ centred) / squares
-    variance = float(np.var(centred - best * moves)) / squares
-    precision = 1 / max(variance, 1e-12)
-    prior = 1 / _WEIGHT_SPREAD**2
-    weight = min(max((precision * best + prior * _TYPICAL_WEIGHT) / (precision + prior), 0.0), 1.0)
-    return weight if weight >= _LEAST_WEIGHT else 0.0
-
-
-def _log_smearing(errors: Float64Array1D) -> float:
-    return 0.5 * float(np.log(np.mean(np.exp(2 * errors))))
+    weight = 1.0
+    for _ in range(_NEWTON_STEPS):
+        ratio = np.exp(2 * (errors - weight * correction))
+        slope, curvature = 2 * correction * (1 - ratio), 4 * correction**2 * ratio
+        weight = float(np.clip(weight - slope.sum() / curvature.sum(), 0.0, _LARGEST_WEIGHT))
+    _, day = np.unique(days, return_inverse=True)
+    error = float(np.sqrt((np.bincount(day, weights=slope) ** 2).sum()) / curvature.sum())
+    supported = min(weight - error, 1.0)
+    return supported if supported >= _LEAST_WEIGHT else 0.0
 
 
 def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]:
@@ -149,34 +156,40 @@ def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]
 
 
 def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Float32Array3D, Float64Array1D]:
-    """Windows of shape (n, window, F), a view, and what the regression of `state` leaves unexplained of the log of RV.
+    """Windows of shape (n, STEPS, F), F being 0 of bars longer than a step, and how far the regression is from the log.
 
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
     """
     features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
-    states, hours, opens = features.states(measures), session_hours(labels), opens_session(labels)
-    steps = features.steps(states[:-1], hours[1:], opens[1:])
-    windows = np.lib.stride_tricks.sliding_window_view(steps, state.window, axis=0).transpose(0, 2, 1)
-    rows = np.arange(state.memory, len(measures))
-    design = features.design(states, rows - 1, hours[rows], new_york_days(labels)[rows], opens[rows])
-    logs = np.log(np.maximum(measures["rv_hourly"].to_numpy()[rows], RV_FLOOR))
-    errors = logs - one_bucket.profile[hours[rows]] - design @ one_bucket.regression.coefficients
-    return windows[state.memory - state.window :], np.asarray(errors)
+    hours, opens, rows = session_hours(labels), opens_session(labels), np.arange(state.memory, len(measures))
+    windows = np.empty((len(rows), STEPS, 0), dtype=np.float32)
+    if features.step_inputs:
+        steps = StepWindows(features, HourlyTable.of(measures))
+        steps.take_in()
+        windows = steps.windows(rows - 1, hours[rows], opens[rows])
+    design = features.design(features.states(measures), rows - 1, hours[rows], new_york_days(labels)[rows], opens[rows])
+    regression = one_bucket.regression
+    forecast = one_bucket.profile[hours[rows]] + design @ regression.coefficients + regression.log_smearing
+    realized = measures["rv_hourly"].to_numpy()[rows]
+    errors = np.log(np.maximum(realized, RV_FLOOR)) - forecast
+    return windows, np.where(realized > RV_FLOOR, errors, 0.0)
 
 
-def _fitted(measures: Measures, stops: Mapping[str, int], window: int, earlier: HarLstm | None = None) -> HarLstm:
+def _fitted(
+    measures: Measures, stops: Mapping[str, int], *, with_market: bool, earlier: HarLstm | None = None
+) -> HarLstm:
     """Profiles and regressions of all horizons on each symbol's buckets before its stop, with bounds yet to be learnt.
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
-    fewest = max(window, HISTORY) + _FEWEST_ROWS
+    fewest = HISTORY + _FEWEST_ROWS
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
             f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
-    recipe = _without_regressions(frames, window, earlier)
+    recipe = _without_regressions(frames, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
     frames = recipe.with_market(frames)
     states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
     features = recipe.features
@@ -192,31 +205,38 @@ def _fitted(measures: Measures, stops: Mapping[str, int], window: int, earlier: 
     return replace(recipe, features=features, horizons=horizons, symbols=symbols)
 
 
-def _without_regressions(frames: Measures, window: int, earlier: HarLstm | None) -> HarLstm:
+def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_market: bool) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
+    inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
     profiles = {
         name: learnt[name].profile
         if name in learnt
-        else hour_means(log_measures(frame), session_hours(time_index(frame)))
+        else hour_means(log_measures(frame, with_steps=bool(inputs)), session_hours(time_index(frame)))
         for name, frame in frames.items()
     }
     if earlier is None:
         hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
-        features = IntradayFeatures.unscaled(typical, hours, with_market=len(frames) >= FEWEST_IN_MARKET)
+        features = IntradayFeatures.unscaled(typical, hours, with_market=with_market, step_inputs=inputs)
     else:
         features = earlier.features
     return HarLstm(
         features=features,
         horizons={},
-        window=window,
+        window=STEPS,
         correction_spread=1.0,
         weight=0.0,
         smearing_shift=0.0,
         trained_through=max(frame.index[-1] for frame in frames.values()),
         symbols={name: SymbolState(profile, {}) for name, profile in profiles.items()},
     )
+
+
+def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
+    """What networks can learn from of the bars' last steps."""
+    columns = np.concatenate([frame[list(STEP_MEASURES)].to_numpy(dtype=float) for frame in frames.values()])
+    return step_inputs_of(columns, with_market=with_market)
 
 
 def _fitted_horizon(
@@ -240,7 +260,9 @@ def _fitted_horizon(
     coefficients, symbols = regression.coefficients, {}
     for name, target in targets.items():
         smearing_sum = float(np.exp(2 * (target - designs[name] @ coefficients)).sum())
-        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN)
+        has_own = horizon == 1 and len(frames) > 1
+        own = fit_state(designs[name], target, features.term_count) if has_own else None
+        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN, own)
     typical = regression if len(frames) == 1 else _typical(regression)
     return HorizonState(np.mean(list(profiles.values()), axis=0), typical, _UNKNOWN), symbols
 
@@ -251,18 +273,18 @@ def _typical(regression: RegressionState) -> RegressionState:
     return replace(regression, count=_TYPICAL_COUNT, smearing_sum=mean * _TYPICAL_COUNT)
 
 
-def _errors_and_correction(
+def _correction(
     recipe: HarLstm, networks: Sequence[Network], measures: pd.DataFrame, split: TimeSplit
-) -> tuple[Float64Array1D, Float64Array1D]:
-    """Log errors of the regression alone in the validation part, and what the networks would change of its log."""
+) -> tuple[Float64Array1D, Float64Array1D, Int64Array1D]:
+    """Log errors of the regression in the validation part, what networks would change of its log, and the days."""
     positions = _validation(split, recipe)
     labels, realized = time_index(measures)[positions], measures["rv_hourly"].iloc[positions].to_numpy()
     moved = realized > RV_FLOOR
     alone, together = (
-        replace(recipe, weight=weight, smearing_shift=0.0).forecast(networks, measures, labels, positions).volatility
+        replace(recipe, weight=weight).forecast(networks, measures, labels, positions).volatility[moved]
         for weight in (0.0, 1.0)
     )
-    return np.log(realized[moved] / alone[moved]), np.log(together[moved] / alone[moved])
+    return np.log(realized[moved] / alone), np.log(together / alone), new_york_days(labels)[moved]
 
 
 def _validation(split: TimeSplit, recipe: HarLstm) -> Int64Array1D:

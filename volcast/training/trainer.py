@@ -24,10 +24,9 @@ from volcast.features.windows import prepare_lstm_sequences
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.networks.architectures import (
+    HAR_LSTM,
     HAR_LSTM_BATCH_SIZE,
     HAR_LSTM_NETWORK,
-    MANY_SYMBOLS_BATCH_SIZE,
-    MANY_SYMBOLS_NETWORK,
     architecture_of,
     build_from_values,
     build_lstm_model_fast,
@@ -41,7 +40,7 @@ from volcast.progress import SilentProgress
 from volcast.search.search import SearchResult, discard_search, search_directory, search_hyperparameters
 from volcast.store.bundle import ModelBundle, version_name
 from volcast.store.store import ModelStore
-from volcast.training.artifacts import describe_data, training_artifacts
+from volcast.training.artifacts import describe_companions, describe_data, training_artifacts
 from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
 from volcast.training.result import TrainingResult
 
@@ -175,8 +174,14 @@ class LocalLSTMTrainer:
                 return bars_of(self.config, name, progress=self.progress)
             return _symbol_bars(bars, symbols if named else (), cut, name)
 
-        self.data = prepare_training_data(get_bars, symbols, self.config)
+        companion_bars = self._companion_bars if self.config.companions else None
+        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars)
+        if companion_bars is not None:
+            self.progress.say(describe_companions(self.data))
         return self.data
+
+    def _companion_bars(self, symbol: str, last: date) -> pd.DataFrame:
+        return bars_of(self.config.with_overrides(start_date=min(self.config.start_date, last), end_date=last), symbol)
 
     def _days_to_cut(self, start_date: str | date | None, end_date: str | date | None) -> Days:
         """The days that bars are cut to, held to the configuration's rules; its own days say what to fetch."""
@@ -195,9 +200,18 @@ class LocalLSTMTrainer:
         import keras
 
         keras.utils.set_random_seed(seed)
-        features = next(iter(self._prepared_data().windows.values())).shape[2]
-        architecture = architecture_of(self.config)
-        return build_from_values(architecture, hyperparams, self.config.memory, features=features, config=self.config)
+        _, window, features = next(iter(self._prepared_data().windows.values())).shape
+        if not features:
+            raise ConfigError(
+                "the bars are longer than five minutes, and the networks of a har_lstm see steps of five; there is "
+                "nothing for them to see; train the roadmap's network (network='roadmap'), or take shorter bars."
+            )
+        architecture = HAR_LSTM if self._is_har_lstm else architecture_of(self.config)
+        return build_from_values(architecture, hyperparams, window, features=features, config=self.config)
+
+    @property
+    def _is_har_lstm(self) -> bool:
+        return self.config.effective_network == "har_lstm"
 
     def train_model(
         self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
@@ -216,20 +230,9 @@ class LocalLSTMTrainer:
 
     def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> dict[str, list[float]]:
         config = self.config
-        schedule = Schedule(
-            config.epochs, self._batch_size, config.early_stopping_patience, seed=seed, engine=config.engine
-        )
+        batch_size = HAR_LSTM_BATCH_SIZE if self._is_har_lstm else config.batch_size
+        schedule = Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
         return fit_network(model, train, validation, schedule, self.progress.epoch_ended)
-
-    @property
-    def _batch_size(self) -> int:
-        if self.config.effective_network != "har_lstm":
-            return self.config.batch_size
-        return MANY_SYMBOLS_BATCH_SIZE if self._learns_from_many else HAR_LSTM_BATCH_SIZE
-
-    @property
-    def _learns_from_many(self) -> bool:
-        return len(self._prepared_data().windows) > 1
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.
@@ -250,7 +253,8 @@ class LocalLSTMTrainer:
 
     def _evaluated(self, bundle: ModelBundle, part: str) -> Evaluation:
         data = self._prepared_data()
-        return evaluate_bundle(bundle, bundle.recipe.with_market(data.measures), data.positions(part))
+        judged = data.measures if data.subject is None else {data.subject: data.measures[data.subject]}
+        return evaluate_bundle(bundle, bundle.recipe.with_market(judged), data.positions(part))
 
     def save_model(self, name: str | None = None) -> ModelBundle:
         """Evaluate the trained model on the test part and save it, with all that explains it, in the store."""
@@ -288,7 +292,7 @@ class LocalLSTMTrainer:
             self.progress.say(describe_data(data, self.config))
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
-            if self.config.effective_network == "har_lstm":
+            if self._is_har_lstm:
                 if sentence := beyond_the_list(max(frame.index[-1] for frame in data.measures.values()).date()):
                     self.progress.say(sentence)
                 self._train_ensemble(train, validation)
@@ -300,11 +304,15 @@ class LocalLSTMTrainer:
         return TrainingResult(saved, evaluation, self.search_result, data, self.histories, time.monotonic() - began)
 
     def _train_ensemble(self, train: Arrays, validation: Arrays) -> None:
-        """The networks of a `har_lstm`, which differ by their seeds alone."""
+        """The networks of a `har_lstm`, which differ by their seeds alone; none of bars that show them nothing."""
+        self.models, self.histories = [], []
+        if not train[0].shape[2]:
+            self.progress.say(
+                "The bars are longer than the five minutes that networks see: the regression serves alone."
+            )
+            return
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
-        network = MANY_SYMBOLS_NETWORK if self._learns_from_many else HAR_LSTM_NETWORK
-        self.models = [self._new_network(network, seed) for seed in seeds]
-        self.histories = []
+        self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
         for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
             self.progress.training_began(self.config.epochs, number, len(seeds))
             self.histories.append(self._trained(model, train, validation, seed))
@@ -319,13 +327,14 @@ class LocalLSTMTrainer:
 
     def _bundle(self) -> ModelBundle:
         data = self._prepared_data()
-        models = self._built_models()
-        networks = tuple(KerasNetwork(model) for model in models)
+        models = self._built_models() if data.X_train.shape[2] else []
         # Their twins in ONNX Runtime: Keras would trace a graph for each number of windows.
         recipe = finished_recipe(data, [serving_network(model) for model in models])
+        adds_nothing = isinstance(recipe, HarLstm) and not recipe.weight
+        networks = () if adds_nothing else tuple(KerasNetwork(model) for model in models)
         symbols, trained_on = list(data.measures), recipe.symbols if isinstance(recipe, HarLstm) else data.measures
         manifest = {
-            "symbol": symbols[0] if len(symbols) == 1 else None,
+            "symbol": data.subject,
             "symbols": {name: {**about, "trained_on": name in trained_on} for name, about in data.provenance.items()},
             "failed": dict(data.failed),
             "source": data.provenance[symbols[0]]["source"],
@@ -337,7 +346,7 @@ class LocalLSTMTrainer:
             "hyperparameters": None if self.search_result is None else self.search_result.best_hyperparameters,
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
-        subject = file_name_of(symbols[0]) if len(symbols) == 1 else f"pooled-{len(trained_on)}"
+        subject = f"pooled-{len(trained_on)}" if data.subject is None else file_name_of(data.subject)
         return ModelBundle(version_name(subject, simulated=data.simulated), networks, recipe, config, manifest)
 
     def _prepared_data(self) -> TrainingData:

@@ -159,7 +159,7 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
     noise.iloc[split.train.stop :] *= np.exp(
         np.random.default_rng(0).standard_normal((len(noise) - split.train.stop, 1))
     )
-    made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}, WINDOW) for frame in (measures, noise))
+    made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}) for frame in (measures, noise))
     assert json.dumps(made.regression.to_dict()) == json.dumps(changed.regression.to_dict())
     rows = split.train.stop - HISTORY
     assert (made.windows["SPY"][:rows] == changed.windows["SPY"][:rows]).all()
@@ -169,7 +169,7 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
 
 def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> None:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
-    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split})
 
     def network(windows: Float32Array3D, side: Any = None) -> Float64Array1D:
         return windows[:, -1, 0].astype(float)
@@ -185,7 +185,7 @@ def test_weight_and_bounds_do_not_see_the_test_part(measures: pd.DataFrame) -> N
 
 def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> None:
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.15)
-    made = har_lstm_targets({"SPY": measures}, {"SPY": split}, WINDOW)
+    made = har_lstm_targets({"SPY": measures}, {"SPY": split})
     rows = zip(made.windows["SPY"], made.targets["SPY"], strict=True)
     truth = {window.tobytes(): float(target) for window, target in rows}
 

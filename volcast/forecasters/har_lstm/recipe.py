@@ -11,8 +11,9 @@ own outcomes: direct, not iterated (Marcellino, Stock and Watson 2006, *Journal 
 A model is of one symbol or of many. A symbol's deviations from its own hour-of-day profile look like every other
 symbol's, so one regression and one ensemble learn from all of them, and three or more see the mean state of the market
 beside the symbol's own (Zhang, Zhang, Cucuringu and Qian 2024, *Journal of Financial Econometrics* 22, find that both
-help). Profile, smearing and bounds are each symbol's own. A symbol that was not in training gets the mean profile,
-moved towards its own history.
+help). Profile, smearing and bounds are each symbol's own. So is a second regression of the next bucket, shrunk towards
+the one that all share: the mean of both logs is what is forecast. A symbol that was not in training gets the mean
+profile, moved towards its own history, and its own regression grows in as its bars come.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +27,11 @@ from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_in
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     HISTORY,
-    STATES,
     IntradayFeatures,
     hour_means,
-    log_measures,
     market_states,
-    states_of,
 )
+from volcast.forecasters.har_lstm.regression import RegressionState
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_outcomes
@@ -45,6 +44,7 @@ __all__ = ["HarLstm"]
 
 
 _SHRINKAGE = 20.0
+_BEFORE_ALL = pd.Timestamp(0, tz=EXCHANGE_TIMEZONE)
 _HOURS = 24
 
 
@@ -112,19 +112,28 @@ class HarLstm(HarLstmState):
         NotEnoughDataError
             The symbol was not in training, and `measures` are fewer than `HISTORY`.
         """
-        symbol_state = self._trained_on(symbol) or self._stranger(measures)
+        trained_on = self._trained_on(symbol)
+        symbol_state = trained_on or self._stranger(measures)
+        # All that a stranger's bars show is new to its own regression.
+        learnt_until = self.trained_through if trained_on or not self._has_own else _BEFORE_ALL
         horizons = {
-            name: HorizonState(
-                state.profile,
-                replace(self.horizons[name].regression, count=state.count, smearing_sum=state.smearing_sum),
-                state.tracker,
-            )
+            name: self._of_symbol(self.horizons[name].regression, state)
             for name, state in symbol_state.horizons.items()
         }
         return HarLstmState(
             replace(self.features, profile=symbol_state.profile), horizons, self.window,
-            self.correction_spread, self.weight, self.smearing_shift, self.trained_through,
+            self.correction_spread, self.weight, self.smearing_shift, learnt_until,
         )  # fmt: skip
+
+    @property
+    def _has_own(self) -> bool:
+        return any(state.own is not None for symbol in self.symbols.values() for state in symbol.horizons.values())
+
+    @staticmethod
+    def _of_symbol(shared: RegressionState, state: SymbolHorizon) -> HorizonState:
+        own = None if state.own is None else state.own.shrunk_towards(shared.coefficients)
+        regression = replace(shared, count=state.count, smearing_sum=state.smearing_sum)
+        return HorizonState(state.profile, regression, state.tracker, own)
 
     def with_market(self, measures: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         """The `measures` of each symbol, by its name, with the market's states, made of all of them, beside them.
@@ -188,32 +197,42 @@ class HarLstm(HarLstmState):
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
         history = measures.iloc[: past if past >= HISTORY else HISTORY]
-        profile = _shrunk(self.features.profile, log_measures(history), session_hours(time_index(history)))
+        profile = _shrunk(self.features.profile, self.features.logs(history), session_hours(time_index(history)))
         horizons = {}
         for name, state in self.horizons.items():
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
             moved = profile[:, 0] if name == 1 else _shrunk_to_outcomes(state.profile, history, name)
-            horizons[name] = SymbolHorizon(moved, state.regression.count, state.regression.smearing_sum, state.tracker)
+            regression = state.regression
+            own = regression.without_rows() if name == 1 and self._has_own else None
+            horizons[name] = SymbolHorizon(moved, regression.count, regression.smearing_sum, state.tracker, own)
         return SymbolState(profile, horizons)
 
     def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:
-        """States of the buckets with which a symbol is part of the market: all, or those after its profile is known."""
+        """What a symbol adds to the market in each bucket: in all, or in those after its profile is known."""
         symbol_state, first = self._trained_on(symbol), 0
         if symbol_state is None and len(measures) < HISTORY:
-            return pd.DataFrame(columns=range(len(STATES)), index=measures.index[:0], dtype=float)
+            return pd.DataFrame(columns=self._share_names, index=measures.index[:0], dtype=float)
         if symbol_state is None:
             symbol_state = self._stranger(measures)
             learnt_before = int(measures.index.searchsorted(self.trained_through, side="right")) >= HISTORY
             first = 0 if learnt_before else HISTORY - 1
-        states = states_of(log_measures(measures) - symbol_state.profile[session_hours(time_index(measures))])
-        return pd.DataFrame(states[first:], measures.index[first:])
+        features = replace(self.features, profile=symbol_state.profile)
+        columns = measures[features.share_columns].to_numpy(dtype=float)
+        share = features.market_share(columns, session_hours(time_index(measures)))
+        return pd.DataFrame(share[first:], measures.index[first:], self._share_names)
+
+    @property
+    def _share_names(self) -> list[str]:
+        return [name.removeprefix("market_") for name in self.features.market_columns]
 
 
 def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
     """Hour-of-day means of `logs`, shape (n, k), shrunk towards the `typical` ones at their level, shape (24, k)."""
-    level = np.mean(logs - typical[hours], axis=0)
-    counts = np.bincount(hours, minlength=_HOURS)[:, None]
-    moved = hour_means(logs - typical[hours] - level, hours)
+    apart = logs - typical[hours]
+    present = ~np.isnan(apart)
+    level = np.sum(apart, axis=0, where=present) / np.maximum(present.sum(axis=0), 1)
+    counts = np.column_stack([np.bincount(hours, weights=column, minlength=_HOURS) for column in present.T])
+    moved = hour_means(apart - level, hours)
     return np.asarray(typical + level + moved * (counts / (counts + _SHRINKAGE)))
 
 

@@ -59,6 +59,23 @@ class RegressionState:
         """The regression on these rows alone, shape (p,)."""
         return np.asarray(np.linalg.solve(self.gram + np.diag(self.penalty), self.moment))
 
+    @property
+    def log_smearing(self) -> float:
+        """Log of the smearing factor of these rows."""
+        return 0.5 * float(np.log(self.smearing_sum / self.count))
+
+    def shrunk_towards(self, coefficients: Float64Array1D) -> "RegressionState":
+        """The same rows, with a penalty not on coefficients but on how far they are from these, shape (p,).
+
+        Dummies are penalized as terms are: what few rows say of an hour is noise.
+        """
+        penalty = np.full_like(self.penalty, RIDGE)
+        return replace(self, moment=self.moment + penalty * coefficients, penalty=penalty)
+
+    def without_rows(self) -> "RegressionState":
+        """The same of no rows at all, but for the smearing."""
+        return replace(self, gram=np.zeros_like(self.gram), moment=np.zeros_like(self.moment))
+
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         return {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}

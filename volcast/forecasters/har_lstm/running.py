@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from volcast.arrays import BoolArray1D, Float32Array3D, Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
+from volcast.arrays import Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
+from volcast.forecasters.har_lstm.windows import NetworkWindows, StateWindows, StepWindows
 from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
 from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import RV_FLOOR
@@ -45,7 +46,8 @@ class RunningForecast:
         self._state = recipe.of_horizon(horizon)
         self._networks = networks if horizon == 1 and recipe.weight else ()
         self._states = _States(recipe.features, recipe.window, table)
-        self._regression = RefittedRegression(self._state.regression)
+        states = [self._state.regression] if self._state.own is None else [self._state.regression, self._state.own]
+        self._regressions = [RefittedRegression(state) for state in states]
         # Of the buckets since training: rows of the regression, and forecasts of the log, `_first` being the first.
         self._first = 0
         terms = len(self._state.regression.moment)
@@ -101,7 +103,8 @@ class RunningForecast:
         self._known_with.cut(count)
         for bound in (self._lowers, self._uppers):
             bound.cut(count + 1)
-        self._regression.forget(count)
+        for regression in self._regressions:
+            regression.forget(count)
         self._asked = {}
 
     def _take_in(self) -> None:
@@ -152,10 +155,12 @@ class RunningForecast:
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)
-        for count in sorted(set(counts.tolist())):
-            self._regression.refit(self._design.values, self._centred.values, count)
-        forecast, smearing = self._regression.forecasts(design, counts)
-        log_forecast = forecast + self._state.profile[hours] + smearing
+        for regression in self._regressions:
+            for count in sorted(set(counts.tolist())):
+                regression.refit(self._design.values, self._centred.values, count)
+        forecasts = [regression.forecasts(design, counts) for regression in self._regressions]
+        forecast, smearing = (sum(parts) / len(parts) for parts in zip(*forecasts, strict=True))
+        log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
         if self._networks:
             opens = days != self._table.days[known - 1]
             windows = self._states.windows(known - 1, hours, opens)
@@ -180,21 +185,16 @@ class _States:
     """What the regression and the networks see of each row of a table."""
 
     def __init__(self, features: IntradayFeatures, window: int, table: HourlyTable) -> None:
-        self._features, self._window, self._table = features, window, table
+        self._features, self._table = features, table
         self._places = [table.names.index(name) for name in features.columns_read(table.names)]
-        width = len(features.state_mean)
-        self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, width)
-        # Of each row but the last: a step tells when the next bucket is.
-        self._steps = GrowingArray(np.float32, width + 3)
+        self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, len(features.state_mean))
+        self._inputs: NetworkWindows = (
+            StepWindows(features, table) if features.step_inputs else StateWindows(features, window, table, self.states)
+        )
+        self.windows = self._inputs.windows
 
     def __len__(self) -> int:
         return len(self.states)
-
-    def windows(self, last: Int64Array1D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array3D:
-        """What a network takes, shape (n, window, F), to forecast buckets in `next_hours` from rows up to `last`."""
-        final = self._features.steps(self.states.values[last], next_hours, next_opens)
-        earlier = self._steps.values[(last - self._window + 1)[:, None] + np.arange(self._window - 1)]
-        return np.concatenate([earlier, final[:, None]], axis=1)
 
     def take_in(self) -> None:
         """Add the rows of the table that are new."""
@@ -204,13 +204,10 @@ class _States:
         columns = table.values[count:, self._places]
         self.variance.append(columns[:, 0] ** 2)
         self.states.append(self._features.states_of_columns(columns, table.hours[count:]))
-        # The last row's step waits for the row behind it.
-        done, stop = len(self._steps), len(self) - 1
-        hours, days = table.hours[done + 1 :], table.days[done:]
-        self._steps.append(self._features.steps(self.states.values[done:stop], hours, days[1:] != days[:-1]))
+        self._inputs.take_in()
 
     def cut(self, rows: int) -> None:
         """Keep the first `rows` rows alone."""
         self.variance.cut(rows)
         self.states.cut(rows)
-        self._steps.cut(max(rows - 1, 0))
+        self._inputs.cut(rows)

@@ -31,14 +31,18 @@ class HorizonState:
         Its sums.
     tracker
         Its bounds.
+    own
+        The sums of a symbol's own regression, whose log forecast is averaged with the other's; None where there is
+        none.
     """
 
     profile: Float64Array1D
     regression: RegressionState
     tracker: QuantileTracker
+    own: RegressionState | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers, ready for JSON."""
+        """The numbers, ready for JSON: those that all symbols share."""
         return {
             "profile": self.profile.tolist(),
             "regression": self.regression.to_dict(),
@@ -67,16 +71,21 @@ class SymbolHorizon:
         The symbol's training rows, and the sum of ``exp(2 e)`` over their errors.
     tracker
         Its bounds.
+    own
+        The sums of its own regression; None where there is none.
     """
 
     profile: Float64Array1D
     count: float
     smearing_sum: float
     tracker: QuantileTracker
+    own: RegressionState | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        return {**vars(self), "profile": self.profile.tolist(), "tracker": self.tracker.to_dict()}
+        own = {} if self.own is None else {"own": self.own.to_dict()}
+        numbers = {"profile": self.profile.tolist(), "count": self.count, "smearing_sum": self.smearing_sum}
+        return {**numbers, "tracker": self.tracker.to_dict(), **own}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "SymbolHorizon":
@@ -86,6 +95,7 @@ class SymbolHorizon:
             float(numbers["count"]),
             float(numbers["smearing_sum"]),
             QuantileTracker.from_dict(numbers["tracker"]),
+            RegressionState.from_dict(numbers["own"]) if "own" in numbers else None,
         )
 
 
