@@ -18,7 +18,7 @@ from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ConfigError, ModelNotFoundError, VolatilityError
-from volcast.forecasters.horizons import Horizon, horizon_named
+from volcast.forecasters.horizons import Horizon, Kind, horizon_named, kind_of
 from volcast.reprs import OneLineRepr
 from volcast.retraining.background import ProgressHook, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
@@ -96,6 +96,7 @@ class VolatilityForecaster(OneLineRepr):
         symbol: str | None = None,
         allow_in_sample: bool = False,
         models: _Models = "serving",
+        kind: Kind = "hourly",
     ) -> Forecast:
         """Forecast the first bucket that ends after `asof` from the bars that had ended by then.
 
@@ -108,7 +109,8 @@ class VolatilityForecaster(OneLineRepr):
             The moment of the forecast; without a time zone it is New York time. None is the end of the last bar.
         horizon
             What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
-            session; 7, one session; 35, five sessions.
+            session; 7, one session; 35, five sessions. Of the kind ``"total"``: ``"1 session"``, ``"5 sessions"``,
+            ``"10 sessions"`` or ``"22 sessions"``; the number alone will do.
         symbol
             Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
         allow_in_sample
@@ -116,6 +118,10 @@ class VolatilityForecaster(OneLineRepr):
         models
             ``"serving"``: the model that serves now. ``"as-of"``: the one that served, or could have been trained, at
             `asof`; with a schedule (``every``), models that are due by then are trained first, on the bars before.
+        kind
+            ``"hourly"``: of hours of sessions, without nights. ``"total"``: from close to close, nights included, over
+            the session that closes first after `asof` and those that follow; of the sessions that had closed before
+            it, 22 at least must be in `bars`.
 
         Raises
         ------
@@ -126,7 +132,7 @@ class VolatilityForecaster(OneLineRepr):
         BarsError
             The bars are unusable.
         """
-        horizon_named(horizon)
+        horizon = horizon_named(horizon, kind)
         moment = None if asof is None else in_new_york(asof)
         if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
@@ -140,6 +146,7 @@ class VolatilityForecaster(OneLineRepr):
         symbol: str | None = None,
         allow_in_sample: bool = False,
         models: _Models = "serving",
+        kind: Kind = "hourly",
     ) -> pd.DataFrame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
 
@@ -149,7 +156,8 @@ class VolatilityForecaster(OneLineRepr):
             One symbol's bars, stamped at their start, tz-aware.
         horizon
             What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
-            session; 7, one session; 35, five sessions.
+            session; 7, one session; 35, five sessions. Of the kind ``"total"``: ``"1 session"``, ``"5 sessions"``,
+            ``"10 sessions"`` or ``"22 sessions"``; the number alone will do.
         symbol
             Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
         allow_in_sample
@@ -157,6 +165,9 @@ class VolatilityForecaster(OneLineRepr):
         models
             ``"serving"``: the model that serves now makes all forecasts. ``"as-of"``: each is made by the model that
             served, or could have been trained, at that time, as in `forecast`: a backtest with retraining in one call.
+        kind
+            ``"hourly"``: of hours of sessions, without nights. ``"total"``: a row a session, indexed by its close, with
+            the close before it as its ``asof``: nights included, over that session and those that follow.
 
         Returns
         -------
@@ -165,14 +176,14 @@ class VolatilityForecaster(OneLineRepr):
         `Forecast`: the last is without the day's U-shape and can be compared across hours, `annualized_volatility` of
         single buckets carries it.
         ``attrs["in_sample_left_out"]`` counts the rows left out because the model has seen them,
-        ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` is
-        `horizon`.
+        ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` and
+        ``attrs["kind"]`` say of what the forecasts are.
         """
-        horizon_named(horizon)
+        horizon = horizon_named(horizon, kind)
         if _are_of_their_time(models):
             return self._series_as_of(bars, symbol, horizon)
         stream = ForecastStream.of(self._serving, bars, symbol)
-        return stream.series(stream.grid(), horizon, allow_in_sample=allow_in_sample)
+        return stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
 
     def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
         """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
@@ -405,14 +416,14 @@ class VolatilityForecaster(OneLineRepr):
         parts = []
         for begin, end, model in self._timeline.spans(self._bars_to_train_on(bars, symbol), last):
             stream = ForecastStream.of(model, bars, symbol)
-            grid = stream.grid()
+            grid = stream.grid(horizon)
             within = np.asarray((grid.asof >= begin) & (True if end is None else grid.asof < end))
             if within.any():
                 parts.append(stream.series(grid.where(within), horizon, allow_in_sample=False))
         series = pd.concat(parts)
         for count in ("in_sample_left_out", "without_history"):
             series.attrs[count] = sum(part.attrs[count] for part in parts)
-        series.attrs["horizon"] = horizon
+        series.attrs["horizon"], series.attrs["kind"] = horizon, kind_of(horizon)
         return series
 
     def _bars_to_train_on(self, bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:

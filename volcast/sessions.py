@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXCHANGE_TIMEZONE",
     "BucketCalendar",
+    "SessionCalendar",
     "beyond_the_sessions",
     "bucket_calendar",
     "in_new_york",
@@ -31,6 +32,7 @@ __all__ = [
     "new_york_midnight",
     "next_bucket",
     "session_buckets",
+    "session_calendar",
     "session_hours",
     "session_schedule",
 ]
@@ -220,6 +222,39 @@ def bucket_calendar(calendar: str) -> BucketCalendar:
     sessions = table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
     minutes = table["minutes"].to_numpy(dtype=np.int64)
     return BucketCalendar(labels, starts, labels.as_unit("us").asi8, starts.as_unit("us").asi8, minutes, sessions)
+
+
+@dataclass(frozen=True)
+class SessionCalendar:
+    """All sessions of an exchange, one value each, in time order; times in microseconds since the epoch.
+
+    Attributes
+    ----------
+    session
+        A number for each, as in `BucketCalendar`, rising with time: that of its day.
+    first_label, close
+        When its first and its last bucket end.
+    open
+        When it begins.
+    minutes
+        Length.
+    """
+
+    session: Int64Array1D
+    first_label: Int64Array1D
+    close: Int64Array1D
+    open: Int64Array1D
+    minutes: Int64Array1D
+
+
+@lru_cache(maxsize=4)
+def session_calendar(calendar: str) -> SessionCalendar:
+    """Every session that `session_buckets` knows."""
+    buckets = bucket_calendar(calendar)
+    session, first = np.unique(buckets.session, return_index=True)
+    last = np.append(first[1:], len(buckets.session)) - 1
+    minutes = np.add.reduceat(buckets.minutes, first)
+    return SessionCalendar(session, buckets.label[first], buckets.label[last], buckets.start[first], minutes)
 
 
 def new_york_clock(moments: Int64Array1D) -> Int64Array1D:

@@ -34,7 +34,8 @@ SAMPLES = ROOT / "tests" / "data"
 MODELS = ("ewma", "schema-2", "schema-2-har-lstm", "schema-2-pooled-har-lstm")
 BARS_OF_ANY_KIND = mostly(bars_frames() | damaged_frames(), strange_frames() | SCALARS)
 MONTHS = mostly(bars_frames(months=True), damaged_frames(months=True))
-HORIZONS = mostly(st.sampled_from([1, "session_end", 7, 35]), SCALARS)
+HORIZONS = mostly(st.sampled_from([1, "session_end", 7, 35, 5, "22 sessions"]), SCALARS)
+KINDS = mostly(st.sampled_from(["hourly", "total"]), SCALARS)
 NO_SYMBOL = mostly(st.none(), SYMBOLS)
 
 
@@ -128,15 +129,16 @@ def test_windows_of_whatever_it_is(values: Any, memory: Any) -> None:
     MONTHS,
     st.none() | MOMENTS,
     HORIZONS,
+    KINDS,
     NO_SYMBOL,
     st.booleans(),
 )
 def test_a_forecast_does_not_know_what_came_after_it(
     forecasters: dict[str, VolatilityForecaster],
-    name: str, bars: pd.DataFrame, asof: Any, horizon: Any, symbol: Any, allow: bool,
+    name: str, bars: pd.DataFrame, asof: Any, horizon: Any, kind: Any, symbol: Any, allow: bool,
 ) -> None:  # fmt: skip
     def forecast(frame: pd.DataFrame) -> Any:
-        return forecasters[name].forecast(frame, asof, horizon, symbol=symbol, allow_in_sample=allow)
+        return forecasters[name].forecast(frame, asof, horizon, kind=kind, symbol=symbol, allow_in_sample=allow)
 
     made = outcome(f"forecast {name}", lambda: forecast(bars))
     if isinstance(made, Refusal):
@@ -150,20 +152,20 @@ def test_a_forecast_does_not_know_what_came_after_it(
 
 
 @examples(12)
-@given(st.sampled_from(MODELS), MONTHS, HORIZONS, st.booleans(), st.data())
+@given(st.sampled_from(MODELS), MONTHS, HORIZONS, KINDS, st.booleans(), st.data())
 def test_a_series_is_made_of_forecasts(
     forecasters: dict[str, VolatilityForecaster],
-    name: str, bars: pd.DataFrame, horizon: Any, allow: bool, data: st.DataObject,
+    name: str, bars: pd.DataFrame, horizon: Any, kind: Any, allow: bool, data: st.DataObject,
 ) -> None:  # fmt: skip
     forecaster = forecasters[name]
     series = outcome(
-        f"forecast_series {name}", lambda: forecaster.forecast_series(bars, horizon, allow_in_sample=allow)
+        f"forecast_series {name}", lambda: forecaster.forecast_series(bars, horizon, kind=kind, allow_in_sample=allow)
     )
     if isinstance(series, Refusal) or series.empty:
         return
     row = series.iloc[data.draw(st.integers(0, len(series) - 1))]
     one = VolatilityForecaster(name, {"model_save_path": str(SAMPLES)}).forecast(
-        bars, row["asof"], horizon, allow_in_sample=True
+        bars, row["asof"], horizon, kind=kind, allow_in_sample=True
     )
     assert one.volatility == row["volatility"]
 

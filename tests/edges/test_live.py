@@ -1,5 +1,7 @@
 """A live loop in any order of what happens to bars and models: a fresh forecaster is the oracle."""
 
+from typing import Any
+
 import pandas as pd
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -92,6 +94,17 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         fresh = forecaster_of(self.stream_model)
         again = outcome("fresh", lambda: fresh.forecast(self.streamed, allow_in_sample=True))
         assert repr(made) == repr(again)
+
+    @invariant()
+    def and_of_total_volatility_both_do(self) -> None:
+        asked: dict[str, Any] = {"horizon": "5 sessions", "kind": "total", "allow_in_sample": True}
+        model, stream_model = self.models[-1], self.stream_model
+        made = outcome(f"live total {model}", lambda: self.forecaster.forecast(self.frame, **asked))
+        fresh = outcome(f"fresh total {model}", lambda: forecaster_of(model).forecast(self.frame, **asked))
+        assert repr(made) == repr(fresh)
+        streamed = outcome(f"stream total {stream_model}", lambda: self.stream.forecast(**asked))
+        again = outcome("fresh total", lambda: forecaster_of(stream_model).forecast(self.streamed, **asked))
+        assert repr(streamed) == repr(again)
 
 
 TestLiveInAnyOrder = LiveInAnyOrder.TestCase

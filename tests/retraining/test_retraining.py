@@ -191,6 +191,22 @@ def test_each_forecast_is_by_a_model_that_could_have_been_there(
     assert asking.forecast(half_year, earlier["asof"], models="as-of").model_version == earlier["model_version"]
 
 
+def test_total_volatility_is_by_the_model_of_its_time_too(
+    half_year: pd.DataFrame, tmp_path: Path, trainer: type[StandInTrainer]
+) -> None:
+    settings = {"model_save_path": str(tmp_path), "memory": 5, "every": "month", "gate": "always"}
+    series = VolatilityForecaster("ewma", settings).forecast_series(half_year, 5, models="as-of", kind="total")
+    assert (series.attrs["kind"], series.attrs["horizon"]) == ("total", "5 sessions")
+    assert series["model_version"].nunique() == 6
+    assert series.index.is_monotonic_increasing
+    assert series.index.is_unique
+    trainer.failing = tuple(range(1, 13))
+    asking = VolatilityForecaster("ewma", settings)
+    for label, row in series.iloc[::9].iterrows():
+        alone = asking.forecast(half_year, row["asof"], 5, models="as-of", kind="total")
+        assert (alone.bucket, alone.volatility, alone.model_version) == (label, row["volatility"], row["model_version"])
+
+
 def test_a_month_without_a_new_bar_trains_nothing(
     half_year: pd.DataFrame, tmp_path: Path, trainer: type[StandInTrainer]
 ) -> None:

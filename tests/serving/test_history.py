@@ -51,7 +51,7 @@ def measured(bars: pd.DataFrame, asof: pd.Timestamp | None, measurement: HourlyM
     moment = bars.index[-1] + pd.Timedelta(minutes=1) if asof is None else asof
     bars = bars[time_index(bars) + pd.Timedelta(minutes=1) <= moment]
     table = get_hourly_measures(bars, measurement.preset, estimator=measurement.estimator)
-    return table.loc[table.index <= moment, ["rv_hourly"] if measurement.rv_alone else slice(None)]
+    return table.loc[table.index <= moment]
 
 
 def assert_same(table: pd.DataFrame, bars: pd.DataFrame, asof: pd.Timestamp | None, how: HourlyMeasurement) -> None:
@@ -72,9 +72,7 @@ def table_or_sentence(measure: Callable[[pd.DataFrame], pd.DataFrame], bars: pd.
         return str(error)
 
 
-MEASUREMENTS = {"alone": HourlyMeasurement(rv_alone=True)} | {
-    name: HourlyMeasurement(estimator=name) for name in ESTIMATORS
-}
+MEASUREMENTS = {name: HourlyMeasurement(estimator=name) for name in ESTIMATORS}
 
 
 @pytest.mark.parametrize("name", MEASUREMENTS)
@@ -86,7 +84,7 @@ def test_bars_that_grow_give_what_all_of_them_give(name: str, data: st.DataObjec
     hole = data.draw(st.integers(0, len(BARS) - 700))
     kept[hole : hole + 600] &= data.draw(st.booleans())
     bars = BARS[kept]
-    if name in ("alone", "close") and data.draw(st.booleans()):
+    if name == "close" and data.draw(st.booleans()):
         bars = bars.drop(columns="open")
     followed = Followed(MEASUREMENTS[name])
     for count in sorted(random.integers(900, len(bars), 12)):
@@ -114,7 +112,7 @@ def test_any_edit_of_bars_that_were_seen_is_noticed(data: st.DataObject) -> None
         bars = edited(bars, data)
 
 
-@pytest.mark.parametrize("name", ["alone", "close", "yang_zhang"])
+@pytest.mark.parametrize("name", ["close", "yang_zhang"])
 def test_a_moment_that_moves_over_one_frame_is_a_frame_that_grows(name: str) -> None:
     followed = Followed(MEASUREMENTS[name])
     for minutes in (2000, 2001, 2045, 2060, 2500, 1500, 2600):

@@ -29,12 +29,14 @@ from volcast.evaluation.evaluation import compare_with_baselines
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import HORIZONS
+from volcast.forecasters.total.baselines import ALL_TOTAL_BASELINES, TOTAL_BASELINES
 from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 from volcast.testing.estimators import check_estimator
 from volcast.testing.forecasters import check_baseline
 from volcast.testing.horizons import check_horizon
 from volcast.testing.sources import check_source
 from volcast.testing.strategies import check_strategy
+from volcast.testing.totals import check_total_baseline
 from volcast.training.trainer import LocalLSTMTrainer
 
 Add = Callable[[str, str, str], ModuleType]
@@ -129,6 +131,25 @@ def test_a_baseline(add: Add, bars: pd.DataFrame) -> None:
     measures = get_hourly_measures(bars)
     evaluation = compare_with_baselines(measures, np.arange(600, len(measures)))
     assert "mean of two hours" in evaluation.table().index
+
+
+TOTAL_BASELINE = """
+import numpy as np
+from volcast.forecasters.total.baselines import TotalBaseline
+
+def mean_of_a_month(sessions, known, count):
+    totals = np.nan_to_num(sessions.total, nan=float(sessions.variance[0]))
+    return np.array([(count * totals[max(row - 22, 0) : row].mean()) ** 0.5 for row in known.tolist()])
+
+month = TotalBaseline("mean of a month", mean_of_a_month)
+"""
+
+
+def test_a_baseline_of_total_volatility(add: Add) -> None:
+    assert "month" not in TOTAL_BASELINES
+    add("month", TOTAL_BASELINE, "volcast.total_baselines")
+    check_total_baseline(TOTAL_BASELINES["month"])
+    assert "month" in ALL_TOTAL_BASELINES
 
 
 NETWORK = """

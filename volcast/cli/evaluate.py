@@ -31,7 +31,8 @@ __all__ = ["main"]
 
 _EPILOG = """\
 a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included; one of
-many symbols on each of them, beside the symbol's own baselines and its own regression alone.
+many symbols on each of them, beside the symbol's own baselines and its own regression alone. A table beside it judges
+total volatility, from close to close, over 1, 5, 10 and 22 sessions.
 
 exit status: 0 judged (whatever the verdict), 1 failed, 2 wrong use, 130 or 143 interrupted
 
@@ -125,6 +126,7 @@ def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespac
 def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Judged:
     from volcast.evaluation.evaluation import FEWEST_JUDGED, evaluate_bundle, unseen_rows
     from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
+    from volcast.forecasters.total.baselines import ALL_TOTAL_BASELINES, TOTAL_BASELINES
 
     panel = _panel(bundle, symbols, options)
     measures, many = panel.measures, len(panel.measures) > 1
@@ -134,7 +136,8 @@ def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespa
     if not any(map(len, positions.values())):
         last = max(frame.index[-1] for frame in measures.values())
         raise _nothing_to_judge(bundle, f"the last hourly bucket ends at {last}")
-    evaluation = evaluate_bundle(bundle, measures, positions, BASELINES if many else ALL_BASELINES)
+    beside = (BASELINES, TOTAL_BASELINES) if many else (ALL_BASELINES, ALL_TOTAL_BASELINES)
+    evaluation = evaluate_bundle(bundle, measures, positions, *beside)
     if not evaluation.buckets:
         raise _nothing_to_judge(bundle, f"of {len(measures)} symbols none has {FEWEST_JUDGED} buckets to judge")
     sources = {str(attrs.get("detail") or attrs.get("source")): None for attrs in panel.attrs.values()}

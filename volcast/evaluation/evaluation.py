@@ -29,6 +29,7 @@ from volcast.evaluation.losses import (
     r2_against,
 )
 from volcast.evaluation.significance import diebold_mariano_by_day, mincer_zarnowitz, model_confidence_set
+from volcast.evaluation.totals import TotalEvaluation, evaluate_totals
 from volcast.evaluation.verdict import (
     ALONE,
     MODEL,
@@ -44,6 +45,7 @@ from volcast.evaluation.verdict import (
 from volcast.forecasters.baselines.har import FEWEST_BUCKETS
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
+from volcast.forecasters.total.baselines import TOTAL_BASELINES, TotalBaseline
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import RV_FLOOR
 from volcast.reprs import OneLineRepr
@@ -105,6 +107,8 @@ class Evaluation(OneLineRepr):
         Of a model of several symbols: the evaluation on each of them, beside the baselines of the symbol alone. Then
         `metrics` are their means, but for ``p_value``, of a test in which all symbols of a day are one observation;
         and `by_bucket` has the buckets of symbol after symbol.
+    totals
+        Beside these hourly forecasts those of total volatility, by horizon: ``"1 session"``, ``"22 sessions"``.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -112,6 +116,7 @@ class Evaluation(OneLineRepr):
     left_out: int
     level: float = 0.9
     symbols: "Mapping[str, Evaluation]" = field(default_factory=dict)
+    totals: Mapping[str, TotalEvaluation] = field(default_factory=dict)
 
     @classmethod
     def of_symbols(cls, symbols: "Mapping[str, Evaluation]") -> "Evaluation":
@@ -254,6 +259,7 @@ class Evaluation(OneLineRepr):
         groups: tuple[Grouping, ...] = ("hour", "regime", "month")
         networks = self.networks
         return {
+            "kind": "hourly",
             "metrics": {name: _finite(row) for name, row in self.metrics.items()},
             "first": self.first.isoformat() if self.buckets else None,
             "last": self.last.isoformat() if self.buckets else None,
@@ -266,6 +272,7 @@ class Evaluation(OneLineRepr):
                 f"by_{by}": {str(group): _finite(row) for group, row in self.breakdown(by).T.to_dict().items()}
                 for by in groups
             },
+            "total": {horizon: part.to_dict() for horizon, part in self.totals.items()},
             **({"symbols": {name: part.to_dict() for name, part in self.symbols.items()}} if self.symbols else {}),
         }
 
@@ -286,8 +293,9 @@ def evaluate_bundle(
     measures: Mapping[str, pd.DataFrame],
     positions: Mapping[str, Int64Array1D],
     baselines: Mapping[str, Forecaster] = BASELINES,
+    total_baselines: Mapping[str, TotalBaseline] = TOTAL_BASELINES,
 ) -> Evaluation:
-    """Judge a model's forecasts of the next bucket, with its interval.
+    """Judge a model's forecasts of the next bucket, with its interval, and those of total volatility beside them.
 
     Where networks correct a regression, the regression alone stands beside the model: what do the networks add?
 
@@ -301,7 +309,7 @@ def evaluate_bundle(
     positions
         By symbol, the rows to judge, rising. Of several symbols, those with fewer than `FEWEST_JUDGED`, or in which
         prices do not move, or with too little history for a log-HAR, are left out.
-    baselines
+    baselines, total_baselines
         To judge beside.
 
     Raises
@@ -309,6 +317,16 @@ def evaluate_bundle(
     NotEnoughDataError
         There is one symbol, and its prices moved in none of the buckets.
     """
+    hourly = _evaluated_hourly(bundle, measures, positions, baselines)
+    return replace(hourly, totals=evaluate_totals(bundle, measures, positions, total_baselines))
+
+
+def _evaluated_hourly(
+    bundle: ModelBundle,
+    measures: Mapping[str, pd.DataFrame],
+    positions: Mapping[str, Int64Array1D],
+    baselines: Mapping[str, Forecaster],
+) -> Evaluation:
     if len(measures) == 1:
         ((name, frame),) = measures.items()
         return _evaluated(bundle, frame, positions[name], baselines)

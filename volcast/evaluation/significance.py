@@ -31,7 +31,7 @@ _BLOCK_DAYS = 5
 _REPETITIONS = 1000
 
 
-def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series) -> float:
+def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series, *, overlap: int = 1) -> float:
     """Two-sided p-value of equal mean loss; the observation is a day. NaN under three days or without a difference.
 
     Diebold and Mariano 1995, *JBES* 13, with the correction of Harvey, Leybourne and Newbold 1997, *International
@@ -41,6 +41,8 @@ def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series) -> float:
     ----------
     loss, reference_loss
         Loss of each bucket, with one tz-aware index of labels.
+    overlap
+        Days that an outcome spans: with more than one, neighbours share some, and so many days are allowed for.
     """
     from scipy.special import stdtr
 
@@ -49,10 +51,11 @@ def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series) -> float:
     count, mean = len(days), float(difference.mean())
     if count < _FEWEST_DAYS:
         return math.nan
-    variance = float(long_run_covariance((days - days.mean())[:, None])[0, 0])
+    lags = _lags(count, overlap)
+    variance = float(long_run_covariance((days - days.mean())[:, None], lags)[0, 0])
     if variance <= 0:
         return math.nan
-    steps = _lags(count) + 1
+    steps = lags + 1
     correction = (count + 1 - 2 * steps + steps * (steps - 1) / count) / count
     return float(2 * stdtr(count - 1, -abs(mean) / math.sqrt(variance / count) * math.sqrt(correction)))
 
@@ -78,7 +81,7 @@ class MincerZarnowitz:
     p_value: float
 
 
-def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike) -> MincerZarnowitz:
+def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike, *, overlap: int = 1) -> MincerZarnowitz:
     """Is the forecast unbiased? (Mincer and Zarnowitz 1969, *Economic Forecasts and Expectations*.)
 
     Parameters
@@ -88,6 +91,8 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike) -> MincerZarn
     forecast
         Hourly volatility, shape (len(realized),). All numbers are NaN where it is constant or there are under three
         days.
+    overlap
+        Days that an outcome spans, as in `diebold_mariano_by_day`.
     """
     from scipy.special import chdtrc
 
@@ -104,7 +109,7 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike) -> MincerZarn
     coefficients = np.linalg.lstsq(design, outcome / unit, rcond=None)[0]
     scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], time_index(realized))
     bread = np.linalg.inv(design.T @ design / len(design))
-    covariance = bread @ long_run_covariance(scores) @ bread / len(scores)
+    covariance = bread @ long_run_covariance(scores, _lags(len(scores), overlap)) @ bread / len(scores)
     distance = coefficients - np.array([0.0, 1.0])
     wald = float(distance @ np.linalg.pinv(covariance) @ distance)
     errors = np.sqrt(np.diag(covariance))
@@ -147,15 +152,18 @@ def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:
     return np.asarray(sums * (len(sums) / len(values)))
 
 
-def long_run_covariance(rows: Float64Array2D) -> Float64Array2D:
-    """Newey and West's covariance, (k, k), of the square root of n times the mean of `rows` (n, k), whose mean is 0."""
+def long_run_covariance(rows: Float64Array2D, lags: int | None = None) -> Float64Array2D:
+    """Newey and West's covariance, (k, k), of the square root of n times the mean of `rows` (n, k), whose mean is 0.
+
+    `lags` is L, None as the module says.
+    """
     covariance = rows.T @ rows / len(rows)
-    lags = _lags(len(rows))
+    lags = _lags(len(rows)) if lags is None else lags
     for lag in range(1, lags + 1):
         product = rows[lag:].T @ rows[:-lag] / len(rows)
         covariance = covariance + (1 - lag / (lags + 1)) * (product + product.T)
     return np.asarray(covariance)
 
 
-def _lags(count: int) -> int:
-    return min(int(4 * (count / 100) ** (2 / 9)), count - 2)
+def _lags(count: int, overlap: int = 1) -> int:
+    return min(max(int(4 * (count / 100) ** (2 / 9)), overlap - 1), count - 2)

@@ -1,9 +1,14 @@
-"""What is forecast: the variance of the next bucket, of the rest of the session, of one session, or of five."""
+"""What is forecast, of two kinds.
+
+``"hourly"``: the variance of the next bucket, of the rest of the session, of one session, or of five, without nights.
+``"total"``: the variance from close to close over sessions ahead, with the nights before them.
+"""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,20 +21,27 @@ from volcast.sessions import session_buckets
 
 __all__ = [
     "HORIZONS",
+    "TOTAL_HORIZONS",
     "Horizon",
     "HorizonOutcomes",
     "HorizonRule",
     "IntervalForecast",
+    "Kind",
     "buckets_ahead",
     "horizon_minutes",
     "horizon_named",
     "horizon_outcomes",
+    "kind_of",
     "over_horizon",
 ]
 
 
 Horizon: TypeAlias = int | str
-"""A name in `HORIZONS`: buckets ahead, or ``"session_end"``: all that are left of the session."""
+"""A name in `HORIZONS`, buckets ahead, or ``"session_end"``: all that are left of the session; or one in
+`TOTAL_HORIZONS`."""
+
+Kind: TypeAlias = Literal["hourly", "total"]
+"""``"hourly"``: of hourly buckets, without nights. ``"total"``: from close to close."""
 
 
 @dataclass(frozen=True)
@@ -117,18 +129,42 @@ HORIZONS: dict[Horizon, HorizonRule] = {
 """What models forecast; a new horizon is a line here."""
 
 
-def horizon_named(horizon: Horizon) -> Horizon:
-    """Return `horizon` if models can forecast it.
+TOTAL_HORIZONS: Mapping[str, int] = MappingProxyType(
+    {"1 session": 1, "5 sessions": 5, "10 sessions": 10, "22 sessions": 22}
+)
+"""What is forecast of total volatility, by name: sessions ahead, each with the night before it."""
+
+
+def horizon_named(horizon: Horizon, kind: Kind = "hourly") -> Horizon:
+    """The name of a `horizon` that can be forecast, of total volatility also by its number of sessions.
 
     Raises
     ------
     ConfigError
-        They cannot.
+        It cannot, or there is no such kind.
     """
-    if not isinstance(horizon, int | str) or isinstance(horizon, bool) or horizon not in HORIZONS:
-        names = ", ".join(f"{name!r} ({rule.title})" for name, rule in HORIZONS.items())
-        raise ConfigError(f"horizon is {horizon!r}; the rule is one of {names}; ask for one of these.")
+    if not isinstance(kind, str) or kind not in get_args(Kind):
+        raise ConfigError(f"kind is {kind!r}; the rule is one of {', '.join(get_args(Kind))}; use 'hourly'.")
+    plain = isinstance(horizon, int | str) and not isinstance(horizon, bool)
+    if kind == "total":
+        names: dict[Horizon, str] = {name: name for name in TOTAL_HORIZONS}
+        names |= {count: name for name, count in TOTAL_HORIZONS.items()}
+        if not plain or horizon not in names:
+            raise ConfigError(
+                f"horizon is {horizon!r}; the rule for total volatility is one of "
+                f"{', '.join(map(repr, TOTAL_HORIZONS))}; ask for one of these, or for kind='hourly'."
+            )
+        return names[horizon]
+    if not plain or horizon not in HORIZONS:
+        hourly = ", ".join(f"{name!r} ({rule.title})" for name, rule in HORIZONS.items())
+        way_out = "add kind='total' for this one" if plain and horizon in TOTAL_HORIZONS else "ask for one of these"
+        raise ConfigError(f"horizon is {horizon!r}; the rule is one of {hourly}; {way_out}.")
     return horizon
+
+
+def kind_of(horizon: Horizon) -> Kind:
+    """Which kind of volatility a horizon's name is of."""
+    return "total" if horizon in TOTAL_HORIZONS else "hourly"
 
 
 def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcomes:

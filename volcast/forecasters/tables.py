@@ -20,10 +20,16 @@ class HourlyTable:
     ----------
     names
         Of the measures, k of them.
+
+    Attributes
+    ----------
+    edition
+        A number that is another whenever rows are.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
+        self.edition = 0
         self._labels, self._hours, self._days = (GrowingArray(np.int64) for _ in range(3))
         self._values = GrowingArray(np.float64, len(self.names))
 
@@ -69,6 +75,7 @@ class HourlyTable:
 
     def append(self, labels: Int64Array1D, values: Float64Array2D) -> None:
         """Add rows behind the others."""
+        self.edition += bool(len(labels))
         hours, days = hours_and_days(labels)
         self._labels.append(labels)
         self._hours.append(hours)
@@ -77,6 +84,7 @@ class HourlyTable:
 
     def cut(self, count: int) -> None:
         """Keep the first `count` rows alone."""
+        self.edition += count < len(self)
         for column in (self._labels, self._hours, self._days):
             column.cut(count)
         self._values.cut(count)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from volcast.bars.handler import DataHandler
 
 __all__ = [
+    "MINUTES_PER_SESSION",
     "MINUTES_PER_YEAR",
     "RV_FLOOR",
     "HourlyMeasurement",
@@ -46,7 +47,12 @@ __all__ = [
 
 Preset = Literal["session", "colab"]
 
-MINUTES_PER_YEAR: Mapping[Preset, int] = MappingProxyType({"session": 252 * 390, "colab": 365 * 24 * 60})
+MINUTES_PER_SESSION = 390
+"""Minutes for which a session counts in a year, with the night before it where that is part of what accrued."""
+
+MINUTES_PER_YEAR: Mapping[Preset, int] = MappingProxyType(
+    {"session": 252 * MINUTES_PER_SESSION, "colab": 365 * 24 * 60}
+)
 """Minutes in which variance accrues: 252 regular sessions, or, under `colab`, every hour of the calendar year."""
 
 RV_FLOOR = 1e-5
@@ -64,8 +70,6 @@ class HourlyMeasurement:
     ----------
     preset, estimator, min_bucket_coverage, calendar
         As in `get_hourly_rv`.
-    rv_alone
-        Whether realized volatility is all that is wanted; under `colab` it is all that there is.
 
     Raises
     ------
@@ -77,7 +81,6 @@ class HourlyMeasurement:
     estimator: str | Estimator = "close"
     min_bucket_coverage: float = 0.8
     calendar: str = "XNYS"
-    rv_alone: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in get_args(Preset):
@@ -97,7 +100,7 @@ class HourlyMeasurement:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the measures, realized volatility first."""
-        return ("rv_hourly",) if self.rv_alone or self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
+        return ("rv_hourly",) if self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
 
     def rows(self, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
         """The measures of the buckets that bars have, whose stamps, prices and length are those of a `SymbolBars`.
@@ -119,7 +122,7 @@ class HourlyMeasurement:
             self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
         labels, volatility = bars.labels[is_whole], np.sqrt(variance[is_whole])[:, None]
-        return labels, volatility if self.rv_alone else np.hstack([volatility, bars.measures()[is_whole]])
+        return labels, np.hstack([volatility, bars.measures()[is_whole]])
 
     def require_enough_bars(self, bars: BucketedBars) -> None:
         """Refuse `bars` of which the estimator can make nothing; see `Estimator.require_enough_bars`."""

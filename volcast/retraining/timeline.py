@@ -73,7 +73,7 @@ class ModelTimeline:
         if asof > self._due_through:
             every, calendar = self._retraining.policy.every, self._retraining.config.calendar
             moments = candidate_moments(every, first, asof + _LOOK_AHEAD, calendar)
-            self._due = list(moments[moments > self._due_through])
+            self._due += list(moments[moments > self._due_through])
             self._due_through = asof + _LOOK_AHEAD
         while self._due and self._due[0] <= asof:
             self._decide(bars, self._due.pop(0))

@@ -13,7 +13,8 @@ from volcast.bars.checks import symbol_among
 from volcast.config import TrainingConfig
 from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
-from volcast.forecasters.horizons import Horizon
+from volcast.forecasters.horizons import Horizon, Kind
+from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.measures.hourly import HourlyMeasurement, Preset
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
@@ -52,7 +53,10 @@ class Forecast(OneLineRepr):
         Annualized volatility, decimal, of the whole session that the forecast implies. ``annualized_volatility`` of one
         bucket carries the day's U-shape: it falls until noon and rises after, whatever happens. This one is without it,
         so it can be compared with that of any other hour; size positions by it. NaN where the model has no hour-of-day
-        profile.
+        profile. Of total volatility it is `annualized_volatility`.
+    kind
+        ``"hourly"``: of hours of sessions, without nights. ``"total"``: from close to close, over the sessions that
+        `horizon` counts, as an option sees it; `bucket` is the close of the first of them.
     """
 
     asof: pd.Timestamp
@@ -65,10 +69,12 @@ class Forecast(OneLineRepr):
     is_fallback: bool
     horizon: Horizon = 1
     deseasonalized_volatility: float = math.nan
+    kind: Kind = "hourly"
 
     def _facts(self) -> dict[str, object]:
         return {
             "bucket": self.bucket,
+            "kind": self.kind,
             "horizon": self.horizon,
             "volatility": self.volatility,
             "annualized_volatility": self.annualized_volatility,
@@ -150,8 +156,11 @@ class ServedModel:
             config.rv_estimator,
             config.min_bucket_coverage,
             config.calendar,
-            rv_alone=self.bundle is None or self.bundle.recipe.needs_rv_alone,
         )
+
+    def total_state(self, symbol: str | None) -> TotalState:
+        """What the forecast of a symbol's total volatility begins with."""
+        return typical_state() if self.bundle is None else self.bundle.total_state(symbol)
 
     def too_few(self, count: int, moment: pd.Timestamp) -> NotEnoughDataError:
         """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""

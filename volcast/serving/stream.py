@@ -8,17 +8,29 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import Float64Array1D
 from volcast.bars.arrays import FrameArrays
-from volcast.errors import BarsError, LookAheadError, NotEnoughDataError
+from volcast.errors import BarsError, ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
-from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_minutes, horizon_named
+from volcast.forecasters.horizons import (
+    TOTAL_HORIZONS,
+    Horizon,
+    IntervalForecast,
+    Kind,
+    horizon_minutes,
+    horizon_named,
+    kind_of,
+)
 from volcast.forecasters.tables import HourlyTable
-from volcast.measures.hourly import annualize
+from volcast.forecasters.total.running import RunningTotals
+from volcast.forecasters.total.terms import FEWEST_SESSIONS
+from volcast.measures.hourly import MINUTES_PER_SESSION, annualize
 from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of
 from volcast.serving.market import NEVER, MarketStates, SymbolShare
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.serving.table_forecasts import TableForecasts
+from volcast.serving.totals import session_to_forecast, total_grid
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 
 __all__ = ["ForecastStream", "LiveStreams"]
@@ -47,6 +59,7 @@ class ForecastStream:
         self._updated: FrameArrays | None = None
         self._histories: dict[str | None, HourlyHistory] = {}
         self._tables: _OneTable | _ManyTables | None = None
+        self._totals: dict[str | None, RunningTotals] = {}
 
     @classmethod
     def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
@@ -120,7 +133,7 @@ class ForecastStream:
                 continue
             histories[key] = history
         if [*histories.items()] != [*self._histories.items()]:
-            self._histories, self._tables = histories, None
+            self._histories, self._tables, self._totals = histories, None, {}
         self.followed = bars
 
     def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
@@ -137,6 +150,7 @@ class ForecastStream:
         *,
         symbol: str | None = None,
         allow_in_sample: bool = False,
+        kind: Kind = "hourly",
     ) -> Forecast:
         """Forecast the first bucket that ends after `asof` from all bars so far.
 
@@ -150,6 +164,8 @@ class ForecastStream:
             Which of several symbols; None is the stream's.
         allow_in_sample
             Whether a moment that the model has already seen in training may be forecast.
+        kind
+            ``"total"``: from close to close, over the session that closes first after `asof` and those that follow.
 
         Raises
         ------
@@ -157,9 +173,9 @@ class ForecastStream:
             `asof` is before the model's ``trained_through``, and `allow_in_sample` is false; or bars that ended later
             have been taken in.
         NotEnoughDataError
-            Fewer buckets had ended by `asof` than the model's memory.
+            Fewer buckets, or sessions, had ended by `asof` than the model's memory.
         """
-        horizon_named(horizon)
+        horizon = horizon_named(horizon, kind)
         model, key = self.model, self._key(self._histories, symbol or self.symbol)
         history = self._histories[key]
         last_end = _new_york(history.last_end)
@@ -171,6 +187,8 @@ class ForecastStream:
             )
         now = moment.value // 1000
         history.measure(now)
+        if kind == "total":
+            return self._total(key, now, moment, horizon, allow_in_sample=allow_in_sample)
         ahead = bucket_to_forecast(history.table, now, model.preset, model.config.calendar)
         if ahead is None or ahead.rows_before < model.memory:
             raise model.too_few(0 if ahead is None else ahead.rows_before, moment)
@@ -179,16 +197,19 @@ class ForecastStream:
         forecast, session = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.rows_before]), horizon)
         return self._named(forecast, float(session[0]), moment, ahead, horizon)
 
-    def grid(self) -> ForecastGrid:
-        """Every bucket of the bars so far that the model could be asked about, and the next one."""
+    def grid(self, horizon: Horizon = 1) -> ForecastGrid:
+        """Every bucket, or session, of the bars so far that the model could be asked about, and the next one."""
         key = self._key(self._histories, self.symbol)
         history = self._histories[key]
+        if kind_of(horizon) == "total":
+            return total_grid(history, self._totals_of(key, history.last_end).sessions, self.model.config.calendar)
         table = self._of_table(key, history.last_end).table
         return forecast_grid(history, table, self.model.preset, self.model.config.calendar)
 
     def series(self, grid: ForecastGrid, horizon: Horizon = 1, *, allow_in_sample: bool) -> pd.DataFrame:
         """Forecasts of the rows of `grid` that have enough history; see `VolatilityForecaster.forecast_series`."""
-        enough = grid.known >= self.model.memory
+        kind = kind_of(horizon)
+        enough = grid.known >= (FEWEST_SESSIONS if kind == "total" else self.model.memory)
         seen = np.zeros(len(grid.labels), dtype=bool)
         if self.model.trained_through is not None:
             seen = np.asarray(grid.asof < self.model.trained_through)
@@ -198,22 +219,27 @@ class ForecastStream:
             frame["in_sample"] = seen[chosen]
         frame.attrs["in_sample_left_out"] = 0 if allow_in_sample else int((enough & seen).sum())
         frame.attrs["without_history"] = int((~enough).sum())
-        frame.attrs["horizon"] = horizon
+        frame.attrs["horizon"], frame.attrs["kind"] = horizon, kind
         return frame
 
     def rows(self, grid: ForecastGrid, horizon: Horizon = 1) -> pd.DataFrame:
         """Forecasts of every row of a `grid` of this stream; columns as in `VolatilityForecaster.forecast_series`."""
         model = self.model
         key = self._key(self._histories, self.symbol)
-        forecast, session = self._of_table(key, self._histories[key].last_end).of(
-            grid.labels.as_unit("us").asi8, grid.known, horizon
-        )
-        minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
+        last_end = self._histories[key].last_end
+        if kind_of(horizon) == "total":
+            forecast = self._sound(self._totals_of(key, last_end).forecast(grid.known, str(horizon)))
+            annualized = session = _annualized_total(forecast.volatility, horizon)
+        else:
+            asked = grid.labels.as_unit("us").asi8, grid.known, horizon
+            forecast, session = self._of_table(key, last_end).of(*asked)
+            minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
+            annualized = annualize(forecast.volatility, minutes, model.preset)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
                 "volatility": forecast.volatility,
-                "annualized_volatility": annualize(forecast.volatility, minutes, model.preset),
+                "annualized_volatility": annualized,
                 "lower": forecast.lower,
                 "upper": forecast.upper,
                 "model_version": model.version,
@@ -222,6 +248,54 @@ class ForecastStream:
             },
             index=grid.labels.rename("bucket"),
         )
+
+    def _total(
+        self, key: str | None, now: int, moment: pd.Timestamp, horizon: Horizon, *, allow_in_sample: bool
+    ) -> Forecast:
+        """Total volatility as of a `moment`, `now` in microseconds, from the sessions that had closed by then."""
+        totals = self._totals_of(key, now)
+        ahead = session_to_forecast(totals.sessions, now, self.model.config.calendar)
+        if ahead.rows_before < FEWEST_SESSIONS:
+            raise NotEnoughDataError(
+                f"{ahead.rows_before} sessions had closed by {moment}; total volatility needs {FEWEST_SESSIONS}; give "
+                "bars that begin earlier."
+            )
+        if not allow_in_sample:
+            self.model.refuse_look_ahead(moment)
+        forecast = self._sound(totals.forecast(np.array([ahead.rows_before]), str(horizon)))
+        annualized = float(_annualized_total(forecast.volatility, horizon)[0])
+        return Forecast(
+            asof=moment,
+            bucket=_new_york(ahead.label),
+            volatility=float(forecast.volatility[0]),
+            annualized_volatility=annualized,
+            lower=float(forecast.lower[0]),
+            upper=float(forecast.upper[0]),
+            model_version=self.model.version,
+            is_fallback=self.model.bundle is None,
+            horizon=horizon,
+            deseasonalized_volatility=annualized,
+            kind="total",
+        )
+
+    def _totals_of(self, key: str | None, moment: int) -> RunningTotals:
+        """What is forecast of a symbol's total volatility from the sessions that had closed by a moment."""
+        history = self._histories[key]
+        history.measure(moment)
+        if key not in self._totals:
+            if self.model.preset == "colab":
+                raise ConfigError(
+                    f"{self.model.version} measures hours of the clock, as the notebook did; total volatility is made "
+                    "of sessions; train a model with the preset session, or ask without a model: 'ewma'."
+                )
+            name = self.symbol if key is None else key
+            state = self.model.total_state(name)
+            self._totals[key] = RunningTotals(state, history.table, self.model.config.calendar)
+        self._totals[key].follow(moment)
+        return self._totals[key]
+
+    def _sound(self, forecast: IntervalForecast) -> IntervalForecast:
+        return forecast if self.model.bundle is None else self.model.bundle.sound(forecast)
 
     def _key(self, present: Collection[str | None], symbol: str | None) -> str | None:
         """Whose bars are meant; None where they do not say whose they are."""
@@ -292,7 +366,8 @@ class LiveStreams:
         streams.append(stream)
         del streams[:-_MOST_STREAMS]
         stream.follow(arrays, symbol, None if asof is None else asof.value // 1000)
-        return stream.forecast(asof, horizon, symbol=symbol, allow_in_sample=allow_in_sample)
+        kind = kind_of(horizon)
+        return stream.forecast(asof, horizon, symbol=symbol, allow_in_sample=allow_in_sample, kind=kind)
 
 
 class _OneTable:
@@ -358,6 +433,11 @@ class _ManyTables:
         self._rows[key], self._labels[key] = len(hours), NEVER
         labels = hours.labels[begin:]
         return table.replace(begin, labels, np.hstack([hours.values[begin:], self._market.states_at(labels)]))
+
+
+def _annualized_total(volatility: Float64Array1D, horizon: Horizon) -> Float64Array1D:
+    minutes = np.full(len(volatility), float(MINUTES_PER_SESSION * TOTAL_HORIZONS[str(horizon)]))
+    return annualize(volatility, minutes)
 
 
 def _new_york(moment: int) -> pd.Timestamp:

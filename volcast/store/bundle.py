@@ -15,6 +15,7 @@ from volcast.config import TrainingConfig
 from volcast.errors import CorruptModelError
 from volcast.forecasters.horizons import Horizon, IntervalForecast
 from volcast.forecasters.recipe import ForecastRecipe
+from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.measures.hourly import Preset
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network
@@ -49,6 +50,8 @@ class ModelBundle(OneLineRepr):
         What it was trained on and when; ``trained_through`` is the last moment whose data it has seen.
     path
         Its directory, None while it is not saved.
+    totals
+        By symbol, what it remembers of total volatility; none in models of earlier releases.
     """
 
     name: str
@@ -57,6 +60,7 @@ class ModelBundle(OneLineRepr):
     config: TrainingConfig
     manifest: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    totals: Mapping[str, TotalState] = field(default_factory=dict)
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -99,6 +103,13 @@ class ModelBundle(OneLineRepr):
     def simulated(self) -> bool:
         """Whether the model was trained on simulated bars."""
         return bool(self.manifest.get("simulated", False))
+
+    def total_state(self, symbol: str | None) -> TotalState:
+        """What forecasts of a symbol's total volatility begin with; None is the symbol that the model is of.
+
+        Of a symbol that the model knows nothing of it is a typical one's: its own bars tell the rest.
+        """
+        return self.totals.get(symbol or str(self.manifest.get("symbol")), typical_state())
 
     def forecast(
         self,

@@ -19,14 +19,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError, CorruptModelError, ModelNotFoundError, UnsafeModelError
 from volcast.files import flush, json_bytes
 from volcast.forecasters.recipe import recipe_from_dict
+from volcast.forecasters.total.state import TotalState
 from volcast.networks.keras_files import KerasNetwork, load_network, save_network
 from volcast.networks.onnx import Network, OnnxNetwork
 from volcast.store.bundle import ModelBundle
-from volcast.store.schema import RecipeSchema, SchemaError, checked_manifest, checked_recipe
+from volcast.store.schema import RecipeSchema, SchemaError, checked_manifest, checked_recipe, checked_totals
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +49,7 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 3
 _READABLE = (1, 2, 3)
 _MANIFEST_HASH = "manifest.sha256"
-_RECIPE, _CONFIG = "recipe.json", "config.json"
+_RECIPE, _CONFIG, _TOTALS = "recipe.json", "config.json", "totals.json"
 _OLD_NETWORK, _OLD_SCALER = "network.keras", "scaler.json"
 _NETWORK_FILE = re.compile(r"network_(\d{1,3})\.onnx")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -57,6 +60,7 @@ _ABOUT_BARS = (
     "hourly_values", "quality", "label_lag",
 )  # fmt: skip
 _LONGEST_PROBLEM = 300
+_NEVER = "1970-01-01T00:00:00+00:00"
 _ANEW = "a saved model never changes; train or copy it anew."
 _PACKAGES = (
     "tensorflow", "keras", "keras-tuner", "onnx", "onnxruntime", "numpy", "pandas", "scikit-learn",
@@ -93,6 +97,9 @@ def write_bundle(
         (directory / f"network_{number}.onnx").write_bytes(twin.content)
     (directory / _RECIPE).write_bytes(json_bytes(bundle.recipe.to_dict()))
     (directory / _CONFIG).write_bytes(json_bytes(bundle.config.as_dict()))
+    if bundle.totals:
+        totals = {symbol: state.to_dict() for symbol, state in bundle.totals.items()}
+        (directory / _TOTALS).write_bytes(json_bytes(totals))
     for name, content in attachments.items():
         (directory / check_name(name)).write_bytes(content)
     manifest = _whole_manifest(bundle, directory)
@@ -132,10 +139,31 @@ def read_bundle(directory: Path) -> ModelBundle:
         raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     if manifest["schema_version"] == 2 and recipe["kind"] != "scaled_windows":
         recipe = _recipe_of_schema_2(recipe, manifest)
-    bundle = ModelBundle(manifest["name"], networks, recipe_from_dict(recipe), config, manifest, directory)
+    totals = _read_totals(files, manifest, directory)
+    bundle = ModelBundle(manifest["name"], networks, recipe_from_dict(recipe), config, manifest, directory, totals)
     served = bundle.for_serving()
     _check_fit(served, schema, directory)
     return served
+
+
+def _read_totals(files: Mapping[str, bytes], manifest: Mapping[str, Any], directory: Path) -> dict[str, TotalState]:
+    """What the model remembers of total volatility; nothing where an earlier release saved it."""
+    if _TOTALS not in files:
+        return {}
+    content = _parsed(files, _TOTALS, directory)
+    try:
+        checked_totals(content)
+    except SchemaError as error:
+        raise CorruptModelError(f"{_TOTALS} in {directory} has {error}; update the library or train anew.") from None
+    totals = {symbol: TotalState.from_dict(numbers) for symbol, numbers in content.items()}
+    seen = pd.Timestamp(manifest.get("trained_through") or _NEVER)
+    late = next((symbol for symbol, state in totals.items() if state.past.last_close * 1000 > seen.value), None)
+    if late is not None:
+        raise CorruptModelError(
+            f"{_TOTALS} in {directory} has seen sessions of {late} after {seen}, through which its manifest says it "
+            f"was trained; the two must be of one model; {_ANEW}"
+        )
+    return totals
 
 
 def _recipe_of_schema_1(

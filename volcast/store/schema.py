@@ -25,11 +25,12 @@ from pydantic import (
 
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import HISTORY, STATES, terms_of
-from volcast.forecasters.horizons import HORIZONS
+from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
+from volcast.forecasters.total.terms import TERMS
 from volcast.measures.bucketed import STEPS
 from volcast.sessions import EXCHANGE_TIMEZONE
 
-__all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe"]
+__all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
 _HOURS = 24
 _EARLIEST, _LATEST = 1990, 2200
@@ -355,6 +356,40 @@ class _Pooled(_Schema):
         return self.shared.window_shape
 
 
+class _PastLevel(_Schema):
+    variance: Annotated[float, Field(ge=0, le=1e9)]
+    count: Positive
+    last_close: Annotated[int, Field(ge=0)]
+
+
+class _TotalHorizon(_Schema):
+    regression: _Regression
+    tracker: _Tracker
+    ratio_sum: Positive
+    ratio_count: Positive
+
+
+class _TotalState(_Schema):
+    horizons: dict[str, _TotalHorizon]
+    past: _PastLevel
+
+    @field_validator("horizons")
+    @classmethod
+    def _of_this_release(cls, value: dict[str, _TotalHorizon]) -> dict[str, _TotalHorizon]:
+        if set(value) != set(TOTAL_HORIZONS):
+            raise ValueError(f"the horizons {', '.join(TOTAL_HORIZONS)}")
+        for name, horizon in value.items():
+            if len(horizon.regression.moment) != len(TERMS):
+                raise ValueError(f"regressions of {len(TERMS)} terms, and that over {name} has another number")
+        return value
+
+
+class TotalsSchema(_Schema):
+    """What a model remembers of total volatility, by symbol."""
+
+    totals: dict[str, _TotalState]
+
+
 class RecipeSchema(_Schema):
     """A recipe of any kind."""
 
@@ -389,6 +424,11 @@ def checked_recipe(content: Any) -> RecipeSchema:
     return _checked(RecipeSchema, {"recipe": content})
 
 
+def checked_totals(content: Any) -> TotalsSchema:
+    """The parsed numbers of total volatility in `content`, held to their schema; raises `SchemaError`."""
+    return _checked(TotalsSchema, {"totals": content})
+
+
 def _checked(schema: type[Schema], content: Any) -> Schema:
     try:
         return schema.model_validate(content)
@@ -413,7 +453,7 @@ def _place(parts: Sequence[int | str], content: Any) -> str:
             if part != parts[-1]:
                 continue
         steps.append(str(part))
-    return ".".join(steps).removeprefix("recipe.")
+    return ".".join(steps).removeprefix("recipe.").removeprefix("totals.")
 
 
 def _shown(value: Any) -> str:

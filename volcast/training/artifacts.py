@@ -16,7 +16,7 @@ from volcast.config import TRAINING_CONFIG, TrainingConfig
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.report.figures import by_label, mark_holes
 from volcast.evaluation.report.page import evaluation_page
-from volcast.evaluation.report.tables import baselines, symbols
+from volcast.evaluation.report.tables import baselines, symbols, totals
 from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.sessions import EXCHANGE_TIMEZONE
@@ -99,6 +99,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         "",
         _heading(result),
         (symbols(evaluation) if evaluation.symbols else baselines(evaluation)).drawn(),
+        *([totals(evaluation).drawn()] if evaluation.totals else []),
         *([Text(evaluation.networks.sentence)] if evaluation.networks else []),
         Text(evaluation.verdict, style="bold"),
         "",

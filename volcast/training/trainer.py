@@ -43,6 +43,7 @@ from volcast.store.store import ModelStore
 from volcast.training.artifacts import describe_companions, describe_data, training_artifacts
 from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
 from volcast.training.result import TrainingResult
+from volcast.training.totals import learnt_totals
 
 if TYPE_CHECKING:
     import keras
@@ -347,7 +348,9 @@ class LocalLSTMTrainer:
         }
         config = self.config if self.config.save_config else self.config.for_forecasting()
         subject = f"pooled-{len(trained_on)}" if data.subject is None else file_name_of(data.subject)
-        return ModelBundle(version_name(subject, simulated=data.simulated), networks, recipe, config, manifest)
+        name = version_name(subject, simulated=data.simulated)
+        totals = learnt_totals(data.measures, data.trained_through, config.calendar)
+        return ModelBundle(name, networks, recipe, config, manifest, totals=totals)
 
     def _prepared_data(self) -> TrainingData:
         if self.data is None:

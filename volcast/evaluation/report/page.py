@@ -14,6 +14,7 @@ from volcast.evaluation.report.tables import (
     errors,
     groups,
     symbols,
+    totals,
 )
 from volcast.evaluation.verdict import MODEL
 
@@ -51,7 +52,7 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
 <p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
 Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
 it.</p>
-{_pictures(evaluation_figures(evaluation))}{_groups(evaluation)}<h2>Other measures</h2>
+{_totals(evaluation)}{_pictures(evaluation_figures(evaluation))}{_groups(evaluation)}<h2>Other measures</h2>
 {_html(errors(evaluation))}
 <p class="note">Errors are of hourly volatility; log error: root of the mean squared error of log volatility.
 R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
@@ -80,6 +81,18 @@ def _symbols(evaluation: Evaluation) -> str:
 {_html(symbols(evaluation))}
 <p class="note">To log-HAR: the symbol's own. HAR alone: the same of the model's regression without its
 networks. In tests all symbols of a day are one observation.</p>
+"""
+
+
+def _totals(evaluation: Evaluation) -> str:
+    """A table of total volatility, where it was judged."""
+    if not evaluation.totals:
+        return ""
+    return f"""<h2>Total volatility, from close to close</h2>
+{_html(totals(evaluation))}
+<p class="note">All else on this page is of hours of sessions, without nights; this is with them, as an option sees it.
+To daily HAR, EWMA and others: QLIKE relative to theirs. p: of the Diebold-Mariano test against the daily HAR. Bias:
+root of mean realized over mean forecast variance. Slope: of realized on forecast variance (Mincer-Zarnowitz).</p>
 """
 
 

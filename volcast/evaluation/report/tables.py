@@ -24,12 +24,13 @@ __all__ = [
     "model_row",
     "models_table",
     "symbols",
+    "totals",
 ]
 
 GROUPINGS: Mapping[Grouping, str] = {"hour": "by hour of day", "regime": "by regime", "month": "by month"}
 """In which groups of buckets a model is shown."""
 
-RATIOS = ("to log-HAR", "HAR alone")
+RATIOS = ("to log-HAR", "HAR alone", "to daily HAR", "to EWMA", "to GARCH", "to GJR")
 """Headings of columns in which less than 1 is better."""
 
 Row = Mapping[str, float]
@@ -94,6 +95,18 @@ def symbols(evaluation: Evaluation) -> FigureTable:
         mean = {**_renamed(table.mean()), "p_value": evaluation.metrics[MODEL]["p_value"], "buckets": math.nan}
         rows.append(("mean", *figures_of(mean, headings)))
     return FigureTable(("symbol", *headings), rows, len(rows) - 1)
+
+
+def totals(evaluation: Evaluation) -> FigureTable:
+    """Total volatility over each horizon: the model, relative to the daily baselines; no row where none was judged."""
+    present = [name for name in _TOTAL_RATIOS if all(name in part.metrics for part in evaluation.totals.values())]
+    headings = ("n", "QLIKE", *(_TOTAL_RATIOS[name] for name in present), "p", "bias", "slope", "p of slope", "covered")
+    rows = []
+    for horizon, part in evaluation.totals.items():
+        model = part.metrics[MODEL]
+        ratios = {name: model["qlike"] / part.metrics[name]["qlike"] for name in present}
+        rows.append((horizon, *figures_of({**model, **ratios, "buckets": part.sessions}, headings)))
+    return FigureTable(("total volatility over", *headings), rows)
 
 
 def figures_of(row: Row, headings: Sequence[str]) -> tuple[str, ...]:
@@ -193,6 +206,10 @@ def _minute(moment: str) -> str:
 
 _IN_GROUPS = ("to log-HAR", "p", "covered")
 
+_TOTAL_RATIOS: Mapping[str, str] = {
+    "daily_har": "to daily HAR", "daily_ewma": "to EWMA", "daily_garch": "to GARCH", "daily_gjr_garch": "to GJR",
+}  # fmt: skip
+
 _FIGURES: Mapping[str, Callable[[Row], str]] = {
     "n": _number("buckets", 0),
     "QLIKE": _number("qlike", 4),
@@ -209,4 +226,6 @@ _FIGURES: Mapping[str, Callable[[Row], str]] = {
     "slope": _number("mz_slope", 2),
     "p of slope": _p_value("mz_p_value"),
     "covered": _covered,
+    "bias": _number("bias", 3),
+    **{heading: _number(name, 3) for name, heading in _TOTAL_RATIOS.items()},
 }

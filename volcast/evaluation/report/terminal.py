@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.report.tables import GROUPINGS, baselines, groups, symbols
+from volcast.evaluation.report.tables import GROUPINGS, baselines, groups, symbols, totals
 
 __all__ = ["evaluation_tables"]
 
@@ -19,6 +19,8 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
         if (table := groups(evaluation, by)).rows:
             explained = f" ({_REGIME})" if by == "regime" else ""
             parts += [f"The model {title}{explained}:", table.drawn()]
+    if evaluation.totals:
+        parts.append(totals(evaluation).drawn())
     if networks := evaluation.networks:
         parts.append(Text(networks.sentence))
     return Group(*parts, Text(evaluation.verdict, style="bold"))

@@ -18,7 +18,14 @@ from volcast.forecasters.baselines.har import hourly_variance_profile, require_h
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.sessions import session_hours
 
-__all__ = ["diurnal_egarch", "diurnal_garch", "diurnal_gjr_garch", "egarch_variance", "gjr_garch_variance"]
+__all__ = [
+    "diurnal_egarch",
+    "diurnal_garch",
+    "diurnal_gjr_garch",
+    "egarch_variance",
+    "garch_parameters",
+    "gjr_garch_variance",
+]
 
 
 _BACKCAST_BUCKETS = 75
@@ -91,6 +98,22 @@ def egarch_variance(parameters: Float64Array1D, returns: Float64Array1D) -> Floa
     return np.exp(logs)
 
 
+def garch_parameters(
+    returns: Float64Array1D, family: Literal["GARCH", "EGARCH"], asymmetry: int, before: Float64Array1D | None
+) -> Float64Array1D:
+    """Parameters of a GARCH of `returns`, near 1 in size, by maximum likelihood of `arch`: omega, alpha, gamma, beta.
+
+    Gamma is there with an `asymmetry` of 1 alone. Where the search does not converge, those that were there `before`.
+    """
+    from arch import arch_model
+
+    model = arch_model(returns, mean="Zero", vol=family, p=1, o=asymmetry, q=1, rescale=False)
+    result = model.fit(disp="off", show_warning=False)
+    if result.convergence_flag != 0 and before is not None:
+        return before
+    return np.asarray(result.params.to_numpy(), dtype=float)
+
+
 def _garch_variance(parameters: Float64Array1D, returns: Float64Array1D) -> Float64Array1D:
     omega, alpha, beta = parameters
     return gjr_garch_variance(np.array([omega, alpha, 0.0, beta]), returns)
@@ -110,24 +133,11 @@ def _weekly(
     parameters = None
     variances = np.empty(len(targets))
     for fold in walk_forward(targets, known, refit="week"):
-        parameters = _estimate(returns[fold.train], family, asymmetry, parameters)
+        parameters = garch_parameters(returns[fold.train], family, asymmetry, parameters)
         of_fold = known[fold.targets]
         # The recursion is run here and not by `arch`, whose bounds on a filtered variance depend on later returns.
         variances[fold.targets] = variance(parameters, returns[: of_fold[-1]])[of_fold]
     return np.asarray(np.sqrt(variances * pattern[session_hours(targets)]))
-
-
-def _estimate(
-    returns: Float64Array1D, family: Literal["GARCH", "EGARCH"], asymmetry: int, before: Float64Array1D | None
-) -> Float64Array1D:
-    """Parameters by maximum likelihood; those of the week `before` where the search for them does not converge."""
-    from arch import arch_model
-
-    model = arch_model(returns, mean="Zero", vol=family, p=1, o=asymmetry, q=1, rescale=False)
-    result = model.fit(disp="off", show_warning=False)
-    if result.convergence_flag != 0 and before is not None:
-        return before
-    return np.asarray(result.params.to_numpy(), dtype=float)
 
 
 def _backcast(returns: Float64Array1D) -> float:

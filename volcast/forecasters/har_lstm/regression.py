@@ -143,6 +143,20 @@ class RefittedRegression:
         log_smearing = np.array([self._log_smearing[row] for row in fit])
         return np.einsum("ij,ij->i", design, coefficients), log_smearing
 
+    def state_after(self, design: Float64Array2D, outcome: Float64Array1D, count: int) -> RegressionState:
+        """What is remembered of the training data and the first `count` of the rows since, shapes as in `refit`."""
+        self.refit(design, outcome, count)
+        gram, moment = self._sums_of(design, outcome, count)
+        place = bisect_left(self._fitted_on, count)
+        rows = self._state.count + count
+        return replace(
+            self._state,
+            gram=self._state.gram + gram,
+            moment=self._state.moment + moment,
+            count=rows,
+            smearing_sum=float(np.exp(2 * self._log_smearing[place])) * rows,
+        )
+
     def _sums_of(
         self, design: Float64Array2D, outcome: Float64Array1D, count: int
     ) -> tuple[Float64Array2D, Float64Array1D]:
