@@ -20,6 +20,7 @@ __all__ = [
     "Float32Array3D",
     "Float64Array1D",
     "Float64Array2D",
+    "Float64Array3D",
     "FloatArray",
     "GrowingArray",
     "Int64Array1D",
@@ -30,6 +31,7 @@ __all__ = [
 
 Float64Array1D = np.ndarray[tuple[int], np.dtype[np.float64]]
 Float64Array2D = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+Float64Array3D = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
 Float32Array1D = np.ndarray[tuple[int], np.dtype[np.float32]]
 Float32Array2D = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Float32Array3D = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]

@@ -9,12 +9,16 @@ import pandas as pd
 import pytest
 
 from tests.backtest.test_statistics import plain_performance
+from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
-from volcast.backtest.engine import BENCHMARK, Run, run_backtest, run_strategy
+from volcast.backtest.engine import BENCHMARK, Run, best_volatility, run_backtest, run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
+from volcast.backtest.page import backtest_page
+from volcast.backtest.prices import close_to_close_returns, session_prices
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
+from volcast.backtest.strategies.volatility_managed import VolatilityManaged
 from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
 
@@ -165,3 +169,41 @@ def test_too_few_sessions_are_refused(some_bars: pd.DataFrame) -> None:
 def test_costs_break_their_rule() -> None:
     with pytest.raises(ConfigError, match="trade_bps is -1"):
         Costs(trade_bps=-1.0)
+
+
+def test_cash_stands_still_beside_a_strategy(some_market: Market) -> None:
+    backtest = run_backtest(VolatilityTarget(0.08), some_market, benchmark="cash")
+    assert backtest.benchmark.name == "cash"
+    assert (backtest.benchmark.sessions["equity"] == 1.0).all()
+    assert backtest.to_dict()["statistics"]["cash"]["sharpe"] is None
+    assert "cash" in backtest_page(backtest)
+
+
+def test_another_symbol_is_bought_and_held_in_the_sessions_of_the_strategy(some_market: Market) -> None:
+    bars = make_bars("2024-06-03", "2024-12-20", minutes=5, seed=9)
+    bars.attrs = {"symbol": "ABC"}
+    backtest = run_backtest(VolatilityTarget(0.08), some_market, benchmark=Market.of(bars))
+    held = backtest.benchmark
+    assert held.name == "buy and hold ABC"
+    days = {f"{moment:%Y-%m-%d}" for moment in backtest.strategy.sessions.index}
+    assert {f"{moment:%Y-%m-%d}" for moment in held.sessions.index} == {day for day in days if day <= "2024-12-20"}
+    bought = held.account.trades["price"].iloc[0]
+    last = session_prices(bars)["close"].iloc[-1]
+    assert held.sessions["equity"].iloc[-1] == pytest.approx(last / bought, rel=3e-4)
+    assert "buy and hold ABC" in backtest_page(backtest)
+
+
+def test_a_benchmark_of_another_time_is_refused(some_market: Market) -> None:
+    bars = make_bars("2022-06-01", "2022-12-30", minutes=5)
+    with pytest.raises(NotEnoughDataError, match="must have been there at one time"):
+        run_backtest(VolatilityTarget(0.08), some_market, benchmark=Market.of(bars))
+
+
+def test_a_strategy_without_a_target_is_judged_by_what_holding_came_to(some_market: Market) -> None:
+    managed, aimed = (run_strategy(rule, some_market) for rule in (VolatilityManaged(), VolatilityTarget(0.08)))
+    returns = close_to_close_returns(some_market.prices["XYZ"])
+    days = [pd.Timestamp(moment.date()) for moment in managed.sessions.index]
+    assert best_volatility(managed, some_market) == pytest.approx(
+        returns[returns.index.isin(days)].std() * math.sqrt(252)
+    )
+    assert best_volatility(aimed, some_market) == 0.08

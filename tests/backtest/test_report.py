@@ -53,4 +53,5 @@ def test_the_table_has_every_figure_of_every_run(backtest: Backtest) -> None:
 def test_what_was_cut_out_is_said(backtest: Backtest) -> None:
     lines = describe_backtest(backtest)
     assert lines[0].startswith(f"Traded in {len(backtest.strategy.sessions)} sessions from ")
-    assert lines[1] == "No sessions between 2024-11-07 and 2024-11-22: what prices did meanwhile is cut out."
+    assert lines[1] == "Forecasts by ewma."
+    assert lines[2] == "No sessions between 2024-11-07 and 2024-11-22: what prices did meanwhile is cut out."

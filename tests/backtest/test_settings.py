@@ -43,6 +43,9 @@ def test_only_what_makes_a_difference_applies() -> None:
     assert not asked["straddle"].applies("target_volatility")
     assert asked["straddle"].applies("option_share")
     assert not asked["vol-target"].applies("option_share")
+    assert asked["straddle"].applies("implied")
+    assert not asked["vol-managed"].applies("implied")
+    assert all(settings.applies("benchmark") for settings in asked.values())
     assert not asked["risk-parity"].applies("band")
     assert asked["vol-target"].shown("band") == "auto"
 

@@ -14,6 +14,7 @@ from volcast.backtest.statistics import (
     performance,
     sharpe_standard_error,
     tracking_error,
+    volatility_standard_error,
 )
 from volcast.errors import ConfigError, NotEnoughDataError
 
@@ -129,3 +130,12 @@ def test_t_of_a_difference_is_that_of_a_plain_loop() -> None:
 def test_tracking_error_is_zero_on_target() -> None:
     assert tracking_error(pd.Series([0.15**2 / 252] * 5), 0.15) == pytest.approx(0.0, abs=1e-15)
     assert tracking_error(pd.Series([0.10**2 / 252, 0.20**2 / 252]), 0.15) == pytest.approx(0.05)
+
+
+def test_the_error_of_a_volatility_is_that_of_many_samples() -> None:
+    random = np.random.default_rng(3)
+    samples = [pd.Series(0.01 * random.standard_t(8, 300)) for _ in range(400)]
+    spread = np.std([sample.std() * math.sqrt(252) for sample in samples])
+    errors = [volatility_standard_error(sample) for sample in samples]
+    assert np.mean(errors) == pytest.approx(spread, rel=0.15)
+    assert math.isnan(volatility_standard_error(pd.Series([0.01, 0.01, 0.01])))

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volcast.arrays import time_index
 from volcast.backtest.market import Market
 from volcast.backtest.total_volatility import day_volatility
 
@@ -16,34 +15,57 @@ def prices() -> pd.DataFrame:
     random = np.random.default_rng(5)
     sessions = pd.bdate_range("2024-01-02", periods=80, name="session")
     night = 0.006 * random.standard_normal(80)
+    hours = 0.01 * random.standard_normal(80)
+    close = 100 * np.exp(np.cumsum(night + hours))
     night[[0, 37]] = np.nan  # The first session, and one after a hole.
-    return pd.DataFrame({"variance": 1e-4 * random.chisquare(5, 80) / 5, "night": night}, index=sessions)
+    return pd.DataFrame(
+        {"variance": 1e-4 * random.chisquare(5, 80) / 5, "night": night, "close": close}, index=sessions
+    )
 
 
-def plain_scale(prices: pd.DataFrame, forecasts: pd.Series, day: pd.Timestamp) -> float:
-    """k of one day, from the sessions before it alone."""
-    totals, hours, ratios = [], [], []
-    before = prices[prices.index < day]
-    for session, (_, row) in zip(time_index(before), before.iterrows(), strict=True):
-        if math.isnan(row["night"]):
+def plain_scale(prices: pd.DataFrame, forecasts: pd.Series, today: int) -> float:
+    """What the variance forecast of session number `today` is multiplied by, from the sessions before it alone."""
+    nights, hours, of_nights, days, squares, past = 0.0, 0.0, 0, 0.0, 0.0, 0
+    outcomes: list[float] = []
+    variances = {day: float(value) ** 2 for day, value in forecasts.items()}
+    for row in range(1, today):
+        before, now = (float(prices["variance"].iloc[place]) for place in (row - 1, row))
+        night = float(prices["night"].iloc[row])
+        if math.isnan(night):
             continue
-        total = row["variance"] + row["night"] ** 2
-        totals.append(total)
-        hours.append(row["variance"])
-        if session in forecasts.index:
-            ratios.append(total / forecasts[session] ** 2)
-    if len(totals) < 22:
+        of_nights += 1
+        hours, nights = hours + before, nights + before + night**2
+        if prices.index[row - 1] in variances:
+            outcomes.append((before + night**2) / variances[prices.index[row - 1]])
+        if prices.index[row] in variances:
+            variance = variances[prices.index[row]]
+            days, past = days + (now + night**2) / variance, past + 1
+            squares += math.log(prices["close"].iloc[row] / prices["close"].iloc[row - 1]) ** 2 / variance
+    if of_nights < 22:
         return math.nan
-    return (22 * math.fsum(totals) / math.fsum(hours) + math.fsum(ratios)) / (22 + len(ratios))
+    weights = [0.5 ** (age / 63) for age in reversed(range(len(outcomes)))]
+    weighted = math.fsum(weight * outcome for weight, outcome in zip(weights, outcomes, strict=True))
+    held = (22 * nights / hours + weighted) / (22 + math.fsum(weights))
+    return held * (63 + past * (squares / days if past else 1.0)) / (63 + past)
 
 
 def test_a_day_is_that_of_a_plain_loop(prices: pd.DataFrame) -> None:
     forecasts = pd.Series(0.01 + 0.001 * np.arange(70) / 70, index=prices.index[10:])
     days = day_volatility(forecasts, prices)
-    for day, value in zip(time_index(days), days, strict=True):
-        expected = forecasts[day] * math.sqrt(plain_scale(prices, forecasts, day))
+    for row, value in enumerate(days, start=10):
+        expected = forecasts.iloc[row - 10] * math.sqrt(plain_scale(prices, forecasts, row))
         assert value == pytest.approx(expected, rel=1e-9, nan_ok=True)
     assert 10 < days.isna().sum() < 20
+
+
+def test_what_is_aimed_at_is_the_volatility_from_close_to_close(prices: pd.DataFrame) -> None:
+    # The same variance of bars and nights, but days that always go on in the direction of their night.
+    night = prices["night"].fillna(0.0)
+    trending = night + np.sign(night) * np.sqrt(prices["variance"])
+    trended = prices.assign(close=100 * np.exp(trending.cumsum()))
+    forecasts = pd.Series(0.01, index=prices.index)
+    last = [day_volatility(forecasts, table).iloc[-1] for table in (prices, trended)]
+    assert last[1] > 1.01 * last[0]
 
 
 def test_a_day_rests_on_nothing_that_comes_with_it(prices: pd.DataFrame) -> None:

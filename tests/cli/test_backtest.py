@@ -20,8 +20,10 @@ from volcast.store.store import ModelStore
 
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ENTER = ""
-_STRATEGY = [_ENTER] * 5
-"""Enter for a volatility target's settings by a baseline: which, target, leverage, band, costs."""
+_STRATEGY = [_ENTER] * 6
+"""Enter for a volatility target's settings by a baseline: which, target, leverage, band, costs, benchmark."""
+_STRATEGY_BY_MODEL = [_ENTER] * 7
+"""The same by a model: when it is retrained, too."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Dialogue:
     if terminal.process.after == "Use it all the same":
         terminal.process.expect_exact("]:")
         terminal.process.sendline("yes")
-    terminal.answer("What trades", "martingale", *[_ENTER] * 6)
+    terminal.answer("What trades", "martingale", *_STRATEGY_BY_MODEL)
     return terminal.end()
 
 
@@ -168,10 +170,12 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
 
 @pytest.mark.train
 def test_the_report_is_where_the_screen_says_and_is_marked_as_simulated(trained: Dialogue) -> None:
-    (report,) = trained.reports.iterdir()
+    (report,) = trained.reports.glob("*.html")
     assert f"Report: {report}" in trained.screen
     assert report.name.startswith("SIMULATED-TSLA-vol-target-")
-    assert version_of(trained.models) in report.read_text()
+    assert f"Forecasts by {version_of(trained.models)}." in report.read_text()
+    trades = pd.read_csv(report.with_suffix(".csv"))
+    assert set(trades["model_version"]) == {version_of(trained.models)}
 
 
 @pytest.mark.train
@@ -211,7 +215,7 @@ def test_back_leads_to_the_question_before_and_help_says_what_is_asked(tmp_path:
     terminal.answer("Last day", "2024-10-31")
     terminal.answer("Volatility forecasts", "3", "b")
     terminal.answer("By", "3", "1")
-    terminal.answer("What trades", "vol-managed", _ENTER, "b", "1.5", _ENTER)
+    terminal.answer("What trades", "vol-managed", _ENTER, "b", "1.5", _ENTER, "cash")
     done = terminal.end()
     assert done.status == 0
     assert "Where the bars come from that are traded" in done.screen
@@ -221,19 +225,28 @@ def test_back_leads_to_the_question_before_and_help_says_what_is_asked(tmp_path:
 
 
 @pytest.mark.train
-def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [_ENTER, "perhaps", "yes"])
+def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path, answer: str) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-01-02", "2024-10-31")
     terminal.answer("Volatility forecasts", "4")
     # One trial of one epoch at most: it can have learnt nothing.
     terminal.answer("What is trained", "roadmap", "1", "1", "5", "256", "0.3", "7")
-    terminal.answer("Use it all the same")
-    terminal.process.expect_exact("[no]:")
-    terminal.process.sendline(_ENTER)
-    terminal.answer("What trades", *[_ENTER] * 6)
+    terminal.process.expect_exact("Use it all the same")
+    for typed in (answer, _ENTER) if answer == "perhaps" else (answer,):
+        terminal.process.expect_exact("[no]:")
+        terminal.process.sendline(typed)
+        terminal.process.expect_exact("\x1b[?2004l")
+    terminal.answer("What trades", *_STRATEGY_BY_MODEL)
     done = terminal.end()
     assert done.status == 0
-    assert f"{version_of(done.models)} does not serve: its verdict is not to use it." in done.screen
+    version = version_of(done.models)
+    if answer == "yes":
+        assert f"{version} serves from now on, in place of ewma (chosen in spite of the verdict)." in done.screen
+        assert ModelStore(done.models).serving() == version
+        return
+    assert ("'perhaps' is neither; the rule is yes or no" in done.screen) == (answer == "perhaps")
+    assert f"{version} does not serve: its verdict is not to use it." in done.screen
     assert "ewma goes on serving." in done.screen
     assert ModelStore(done.models).serving() is None
 
@@ -247,7 +260,7 @@ def test_a_model_is_validated_on_other_dates_and_the_menu_asked_again(trained: D
     terminal.answer("First day", "2024-06-03")
     terminal.answer("Last day", "2024-12-31")
     terminal.answer("By", "3", "1")
-    terminal.answer("What trades", *[_ENTER] * 5)
+    terminal.answer("What trades", *_STRATEGY)
     done = terminal.end()
     assert done.status == 0
     assert re.search(r"forecast .*QLIKE", done.screen), done.screen
@@ -259,7 +272,7 @@ def test_where_training_fails_the_fallback_serves(tmp_path: Path) -> None:
     terminal.bars("2024-09-03", "2024-10-31")
     terminal.answer("Volatility forecasts", "4")
     terminal.answer("What is trained", *[_ENTER] * 6)
-    terminal.answer("What trades", *[_ENTER] * 6)
+    terminal.answer("What trades", *_STRATEGY_BY_MODEL)
     failed = terminal.end()
     assert failed.status == 0
     assert failed.screen.count("There is no new model: ") == 1
@@ -273,20 +286,37 @@ def test_a_model_that_has_seen_all_bars_is_refused_and_the_menu_asked_again(trai
     terminal.bars("2024-01-02", "2024-05-31")
     terminal.answer("Volatility forecasts", "2")
     terminal.answer("Saved models", "99", "1")
-    terminal.answer("What trades", *[_ENTER] * 6)
+    terminal.answer("What trades", *_STRATEGY_BY_MODEL)
     terminal.answer("Volatility forecasts", "3", "1")
-    terminal.answer("What trades", *[_ENTER] * 5)
+    terminal.answer("What trades", *_STRATEGY)
     refused = terminal.end()
     assert refused.status == 0
     assert "there is no model '99'" in refused.screen
     assert "session(s) left to trade" in refused.screen
 
 
-@pytest.mark.parametrize("question", ["Ticker", "From", "First day", "Volatility forecasts", "What trades"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Ticker",
+        "From",
+        "First day",
+        "Last day",
+        "Volatility forecasts",
+        "Which",
+        "What trades",
+        "Volatility a year",
+        "Most that is held",
+        "How far a position may stray",
+        "Cost of a trade",
+        "What it is held against",
+    ],
+)
 def test_ctrl_c_leaves_with_one_sentence_at_every_step(tmp_path: Path, question: str) -> None:
     terminal = Terminal(tmp_path)
     answers = [("Ticker", "TSLA"), ("From", "3"), ("First day", "2024-09-03"), ("Last day", "2024-10-31")]
-    answers += [("Volatility forecasts", "3"), ("Which", "1"), ("What trades", "")]
+    answers += [("Volatility forecasts", "3"), ("Which", "1"), ("What trades", ""), ("Volatility a year", "")]
+    answers += [("Most that is held", ""), ("How far a position may stray", ""), ("Cost of a trade", "")]
     for asked, answer in answers:
         if asked == question:
             break
@@ -328,6 +358,42 @@ def test_input_that_ends_early_leaves_with_one_sentence(
     assert [path.name for path in tmp_path.iterdir()] == ["settings"]
 
 
+def test_input_may_end_before_every_question(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
+) -> None:
+    answers = ("XYZ", "2", str(spy_file), _ENTER, _ENTER, _ENTER, "3", "1", *_STRATEGY)
+    for count in range(len(answers)):
+        assert piped(monkeypatch, tmp_path, *answers[:count]) == 1
+        assert capsys.readouterr().err.startswith("error: the input ended before the backtest was done; ")
+    assert piped(monkeypatch, tmp_path, *answers) == 0
+
+
+def test_nonsense_at_each_question_of_a_strategy_is_answered_with_its_rule(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
+) -> None:
+    bars = ("XYZ", "2", str(spy_file), "Mars/Olympus", _ENTER, "yesterday", _ENTER, "tomorrow", _ENTER)
+    # Which, target, leverage, band, costs, benchmark; a benchmark that has no bars leads back to the strategy.
+    strategy = ("lottery", _ENTER, "much", "-0.1", _ENTER, "0", _ENTER, "wide", "auto", "free", _ENTER)
+    answers = (*bars, "7", "3", "hundred", "1", *strategy, "cash")
+    assert piped(monkeypatch, tmp_path, *answers) == 0
+    shown = capsys.readouterr().out
+    for said in (
+        "bars_timezone is 'Mars/Olympus'",
+        "'yesterday' is no day",
+        "'tomorrow' is no day",
+        "'7' is no choice; the rule is a number from 1 to 5",
+        "'hundred' is no choice; the rule is a number from 1 to 3",
+        "strategy is 'lottery', but must be one of vol-target",
+        "target_volatility is 'much', but should be a valid number",
+        "target_volatility is '-0.1', but should be greater than 0",
+        "max_leverage is '0', but should be greater than 0",
+        "band is 'wide', but should be a valid number",
+        "trade_bps is 'free', but should be a valid number",
+    ):
+        assert said in shown, said
+    assert "cash" in shown.split("after costs")[1]
+
+
 def test_an_own_file_is_backtested_whole_and_without_the_mark(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
 ) -> None:
@@ -338,7 +404,7 @@ def test_an_own_file_is_backtested_whole_and_without_the_mark(
     assert "XYZ: 8,502 bars from 2024-06-03 to 2024-10-31 (file)." in shown
     assert "XYZ, volatility target, after costs" in shown
     assert "SIMULATED" not in shown
-    (report,) = (tmp_path / "reports").iterdir()
+    (report,) = (tmp_path / "reports").glob("*.html")
     assert re.fullmatch(r"XYZ-vol-target-2024-\d\d-\d\d-to-2024-10-31\.html", report.name)
 
 
@@ -360,6 +426,18 @@ def test_a_wrong_environment_is_wrong_use(
     monkeypatch.setenv("VOLATILITY_EPOCHS", "few")
     assert piped(monkeypatch, tmp_path) == 2
     assert "epochs is 'few'" in capsys.readouterr().err
+
+
+def test_the_command_is_held_against_another_file(
+    spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "abc_5min.parquet"
+    make_bars("2024-06-03", "2024-10-31", minutes=5, seed=4).to_parquet(other)
+    arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--forecasts", "ewma", "--benchmark", str(other), "--json"]
+    assert main(arguments) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["settings"]["benchmark"] == str(other)
+    assert list(content["statistics"]) == ["volatility target", "buy and hold ABC"]
 
 
 def test_the_command_needs_nobody(spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -392,7 +470,9 @@ def test_the_command_trains_on_the_way(spy_file: Path, tmp_path: Path, capsys: p
     [
         (["--strategy", "martingale"], 2, "must be one of vol-target"),
         (["--trades", "trades.xlsx"], 2, "saved as .csv or .parquet"),
-        (["--implied", "absent.csv"], 1, "cannot be read"),
+        (["--strategy", "straddle", "--forecasts", "ewma", "--implied", "absent.csv"], 1, "cannot be read"),
+        (["--strategy", "straddle", "--forecasts", "ewma", "--implied", "alpaca"], 1, "there are no keys for Alpaca"),
+        (["--forecasts", "ewma", "--benchmark", "no such thing"], 1, "symbol is"),
         (["--strategy", "risk-parity", "--forecasts", "ewma"], 2, "bars of one symbol"),
     ],
 )

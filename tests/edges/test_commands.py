@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.bars import ROOT, make_bars
 from tests.support.outcomes import Said, assert_one_sentence, command, outcome
 from tests.support.strategies import SYMBOLS, TEXT, bars_texts, examples, mostly
-from volcast.backtest.running import read_implied
+from volcast.backtest.implied import read_implied
 from volcast.bars.handler import DataHandler
 from volcast.bars.symbols import read_symbols
 from volcast.errors import TrainingError

@@ -73,6 +73,8 @@ class AlpacaStandIn:
             return self.script[number] if number < len(self.script) else "ok"
 
     def answer(self, query: dict[str, str], action: str) -> dict[str, Any]:
+        if "," in query["symbols"]:
+            return self._answer_many(query)
         symbol = query["symbols"]
         bars = self.bars.get(symbol, pd.DataFrame(columns=["open", "high", "low", "close", "volume"]))
         start, end = (pd.Timestamp(query[name]) for name in ("start", "end"))
@@ -100,6 +102,22 @@ class AlpacaStandIn:
             for stamp, o, h, low, c, v in rows[["open", "high", "low", "close", "volume"]].itertuples()
         ]
         return {"bars": {symbol: items}, "next_page_token": following}
+
+    def _answer_many(self, query: dict[str, str]) -> dict[str, Any]:
+        """Bars of several symbols, one after the other, in pages that may end within one."""
+        start, end = (pd.Timestamp(query[name]) for name in ("start", "end"))
+        rows = [
+            (symbol, row)
+            for symbol in sorted(set(query["symbols"].split(",")) & self.bars.keys())
+            for row in self.bars[symbol].loc[start:end].itertuples()
+        ]
+        first = int(query.get("page_token", "0"))
+        items: dict[str, list[dict[str, Any]]] = {}
+        for symbol, (stamp, o, h, low, c, v) in rows[first : first + self.page]:
+            bar = {"t": f"{stamp:%Y-%m-%dT%H:%M:%SZ}", "o": o, "h": h, "l": low, "c": c, "v": v, "n": 1, "vw": c}
+            items.setdefault(symbol, []).append(bar)
+        following = str(first + self.page) if first + self.page < len(rows) else None
+        return {"bars": items, "next_page_token": following}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

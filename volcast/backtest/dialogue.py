@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from volcast.backtest.engine import Backtest
+from volcast.backtest.files import save_trades
 from volcast.backtest.forecasts import BASELINE_FORECASTS
 from volcast.backtest.interview import Interview, Memory
 from volcast.backtest.model_setup import train_and_judge, validate_model
@@ -121,10 +123,13 @@ def _default_source(config: TrainingConfig) -> str:
 def _ask_file(interview: Interview, config: TrainingConfig) -> TrainingConfig:
     about = "A CSV, Parquet or Feather file with a column of stamps, and open, high, low, close and volume."
     path = interview.ask("file", "File of bars", _existing_file, default=config.bars_path, about=about)
+    config = config.with_overrides(bars_source="file", bars_path=path)
+
+    def with_zone(answer: str) -> TrainingConfig:
+        return config.with_overrides(bars_timezone=None if answer == _ZONE_IN_FILE else answer)
+
     default = config.bars_timezone or _ZONE_IN_FILE
-    zone = interview.ask("zone", TrainingConfig.sentence_of("bars_timezone"), str, default=default)
-    overrides = {"bars_source": "file", "bars_path": path, "bars_timezone": None if zone == _ZONE_IN_FILE else zone}
-    return config.with_overrides(**overrides)
+    return interview.ask("zone", TrainingConfig.sentence_of("bars_timezone"), with_zone, default=default)
 
 
 def _ask_span(interview: Interview, config: TrainingConfig, *, whole: bool) -> Span:
@@ -227,7 +232,7 @@ def _trade(
         )
     with interview.console.status(f"Backtesting with {version}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ModelMismatchWarning)
-        backtest = backtest_bars(settings, bars, forecaster, None, config.calendar)
+        backtest = backtest_bars(settings, config, bars, forecaster)
         ahead = forecaster.forecast(bars)
     for warning in dict.fromkeys(str(warning.message) for warning in caught):
         interview.say(warning, "yellow")
@@ -241,17 +246,20 @@ def _trade(
     symbol, span = backtest.market.symbol, [f"{backtest.strategy.sessions.index[end]:%Y-%m-%d}" for end in (0, -1)]
     mark = "SIMULATED-" if backtest.market.simulated else ""
     path = reports / f"{mark}{file_name_of(symbol)}-{settings.strategy}-{'-to-'.join(span)}.html"
-    _save_report(interview, lambda: save_page(backtest, path, about=[f"Forecasts by {version}."]), path)
+    _save(interview, backtest, path)
 
 
-def _save_report(interview: Interview, save: Callable[[], None], path: Path) -> None:
+def _save(interview: Interview, backtest: Backtest, report: Path) -> None:
+    """Save the report, and the trades beside it."""
+    trades = report.with_suffix(".csv")
     try:
-        save()
+        save_page(backtest, report)
+        save_trades(backtest.strategy.trades, trades)
     except OSError as error:
-        reason = f"The report could not be saved in {path.parent} ({error.strerror})"
+        reason = f"The report could not be saved in {report.parent} ({error.strerror})"
         interview.say(f"{reason}; name another place by --reports.")
         return
-    _print_whole(interview.console, Text(f"Report: {path}"))
+    _print_whole(interview.console, Text(f"Report: {report}\nTrades: {trades}"))
 
 
 def _ask_setting(interview: Interview, config: TrainingConfig, name: str) -> TrainingConfig:

@@ -4,30 +4,31 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.backtest.accounts import Account, Costs, keep_account
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
+from volcast.backtest.prices import close_to_close_returns
 from volcast.backtest.statistics import (
     SESSIONS_PER_YEAR,
     RealizedUtility,
     mean_difference_t,
     performance,
     tracking_error,
+    volatility_standard_error,
 )
 from volcast.backtest.strategies.base import Strategy
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
 
-__all__ = ["BENCHMARK", "Backtest", "Run", "run_backtest", "run_strategy"]
+__all__ = ["BENCHMARK", "Backtest", "Run", "best_volatility", "run_backtest", "run_strategy"]
 
 BENCHMARK = BuyAndHold.title
-"""Name of the benchmark's run."""
-
-_REFERENCE_TARGET = 0.15
+"""Name of the usual benchmark's run."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,17 @@ class Run:
         row = decided.index.searchsorted(trades.index, side="right") - 1
         return trades.assign(model_version=decided.to_numpy()[np.maximum(row, 0)])
 
+    @property
+    def model_versions(self) -> tuple[str, ...]:
+        """Names of the models whose forecasts it traded by, in order; none where its decisions do not say."""
+        decisions = self.plan.decisions
+        return tuple(map(str, decisions["model_version"].unique())) if "model_version" in decisions else ()
+
     @cached_property
     def statistics(self) -> dict[str, float]:
         """`statistics.performance`, and ``turnover_a_year`` (multiples of capital), ``costs_a_year``, ``trades``,
-        ``mean_exposure``; where there is a target ``volatility_to_target`` (1.0 is on target) and ``tracking_error``.
+        ``mean_exposure``; where there is a target ``volatility_to_target`` (1.0 is on target), its
+        ``volatility_to_target_error`` and ``tracking_error``.
         """
         sessions = self.sessions
         years = len(sessions) / SESSIONS_PER_YEAR
@@ -83,6 +91,8 @@ class Run:
         }
         if self.target_volatility is not None:
             figures["volatility_to_target"] = figures["annual_volatility"] / self.target_volatility
+            error = volatility_standard_error(sessions["return"])
+            figures["volatility_to_target_error"] = error / self.target_volatility
             figures["tracking_error"] = tracking_error(sessions["variance"], self.target_volatility)
         return figures
 
@@ -102,7 +112,7 @@ class Backtest:
     twin
         The same strategy on the EWMA's forecasts of the same bars; None where that is what was asked for.
     benchmark
-        Buying and holding from the first trade on.
+        What it is held against, from the first trade on: see `run_backtest`.
     market
         What was traded.
     costs
@@ -144,7 +154,7 @@ class Backtest:
     def _worth(self, run: Run) -> pd.Series:
         if self.trades_options:
             return run.sessions["return"] * SESSIONS_PER_YEAR
-        return run.utility(self.strategy.target_volatility or _REFERENCE_TARGET)
+        return run.utility(best_volatility(self.strategy, self.market))
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, ready for JSON; None for what is no number."""
@@ -164,7 +174,7 @@ class Backtest:
                 **_numbers({"a_year": gain, "t": t_value}),
             },
             "holes": [[str(first), str(last)] for first, last in self.market.holes.itertuples(index=False)],
-            "model_versions": _versions(self.strategy),
+            "model_versions": list(self.strategy.model_versions),
             "remarks": list(self.strategy.plan.remarks),
         }
 
@@ -183,11 +193,24 @@ def run_strategy(strategy: Strategy, market: Market, costs: Costs | None = None,
     return Run(name or strategy.title, strategy.target_volatility, plan, account, _sessions(plan, account, market))
 
 
+def best_volatility(run: Run, market: Market) -> float:
+    """Annualized volatility that is best for the investor by whom a run is judged: its target.
+
+    Where it has none, what holding the market's symbols in equal parts came to in the sessions that were traded.
+    """
+    if run.target_volatility is not None:
+        return run.target_volatility
+    held = pd.concat([close_to_close_returns(prices) for prices in market.prices.values()], axis=1).mean(axis=1)
+    days = pd.DatetimeIndex(run.sessions.index).tz_localize(None).normalize()
+    return float(held[held.index.isin(days)].std() * SESSIONS_PER_YEAR**0.5)
+
+
 def run_backtest(
     strategy: Strategy,
     market: Market,
     costs: Costs | None = None,
     twin_forecasts: Mapping[str, pd.DataFrame] | None = None,
+    benchmark: Market | Literal["cash"] | None = None,
 ) -> Backtest:
     """Run `strategy` beside its benchmark and, where there are `twin_forecasts`, beside itself on these.
 
@@ -202,15 +225,32 @@ def run_backtest(
     twin_forecasts
         The EWMA's forecasts of the same bars, by symbol; where these begin earlier, only the sessions that `market`
         has forecasts of are traded.
+    benchmark
+        Other symbols' bars, which are bought and held; ``"cash"`` holds nothing. None buys and holds the market's own.
+
+    Raises
+    ------
+    VolatilityError
+        What the strategy cannot do with this market; the benchmark has no bars in its sessions.
     """
     costs = costs or Costs()
     run = run_strategy(strategy, market, costs)
-    benchmark = run_strategy(BuyAndHold(run.plan.orders.index[0]), market, costs)
+    beside = _benchmark_run(benchmark, run, market, costs)
     twin = None
     if twin_forecasts is not None:
         tables = {name: _of_the_same_moments(twin_forecasts[name], market.forecasts[name]) for name in market.symbols}
         twin = run_strategy(strategy, replace(market, forecasts=tables), costs, f"{strategy.title} by EWMA")
-    return Backtest(run, twin, benchmark, market, costs)
+    return Backtest(run, twin, beside, market, costs)
+
+
+def _benchmark_run(benchmark: Market | Literal["cash"] | None, run: Run, market: Market, costs: Costs) -> Run:
+    since = run.plan.orders.index[0]
+    if isinstance(benchmark, Market):
+        name = f"{BENCHMARK} {', '.join(benchmark.symbols)}"
+        return run_strategy(BuyAndHold(since), benchmark.during(time_index(run.sessions)), costs, name)
+    if benchmark is None:
+        return run_strategy(BuyAndHold(since), market, costs)
+    return run_strategy(BuyAndHold(since, part=0.0), market, costs, benchmark)
 
 
 def _of_the_same_moments(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
@@ -256,11 +296,6 @@ def _capital_path(plan: Plan, account: Account, market: Market) -> pd.Series:
     held = (account.units.to_numpy()[row] * paths.to_numpy()).sum(axis=1)
     path = pd.Series(cash.to_numpy()[row] + held, index=paths.index)
     return cast(pd.Series, pd.concat([account.values.iloc[:1], path]))
-
-
-def _versions(run: Run) -> list[str]:
-    decisions = run.plan.decisions
-    return [str(name) for name in decisions["model_version"].unique()] if "model_version" in decisions else []
 
 
 def _numbers(figures: Mapping[str, float] | pd.Series) -> dict[str, float | None]:

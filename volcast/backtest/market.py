@@ -1,7 +1,7 @@
 """What a strategy may look at: bars, session forecasts, and what both say of each day ahead."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import cast
 
@@ -50,7 +50,7 @@ class Market:
     def of(
         cls,
         bars: pd.DataFrame,
-        forecasts: pd.DataFrame | Mapping[str, pd.DataFrame],
+        forecasts: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
         *,
         calendar: str = "XNYS",
         implied: pd.Series | None = None,
@@ -63,7 +63,8 @@ class Market:
             One symbol's bars, or those of several, indexed by (symbol, timestamp); stamped at their start, tz-aware.
         forecasts
             What `VolatilityForecaster.forecast_series` made of them with ``horizon="session_end"``; of several symbols
-            by their names. None of them of a moment that the model has seen in training.
+            by their names. None of them of a moment that the model has seen in training. None is a market without
+            an outlook, in which symbols can only be held.
         calendar
             Name of the exchange in `exchange_calendars`.
         implied
@@ -79,8 +80,10 @@ class Market:
             The bars are unusable.
         """
         frames = _by_symbol(bars)
-        tables = dict(forecasts) if isinstance(forecasts, Mapping) else {next(iter(frames)): forecasts}
-        if tables.keys() != frames.keys():
+        if isinstance(forecasts, pd.DataFrame):
+            forecasts = {next(iter(frames)): forecasts}
+        tables = dict(forecasts or {})
+        if forecasts is not None and tables.keys() != frames.keys():
             raise ConfigError(
                 f"there are forecasts of {', '.join(tables)} and bars of {', '.join(frames)}; each symbol needs both; "
                 "pass forecasts by symbol for bars of several."
@@ -149,6 +152,23 @@ class Market:
     def paths(self) -> pd.DataFrame:
         """Linked prices of all symbols (columns) at each open and at each bar's end, New York time."""
         return pd.concat({name: self._path(name) for name in self.bars}, axis=1).sort_index().ffill()
+
+    def during(self, closes: pd.DatetimeIndex) -> "Market":
+        """The market in those of its sessions that close on the days of `closes` (New York time).
+
+        Raises
+        ------
+        NotEnoughDataError
+            There is none.
+        """
+        days = closes.tz_localize(None).normalize()
+        bars = {name: frame[frame["session"].isin(days)] for name, frame in self.bars.items()}
+        if any(frame.empty for frame in bars.values()):
+            raise NotEnoughDataError(
+                f"there are no bars of {', '.join(bars)} between {days[0]:%Y-%m-%d} and {days[-1]:%Y-%m-%d}; what is "
+                "compared must have been there at one time; give bars of that span."
+            )
+        return replace(self, bars=bars)
 
     def plan_for(
         self, positions: pd.DataFrame, decisions: pd.DataFrame | None = None, remarks: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """European options by QuantLib, and the straddle of a call and a put at one strike."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -8,7 +9,7 @@ import numpy as np
 
 from volcast.errors import ConfigError
 
-__all__ = ["OptionValue", "european_option"]
+__all__ = ["OptionValue", "european_option", "implied_volatility"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,36 @@ def european_option(
     forward, discount = spot * np.exp((rate - dividends) * years), np.exp(-rate * years)
     calculator = quantlib.BlackCalculator(payoff, float(forward), volatility * years**0.5, float(discount))
     return OptionValue(calculator.value(), calculator.delta(spot), calculator.vega(years))
+
+
+def implied_volatility(call: float, put: float, strike: float, years: float) -> float:
+    """Annualized volatility, decimal, at which a call and a put at one strike cost what they do.
+
+    Put-call parity makes their forward of the prices, without interest; NaN where no volatility gives them.
+
+    Parameters
+    ----------
+    call, put
+        Prices, in the currency of the strike.
+    strike
+        Of both.
+    years
+        To expiry, above 0.
+
+    Raises
+    ------
+    ConfigError
+        QuantLib is not installed.
+    """
+    quantlib = _quantlib()
+    forward = strike + call - put
+    if min(call, put, forward) <= 0:
+        return math.nan
+    try:
+        deviation = quantlib.blackFormulaImpliedStdDev(quantlib.Option.Call, strike, forward, call)
+    except RuntimeError:
+        return math.nan
+    return float(deviation / years**0.5)
 
 
 @lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """A backtest as one HTML page that needs nothing else: no network, no script; light and dark."""
 
+import calendar
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -12,45 +13,20 @@ from volcast.arrays import time_index
 from volcast.backtest.charts import CHART_STYLE, Line, Marks, chart
 from volcast.backtest.engine import Backtest, Run
 from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
-from volcast.evaluation.report.document import html_document
+from volcast.evaluation.report.document import html_document, html_table
 from volcast.files import write_whole
 
 __all__ = ["backtest_page", "save_page"]
 
 _STYLE = (
     """
-:root { color-scheme: light dark; --back: #fff; --text: #1f2933; --quiet: #52606d; --rule: #dde2e7; --tint: #f5f7fa;
-  --gain: #067647; --loss: #b42318; --warn: #fef3c7; --c0: #c2410c; --c1: #2563a8; --c2: #7a7f87; --c3: #7c3aed; }
-@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e4e7eb; --quiet: #9aa5b1; --rule: #323a43;
-  --tint: #1d232a; --gain: #4cc38a; --loss: #ff8f84; --warn: #4a3b0b; --c0: #fb8a4c; --c1: #6fb1f2; --c2: #98a1ab;
-  --c3: #b794ff; } }
-body { margin: 0 auto; max-width: 1160px; padding: 16px; background: var(--back); color: var(--text);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.5em; line-height: 1.25; margin: 0.3em 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15em; margin: 1.8em 0 0.5em; }
-p, li { max-width: 75ch; overflow-wrap: anywhere; }
-.verdict { border-left: 5px solid var(--c0); padding: 10px 14px; font-size: 1.05em; font-weight: 600;
-  background: var(--tint); }
-.simulated { background: var(--warn); padding: 8px 14px; font-weight: 600; }
-.note { color: var(--quiet); font-size: 0.9em; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.93em; }
-th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-th { color: var(--quiet); font-weight: 600; vertical-align: bottom; white-space: normal; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td.says { text-align: left; white-space: normal; min-width: 22ch; color: var(--quiet); font-size: 0.92em; }
 td.own { font-weight: 700; }
-.gain { color: var(--gain); } .loss { color: var(--loss); }
 summary { cursor: pointer; color: var(--quiet); }
 """
     + CHART_STYLE
-    + """
-@media (max-width: 480px) { th, td { padding: 4px 5px; } table { font-size: 0.8em; } .spare { display: none; }
-  td.says { display: none; } th.says { display: none; } }
-"""
 )
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MOST_TRADES = 1000
 _SMOOTHED = 5
 
@@ -99,16 +75,18 @@ def _figures(backtest: Backtest) -> str:
             continue
         cells = [f'<td class="own">{number(figure.form, values[0])}</td>']
         cells += [f"<td>{number(figure.form, value)}</td>" for value in values[1:]]
-        lines.append(f'<tr><td>{escape(figure.title)}</td>{"".join(cells)}<td class="says">{figure.says}</td></tr>')
+        lines.append(
+            f'<tr><td>{escape(figure.title)}</td>{"".join(cells)}<td class="says spare">{figure.says}</td></tr>'
+        )
     heads = "".join(f"<th>{escape(run.name)}</th>" for run in backtest.runs)
-    return _table(f'<th></th>{heads}<th class="says"></th>', lines)
+    return html_table(f'<th></th>{heads}<th class="says spare"></th>', lines)
 
 
 def _pictures(backtest: Backtest) -> Iterable[str]:
     sessions = backtest.strategy.sessions
     days = pd.DatetimeIndex(sessions.index)
     marks = Marks(_hole_rows(backtest, days), _training_rows(backtest.strategy, days))
-    equity = {run.name: run.sessions["equity"].reindex(days).to_numpy() for run in backtest.runs}
+    equity = {run.name: _of_days(run.sessions["equity"], days).ffill().to_numpy() for run in backtest.runs}
     order = list(reversed(list(enumerate(equity.items()))))
     colours = {run.name: 2 if run is backtest.benchmark else row for row, run in enumerate(backtest.runs)}
     curves = [Line(name, values, colours[name]) for _, (name, values) in order][::-1]
@@ -121,7 +99,7 @@ def _pictures(backtest: Backtest) -> Iterable[str]:
     )
     yield from _volatility(backtest, days, marks)
     costs = [
-        Line(run.name, run.sessions["costs"].reindex(days).cumsum().to_numpy(), colours[run.name])
+        Line(run.name, _of_days(run.sessions["costs"], days).fillna(0.0).cumsum().to_numpy(), colours[run.name])
         for run in backtest.runs
     ]
     yield chart("Costs so far, share of capital", days, costs, form="{:.2%}", height=120, from_zero=True)
@@ -143,9 +121,14 @@ def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Ite
             lines.append(Line("implied", daily.reindex(dates).to_numpy(dtype=float), 1))
         if backtest.strategy.target_volatility is not None and len(backtest.market.symbols) == 1:
             target = np.full(len(days), backtest.strategy.target_volatility)
-            lines.append(Line("target", target, 3, faint=True))
+            lines.append(Line("target", target, 1, faint=True))
         caption = f"Volatility of {symbol} from close to close, annualized"
         yield chart(caption, days, lines, height=190, from_zero=True, marks=marks)
+
+
+def _of_days(values: pd.Series, days: pd.DatetimeIndex) -> pd.Series:
+    """Values by session on these days: what else is held may close at another minute, or miss a session."""
+    return values.set_axis(time_index(values).normalize()).reindex(days.normalize())
 
 
 def _drawdown(equity: np.ndarray) -> np.ndarray:
@@ -171,19 +154,21 @@ def _months(run: Run) -> str:
     returns = run.sessions["return"]
     periods = pd.DatetimeIndex(returns.index).tz_localize(None).to_period("M")
     monthly = (1.0 + returns).groupby(periods).prod() - 1.0
+    years = sorted({period.year for period in monthly.index})
     lines = []
-    for year in sorted({period.year for period in monthly.index}):
-        cells = [_change(monthly.get(pd.Period(f"{year}-{month:02d}", "M"))) for month in range(1, 13)]
-        total = float((1.0 + monthly[time_index(monthly).year == year]).prod() - 1.0)
-        lines.append(f"<tr><td>{year}</td>{''.join(cells)}{_change(total)}</tr>")
-    heads = "".join(f"<th>{name}</th>" for name in (*_MONTHS, "year"))
-    return _table(f"<th></th>{heads}", lines)
+    for month in range(1, 13):
+        cells = [_change(monthly.get(pd.Period(f"{year}-{month:02d}", "M"))) for year in years]
+        lines.append(f"<tr><td>{calendar.month_name[month]}</td>{''.join(cells)}</tr>")
+    totals = [float((1.0 + monthly[time_index(monthly).year == year]).prod() - 1.0) for year in years]
+    lines.append(f"<tr><td>year</td>{''.join(map(_change, totals))}</tr>")
+    return html_table("<th>%</th>" + "".join(f"<th>{year}</th>" for year in years), lines)
 
 
 def _change(value: float | None) -> str:
     if value is None:
         return "<td></td>"
-    return f'<td class="{"gain" if value >= 0 else "loss"}">{100 * value:+.1f}</td>'
+    percent = round(100 * value, 1) + 0.0
+    return f'<td class="{"gain" if percent >= 0 else "loss"}">{percent:+.1f}</td>'
 
 
 def _events(backtest: Backtest) -> str:
@@ -204,21 +189,19 @@ def _trades(run: Run) -> str:
     shown = trades.tail(_MOST_TRADES)
     lines = []
     for moment, row in shown.iterrows():
-        cells = [
+        cells = (
             f"{moment:%Y-%m-%d %H:%M}",
             escape(str(row["instrument"])),
             f"{row['value'] * np.sign(row['units']):+.2%}",
-            f"{row['price']:,.2f}",
             f"{1e4 * row['cost']:.2f}",
-            escape(str(row.get("model_version", ""))),
-        ]
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    heads = "".join(
-        f"<th>{name}</th>" for name in ("moment", "traded", "of the first capital", "price", "cost, bp", "model")
-    )
+        )
+        spare = f"{row['price']:,.2f}", escape(str(row.get("model_version", "")))
+        lines.append(f"<tr>{_cells('td', cells, spare)}</tr>")
+    heads = _cells("th", ("moment", "traded", "of the first capital", "cost, bp"), ("price", "model"))
     said = f"{len(trades):,} trades" + (f", the last {_MOST_TRADES:,} shown" if len(trades) > _MOST_TRADES else "")
-    return f"<h2>Trades</h2>\n<details><summary>{said}</summary>{_table(heads, lines)}</details>\n"
+    return f"<h2>Trades</h2>\n<details><summary>{said}</summary>{html_table(heads, lines)}</details>\n"
 
 
-def _table(heads: str, lines: Sequence[str]) -> str:
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+def _cells(tag: str, cells: Sequence[str], spare: Sequence[str]) -> str:
+    shown = "".join(f"<{tag}>{cell}</{tag}>" for cell in cells)
+    return shown + "".join(f'<{tag} class="spare">{cell}</{tag}>' for cell in spare)

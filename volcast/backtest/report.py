@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from volcast.backtest.engine import Backtest
+from volcast.backtest.engine import Backtest, Run
 from volcast.evaluation.report.tables import figures_of
 from volcast.forecaster import FALLBACK, Forecast
 
@@ -44,6 +44,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         "annual_return": Figure("return a year", "{:+.1%}", "compounded, of 252 sessions that were traded"),
         "annual_volatility": Figure("volatility a year", "{:.1%}", "of returns from close to close"),
         "volatility_to_target": Figure("volatility to target", "{:.3f}", "1 is on target"),
+        "volatility_to_target_error": Figure("its sampling error", "{:.3f}", "two of these either way may be chance"),
         "tracking_error": Figure("tracking error", "{:.1%}", "of a session's realized volatility"),
         "sharpe": Figure("Sharpe ratio", "{:.2f}", "return over volatility, without interest"),
         "sharpe_error": Figure("its standard error", "{:.2f}", "Lo 2002: two of these either way may be chance"),
@@ -98,7 +99,8 @@ def describe_backtest(backtest: Backtest) -> list[str]:
     lines = [
         f"Traded in {len(sessions):,} sessions from {_day(sessions.index[0])} to {_day(sessions.index[-1])}; a trade "
         f"costs {costs.trade_bps:g} basis point{'' if costs.trade_bps == 1 else 's'}; cash earns nothing and borrowing "
-        "costs nothing."
+        "costs nothing.",
+        *_forecast_by(backtest.strategy),
     ]
     lines += [
         f"No sessions between {_day(last)} and {_day(first)}: what prices did meanwhile is cut out."
@@ -106,6 +108,13 @@ def describe_backtest(backtest: Backtest) -> list[str]:
         if sessions.index[0] < first <= sessions.index[-1]
     ]
     return [*lines, *backtest.strategy.plan.remarks]
+
+
+def _forecast_by(run: Run) -> list[str]:
+    versions = run.model_versions
+    if len(versions) < 2:
+        return [f"Forecasts by {name}." for name in versions]
+    return [f"Forecasts by {len(versions)} models one after the other, from {versions[0]} to {versions[-1]}."]
 
 
 def describe_forecast(forecast: Forecast, *, simulated: bool) -> str:

@@ -7,50 +7,55 @@ import pandas as pd
 
 from volcast.backtest.engine import Backtest, run_backtest
 from volcast.backtest.forecasts import baseline_forecasts, model_forecasts
+from volcast.backtest.implied import read_implied, traded_implied
 from volcast.backtest.market import Market
+from volcast.backtest.prices import session_prices
 from volcast.backtest.settings import BacktestSettings
-from volcast.errors import BarsError
+from volcast.backtest.strategies.straddle import StraddleTiming
+from volcast.bars.handler import alpaca_credentials
+from volcast.bars.sources.alpaca_options import AlpacaOptionBars
+from volcast.config import TrainingConfig
+from volcast.configured import handler_of
+from volcast.errors import CredentialsError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 
-__all__ = ["backtest_bars", "read_implied", "retraining_settings"]
-
-_IMPLIED = "implied"
-_HIGHEST = 5.0
+__all__ = ["backtest_bars", "retraining_settings"]
 
 
 def backtest_bars(
-    settings: BacktestSettings,
-    bars: pd.DataFrame,
-    forecaster: VolatilityForecaster,
-    implied: pd.Series | None = None,
-    calendar: str = "XNYS",
+    settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFrame, forecaster: VolatilityForecaster
 ) -> Backtest:
     """Run the strategy of `settings` on `bars`, beside the EWMA's twin and the benchmark.
 
     Parameters
     ----------
     settings
-        What is traded, by which forecasts, and at what cost.
+        What is traded, by which forecasts, at what cost, against what.
+    config
+        Where other bars come from: those of a benchmark, and of options.
     bars
         One symbol's bars, or those of several, indexed by (symbol, timestamp).
     forecaster
         Makes the forecasts where these are a model's; with a schedule it trains on the way.
-    implied
-        Annualized implied volatility of the only symbol, by the moment from which it is known; None is assumed, where
-        a strategy needs it.
-    calendar
-        Name of the exchange in `exchange_calendars`.
+
+    Raises
+    ------
+    VolatilityError
+        What cannot be done with these.
     """
-    ewma = baseline_forecasts(FALLBACK, bars, calendar)
+    # First what may not be there: forecasts can take minutes.
+    benchmark = _benchmark(settings, config, bars)
+    implied = _implied(settings, config, bars)
+    ewma = baseline_forecasts(FALLBACK, bars, config.calendar)
     if settings.forecasts == FALLBACK:
         tables, twin = ewma, None
     elif settings.forecasts == "model":
         models: Literal["serving", "as-of"] = "serving" if settings.retrain == "none" else "as-of"
         tables, twin = model_forecasts(forecaster, bars, models), ewma
     else:
-        tables, twin = baseline_forecasts(settings.forecasts, bars, calendar), ewma
-    market = Market.of(bars, tables, calendar=calendar, implied=implied)
-    return run_backtest(settings.make_strategy(), market, settings.make_costs(), twin)
+        tables, twin = baseline_forecasts(settings.forecasts, bars, config.calendar), ewma
+    market = Market.of(bars, tables, calendar=config.calendar, implied=implied)
+    return run_backtest(settings.make_strategy(), market, settings.make_costs(), twin, benchmark)
 
 
 def retraining_settings(settings: BacktestSettings) -> dict[str, str]:
@@ -58,39 +63,37 @@ def retraining_settings(settings: BacktestSettings) -> dict[str, str]:
     return {} if settings.retrain == "none" else {"every": settings.retrain}
 
 
-def read_implied(path: Path) -> pd.Series:
-    """Implied volatility from a CSV or Parquet file: stamps in the first column, a column ``implied``.
+def _benchmark(
+    settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFrame
+) -> Market | Literal["cash"] | None:
+    if settings.benchmark in ("buy-and-hold", "cash"):
+        return "cash" if settings.benchmark == "cash" else None
+    symbol, path = settings.benchmark, Path(settings.benchmark).expanduser()
+    if path.is_file():
+        symbol = path.stem.partition("_")[0].upper()
+        config = config.with_overrides(bars_source="file", bars_path=str(path))
+    starts = pd.DatetimeIndex(bars.index.get_level_values(-1))
+    first, last = (f"{moment:%Y-%m-%d}" for moment in (starts.min(), starts.max()))
+    others = handler_of(config).get_stock_bars(symbol, first, last, timeframe=config.data_frequency)
+    return Market.of(others, calendar=config.calendar)
 
-    Returns
-    -------
-    Series, annualized decimals, indexed by the moment (UTC) from which each is known.
 
-    Raises
-    ------
-    BarsError
-        The file cannot be read, has no such column, stamps without a zone, or values that are no decimals.
-    """
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise BarsError(
-            f"{path} cannot be read ({type(error).__name__}); implied volatility must be a CSV or Parquet file with "
-            "stamps and a column 'implied'; give such a file."
-        ) from error
-    table = table.reset_index() if isinstance(table.index, pd.DatetimeIndex) else table
-    if _IMPLIED not in table:
-        columns = ", ".join(map(str, table))
-        raise BarsError(f"{path} has no column {_IMPLIED!r} among {columns}; it needs one; rename it.")
-    stamps = pd.to_datetime(table.iloc[:, 0], errors="coerce", format="ISO8601")
-    if not isinstance(stamps.dtype, pd.DatetimeTZDtype) or stamps.isna().any():
-        raise BarsError(
-            f"the stamps of {path} are not all times with a zone, as 2026-01-05T10:00:00-05:00; each value must say "
-            "from when it was known; write them so."
+def _implied(settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFrame) -> pd.Series | None:
+    """Implied volatility of the only symbol; None is assumed where a strategy needs it."""
+    strategy = settings.make_strategy()
+    credentials = alpaca_credentials()
+    from_alpaca = credentials is not None and config.effective_source == "alpaca"
+    if settings.implied == "assumed" or (settings.implied == "auto" and not from_alpaca):
+        return None
+    if not isinstance(strategy, StraddleTiming):
+        return None
+    if settings.implied not in ("alpaca", "auto"):
+        return read_implied(Path(settings.implied).expanduser())
+    if credentials is None:
+        raise CredentialsError(
+            "there are no keys for Alpaca; bars of options need them; set APCA_API_KEY_ID and APCA_API_SECRET_KEY, or "
+            "let implied volatility be 'assumed'."
         )
-    values = pd.Series(pd.to_numeric(table[_IMPLIED], errors="coerce").to_numpy(), index=pd.DatetimeIndex(stamps))
-    if not values.between(0.0, _HIGHEST, inclusive="neither").all():
-        raise BarsError(
-            f"implied volatility in {path} goes from {values.min():g} to {values.max():g}; it must be annualized "
-            "decimals, 0.2 for 20 %; divide percents by 100."
-        )
-    return values.tz_convert("UTC").sort_index()
+    prices = session_prices(bars, config.calendar)
+    source = AlpacaOptionBars(credentials)
+    return traded_implied(source, config.symbol, prices, strategy.sessions_to_expiry, config.calendar)

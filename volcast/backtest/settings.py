@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["BacktestSettings"]
 
 _PERIODS = {"weekly": "week", "monthly": "month"}
-_OF_EVERY_STRATEGY = frozenset({"strategy", "forecasts", "retrain", "trade_bps"})
+_OF_EVERY_STRATEGY = frozenset({"strategy", "forecasts", "retrain", "trade_bps", "benchmark"})
+_OF_STRADDLES = frozenset({"option_share", "implied"})
 
 
 def _known_strategy(value: Any) -> Any:
@@ -60,6 +61,11 @@ class BacktestSettings(BaseModel):
     """Cost of a trade in basis points, commission and half the spread together."""
     option_share: Annotated[float, Field(ge=0), Flag("--option-costs", "X")] = 0.01
     """Half the spread of an option, as a share of its price."""
+    implied: Annotated[str, Field(min_length=1), Flag("--implied", "IV")] = "auto"
+    """Implied volatility of options: a file of stamps and a column 'implied', alpaca, or assumed; auto is alpaca where
+    bars come from there, or else assumed."""
+    benchmark: Annotated[str, Field(min_length=1), Flag("--benchmark", "B")] = "buy-and-hold"
+    """What it is held against: buy-and-hold, cash, or another symbol or file of bars."""
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
@@ -102,7 +108,7 @@ class BacktestSettings(BaseModel):
 
     def applies(self, name: str) -> bool:
         """Whether a setting of that name makes a difference to the strategy."""
-        if name == "option_share":
+        if name in _OF_STRADDLES:
             return self.strategy == "straddle"
         return name in _OF_EVERY_STRATEGY or name in settings_of(self.strategy)
 

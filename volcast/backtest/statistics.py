@@ -22,6 +22,7 @@ __all__ = [
     "performance",
     "sharpe_standard_error",
     "tracking_error",
+    "volatility_standard_error",
 ]
 
 SESSIONS_PER_YEAR = 252
@@ -137,6 +138,20 @@ def sharpe_standard_error(returns: Float64Array1D) -> float:
     gradient = np.array([1.0, -mean / spread / 2.0])
     variance = float(gradient @ long_run_covariance(np.column_stack([scores, scores**2 - 1.0])) @ gradient)
     return math.sqrt(max(variance, 0.0) / len(returns))
+
+
+def volatility_standard_error(returns: pd.Series) -> float:
+    r"""Standard error of the annualized volatility of simple returns by session; NaN where nothing moved.
+
+    By the delta method :math:`\sqrt{\Sigma / n} / (2 \sigma)`, with the long-run variance :math:`\Sigma` of squared
+    deviations (Newey and West): fat tails and volatility that comes in clusters are in it.
+    """
+    deviations = (returns - returns.mean()).to_numpy(dtype=float)
+    spread = float(deviations.std())
+    if len(deviations) < 3 or spread == 0:
+        return math.nan
+    variance = float(long_run_covariance((deviations**2 - spread**2)[:, None])[0, 0])
+    return math.sqrt(SESSIONS_PER_YEAR * max(variance, 0.0) / len(deviations)) / (2 * spread)
 
 
 def mean_difference_t(first: pd.Series, second: pd.Series) -> float:

@@ -69,7 +69,7 @@ def _hold_dialogue(options: argparse.Namespace, out: "Console") -> int:
 def _run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     from volcast.backtest.files import require_table_format, save_trades
     from volcast.backtest.page import save_page
-    from volcast.backtest.running import backtest_bars, read_implied
+    from volcast.backtest.running import backtest_bars
 
     values = {name: value for name, value in vars(options).items() if value is not None}
     settings = BacktestSettings.from_mapping(
@@ -78,9 +78,8 @@ def _run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     config = resolve_config(options.config, os.environ, settings_given(options)).config
     if options.trades is not None:
         require_table_format(Path(options.trades))
-    implied = None if options.implied is None else read_implied(Path(options.implied))
     bars = _bars(config, options)
-    backtest = backtest_bars(settings, bars, _forecaster(config, settings, options, err), implied, config.calendar)
+    backtest = backtest_bars(settings, config, bars, _forecaster(config, settings, options, err))
     about = [f"Bars of {', '.join(backtest.market.symbols)} ({bars.attrs.get('detail') or bars.attrs.get('source')})."]
     if options.report is not None:
         save_page(backtest, Path(options.report), about=about)
@@ -152,5 +151,3 @@ def _add_strategy_options(group: "argparse._ArgumentGroup") -> None:
         sentence = BacktestSettings.sentence_of(name)
         shown = f"{sentence[:1].lower()}{sentence[1:]} (default: {defaults.shown(name)})".replace("%", "%%")
         group.add_argument(flag.name, dest=name, metavar=flag.value, help=shown)
-    about = "implied volatility of a straddle's symbol: a CSV or Parquet file of stamps and a column 'implied'"
-    group.add_argument("--implied", metavar="FILE", help=about)

@@ -11,9 +11,10 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from volcast.arrays import time_index
 from volcast.config import TRAINING_CONFIG, TrainingConfig
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.report.figures import by_label
+from volcast.evaluation.report.figures import by_label, mark_holes
 from volcast.evaluation.report.page import evaluation_page
 from volcast.evaluation.report.tables import baselines, symbols, totals
 from volcast.files import json_bytes
@@ -175,6 +176,7 @@ def _forecasts_figure(buckets: pd.DataFrame, subject: str) -> "Figure":
     axes.plot(100 * buckets["model"].to_numpy(), color=_FORECAST, linewidth=1.1, label="forecast")
     ticks = np.linspace(0, len(buckets) - 1, 7).astype(int)
     axes.set_xticks(ticks, [f"{buckets.index[tick]:%Y-%m-%d}" for tick in ticks])
+    mark_holes(axes, time_index(buckets))
     axes.set_ylabel("hourly volatility, %")
     axes.set_title(f"{subject}: test part, which training never saw", parse_math=False)
     axes.legend(frameon=False)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bars import make_bars
+from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
@@ -64,8 +65,31 @@ def test_the_portfolio_aims_at_its_target_and_each_weight_is_capped_together(pan
     assert set(run.plan.orders.columns) == set("ABC")
     assert run.statistics["volatility_to_target"] == pytest.approx(1.0, abs=0.35)
     assert math.isfinite(run.statistics["sharpe"])
+    assert set(run.trades["model_version"]) == {"ewma"}
     held = RiskParity(0.5, 1.5, 20).plan(panel, Costs(0.0)).decisions
     assert held[list("ABC")].sum(axis=1).to_numpy() == pytest.approx(1.5)
+
+
+def test_weights_stray_together_no_further_than_the_band(panel: Market) -> None:
+    rule = RiskParity(0.05, correlation_sessions=20)
+    wanted, free = (rule.plan(panel, Costs(bps)).decisions[list("ABC")] for bps in (0.0, 20.0))
+    correlations = realized_correlations(panel, 20)
+    distances = []
+    for row, moment in enumerate(time_index(wanted)):
+        day = pd.Timestamp(moment.date())
+        spread = np.array([panel.outlook[name]["volatility"][day] for name in "ABC"])
+        covariance = correlations[day] * np.outer(spread, spread)
+        weights = wanted.to_numpy()[row]
+        astray = free.to_numpy()[row] - weights
+        distances.append(math.sqrt(astray @ covariance @ astray / (weights @ covariance @ weights)))
+    moved = free.diff().abs().sum(axis=1).to_numpy() > 0
+    assert 0 < moved[1:].sum() < len(moved) - 1
+    # Those that are moved end at the edge of the band, those that are not lie inside: the band is never far from it.
+    assert max(distances) <= 2 * np.median(np.array(distances)[1:][moved[1:]])
+    assert (
+        run_strategy(rule, panel, Costs(20.0)).statistics["turnover_a_year"]
+        < 0.5 * (run_strategy(rule, panel, Costs(0.0)).statistics["turnover_a_year"])
+    )
 
 
 def test_one_symbol_is_refused(some_market: Market) -> None:

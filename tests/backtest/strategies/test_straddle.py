@@ -1,13 +1,11 @@
 """Straddles: accounts held to a plain loop, hedges within their band, and a rule that does not trade on nothing."""
 
 import math
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import run_backtest, run_strategy
@@ -138,15 +136,6 @@ def test_an_assumed_implied_volatility_is_said(plan: Plan) -> None:
 
 def test_it_does_not_look_ahead(rule: StraddleTiming, some_bars: pd.DataFrame) -> None:
     assert_no_lookahead(rule, some_bars)
-
-
-def test_a_year_takes_less_than_half_a_minute() -> None:
-    bars = make_bars("2023-01-03", "2024-03-15", minutes=5)
-    market = Market.of(bars, baseline_forecasts("ewma", bars))
-    began = time.process_time()
-    run = run_strategy(StraddleTiming(), market)
-    assert len(run.sessions) > 252
-    assert time.process_time() - began < 30
 
 
 @pytest.mark.parametrize(

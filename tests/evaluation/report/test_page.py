@@ -2,12 +2,16 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from tests.support.browser import views
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
+from volcast.evaluation.report.figures import mark_holes
 from volcast.evaluation.report.page import evaluation_page
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
@@ -103,3 +107,46 @@ def test_without_a_model_or_a_reference_there_is_still_a_page(measures: pd.DataF
     parsed(page)
     assert page.count("<svg") == 3
     assert "Too little history" in page
+
+
+@pytest.fixture(scope="module")
+def of_many(evaluation: Evaluation) -> Evaluation:
+    return Evaluation.of_symbols({"AAA": evaluation, "BBB<>": evaluation})
+
+
+@pytest.mark.parametrize("symbols", ["one", "many"])
+def test_a_browser_shows_it_in_both_schemes_without_a_sideways_scroll(
+    evaluation: Evaluation, of_many: Evaluation, tmp_path: Path, symbols: str
+) -> None:
+    judged = evaluation if symbols == "one" else of_many
+    (tmp_path / "page.html").write_text(evaluation_page(judged, title="SPY"))
+    for view in views(tmp_path / "page.html"):
+        view.check()
+        ink = view.page.evaluate("getComputedStyle(document.querySelector('svg text')).fill")
+        assert ink == ("rgb(31, 41, 51)" if view.scheme == "light" else "rgb(228, 231, 235)")
+        outside = view.page.evaluate(
+            "[...document.querySelectorAll('svg')].flatMap(svg => { const box = svg.getBoundingClientRect();"
+            " return [...svg.querySelectorAll('text')].filter(text => { const r = text.getBoundingClientRect();"
+            " return r.left < box.left - 1 || r.right > box.right + 1 || r.top < box.top - 1 ||"
+            " r.bottom > box.bottom + 1; }).map(text => text.textContent); })"
+        )
+        assert outside == [], "labels beyond the edge of their picture"
+
+
+def test_of_many_symbols_calibration_hours_and_months_are_shown_too(of_many: Evaluation) -> None:
+    page = evaluation_page(of_many, title="pool")
+    said = " ".join(parsed(page).text)
+    for expected in ("Calibration", "By hour of day", "By month", "2024-12", "Symbol by symbol", "BBB<>"):
+        assert expected in said
+    assert page.count("<svg") == 6
+
+
+def test_days_that_are_missing_are_marked_and_no_line_leads_over_them() -> None:
+    days = pd.DatetimeIndex([*pd.bdate_range("2024-01-02", periods=5), *pd.bdate_range("2024-03-01", periods=5)])
+    axes = Figure().add_subplot()
+    axes.plot(np.arange(10.0))
+    mark_holes(axes, days)
+    values, hole = axes.get_lines()
+    assert np.isnan(values.get_ydata()).tolist() == [False] * 5 + [True] + [False] * 5
+    assert hole.get_xdata() == [4.5, 4.5]
+    assert hole.get_label() == "days missing"

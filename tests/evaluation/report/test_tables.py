@@ -71,20 +71,32 @@ def test_the_table_of_baselines_fits_a_terminal(evaluation: Evaluation) -> None:
 
 
 def test_a_list_of_models_marks_who_serves_and_may_number() -> None:
-    metrics = {"metrics": {"model": {"qlike_ratio": 0.9713}}}
+    evaluation = {"metrics": {"model": {"qlike_ratio": 0.9713}}, "judgment": "do not use"}
     manifests: list[dict[str, Any]] = [
-        {"name": "SPY-2", "symbol": "SPY", "created": "2024-12-02T10:15:00", "evaluation": metrics},
+        {"name": "SPY-2", "symbol": "SPY", "created": "2024-12-02T10:15:00", "evaluation": evaluation},
         {
             "name": "pooled-24-1",
             "symbol": None,
             "created": "2024-12-01T10:15:00",
-            "trained_through": "2024-11-01T16:00",
+            "trained_through": "2024-11-01T16:00:00-04:00",
+            "symbols": {"A": {"first_bar": "2024-01-02T14:30"}, "B": {"first_bar": "2023-02-01T14:30"}},
         },
     ]
     rows = [model_row(manifest, "SPY-2") for manifest in manifests]
     assert [row["serving"] for row in rows] == [True, False]
-    first, second = (line.split() for line in shown(models_table(rows)).splitlines()[1:])
-    assert first == ["*", "SPY-2", "SPY", "unknown", "0.971", "2024-12-02", "10:15"]
-    assert second == ["pooled-24-1", "-", "2024-11-01", "16:00", "-", "2024-12-01", "10:15"]
+    table = models_table(rows, today=pd.Timestamp("2024-12-03", tz="UTC"))
+    first, second = (line.split() for line in shown(table).splitlines()[1:])
+    assert first == [
+        "*",
+        "SPY-2",
+        "SPY",
+        "unknown",
+        "to",
+        "unknown",
+        "-",
+        "0.971",
+        *["do", "not", "use", "2024-12-02", "10:15"],
+    ]
+    assert second == ["pooled-24-1", "-", "2023-02-01", "to", "2024-11-01", "31", "-", "-", "2024-12-01", "10:15"]
     numbered = shown(models_table(rows, numbered=True)).splitlines()[1:]
     assert [line.split()[0] for line in numbered] == ["1*", "2"]

@@ -19,17 +19,23 @@ class BuyAndHold:
     Attributes
     ----------
     since
-        The moment from which it holds (tz-aware); None is the first session with an outlook.
+        The moment from which it holds (tz-aware); None is the first session with an outlook. Where bars
+        begin later, it is their beginning.
+    part
+        Of the capital, 1.0 is all of it; the rest is cash.
     """
 
     title: ClassVar[str] = "buy and hold"
     target_volatility: ClassVar[float | None] = None
 
     since: pd.Timestamp | None = None
+    part: float = 1.0
 
     def plan(self, market: Market, costs: Costs) -> Plan:
         """Spread the capital evenly over the symbols, once, at the first forecast or at `since`."""
-        first = max(market.outlook[name]["asof"].min() for name in market.symbols)
-        moment = first if self.since is None else self.since
-        shares = dict.fromkeys(market.symbols, 1.0 / len(market.symbols))
+        if self.since is None:
+            moment = max(market.outlook[name]["asof"].min() for name in market.symbols)
+        else:
+            moment = max(self.since, *(market.prices[name]["opens_at"].iloc[0] for name in market.symbols))
+        shares = dict.fromkeys(market.symbols, self.part / len(market.symbols))
         return market.plan_for(pd.DataFrame(shares, index=pd.DatetimeIndex([moment])))

@@ -22,24 +22,22 @@ _WEIGHT = 10.0
 
 
 def band_widths(
-    wanted: Float64Array1D, volatility: Float64Array1D, cost: float, risk_aversion: float
+    changes: Float64Array1D, volatility: Float64Array1D, cost: float | Float64Array1D, risk_aversion: float
 ) -> Float64Array1D:
     """Half-width of the band around each wanted position, of what was known when it was wanted.
 
     Parameters
     ----------
-    wanted
-        Wanted positions, shares of capital, a session each, shape (n,).
+    changes
+        By how much the wanted position differs from that of the session before, 0 in the first, shape (n,).
     volatility
-        Forecast volatility of each session's day, not annualized, shape (n,).
+        Forecast volatility of each session's day, of a position of 1, not annualized, shape (n,).
     cost
-        Of trading all of the capital once: 1e-4 is a basis point.
+        Of trading a position of 1: 1e-4 is a basis point of all of the capital.
     risk_aversion
         Of the mean-variance investor, gamma.
     """
-    changes = np.concatenate([[0.0], np.diff(wanted) ** 2])
-    seen = np.arange(len(wanted))
-    wandering = (_WEIGHT * _FIRST_CHANGE**2 + np.cumsum(changes)) / (_WEIGHT + seen)
+    wandering = (_WEIGHT * _FIRST_CHANGE**2 + np.cumsum(changes**2)) / (_WEIGHT + np.arange(len(changes)))
     return np.asarray(np.cbrt(1.5 * cost * wandering / (risk_aversion * volatility**2)))
 
 

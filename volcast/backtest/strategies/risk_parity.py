@@ -6,13 +6,13 @@ from typing import ClassVar, cast
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Float64Array2D, time_index
+from volcast.arrays import Float64Array1D, Float64Array2D, Float64Array3D, time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
 from volcast.backtest.statistics import RealizedUtility
 from volcast.backtest.strategies.base import require_positive
-from volcast.backtest.strategies.no_trade_band import band_widths, held_within
+from volcast.backtest.strategies.no_trade_band import band_widths
 from volcast.errors import ConfigError
 
 __all__ = ["RiskParity", "equal_risk_weights", "realized_correlations"]
@@ -28,7 +28,11 @@ class RiskParity:
     With :math:`\Sigma_t = D_t C_t D_t`, D the forecast volatilities of the day and C the realized correlations of
     half-hourly returns over the sessions before, weights solve :math:`w_i (\Sigma w)_i` equal for all i (Maillard,
     Roncalli and Teiletche 2010, *Journal of Portfolio Management* 36), and are scaled so that
-    :math:`\sqrt{w' \Sigma w}` is the target. Each weight has a no-trade band of its own.
+    :math:`\sqrt{w' \Sigma w}` is the target.
+
+    The no-trade band is one for all weights (see `no_trade_band`), since symbols stray together: how far the weights
+    are astray, d, is counted as the volatility of d, :math:`\sqrt{d' \Sigma d}`, in units of
+    the portfolio's. Beyond the band all are moved towards the wanted ones, in proportion, to its edge.
 
     Attributes
     ----------
@@ -65,23 +69,39 @@ class RiskParity:
         volatility = pd.concat({name: market.outlook[name]["volatility"] for name in market.symbols}, axis=1).dropna()
         correlations = realized_correlations(market, self.correlation_sessions)
         sessions = [session for session in volatility.index if session in correlations]
-        wanted = np.array([self._weights(volatility.loc[day].to_numpy(), correlations[day]) for day in sessions])
-        wanted = wanted.reshape(len(sessions), len(market.symbols))
+        count = len(market.symbols)
+        covariances = np.array([correlations[day] * np.outer(*2 * [volatility.loc[day]]) for day in sessions])
+        covariances = covariances.reshape(len(sessions), count, count)
+        wanted = np.array([self._weights(covariance) for covariance in covariances]).reshape(len(sessions), count)
         asof = pd.DatetimeIndex(market.outlook[market.symbols[0]]["asof"].reindex(sessions))
-        aversion = RealizedUtility(self.target_volatility).risk_aversion
-        columns = {}
-        for name, weights in zip(market.symbols, wanted.T, strict=True):
-            forecast = volatility.loc[sessions, name].to_numpy()
-            columns[name] = held_within(weights, band_widths(weights, forecast, costs.trade_bps / 1e4, aversion))
-        held = pd.DataFrame(columns, index=asof)
+        held = pd.DataFrame(self._held(wanted, covariances, costs), index=asof, columns=list(market.symbols))
         orders = held.where(held.diff().ne(0.0))
-        return market.plan_for(orders.dropna(how="all"), held)
+        versions = pd.concat([market.outlook[name]["model_version"] for name in market.symbols], axis=1).loc[sessions]
+        by = [", ".join(dict.fromkeys(map(str, row))) for row in versions.to_numpy()]
+        return market.plan_for(orders.dropna(how="all"), held.assign(model_version=by))
 
-    def _weights(self, volatility: Float64Array1D, correlation: Float64Array2D) -> Float64Array1D:
-        covariance = correlation * np.outer(volatility, volatility)
+    def _held(self, wanted: Float64Array2D, covariances: Float64Array3D, costs: Costs) -> Float64Array2D:
+        """Weights, (n, k), that are moved to the band's edge when they leave it; `covariances` are (n, k, k)."""
+        portfolio = _volatility(wanted, covariances)
+        changes = _volatility(np.diff(wanted, axis=0, prepend=wanted[:1]), covariances) / portfolio
+        cost = costs.trade_bps / 1e4 * wanted.sum(axis=1)
+        widths = band_widths(changes, portfolio, cost, RealizedUtility(self.target_volatility).risk_aversion)
+        held = wanted.copy()
+        for row in range(1, len(wanted)):
+            astray = held[row - 1] - wanted[row]
+            distance = float(_volatility(astray[None], covariances[row : row + 1])[0] / portfolio[row])
+            held[row] += astray * min(1.0, widths[row] / distance) if distance else 0.0
+        return held
+
+    def _weights(self, covariance: Float64Array2D) -> Float64Array1D:
         weights = equal_risk_weights(covariance)
         scale = self.target_volatility / np.sqrt(252 * (weights @ covariance @ weights))
         return np.asarray(weights * min(scale, self.max_leverage / weights.sum()))
+
+
+def _volatility(weights: Float64Array2D, covariances: Float64Array3D) -> Float64Array1D:
+    """Of the portfolios with these weights, (n, k), by `covariances`, (n, k, k)."""
+    return np.asarray(np.sqrt(np.einsum("ni,nij,nj->n", weights, covariances, weights)))
 
 
 def equal_risk_weights(covariance: Float64Array2D) -> Float64Array1D:

@@ -59,7 +59,7 @@ class VolatilityManaged:
         outlook = outlook.iloc[_BEFOREHAND:]
         wanted, volatility = (outlook[name].to_numpy(dtype=float) for name in ("wanted", "volatility"))
         aversion = RealizedUtility(self.reference_volatility).risk_aversion
-        widths = band_widths(wanted, volatility, costs.trade_bps / 1e4, aversion)
+        widths = band_widths(np.diff(wanted, prepend=wanted[:1]), volatility, costs.trade_bps / 1e4, aversion)
         positions = held_within(wanted, widths)
         changed = np.append(True, np.diff(positions) != 0.0)[: len(positions)]
         orders = pd.DataFrame({symbol: np.where(changed, positions, np.nan)}, index=outlook.index)

@@ -72,4 +72,4 @@ class VolatilityTarget:
         if self.band is not None:
             return np.full(len(wanted), self.band)
         aversion = RealizedUtility(self.target_volatility).risk_aversion
-        return band_widths(wanted, volatility, costs.trade_bps / 1e4, aversion)
+        return band_widths(np.diff(wanted, prepend=wanted[:1]), volatility, costs.trade_bps / 1e4, aversion)

@@ -1,6 +1,6 @@
 """Historical bars from Alpaca, through alpaca-py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,10 +14,10 @@ from volcast.bars.sources.registry import minutes_of
 from volcast.errors import CredentialsError, DataSourceError
 
 if TYPE_CHECKING:
-    from alpaca.data.historical import StockHistoricalDataClient
+    from alpaca.data.historical import OptionHistoricalDataClient, StockHistoricalDataClient
     from alpaca.data.timeframe import TimeFrame
 
-__all__ = ["AlpacaBars", "AlpacaCredentials", "FeedNotInPlanError"]
+__all__ = ["AlpacaBars", "AlpacaCredentials", "AlpacaPages", "Bar", "FeedNotInPlanError", "bar_frame"]
 
 Feed = Literal["sip", "iex"]
 
@@ -32,7 +32,9 @@ _FEWEST_BARS_A_PAGE, _SPARE_PAGES = 500, 20
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-class _Bar(TypedDict):
+class Bar(TypedDict):
+    """What is used of a raw bar."""
+
     t: StrictStr
     o: _Number
     h: _Number
@@ -41,15 +43,12 @@ class _Bar(TypedDict):
     v: _Number
 
 
-"""What is used of a bar."""
-
-
 class _Page(BaseModel):
     """An answer: bars by symbol, which are null where there are none, and the token of the next page."""
 
     model_config = ConfigDict(extra="ignore")
 
-    bars: dict[str, list[_Bar]] | None = None
+    bars: dict[str, list[Bar]] | None = None
     next_page_token: StrictStr | None = None
 
 
@@ -96,8 +95,7 @@ class AlpacaBars:
     ) -> None:
         self.feed, self.adjustment = feed, adjustment
         self._clock = clock
-        self._session = PatientSession(_LIMITER, patience or Patience())
-        self._client = _client(credentials, url_override, self._session)
+        self._pages_of = AlpacaPages(_client(credentials, url_override), patience or Patience())
 
     def settled_until(self, timeframe: str) -> pd.Timestamp:
         """The moment (UTC) up to which bars are served and not revised any more: the end of a bar of `timeframe`."""
@@ -106,7 +104,7 @@ class AlpacaBars:
 
     def stop(self) -> None:
         """Repeat no request any more: fetches that are under way in other threads end soon, with an error."""
-        self._session.stop()
+        self._pages_of.stop()
 
     def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
         """Bars of `symbol` that start in [`start`, `end`), as far as they are settled; none is an empty frame.
@@ -127,11 +125,11 @@ class AlpacaBars:
         """
         end = min(end, self.settled_until(timeframe))
         if end <= start:
-            return _frame([])
-        bars = _frame(self._pages(symbol, start, end, timeframe))
+            return bar_frame([])
+        bars = bar_frame(self._pages(symbol, start, end, timeframe))
         return bars[(bars.index >= start) & (bars.index < end)]
 
-    def _pages(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> list[_Bar]:
+    def _pages(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> list[Bar]:
         """Raw bars of all pages, in the order in which they came."""
         from alpaca.data.enums import Adjustment, DataFeed
         from alpaca.data.requests import StockBarsRequest
@@ -144,13 +142,57 @@ class AlpacaBars:
             adjustment=Adjustment(self.adjustment),
             feed=DataFeed(self.feed),
         )
-        fields = {**request.to_request_fields(), "limit": 10_000}
-        rows: list[_Bar] = []
-        seen: set[str] = set()
         possible = (end - start) / pd.Timedelta(minutes=minutes_of(timeframe))
+        return self._pages_of.rows("/stocks/bars", request.to_request_fields(), symbol, possible).get(symbol, [])
+
+
+class AlpacaPages:
+    """Bars of one of Alpaca's clients, page after page, with patience. May be used by several threads.
+
+    Parameters
+    ----------
+    client
+        alpaca-py's, for historical data.
+    patience
+        Timeouts and retries.
+    """
+
+    def __init__(self, client: "StockHistoricalDataClient | OptionHistoricalDataClient", patience: Patience) -> None:
+        self._client = client
+        # alpaca-py sets no timeout, retries little, and knows no limit.
+        self._session = PatientSession(_LIMITER, patience)
+        self._client._session = self._session
+
+    def stop(self) -> None:
+        """Repeat no request any more."""
+        self._session.stop()
+
+    def rows(self, path: str, fields: Mapping[str, Any], subject: str, possible: float) -> dict[str, list[Bar]]:
+        """Raw bars of all pages by symbol, in the order in which they came.
+
+        Parameters
+        ----------
+        path
+            Below the client's address.
+        fields
+            Of the request, without limit and token.
+        subject
+            What is asked for, in words of an error.
+        possible
+            Most bars that there can be.
+
+        Raises
+        ------
+        DataSourceError
+            As `AlpacaBars.fetch` says.
+        """
+        fields = {**fields, "limit": 10_000}
+        rows: dict[str, list[Bar]] = {}
+        seen: set[str] = set()
         for _ in range(int(possible / _FEWEST_BARS_A_PAGE) + _SPARE_PAGES):
-            page, token = self._page(fields, symbol)
-            rows += page
+            page, token = self._page(path, fields, subject)
+            for symbol, bars in page.items():
+                rows.setdefault(symbol, []).extend(bars)
             if not token:
                 return rows
             if token in seen:
@@ -162,17 +204,17 @@ class AlpacaBars:
             "later."
         )
 
-    def _page(self, fields: dict[str, Any], symbol: str) -> tuple[list[_Bar], str | None]:
+    def _page(self, path: str, fields: dict[str, Any], subject: str) -> tuple[dict[str, list[Bar]], str | None]:
         """Raw bars of one page, and the token of the next."""
         from alpaca.common.exceptions import APIError
 
         trouble: DataSourceError
         try:
-            answer = self._client.get("/stocks/bars", fields)
+            answer = self._client.get(path, fields)
             page = _Page.model_validate(answer)
-            return (page.bars or {}).get(symbol, []), page.next_page_token
+            return page.bars or {}, page.next_page_token
         except APIError as error:
-            trouble = _translated(error, symbol, self.feed)
+            trouble = _translated(error, subject, str(fields.get("feed", "options")))
         except UnavailableError as error:
             trouble = DataSourceError(
                 f"Alpaca gave no whole answer: {error}; a connection and a working service are needed; try again "
@@ -180,7 +222,7 @@ class AlpacaBars:
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"] if part != symbol) or "the answer"
+            where = ".".join(str(part) for part in first["loc"] if part != subject) or "the answer"
             trouble = DataSourceError(
                 f"Alpaca's answer is not of the agreed form ({where}: {first['msg'][:100]}); bars with a time and five "
                 "numbers are needed; try again later, or give --bars FILE."
@@ -194,8 +236,8 @@ class AlpacaBars:
         raise trouble
 
 
-def _frame(rows: list[_Bar]) -> pd.DataFrame:
-    """Bars in time order; of a stamp that came twice the later answer, which holds what was revised.
+def bar_frame(rows: list[Bar]) -> pd.DataFrame:
+    """Raw bars as a frame in time order; of a stamp that came twice the later answer, which holds what was revised.
 
     Raises
     ------
@@ -216,15 +258,10 @@ def _frame(rows: list[_Bar]) -> pd.DataFrame:
     return bars[~bars.index.duplicated(keep="last")]
 
 
-def _client(
-    credentials: AlpacaCredentials, url_override: str | None, session: PatientSession
-) -> "StockHistoricalDataClient":
+def _client(credentials: AlpacaCredentials, url_override: str | None) -> "StockHistoricalDataClient":
     from alpaca.data.historical import StockHistoricalDataClient
 
-    client = StockHistoricalDataClient(credentials.key, credentials.secret, url_override=url_override)
-    # alpaca-py sets no timeout, retries little, and knows no limit.
-    client._session = session
-    return client
+    return StockHistoricalDataClient(credentials.key, credentials.secret, url_override=url_override)
 
 
 def _alpaca_timeframe(text: str) -> "TimeFrame":

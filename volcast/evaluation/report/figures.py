@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["by_label", "evaluation_figures"]
+__all__ = ["by_label", "evaluation_figures", "mark_holes"]
 
 _REALIZED, _MODEL, _REFERENCE = "#6b7280", "#c2410c", "#1d4ed8"
+_BLACK = "#000000"
+# Of the page's sheet, which has a light and a dark scheme.
+_SCHEME = {_REALIZED: "var(--c2)", _MODEL: "var(--c0)", _REFERENCE: "var(--c1)", _BLACK: "currentColor"}
 _SIZE = (4.6, 3.1)
 _NEWEST_DAYS = 10
+_HOLE = pd.Timedelta(days=7)
+"""More than any weekend with holidays."""
 _BINS = 10
 # What Matplotlib would write about itself: a date, which makes every page another, and addresses.
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -49,6 +54,26 @@ def by_label(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if frame.index.is_unique else frame.groupby(level=0).mean()
 
 
+def mark_holes(axes: "Axes", labels: pd.DatetimeIndex) -> None:
+    """Mark where `labels`, drawn at 0, 1, 2 ..., leave out more than a week, and break the lines there.
+
+    Parameters
+    ----------
+    axes
+        With lines of one point a label.
+    labels
+        Moments, in time order.
+    """
+    after = np.flatnonzero(np.diff(labels) > _HOLE) + 1
+    for line in axes.get_lines():
+        at, values = (np.asarray(part, dtype=float) for part in line.get_data())
+        if len(at) == len(labels):
+            line.set_data(np.insert(at, after, after - 0.5), np.insert(values, after, np.nan))
+    for number, place in enumerate(after):
+        label = None if number else "days missing"
+        axes.axvline(float(place) - 0.5, color=_REALIZED, linewidth=1.0, linestyle="--", label=label)
+
+
 def _newest(evaluation: Evaluation) -> "Figure":
     figure, axes = _axes()
     buckets = by_label(evaluation.by_bucket)
@@ -74,6 +99,7 @@ def _daily(evaluation: Evaluation) -> "Figure":
     axes.plot(daily["realized"].to_numpy(), color=_REALIZED, linewidth=1.0, label="realized")
     axes.plot(daily[MODEL].to_numpy(), color=_MODEL, linewidth=1.3, label="forecast")
     _dates(axes, time_index(daily))
+    mark_holes(axes, time_index(daily))
     axes.set_ylabel("hourly volatility, %, mean of a day")
     axes.legend(frameon=False)
     return figure
@@ -122,6 +148,7 @@ def _cumulative(evaluation: Evaluation) -> "Figure":
     axes.axhline(0, color=_REALIZED, linewidth=0.8)
     axes.plot(saved.to_numpy(), color=_MODEL, linewidth=1.3)
     _dates(axes, time_index(saved))
+    mark_holes(axes, time_index(saved))
     axes.set_ylabel("QLIKE saved so far")
     return figure
 
@@ -161,5 +188,7 @@ def _svg(figure: "Figure", name: str) -> str:
         figure.savefig(content, format="svg", metadata=_NO_METADATA, transparent=True)
     element = content.getvalue()
     element = element[element.index("<svg") :]
+    for colour, variable in _SCHEME.items():
+        element = element.replace(f": {colour}", f": {variable}")
     # Several pictures stand in one page, where an id must be one element's.
     return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", element)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.report.document import html_document
+from volcast.evaluation.report.document import html_document, html_table
 from volcast.evaluation.report.figures import evaluation_figures
 from volcast.evaluation.report.tables import (
     GROUPINGS,
@@ -21,32 +21,16 @@ from volcast.evaluation.verdict import MODEL
 __all__ = ["evaluation_page"]
 
 _STYLE = """
-:root { color-scheme: light; }
-body { margin: 0 auto; max-width: 1160px; padding: 16px; background: #fff; color: #1f2933;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.5em; line-height: 1.25; margin: 0.3em 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15em; margin: 1.8em 0 0.5em; }
-p { max-width: 75ch; }
-.verdict { border-left: 5px solid; padding: 10px 14px; font-size: 1.1em; font-weight: 600; background: #f5f7fa; }
-.use { border-color: #067647; } .either { border-color: #b54708; } .unknown { border-color: #667085; }
-.do-not-use { border-color: #b42318; }
-.simulated { background: #fef3c7; padding: 8px 14px; font-weight: 600; }
-.note { color: #52606d; font-size: 0.9em; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.93em; }
-th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #e4e7eb; white-space: nowrap; }
-th { color: #52606d; font-weight: 600; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.verdict { font-size: 1.1em; }
+.use { border-color: var(--gain); } .either { border-color: var(--either); } .unknown { border-color: var(--quiet); }
+.do-not-use { border-color: var(--loss); }
 td:first-child { white-space: normal; }
-tr.model td { font-weight: 700; background: #fff7ed; }
-.better { color: #067647; } .worse { color: #b42318; }
+tr.model td { font-weight: 700; background: var(--strong); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 18px 28px; }
 .groups { display: flex; flex-wrap: wrap; gap: 0 44px; }
 .groups section { max-width: 100%; min-width: 0; } .groups td:first-child { white-space: nowrap; }
-figure { margin: 0; } figcaption { font-weight: 600; }
-svg { width: 100%; height: auto; display: block; }
+svg { width: 100%; height: auto; display: block; fill: currentColor; }
 svg text { font-family: inherit !important; }
-@media (max-width: 480px) { th, td { padding: 4px 4px; } table { font-size: 0.8em; } }
 """
 
 
@@ -157,10 +141,10 @@ def _html(table: FigureTable) -> str:
     for number, row in enumerate(table.rows):
         cells = "".join(f"<td>{_cell(heading, cell)}</td>" for heading, cell in zip(table.headings, row, strict=True))
         lines.append(f'<tr class="model">{cells}</tr>' if number == table.strong else f"<tr>{cells}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    return html_table(head, lines)
 
 
 def _cell(heading: str, cell: str) -> str:
     if heading not in RATIOS or not cell or float(cell) == 1:
         return escape(cell)
-    return f'<span class="{"better" if float(cell) < 1 else "worse"}">{cell}</span>'
+    return f'<span class="{"gain" if float(cell) < 1 else "loss"}">{cell}</span>'

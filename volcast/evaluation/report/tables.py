@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import pandas as pd
 from rich import box
 from rich.table import Table
 
 from volcast.evaluation.evaluation import Evaluation, Grouping
 from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
+from volcast.sessions import in_new_york
 
 __all__ = [
     "GROUPINGS",
@@ -114,25 +116,44 @@ def figures_of(row: Row, headings: Sequence[str]) -> tuple[str, ...]:
 
 def model_row(manifest: Mapping[str, Any], serving: str | None = None) -> dict[str, Any]:
     """What a list of models says of one: of its manifest the main, its figure, and whether it is the one `serving`."""
-    metrics = (manifest.get("evaluation") or {}).get("metrics", {})
+    evaluation = manifest.get("evaluation") or {}
+    metrics = evaluation.get("metrics", {})
     head = {key: manifest.get(key) for key in ("name", "symbol", "trained_through", "created", "simulated")}
     ratio = metrics.get(MODEL, {}).get("qlike_ratio")
-    return {**head, "qlike_ratio": ratio, "serving": manifest["name"] == serving}
+    bars = [about["first_bar"] for about in (manifest.get("symbols") or {}).values() if "first_bar" in about]
+    judged = {"qlike_ratio": ratio, "judgment": evaluation.get("judgment")}
+    return {**head, "first_bar": min(bars, default=None), **judged, "serving": manifest["name"] == serving}
 
 
-def models_table(rows: Sequence[Mapping[str, Any]], *, numbered: bool = False) -> Table:
-    """The list of models of `model_row`; the one that serves has a star."""
+def models_table(
+    rows: Sequence[Mapping[str, Any]], *, numbered: bool = False, today: pd.Timestamp | None = None
+) -> Table:
+    """The list of models of `model_row`; the one that serves has a star.
+
+    Parameters
+    ----------
+    rows
+        One a model.
+    numbered
+        Whether each has a number to be chosen by.
+    today
+        From which (tz-aware) the age of what a model has seen is counted; None is the present moment.
+    """
+    today = today or pd.Timestamp.now("UTC")
     table = Table(box=None)
-    for heading in ("", "model", "symbol", "trained through", "QLIKE to log-HAR", "saved (UTC)"):
-        table.add_column(heading, no_wrap=True)
+    for heading in ("", "model", "symbol", "span of its bars", "days old", "to log-HAR", "verdict", "saved (UTC)"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in ("days old", "to log-HAR") else "left")
     for number, row in enumerate(rows, start=1):
         mark = "*" if row["serving"] else ""
+        through = row["trained_through"]
         table.add_row(
             f"{number}{mark}" if numbered else mark,
             row["name"],
             row["symbol"] or "-",
-            _minute(row["trained_through"] or "unknown"),
+            f"{(row['first_bar'] or 'unknown')[:10]} to {(through or 'unknown')[:10]}",
+            "-" if through is None else f"{(today - in_new_york(through)).days:,}",
             "-" if row["qlike_ratio"] is None else f"{row['qlike_ratio']:.3f}",
+            row["judgment"] or "-",
             _minute(row["created"] or "unknown"),
         )
     return table
@@ -141,6 +162,8 @@ def models_table(rows: Sequence[Mapping[str, Any]], *, numbered: bool = False) -
 def _of_forecasts(evaluation: Evaluation, headings: tuple[str, ...]) -> FigureTable:
     metrics = sorted(evaluation.metrics.items(), key=lambda item: item[1]["qlike"])
     names = [name for name, _ in metrics]
+    # Means over symbols have no place in a confidence set, and a few buckets no test.
+    headings = tuple(heading for heading in headings if any(_FIGURES[heading](row) for _, row in metrics))
     rows = [(title_of(name), *figures_of(row, headings)) for name, row in metrics]
     return FigureTable(("forecast", *headings), rows, names.index(MODEL) if MODEL in names else None)
 
