@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "seed": 7,
     "engine": "keras",
     "symbols": ("SPY", "QQQ"),
+    "companions": ("QQQ", "IWM"),
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,

@@ -48,6 +48,7 @@ OTHER = {
     "cache_dir": "cache",
     "cleaning": "zero,order",
     "rv_estimator": "medrv",
+    "companions": "QQQ",
 }
 """For each setting whose option takes a value, one that is not its default."""
 

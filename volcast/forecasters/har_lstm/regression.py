@@ -65,7 +65,7 @@ class RegressionState:
         return 0.5 * float(np.log(self.smearing_sum / self.count))
 
     def shrunk_towards(self, coefficients: Float64Array1D) -> "RegressionState":
-        """The same rows, with a penalty not on coefficients but on how far they are from these, shape (p,).
+        """These rows, with a penalty not on coefficients but on how far they are from `coefficients`, shape (p,).
 
         Dummies are penalized as terms are: what few rows say of an hour is noise.
         """
@@ -73,7 +73,7 @@ class RegressionState:
         return replace(self, moment=self.moment + penalty * coefficients, penalty=penalty)
 
     def without_rows(self) -> "RegressionState":
-        """The same of no rows at all, but for the smearing."""
+        """A state without rows but with the smearing of these."""
         return replace(self, gram=np.zeros_like(self.gram), moment=np.zeros_like(self.moment))
 
     def to_dict(self) -> dict[str, Any]:
