@@ -150,3 +150,10 @@ def test_a_strange_frame_is_a_frame_of_bars_or_gets_one_sentence(bars: object) -
 def test_a_decimal_that_signals_is_said() -> None:
     with pytest.raises(BarsError, match="none with a stamp and prices"):
         as_bars_frame(UTC.assign(close=pd.Series(Decimal("sNaN"), UTC.index, dtype=object)))
+
+
+@pytest.mark.parametrize("stamp", [b"\x80", Decimal("sNaN")])
+def test_stamps_that_pandas_cannot_ask_about_are_said(stamp: object) -> None:
+    frame = pd.DataFrame({"close": [1.0, 2.0]}, index=pd.Index([stamp, b"2024-01-02"], dtype=object))
+    with pytest.raises(BarsError, match="no time"):
+        as_bars_frame(frame)

@@ -109,11 +109,24 @@ def _from_arrow(bars: Any, name: str) -> pd.DataFrame:
 
 
 def _quiet(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame without decimals that signal: these raise whenever pandas asks whether they are missing."""
+    """The frame without what pandas cannot even ask about: decimals that signal, bytes that are no text."""
+    if pd.api.types.is_object_dtype(frame.index.dtype) and not isinstance(frame.index, pd.MultiIndex):
+        unreadable_stamps = np.array([_is_unreadable(stamp) for stamp in frame.index], dtype=bool)
+        if unreadable_stamps.any():
+            frame = frame.set_axis(frame.index.where(~unreadable_stamps, None))
     if not any(pd.api.types.is_object_dtype(kind) for kind in frame.dtypes):
         return frame
-    signalling = frame.map(lambda value: isinstance(value, Decimal) and value.is_snan()).to_numpy(dtype=bool)
-    return frame.mask(signalling, None) if signalling.any() else frame
+    unreadable = frame.map(_is_unreadable).to_numpy(dtype=bool)
+    return frame.mask(unreadable, None) if unreadable.any() else frame
+
+
+def _is_unreadable(value: object) -> bool:
+    if isinstance(value, bytes):
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return True
+    return isinstance(value, Decimal) and value.is_snan()
 
 
 def _zoned(table: StampedTable, name: str) -> pd.DataFrame:
