@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> Iterator[None]:
     """Print how many calls at each door ended in what."""
     yield
     doors: dict[str, list[str]] = defaultdict(list)

@@ -430,7 +430,7 @@ def test_the_own_regression_of_a_stranger_grows_in(trained: TrainingResult) -> N
     recipe, measures = recipe_of(trained).regression_alone(), trained.data.measures["AAA"]
     measures = measures.iloc[:400].copy()
     measures.attrs = {"symbol": "ZZZ"}
-    strangers = {name: replace(state, horizons={h: replace(x, regression=None) for h, x in state.horizons.items()})
+    strangers = {name: replace(state, horizons={h: replace(x, of_symbol=None) for h, x in state.horizons.items()})
                  for name, state in recipe.symbols.items()}  # fmt: skip
     shared = replace(recipe, symbols=strangers)
     positions = np.array([recipe.memory, 390])

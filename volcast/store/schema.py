@@ -278,7 +278,7 @@ class _SymbolHorizon(_Schema):
     count: Positive
     smearing_sum: Positive
     tracker: _Tracker
-    regression: _Regression | None = None
+    of_symbol: _Regression | None = None
 
 
 class _SymbolState(_Schema):
@@ -314,7 +314,7 @@ class _HarLstm(_Schema):
             if len(state.profile[0]) != self.features.profile_width:
                 raise ValueError(f"{self.features.profile_width} means an hour of {name}, as the features have")
             widths = {
-                len(horizon.regression.moment) for horizon in state.horizons.values() if horizon.regression is not None
+                len(horizon.of_symbol.moment) for horizon in state.horizons.values() if horizon.of_symbol is not None
             }
             if widths - {self.features.design_width}:
                 raise ValueError(

@@ -128,12 +128,12 @@ class HarLstm(HarLstmState):
     @property
     def _has_regressions(self) -> bool:
         return any(
-            state.regression is not None for symbol in self.symbols.values() for state in symbol.horizons.values()
+            state.of_symbol is not None for symbol in self.symbols.values() for state in symbol.horizons.values()
         )
 
     @staticmethod
     def _of_symbol(shared: RegressionState, state: SymbolHorizon) -> HorizonState:
-        of_symbol = None if state.regression is None else state.regression.shrunk_towards(shared.coefficients)
+        of_symbol = None if state.of_symbol is None else state.of_symbol.shrunk_towards(shared.coefficients)
         regression = replace(shared, count=state.count, smearing_sum=state.smearing_sum)
         return HorizonState(state.profile, regression, state.tracker, of_symbol)
 

@@ -71,7 +71,7 @@ class SymbolHorizon:
         The symbol's training rows, and the sum of ``exp(2 e)`` over their errors.
     tracker
         Its bounds.
-    regression
+    of_symbol
         The sums of its own regression; None where there is none.
     """
 
@@ -79,13 +79,13 @@ class SymbolHorizon:
     count: float
     smearing_sum: float
     tracker: QuantileTracker
-    regression: RegressionState | None = None
+    of_symbol: RegressionState | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        regression = {} if self.regression is None else {"regression": self.regression.to_dict()}
+        of_symbol = {} if self.of_symbol is None else {"of_symbol": self.of_symbol.to_dict()}
         numbers = {"profile": self.profile.tolist(), "count": self.count, "smearing_sum": self.smearing_sum}
-        return {**numbers, "tracker": self.tracker.to_dict(), **regression}
+        return {**numbers, "tracker": self.tracker.to_dict(), **of_symbol}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "SymbolHorizon":
@@ -95,7 +95,7 @@ class SymbolHorizon:
             float(numbers["count"]),
             float(numbers["smearing_sum"]),
             QuantileTracker.from_dict(numbers["tracker"]),
-            RegressionState.from_dict(numbers["regression"]) if "regression" in numbers else None,
+            RegressionState.from_dict(numbers["of_symbol"]) if "of_symbol" in numbers else None,
         )
 
 
