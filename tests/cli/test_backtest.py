@@ -16,6 +16,7 @@ import pytest
 from tests.support.bars import ROOT, make_bars
 from volcast.backtest.interview import Memory
 from volcast.cli.backtest import main
+from volcast.store.bundle import CONDEMNED
 from volcast.store.store import ModelStore
 
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -242,7 +243,9 @@ def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path, ans
     assert done.status == 0
     version = version_of(done.models)
     if answer == "yes":
-        assert f"{version} serves from now on, in place of ewma (chosen in spite of the verdict)." in done.screen
+        assert f"{version} serves from now on, in place of ewma (chosen, although {CONDEMNED})." in " ".join(
+            done.screen.split()
+        )
         assert ModelStore(done.models).serving() == version
         return
     assert ("'perhaps' is neither; the rule is yes or no" in done.screen) == (answer == "perhaps")
@@ -454,7 +457,7 @@ def test_the_command_needs_nobody(spy_file: Path, tmp_path: Path, capsys: pytest
 
 @pytest.mark.train
 def test_the_command_trains_on_the_way(spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "settings.json").write_text(json.dumps({"networks": 1, "epochs": 1, "memory": 10}))
+    (tmp_path / "settings.json").write_text(json.dumps({"networks": 1, "epochs": 1, "accept_verdict": True}))
     arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--retrain", "monthly", "--models", str(tmp_path / "m")]
     assert main([*arguments, "--config", str(tmp_path / "settings.json"), "--json"]) == 0
     shown = capsys.readouterr()

@@ -215,7 +215,7 @@ def test_a_model_directory_explains_itself(small_bars: pd.DataFrame, tmp_path: P
     names = {path.name for path in result.bundle.path.iterdir()}
     assert names == {
         "network_0.keras", "network_0.onnx", "recipe.json", "config.json", "history.json", "metrics.json", "trials.csv",
-        "forecasts.png", "losses.png", "evaluation.html", "manifest.json", "manifest.sha256",
+        "forecasts.png", "losses.png", "evaluation.html", "totals.json", "manifest.json", "manifest.sha256",
     }  # fmt: skip
     manifest = json.loads((result.bundle.path / "manifest.json").read_text())
     assert manifest["simulated"] is True
