@@ -291,3 +291,9 @@ def test_manifests_of_older_releases_say_what_is_said_by_symbol(tmp_path: Path, 
         assert bundle.symbols == (bundle.manifest["symbol"],)
         about = bundle.manifest["symbols"][bundle.manifest["symbol"]]
         assert about.get("sha256") == bundle.manifest.get("sha256")
+
+
+def test_a_history_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "serving.json").symlink_to("serving.json")
+    with pytest.raises(CorruptModelError, match=r"serving.json cannot be read .*promote a model anew"):
+        ModelStore(tmp_path).history()

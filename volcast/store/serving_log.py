@@ -85,7 +85,7 @@ class ServingHistory:
             return _entries(json.loads(self._file.read_bytes()))
         except FileNotFoundError:
             return []
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptModelError(
                 f"{self._file} cannot be read ({type(error).__name__}); it must be as it was written; move it away "
                 "and promote a model anew with: volcast models promote NAME."
