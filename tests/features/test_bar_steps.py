@@ -85,6 +85,14 @@ def test_longer_bars_and_bars_without_volume_show_less(bars: pd.DataFrame) -> No
         assert step_inputs_of(steps, with_market=False) == inputs
 
 
+@pytest.mark.parametrize("wrong", [np.inf, -5.0])
+def test_what_can_be_no_volume_is_missing(bars: pd.DataFrame, wrong: float) -> None:
+    rows = np.arange(len(bars)) // 200 == 25
+    broken, missing = (bars.assign(volume=np.where(rows, volume, bars["volume"])) for volume in (wrong, np.nan))
+    one, other = (get_hourly_measures(frame)[list(STEP_VOLUMES)] for frame in (broken, missing))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
 def test_windows_equal_the_plain_version(recipe: HarLstm, measures: pd.DataFrame) -> None:
     """The inputs by their definitions, one bucket and one step after the other."""
     features, table = recipe.features, HourlyTable.of(measures)

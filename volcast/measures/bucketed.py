@@ -99,7 +99,7 @@ class BucketedBars:
     logs
         Logs of the prices of each bar.
     volume
-        Of each bar; None where bars have none.
+        Of each bar, NaN where it is no volume; None where bars have none.
     previous
         Log of the price before each bar: its close, or where the bar opens a session, the bar's open.
     gap
@@ -151,7 +151,7 @@ class BucketedBars:
             length=length,
             opens=opens,
             logs=logs,
-            volume=prices["volume"][inside] if "volume" in prices else None,
+            volume=_possible(prices["volume"][inside]) if "volume" in prices else None,
             previous=np.where(opens, open_, before),
             gap=np.where(opens, open_ - before, 0.0),
             counted=counted if "open" in logs else counted & ~opens,
@@ -264,3 +264,8 @@ class BucketedBars:
             np.cumsum(sums[:, begin:end], axis=1, out=sums[:, begin:end])
         variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
         return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.minutes)
+
+
+def _possible(volume: Float64Array1D) -> Float64Array1D:
+    """With what can be no volume, below nothing or without end, as missing."""
+    return np.where((volume >= 0) & (volume < np.inf), volume, np.nan)
