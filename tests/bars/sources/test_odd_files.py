@@ -231,3 +231,12 @@ def test_stamps_of_extended_hours_without_a_zone_are_told_apart(tmp_path: Path) 
     pd.DataFrame({"close": 100 + np.arange(len(around)) * 1e-3}, around).to_csv(tmp_path / "bars.csv")
     with pytest.raises(BarsError, match="fit no session in any likely one"):
         read_bars_file(tmp_path / "bars.csv")
+
+
+@pytest.mark.parametrize("tail", ["2025-03-06T15:45:00", "2025-03-06T15:45:00,1,1,1,1,5"])
+def test_one_stamp_without_the_zone_that_the_others_have_is_left_out(tmp_path: Path, tail: str) -> None:
+    rows = [f"2025-03-06T{9 + row // 4:02d}:{15 * (row % 4):02d}:00-05:00,1,1,1,1,5" for row in range(2, 24)]
+    path = tmp_path / "cut.csv"
+    path.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows, tail]))
+    bars = DataHandler("file", bars_path=str(path)).get_stock_bars("X", timeframe="15Min")
+    assert len(bars) == len(rows)

@@ -252,9 +252,9 @@ def _from_text(text: "pd.Series[str]", flags: StampFlags) -> tuple[pd.DatetimeIn
         endings = text.str.slice(-6)
         zoned = {ending: re.search(_ZONED, ending) is not None for ending in endings.dropna().unique()}
         is_zoned = bool(text.iloc[:_SAMPLE].str.contains(_ZONED, regex=True).mean() > 0.5)
-        index = pd.DatetimeIndex(pd.to_datetime(text, utc=is_zoned, format="ISO8601", errors="coerce"))
-        if len(set(zoned.values())) > 1:
-            index = pd.DatetimeIndex(index.where((endings.map(zoned) == is_zoned).to_numpy()))
+        # Of those with a zone and those without, the fewer are no stamps: pandas reads no mixture.
+        alike = text.where(endings.map(zoned) == is_zoned) if len(set(zoned.values())) > 1 else text
+        index = pd.DatetimeIndex(pd.to_datetime(alike, utc=is_zoned, format="ISO8601", errors="coerce"))
         if np.mean(index.isna()) <= _MOST_UNREADABLE:
             return index, "zone in the text" if is_zoned else ""
     plain = text.str.replace(r"[\s,]+", " ", regex=True).str.replace(r"\b([ap])\.m\.", r"\1m", regex=True)
