@@ -75,8 +75,7 @@ def regression_ratio(
     for day in np.unique(days[test]):
         today = days[test] == day
         state = fit_state(design[days < day], outcome[days < day], len(columns), ridge)
-        smearing = 0.5 * np.log(state.smearing_sum / state.count)
-        forecast[today] = design[test][today] @ state.coefficients + profile[test][today] + smearing
+        forecast[today] = design[test][today] @ state.coefficients + profile[test][today] + state.log_smearing
     return ratio(measures, first, np.exp(forecast))
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "in_new_york",
     "new_york_clock",
     "new_york_midnight",
+    "new_york_times",
     "next_bucket",
     "session_buckets",
     "session_calendar",
@@ -257,6 +258,11 @@ def session_calendar(calendar: str) -> SessionCalendar:
     return SessionCalendar(session, buckets.label[first], buckets.label[last], buckets.start[first], minutes)
 
 
+def new_york_times(moments: Int64Array1D) -> pd.DatetimeIndex:
+    """Moments in microseconds since the epoch as times of New York."""
+    return pd.DatetimeIndex(moments.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
+
+
 def new_york_clock(moments: Int64Array1D) -> Int64Array1D:
     """What clocks in New York show, in microseconds since 1970 there, at `moments` in microseconds since the epoch."""
     changes, offsets = _clock_changes()
@@ -275,7 +281,7 @@ def _clock_changes() -> tuple[Int64Array1D, Int64Array1D]:
 
 
 def _offsets(moments: Int64Array1D) -> Int64Array1D:
-    local = pd.DatetimeIndex(moments.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
+    local = new_york_times(moments).tz_localize(None)
     return np.asarray(local.as_unit("us").asi8 - moments)
 
 

@@ -26,7 +26,7 @@ from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.session_table import MEASURES_READ
 from volcast.forecasters.total.terms import FEWEST_SESSIONS
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.sessions import new_york_times
 from volcast.store.bundle import ModelBundle
 
 __all__ = ["FEWEST_SESSIONS_JUDGED", "TOTAL_REFERENCE", "TotalEvaluation", "evaluate_totals"]
@@ -137,7 +137,7 @@ def _judged(
         for name, baseline in baselines.items():
             with contextlib.suppress(NotEnoughDataError):
                 columns[name] = baseline(sessions, known, count)
-        closes = pd.DatetimeIndex(sessions.close[rows].view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
+        closes = new_york_times(sessions.close[rows])
         parts[horizon] = pd.DataFrame(columns, index=closes.rename("asof"))
     return parts
 

@@ -20,7 +20,7 @@ from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D
 from volcast.forecasters.horizons import Horizon, over_horizon
 from volcast.forecasters.tables import hours_and_days
 from volcast.measures.hourly import annualize
-from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_hours
+from volcast.sessions import bucket_calendar, new_york_times, session_hours
 
 __all__ = ["TypicalDays", "deseasonalized_volatility"]
 
@@ -85,7 +85,7 @@ def _typical_of(labels: Int64Array1D, typical: Float64Array2D, horizon: Horizon,
     def of_buckets(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         return np.asarray(typical[known, session_hours(targets)])
 
-    index = pd.DatetimeIndex(labels.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
+    index = new_york_times(labels)
     return over_horizon(of_buckets, pd.DataFrame(), index, rows, horizon, calendar)
 
 

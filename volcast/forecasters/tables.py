@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array2D, GrowingArray, Int64Array1D, begins_run, time_index
-from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock
+from volcast.sessions import new_york_clock, new_york_times
 
 __all__ = ["HourlyTable", "hours_and_days"]
 
@@ -66,7 +66,7 @@ class HourlyTable:
     @property
     def frame(self) -> pd.DataFrame:
         """A copy as a frame, indexed by label, New York time."""
-        index = pd.DatetimeIndex(self.labels.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
+        index = new_york_times(self.labels)
         return pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
 
     def opens(self, begin: int = 0) -> BoolArray1D:

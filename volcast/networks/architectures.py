@@ -33,7 +33,7 @@ UNITS_STEP = 16
 DROPOUT_STEP = 0.1
 
 HAR_LSTM_NETWORK = {"n_layers": 1, "units_0": 32, "dropout_0": 0.1, "lr": 1e-3}
-"""The networks of a `har_lstm`, of one symbol as of many; found by `studies/bar_networks.py`."""
+"""The networks of a `har_lstm`, of one symbol as of many; measured by `studies/network_worth.py`."""
 
 HAR_LSTM_BATCH_SIZE = 256
 

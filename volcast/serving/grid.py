@@ -9,7 +9,7 @@ from volcast.arrays import BoolArray1D, Int64Array1D
 from volcast.forecasters.tables import HourlyTable, hours_and_days
 from volcast.measures.hourly import Preset
 from volcast.serving.history import HourlyHistory
-from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, bucket_calendar
+from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, bucket_calendar, new_york_times
 
 __all__ = ["ForecastGrid", "NextBucket", "bucket_to_forecast", "forecast_grid"]
 
@@ -96,8 +96,10 @@ def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, ca
     """
     if preset == "colab":
         starts, count = table.labels, len(table)
-        asof = _moments(starts + history.length)
-        return ForecastGrid(table.frame, _moments(starts + _HOUR), asof, np.full(count, 60), np.arange(1, count + 1))
+        asof = new_york_times(starts + history.length)
+        return ForecastGrid(
+            table.frame, new_york_times(starts + _HOUR), asof, np.full(count, 60), np.arange(1, count + 1)
+        )
     buckets = bucket_calendar(calendar)
     ahead = int(buckets.label.searchsorted(history.last_end, side="right"))
     _, days = hours_and_days(history.stamps + history.length)
@@ -105,7 +107,3 @@ def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, ca
     rows = np.append(past, ahead)
     known = np.asarray(table.labels.searchsorted(buckets.start[rows], side="right"), dtype=np.int64)
     return ForecastGrid(table.frame, buckets.index[rows], buckets.starts[rows], buckets.minutes[rows], known)
-
-
-def _moments(microseconds: Int64Array1D) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(microseconds.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)

@@ -13,7 +13,7 @@ from volcast.forecasters.horizons import Horizon, IntervalForecast, over_horizon
 from volcast.forecasters.seasonality import TypicalDays, deseasonalized_volatility
 from volcast.forecasters.tables import HourlyTable
 from volcast.serving.served_model import ServedModel
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.sessions import new_york_times
 from volcast.store.bundle import ModelBundle
 
 __all__ = ["TableForecasts"]
@@ -99,7 +99,7 @@ class _Fallback:
 
         if horizon == 1:
             return _without_bounds(self._ewma.forecast(labels, known))
-        index = _new_york_index(labels)
+        index = new_york_times(labels)
         return _without_bounds(over_horizon(of_single, pd.DataFrame(), index, known, horizon, self._calendar))
 
     def typical_days(self, known: Int64Array1D) -> TypicalDays:
@@ -120,7 +120,7 @@ class _Recipe:
         def of_single(measures: pd.DataFrame, targets: pd.DatetimeIndex, rows: Int64Array1D) -> Float64Array1D:
             return self._bundle.forecast(measures, targets, rows).volatility
 
-        frame, index = self._table.frame, _new_york_index(labels)
+        frame, index = self._table.frame, new_york_times(labels)
         if horizon == 1:
             return self._bundle.forecast(frame, index, known)
         return _without_bounds(over_horizon(of_single, frame, index, known, horizon, self._bundle.config.calendar))
@@ -156,7 +156,3 @@ def _without_bounds(volatility: Float64Array1D) -> IntervalForecast:
     """Forecasts by what has no bounds, as for the sum of a horizon's buckets."""
     unknown = np.full(len(volatility), np.nan)
     return IntervalForecast(volatility, unknown, unknown)
-
-
-def _new_york_index(moments: Int64Array1D) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(moments.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Int64Array1D
 from volcast.forecasters.tables import hours_and_days
 from volcast.forecasters.total.session_table import SessionTable
 from volcast.serving.grid import ForecastGrid, NextBucket
 from volcast.serving.history import HourlyHistory
-from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, session_calendar
+from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, new_york_times, session_calendar
 
 __all__ = ["session_to_forecast", "total_grid"]
 
@@ -38,9 +37,5 @@ def total_grid(history: HourlyHistory, sessions: SessionTable, calendar: str) ->
     rows = np.append(np.flatnonzero(np.isin(every.session[:ahead], np.unique(days))), ahead)
     asof = every.close[rows - 1]
     known = np.asarray(sessions.close.searchsorted(asof, side="right"), dtype=np.int64)
-    totals = pd.DataFrame({"total_variance": sessions.total}, index=_moments(sessions.close))
-    return ForecastGrid(totals, _moments(every.close[rows]), _moments(asof), every.minutes[rows], known)
-
-
-def _moments(microseconds: Int64Array1D) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(microseconds.view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
+    totals = pd.DataFrame({"total_variance": sessions.total}, index=new_york_times(sessions.close))
+    return ForecastGrid(totals, new_york_times(every.close[rows]), new_york_times(asof), every.minutes[rows], known)

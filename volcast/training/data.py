@@ -17,7 +17,7 @@ from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
 from volcast.configured import companions_of, measures_of
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
-from volcast.features.intraday import FEWEST_IN_MARKET, HISTORY
+from volcast.features.intraday import HISTORY
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -204,7 +204,7 @@ def prepare_training_data(
     splits = _splits(measures, config)
     if config.effective_network == "har_lstm":
         # Of a symbol that is served alone, there is no market to look at.
-        parts = har_lstm_targets(measures, splits, with_market=subject is None and len(measures) >= FEWEST_IN_MARKET)
+        parts = har_lstm_targets(measures, splits, with_market=subject is None)
         arrays = parts.windows, parts.targets
         return TrainingData(measures, splits, parts.regression, *arrays, provenance, failed, subject)
     ((name, frame),) = measures.items()

@@ -76,7 +76,7 @@ def har_lstm_targets(
     splits
         The parts of each.
     with_market
-        Whether the model looks at the mean state of all symbols; they must be `FEWEST_IN_MARKET` at least.
+        Whether the model looks at the mean state of all symbols, where they are `FEWEST_IN_MARKET` at least.
 
     Raises
     ------

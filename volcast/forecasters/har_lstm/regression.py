@@ -24,7 +24,7 @@ __all__ = ["RIDGE", "RefittedRegression", "RegressionState", "fit_state"]
 
 
 RIDGE = 30.0
-"""Weight of the penalty, in rows; found by `evaluation/development.py` on data before every test part."""
+"""Weight of the penalty, in rows; found by `studies/development.py` on data before every test part."""
 
 _HOUR_RIDGE = 1e-6
 _SUMS_KEPT = 3

@@ -20,7 +20,7 @@ from volcast.forecasters.total.session_table import SessionTable
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.measures.hourly import RV_FLOOR
 from volcast.registry import Registry
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.sessions import new_york_times
 
 __all__ = [
     "ALL_TOTAL_BASELINES",
@@ -173,7 +173,7 @@ def _fitted_forecast(design: Float64Array2D, outcomes: Float64Array1D, rows: Int
 def _garch(sessions: SessionTable, known: Int64Array1D, count: int, asymmetry: int) -> Float64Array1D:
     _require_sessions(known)
     returns = np.nan_to_num(_daily_returns(sessions))
-    closes = pd.DatetimeIndex(sessions.close[known - 1].view("M8[us]"), tz="UTC").tz_convert(EXCHANGE_TIMEZONE)
+    closes = new_york_times(sessions.close[known - 1])
     parameters, forecasts = None, np.empty(len(known))
     for fold in walk_forward(closes, known, refit="week"):
         unit = float(np.std(returns[fold.train]))
