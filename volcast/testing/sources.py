@@ -9,7 +9,8 @@ from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, validate_bars
 from volcast.bars.sources.registry import BarSource, minutes_of
 from volcast.errors import VolatilityError
-from volcast.sessions import session_schedule
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 from volcast.testing.rules import require
 
 __all__ = ["check_source"]
@@ -37,7 +38,7 @@ def check_source(
     symbol
         One that it has.
     start, end
-        Two sessions of XNYS at least, in which it has bars; tz-aware. It is asked six times.
+        Two sessions of New York's at least, in which it has bars; tz-aware. It is asked six times.
     timeframe
         Length of a bar: ``1Min`` to ``59Min``, ``1Hour``.
 
@@ -107,7 +108,7 @@ def _check_length(bars: pd.DataFrame, length: pd.Timedelta) -> None:
 
 
 def _check_openings(bars: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> None:
-    opens = pd.DatetimeIndex(session_schedule(start, end)["open"])
+    opens = pd.DatetimeIndex(market_named(DEFAULT_MARKET).schedule(start, end)["open"])
     asked = opens[(opens >= start) & (opens < end)]
     require(len(asked) >= 2, f"{len(asked)} session(s) open from {start} to {end}; two at least are needed to check.")
     require(

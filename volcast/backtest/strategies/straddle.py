@@ -14,7 +14,6 @@ from volcast.backtest.options import OptionValue, european_option
 from volcast.backtest.plan import Plan
 from volcast.backtest.strategies.base import require_positive
 from volcast.errors import ConfigError, NotEnoughDataError
-from volcast.sessions import session_buckets
 
 __all__ = ["StraddleTiming", "life_volatility", "steps_of"]
 
@@ -163,7 +162,7 @@ def steps_of(market: Market) -> pd.DataFrame:
     Columns `spot` (linked price of the last bar that had ended by then), `session` (naive date), `ends_session`.
     """
     path = market.paths[market.symbol]
-    buckets = session_buckets(path.index[0], path.index[-1], market.calendar)
+    buckets = market.trading.bucket_table(path.index[0], path.index[-1])
     buckets = buckets[buckets["session"].isin(market.prices[market.symbol].index)]
     buckets = buckets[buckets.index <= path.index[-1]]
     row = path.index.searchsorted(buckets.index, side="right") - 1
