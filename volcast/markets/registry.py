@@ -1,10 +1,12 @@
 """Every market by its name: a new one is an entry here, an exchange that has none is read from its calendar."""
 
+import reprlib
 from datetime import date, time, timedelta
 from functools import lru_cache, partial
 
 import pandas as pd
 
+from volcast.errors import ConfigError
 from volcast.markets.hours import TradingHours, calendar_of, currency_hours, exchange_hours, with_daily_close
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
@@ -61,7 +63,6 @@ MARKETS = Registry(
 """Markets by name, and those that installed packages offer."""
 
 
-@lru_cache(maxsize=32)
 def market_named(market: str | TradingMarket) -> TradingMarket:
     """The market of that name, one object each; a `TradingMarket` is what it is.
 
@@ -72,12 +73,21 @@ def market_named(market: str | TradingMarket) -> TradingMarket:
     """
     if isinstance(market, TradingMarket):
         return market
-    return MARKETS[market] if market in MARKETS else _by_calendar(market)
+    if not isinstance(market, str):
+        raise ConfigError(
+            f"the market is {reprlib.repr(market)}; it must be a name: one of {', '.join(MARKETS)} or an exchange's."
+        )
+    return _market(market)
 
 
 def market_of(measures: pd.DataFrame | pd.Series) -> TradingMarket:
     """The market whose buckets `measures` are of, which their ``attrs["market"]`` names; New York's where none."""
     return market_named(measures.attrs.get("market", DEFAULT_MARKET))
+
+
+@lru_cache(maxsize=32)
+def _market(name: str) -> TradingMarket:
+    return MARKETS[name] if name in MARKETS else _by_calendar(name)
 
 
 def _by_calendar(name: str) -> TradingMarket:
