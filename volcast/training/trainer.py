@@ -15,6 +15,7 @@ import pandas as pd
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import cut_to_days
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.quality import market_by_hours
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
@@ -23,6 +24,7 @@ from volcast.features.fed_decisions import beyond_the_list
 from volcast.features.windows import prepare_lstm_sequences, require_windows
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.markets.names import DEFAULT_MARKET, default_market
 from volcast.networks.architectures import (
     HAR_LSTM,
     HAR_LSTM_BATCH_SIZE,
@@ -163,6 +165,7 @@ class LocalLSTMTrainer:
         days = {"start_date": start_date, "end_date": end_date} if bars is None else {}
         changes |= {name: day for name, day in days.items() if day is not None}
         self.config = self.config.with_overrides(**changes)
+        self._settle_market(symbol, bars)
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)
@@ -181,6 +184,20 @@ class LocalLSTMTrainer:
 
     def _companion_bars(self, symbol: str, last: date) -> pd.DataFrame:
         return bars_of(self.config.with_overrides(start_date=min(self.config.start_date, last), end_date=last), symbol)
+
+    def _settle_market(self, symbol: str | None, bars: pd.DataFrame | None) -> None:
+        """Write the market down that the configuration leaves open: what the bars' name or their hours tell."""
+        if self.config.market is not None:
+            return
+        named = symbol is not None or bool(self.config.symbols)
+        of_bars = None if bars is None or named else bars.attrs.get("symbol")
+        name = default_market(str(of_bars)) if of_bars else self.config.market_name
+        if bars is not None and name == DEFAULT_MARKET:
+            name = market_by_hours(bars)
+        self.config = self.config.with_overrides(market=name)
+        if name != DEFAULT_MARKET:
+            market = self.config.effective_market
+            self.progress.say(f"Sessions, hours and days are those of {name} ({market.title}); --market takes another.")
 
     def _days_to_cut(self, start_date: str | date | None, end_date: str | date | None) -> Days:
         """The days that bars are cut to, held to the configuration's rules; its own days say what to fetch."""

@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Int64Array1D
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET
@@ -70,7 +70,9 @@ def simulate_bars(
 
     volatility = _minute_volatility(random, day, minute, lengths, market)
     returns = volatility * random.standard_t(5, len(day)) / np.sqrt(5 / 3)
-    gaps = np.where(minute == 0, volatility * np.sqrt(200) * random.standard_normal(len(day)), 0.0)
+    gaps = np.where(
+        (minute == 0) & ~market.never_closes, volatility * np.sqrt(200) * random.standard_normal(len(day)), 0.0
+    )
     close = 40 * np.exp(2.5 * random.random()) * np.exp(np.cumsum(returns + gaps))
     open_ = close * np.exp(-returns)
     reach = volatility * close
@@ -84,12 +86,20 @@ def simulate_bars(
         },
         index=pd.DatetimeIndex(opens.iloc[day].array + pd.to_timedelta(minute, unit="m"), name="timestamp"),
     )
+    frame = frame[_trades(market, frame)]
     frame = frame.round(dict.fromkeys(("open", "high", "low", "close"), 2))
     frame = frame[random.random(len(frame)) >= _MISSING]
     if minutes > 1:
         frame = _longer_bars(frame, minutes)
     frame.attrs = {"symbol": symbol, "source": "simulator", "simulated": True, "detail": f"seed {seed}"}
     return frame
+
+
+def _trades(market: TradingMarket, frame: pd.DataFrame) -> BoolArray1D:
+    """Which minutes of sessions lie in no break."""
+    opens, closes = market.stretches
+    starts = time_index(frame).as_unit("us").asi8
+    return np.asarray(starts < closes[opens.searchsorted(starts, side="right") - 1])
 
 
 def _minute_volatility(
