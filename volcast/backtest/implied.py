@@ -10,6 +10,7 @@ from volcast.backtest.options import implied_volatility
 from volcast.backtest.statistics import SESSIONS_PER_YEAR
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars, contract_name
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.packages import required_module
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = ["read_implied", "traded_implied"]
@@ -37,6 +38,8 @@ def read_implied(path: Path) -> pd.Series:
     BarsError
         The file cannot be read, has no such column, stamps without a zone, or values that are no decimals.
     """
+    if path.suffix == ".parquet":
+        required_module("pyarrow", "Parquet files")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:

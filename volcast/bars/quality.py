@@ -12,6 +12,7 @@ from volcast.bars.cleaning import clean_bars, split_steps
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.packages import required_module
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class DataQuality:
 
     def figure(self) -> "Figure":
         """Coverage and volume of each session; holes are white."""
+        required_module("matplotlib", "pictures")
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 4.5), layout="constrained")
