@@ -45,9 +45,9 @@ from volcast.features.bar_steps import (
 )
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.windows import HAR_LAGS
+from volcast.markets.registry import market_of
 from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_hours
 
 __all__ = [
     "FEWEST_IN_MARKET",
@@ -58,7 +58,6 @@ __all__ = [
     "hour_means",
     "log_measures",
     "market_states",
-    "new_york_days",
     "opens_session",
     "states_of",
     "terms_of",
@@ -91,7 +90,6 @@ _SESSION_LAG = 7
 _LARGEST_STATE = 2.0
 _VARIANCE_FLOOR = RV_FLOOR**2
 _HOURS = 24
-_DAY = 86_400_000_000
 # What makes the variance of an hour of each measure; two of them are volatilities, and squared first.
 _SQUARED = np.array([name in ("rv_hourly", "range_log") for name in MEASURES])
 _TO_HOURS = np.array([1.0, 1.0] + [60.0] * len(HALF_LIVES) + [1 / (4 * np.log(2))])
@@ -163,7 +161,7 @@ class IntradayFeatures:
     def states(self, measures: pd.DataFrame) -> Float64Array2D:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
         columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
-        return self.states_of_columns(columns, session_hours(time_index(measures)))
+        return self.states_of_columns(columns, market_of(measures).hours_of_labels(time_index(measures)))
 
     def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""
@@ -251,8 +249,8 @@ class IntradayFeatures:
         self,
         states: Float64Array2D,
         last: Int64Array1D,
+        target_labels: Int64Array1D,
         target_hours: Int64Array1D,
-        target_days: Int64Array1D,
         opens: BoolArray1D,
     ) -> Float64Array2D:
         """Rows of the regression: standardized terms, then dummies for hours of the day and decisions of the Fed.
@@ -263,16 +261,16 @@ class IntradayFeatures:
             As `states` gives them.
         last
             Position of the last bucket that each row may know, at least ``HISTORY - 1``.
+        target_labels
+            When the bucket that each row forecasts ends, in microseconds since the epoch.
         target_hours
-            New York clock hour of the label of the bucket that each row forecasts.
-        target_days
-            New York day of that bucket, as `new_york_days` counts them.
+            Clock hour of that label, on the market's clock.
         opens
             Whether that bucket is of another session than the last known one.
         """
         terms = (terms_of(states, last, opens) - self.term_mean) / self.term_spread
         hours = target_hours[:, None] == self.hours
-        decisions = decision_dummies(target_days, target_hours) if self.with_decisions else hours[:, :0]
+        decisions = decision_dummies(target_labels) if self.with_decisions else hours[:, :0]
         return np.concatenate([terms, hours, decisions], axis=1)
 
     @cached_property
@@ -331,14 +329,9 @@ def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
     return means
 
 
-def opens_session(labels: pd.DatetimeIndex) -> BoolArray1D:
-    """Whether each bucket is of another New York day than the one before it."""
-    return begins_run(new_york_days(labels))
-
-
-def new_york_days(labels: pd.DatetimeIndex) -> Int64Array1D:
-    """A number for the New York day of each bucket, rising with time."""
-    return np.asarray(new_york_clock(labels.as_unit("us").asi8) // _DAY)
+def opens_session(measures: pd.DataFrame) -> BoolArray1D:
+    """Whether each row of hourly measures is of another of its market's days than the one before it."""
+    return begins_run(market_of(measures).days_of_labels(time_index(measures)))
 
 
 def states_of(deviations: Float64Array2D) -> Float64Array2D:
@@ -354,7 +347,8 @@ def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Only the buckets that at least `FEWEST_IN_MARKET` symbols have; a mean over the same bucket looks at no later one.
     """
-    stacked = pd.concat([frame.tz_convert(EXCHANGE_TIMEZONE) for frame in states.values()])
+    zone = time_index(next(iter(states.values()))).tz
+    stacked = pd.concat([frame.tz_convert(zone) for frame in states.values()])
     buckets = stacked.groupby(level=0)
     market = buckets.mean()[buckets.size() >= FEWEST_IN_MARKET]
     return market.add_prefix(_MARKET)

@@ -17,7 +17,7 @@ from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
 from volcast.forecasters.walk_forward import Forecaster
-from volcast.sessions import session_buckets
+from volcast.markets.market import TradingMarket
 
 __all__ = [
     "HORIZONS",
@@ -170,14 +170,14 @@ def kind_of(horizon: Horizon) -> Kind:
 def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcomes:
     """Volatility of the horizon that begins with each bucket of the hourly `measures`."""
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2
-    return HORIZONS[horizon].outcomes(variance, opens_session(time_index(measures)))
+    return HORIZONS[horizon].outcomes(variance, opens_session(measures))
 
 
-def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = "XNYS") -> Int64Array1D:
-    """Minutes of trading in the horizons that begin with the buckets `labels`, by the exchange's calendar."""
+def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, market: TradingMarket) -> Int64Array1D:
+    """Minutes of trading in the horizons that begin with the buckets `labels`, by the market's sessions."""
     if not len(labels):
         return np.empty(0, dtype=np.int64)
-    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    buckets, begin, end = _buckets_of(labels, horizon, market)
     passed = np.concatenate([[0], np.cumsum(buckets["minutes"].to_numpy(dtype=np.int64))])
     return np.asarray(passed[end] - passed[begin])
 
@@ -188,7 +188,7 @@ def over_horizon(
     labels: pd.DatetimeIndex,
     known: Int64Array1D,
     horizon: Horizon,
-    calendar: str = "XNYS",
+    market: TradingMarket,
 ) -> Float64Array1D:
     """Volatility of the horizons that begin with the buckets `labels`, by a forecaster of single buckets.
 
@@ -202,7 +202,7 @@ def over_horizon(
     """
     if horizon == 1 or not len(labels):
         return forecaster(measures, labels, known)
-    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    buckets, begin, end = _buckets_of(labels, horizon, market)
     if (begin < 0).any():
         raise ConfigError(
             f"horizon is {horizon!r} and {labels[begin < 0][0]} ends no bucket of a session; longer horizons are sums "
@@ -216,11 +216,11 @@ def over_horizon(
 
 
 def _buckets_of(
-    labels: pd.DatetimeIndex, horizon: Horizon, calendar: str
+    labels: pd.DatetimeIndex, horizon: Horizon, market: TradingMarket
 ) -> tuple[pd.DataFrame, Int64Array1D, Int64Array1D]:
-    """The calendar's buckets, and in them the first of each horizon that begins with `labels` and the end of it."""
+    """The market's buckets, and in them the first of each horizon that begins with `labels` and the end of it."""
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
-    buckets = session_buckets(first, last, calendar)
+    buckets = market.bucket_table(first, last)
     begin = time_index(buckets).get_indexer(labels.tz_convert(time_index(buckets).tz))
     ends = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))
     return buckets, begin, ends[begin]

@@ -35,7 +35,7 @@ class SymbolShare:
         # How many rows the numbers were learnt from, and the first row with which it is part of the market.
         self._learnt_from, self._first = -1, 0
         self.state: HarLstmState | None = None
-        self.states = HourlyTable(recipe.features.market_columns)
+        self.states = HourlyTable(recipe.features.market_columns, table.market)
 
     def follow(self, changed: int) -> int:
         """Follow the table, whose rows from `changed` on are new.
@@ -86,7 +86,7 @@ class MarketStates:
 
     def __init__(self, shares: Sequence[SymbolShare], names: Sequence[str]) -> None:
         self._shares = shares
-        self._table = HourlyTable(names)
+        self._table = HourlyTable(names, shares[0].states.market)
 
     def update(self, since: int) -> None:
         """Make the means anew from the bucket with the label `since` on."""

@@ -27,8 +27,8 @@ from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import HISTORY, STATES, terms_of
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.measures.bucketed import STEPS
-from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
@@ -269,7 +269,7 @@ class _Features(_Schema):
     def design_width(self) -> int:
         """Columns of the regression."""
         none = np.empty(0, dtype=np.int64)
-        decisions = decision_dummies(none, none).shape[1] if self.with_decisions else 0
+        decisions = decision_dummies(none).shape[1] if self.with_decisions else 0
         return len(self.term_mean) + len(self.hours) + decisions
 
 
@@ -413,7 +413,7 @@ class RecipeSchema(_Schema):
         states = self.recipe.shared if isinstance(self.recipe, _Pooled) else self.recipe
         if isinstance(states, _ScaledWindows):
             return None
-        return pd.Timestamp(states.trained_through).tz_convert(EXCHANGE_TIMEZONE)
+        return pd.Timestamp(states.trained_through).tz_convert(DEFAULT_ZONE)
 
 
 def checked_manifest(content: Any) -> ManifestSchema:

@@ -9,7 +9,7 @@ from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, validate_bars
 from volcast.bars.sources.registry import BarSource, minutes_of
 from volcast.errors import VolatilityError
-from volcast.sessions import session_schedule
+from volcast.markets.registry import market_named
 from volcast.testing.rules import require
 
 __all__ = ["check_source"]
@@ -67,7 +67,7 @@ def check_source(
     sentence = "a part [start, end) of the span has others than the bars of the whole that start in it"
     _require_same(part, bars.iloc[first:stop], sentence)
     weekend = start.normalize() + pd.offsets.Week(weekday=5)
-    if session_schedule(weekend, weekend, calendar).empty:
+    if market_named(calendar).schedule(weekend, weekend).empty:
         _check_nothing(source, symbol, (weekend, weekend + pd.Timedelta(hours=12)), timeframe, "a Saturday")
     _check_nothing(source, symbol, (start, start), timeframe, "a span that is empty")
     _check_nothing(source, _NO_SYMBOL, (start, end), timeframe, f"the symbol {_NO_SYMBOL}")
@@ -116,7 +116,7 @@ def _check_length(bars: pd.DataFrame, length: pd.Timedelta) -> None:
 
 
 def _check_openings(bars: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp, calendar: str) -> None:
-    opens = pd.DatetimeIndex(session_schedule(start, end, calendar)["open"])
+    opens = pd.DatetimeIndex(market_named(calendar).schedule(start, end)["open"])
     asked = opens[(opens >= start) & (opens < end)]
     require(len(asked) >= 2, f"{len(asked)} session(s) open from {start} to {end}; two at least are needed to check.")
     require(

@@ -15,7 +15,6 @@ from volcast.features.intraday import (
     IntradayFeatures,
     hour_means,
     log_measures,
-    new_york_days,
     opens_session,
 )
 from volcast.features.windows import TimeSplit
@@ -26,10 +25,10 @@ from volcast.forecasters.har_lstm.windows import StepWindows
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.intervals import QuantileTracker
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.registry import market_of
 from volcast.measures.bucketed import STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
-from volcast.sessions import session_hours
 
 __all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks"]
 
@@ -175,13 +174,13 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
     """
     features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
-    hours, opens, rows = session_hours(labels), opens_session(labels), np.arange(state.memory, len(measures))
+    hours, opens, rows = _hours_of(measures), opens_session(measures), np.arange(state.memory, len(measures))
     windows = np.empty((len(rows), STEPS, 0), dtype=np.float32)
     if features.step_inputs:
         steps = StepWindows(features, HourlyTable.of(measures))
         steps.take_in()
         windows = steps.windows(rows - 1, hours[rows], opens[rows])
-    design = features.design(features.states(measures), rows - 1, hours[rows], new_york_days(labels)[rows], opens[rows])
+    design = features.design(features.states(measures), rows - 1, _moments(labels)[rows], hours[rows], opens[rows])
     regression = one_bucket.regression
     forecast = one_bucket.profile[hours[rows]] + design @ regression.coefficients + regression.log_smearing
     realized = measures["rv_hourly"].to_numpy()[rows]
@@ -208,7 +207,7 @@ def _fitted(
     states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
-        opens = [opens_session(time_index(frame)) for frame in frames.values()]
+        opens = [opens_session(frame) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens)
     fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
     symbols = {
@@ -226,11 +225,11 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
     profiles = {
         name: learnt[name].profile
         if name in learnt
-        else hour_means(log_measures(frame, with_steps=bool(inputs)), session_hours(time_index(frame)))
+        else hour_means(log_measures(frame, with_steps=bool(inputs)), _hours_of(frame))
         for name, frame in frames.items()
     }
     if earlier is None:
-        hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
+        hours = np.unique(np.concatenate([_hours_of(frame) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
         features = IntradayFeatures.unscaled(typical, hours, with_market=with_market, step_inputs=inputs)
     else:
@@ -247,6 +246,14 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
     )
 
 
+def _hours_of(measures: pd.DataFrame) -> Int64Array1D:
+    return market_of(measures).hours_of_labels(time_index(measures))
+
+
+def _moments(labels: pd.DatetimeIndex) -> Int64Array1D:
+    return labels.as_unit("us").asi8
+
+
 def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
     """What networks can learn from of the bars' last steps."""
     columns = np.concatenate([frame[list(STEP_MEASURES)].to_numpy(dtype=float) for frame in frames.values()])
@@ -259,14 +266,14 @@ def _fitted_horizon(
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
     profiles, designs, targets = {}, {}, {}
     for name, frame in frames.items():
-        outcomes, hours = horizon_outcomes(frame, horizon), session_hours(time_index(frame))
+        outcomes, hours = horizon_outcomes(frame, horizon), _hours_of(frame)
         ended = outcomes.known_with < len(frame)
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
         profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
         rows = np.flatnonzero(ended)
         rows = rows[rows >= HISTORY]
-        days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
-        designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows])
+        labels, opens = _moments(time_index(frame)), opens_session(frame)
+        designs[name] = features.design(states[name], rows - 1, labels[rows], hours[rows], opens[rows])
         targets[name] = logs[rows] - profiles[name][hours[rows]]
     regression = fit_state(
         np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), features.term_count
@@ -298,7 +305,7 @@ def _correction(
         replace(recipe, weight=weight).forecast(networks, measures, labels, positions).volatility[moved]
         for weight in (0.0, 1.0)
     )
-    return np.log(realized[moved] / alone), np.log(together / alone), new_york_days(labels)[moved]
+    return np.log(realized[moved] / alone), np.log(together / alone), market_of(measures).days_of_labels(labels)[moved]
 
 
 def _validation(split: TimeSplit, recipe: HarLstm) -> Int64Array1D:
@@ -338,7 +345,7 @@ def _errors(
     labels = time_index(measures)[positions]
     forecast = recipe.forecast(networks, measures, labels, positions, horizon).volatility
     moved = realized > RV_FLOOR
-    return _Errors(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved], waits)
+    return _Errors(np.log(realized[moved] / forecast[moved]), market_of(measures).hours_of_labels(labels)[moved], waits)
 
 
 def _outcomes(

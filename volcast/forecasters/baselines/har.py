@@ -17,8 +17,8 @@ from volcast.errors import NotEnoughDataError
 from volcast.features.scaling import hour_of_day_profile
 from volcast.features.windows import HAR_LAGS, har_terms
 from volcast.forecasters.walk_forward import walk_forward
+from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import session_hours
 
 __all__ = [
     "FEWEST_BUCKETS",
@@ -54,8 +54,8 @@ def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64A
     """HAR on levels of volatility over the root of its hour's mean variance; insanity filter as in `har`."""
     require_history(measures, known)
     pattern = np.sqrt(hourly_variance_profile(measures, known[0]))
-    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[session_hours(time_index(measures))]
-    return _on_levels(har_terms(values, HAR_LAGS), values, targets, known) * pattern[session_hours(targets)]
+    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[_hours(measures)]
+    return _on_levels(har_terms(values, HAR_LAGS), values, targets, known) * pattern[_hours(measures, targets)]
 
 
 def log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
@@ -83,7 +83,10 @@ def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: In
     """
     require_history(measures, known)
     profile = _profile_array(hour_of_day_profile(measures["rv_hourly"].iloc[: known[0]]))
-    hours, target_hours = session_hours(time_index(measures)), session_hours(targets)
+    hours, target_hours = (
+        _hours(measures),
+        _hours(measures, targets),
+    )
     values = _log_rv(measures) - profile[hours]
     terms = har_terms(values, HAR_LAGS)
     hours_seen = np.unique(hours[: known[0]])
@@ -110,11 +113,11 @@ def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64
     """
     require_history(measures, known, "quarticity")
     pattern = hourly_variance_profile(measures, known[0])
-    hour_variance = pattern[session_hours(time_index(measures))]
+    hour_variance = pattern[_hours(measures)]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / hour_variance
     terms = np.column_stack([har_terms(variance, HAR_LAGS), error * variance])
-    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
+    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[_hours(measures, targets)]))
 
 
 def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
@@ -130,17 +133,22 @@ def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, 
     """
     require_history(measures, known, "negative_semivariance")
     pattern = hourly_variance_profile(measures, known[0])
-    hour_variance = pattern[session_hours(time_index(measures))]
+    hour_variance = pattern[_hours(measures)]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     falls = measures["negative_semivariance"].to_numpy(dtype=float) / hour_variance
     terms = np.column_stack([variance - falls, falls, har_terms(variance, HAR_LAGS[1:])])
-    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
+    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[_hours(measures, targets)]))
+
+
+def _hours(measures: pd.DataFrame, labels: pd.DatetimeIndex | None = None) -> Int64Array1D:
+    """Clock hours of `labels`, or of the rows of the measures, on the clock of their market."""
+    return market_of(measures).hours_of_labels(time_index(measures) if labels is None else labels)
 
 
 def hourly_variance_profile(measures: pd.DataFrame, count: int) -> Float64Array1D:
     """Mean variance of each clock hour in the first `count` rows, shape (24,); the mean of these for hours not seen."""
     variance = np.maximum(measures["rv_hourly"].iloc[:count].to_numpy(dtype=float), RV_FLOOR) ** 2
-    means = pd.Series(variance).groupby(session_hours(time_index(measures)[:count])).mean()
+    means = pd.Series(variance).groupby(_hours(measures)[:count]).mean()
     return _profile_array({int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)})
 
 

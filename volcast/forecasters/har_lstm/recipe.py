@@ -36,15 +36,15 @@ from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_outcomes
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
-from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = ["HarLstm"]
 
 
 _SHRINKAGE = 20.0
-_BEFORE_ALL = pd.Timestamp(0, tz=EXCHANGE_TIMEZONE)
+_BEFORE_ALL = pd.Timestamp(0, tz="UTC")
 _HOURS = 24
 
 
@@ -180,7 +180,7 @@ class HarLstm(HarLstmState):
             correction_spread=float(numbers["correction_spread"]),
             weight=float(numbers["weight"]),
             smearing_shift=float(numbers["smearing_shift"]),
-            trained_through=pd.Timestamp(numbers["trained_through"]).tz_convert(EXCHANGE_TIMEZONE),
+            trained_through=pd.Timestamp(numbers["trained_through"]),
             symbols={name: SymbolState.from_dict(state) for name, state in numbers["symbols"].items()},
         )
 
@@ -199,7 +199,9 @@ class HarLstm(HarLstmState):
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
         history = measures.iloc[: past if past >= HISTORY else HISTORY]
-        profile = _shrunk(self.features.profile, self.features.logs(history), session_hours(time_index(history)))
+        profile = _shrunk(
+            self.features.profile, self.features.logs(history), market_of(history).hours_of_labels(time_index(history))
+        )
         horizons = {}
         for name, state in self.horizons.items():
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
@@ -220,7 +222,7 @@ class HarLstm(HarLstmState):
             first = 0 if learnt_before else HISTORY - 1
         features = replace(self.features, profile=symbol_state.profile)
         columns = measures[features.share_columns].to_numpy(dtype=float)
-        share = features.market_share(columns, session_hours(time_index(measures)))
+        share = features.market_share(columns, market_of(measures).hours_of_labels(time_index(measures)))
         return pd.DataFrame(share[first:], measures.index[first:], self._share_names)
 
     @property
@@ -240,7 +242,7 @@ def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) 
 
 def _shrunk_to_outcomes(typical: Float64Array1D, measures: pd.DataFrame, horizon: Horizon) -> Float64Array1D:
     """Profile of a horizon, shape (24,): the `typical` one moved towards what came of it in `measures`."""
-    outcomes, hours = horizon_outcomes(measures, horizon), session_hours(time_index(measures))
+    outcomes, hours = horizon_outcomes(measures, horizon), market_of(measures).hours_of_labels(time_index(measures))
     ended = outcomes.known_with < len(measures)
     logs = np.log(np.maximum(outcomes.volatility[ended], RV_FLOOR))
     return _shrunk(typical[:, None], logs[:, None], hours[ended])[:, 0]

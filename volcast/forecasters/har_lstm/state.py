@@ -163,7 +163,7 @@ class HarLstmState:
 
     @property
     def hour_profile(self) -> Float64Array1D:
-        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where training saw none."""
+        """Mean log volatility by clock hour of a bucket's label, shape (24,); NaN where training saw none."""
         profile = np.full(len(self.features.profile), np.nan)
         profile[self.features.hours] = self.features.profile[self.features.hours, 0]
         return profile
