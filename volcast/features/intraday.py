@@ -51,7 +51,6 @@ from volcast.measures.hourly import RV_FLOOR
 
 __all__ = [
     "FEWEST_IN_MARKET",
-    "HISTORY",
     "MEASURES",
     "STATES",
     "IntradayFeatures",
@@ -75,18 +74,15 @@ MEASURES = (
 STATES = ("rv", "parkinson", *(f"recent_{half}" for half in HALF_LIVES), "range")
 """What is known of a bucket that has ended, in the order of a network's inputs."""
 
-HISTORY = max(HAR_LAGS)
-"""Buckets that must be known before the regression's terms are whole."""
-
 FEWEST_IN_MARKET = 3
 """Symbols that must have a bucket before their mean state counts as the market's."""
 
 _MARKET = "market_"
 _MARKET_STATES = [f"{_MARKET}{state}" for state in STATES]
 _MARKET_RANGES = [f"{_MARKET}{name}" for name in STEP_RANGES]
-_PARKINSON_LAGS = (1, 7, 35)
-_MARKET_LAGS = (1, 7, 35)
-_SESSION_LAG = 7
+_VOLUME_SESSIONS = 10
+# Lags up to a week's.
+_WEEK = 3
 _LARGEST_STATE = 2.0
 _VARIANCE_FLOOR = RV_FLOOR**2
 _HOURS = 24
@@ -117,6 +113,8 @@ class IntradayFeatures:
     step_inputs
         What the networks see of each of the bars' steps, see `features.bar_steps`; nothing in models of earlier
         releases, whose networks see the states, and where bars are longer than a step, which have no networks.
+    lags
+        Buckets in an hour, a session, a week and, where there is enough to learn from, a month of sessions.
     """
 
     profile: Float64Array2D
@@ -128,16 +126,23 @@ class IntradayFeatures:
     term_mean: Float64Array1D
     term_spread: Float64Array1D
     step_inputs: tuple[str, ...] = ()
+    lags: tuple[int, ...] = HAR_LAGS
 
     @classmethod
     def unscaled(
-        cls, profile: Float64Array2D, hours: Int64Array1D, *, with_market: bool, step_inputs: tuple[str, ...]
+        cls,
+        profile: Float64Array2D,
+        hours: Int64Array1D,
+        lags: tuple[int, ...],
+        *,
+        with_market: bool,
+        step_inputs: tuple[str, ...],
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
-        terms = _term_count(width)
+        terms = _term_count(width, lags)
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, lags)
 
     def scaled(self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D]) -> "IntradayFeatures":
         """Features with this profile and the scales of these states and of their terms.
@@ -145,12 +150,12 @@ class IntradayFeatures:
         Parameters
         ----------
         states
-            Of each symbol, shape (n, F), more than `HISTORY` rows.
+            Of each symbol, shape (n, F), more than `history` rows.
         opens
             Of each symbol, which of its buckets begin a session, shape (n,).
         """
         terms = [
-            terms_of(rows, np.arange(HISTORY - 1, len(rows) - 1), begins[HISTORY:])
+            terms_of(rows, np.arange(self.history - 1, len(rows) - 1), begins[self.history :], self.lags)
             for rows, begins in zip(states, opens, strict=True)
         ]
         (state_mean, state_spread), (term_mean, term_spread) = map(_mean_and_spread, (states, terms))
@@ -226,7 +231,7 @@ class IntradayFeatures:
         `unusual` are the `unusual_steps` of all rows, `volumes` the mean of their volumes, `next_hours` and
         `next_opens` as in `steps`.
         """
-        level = usual_volume(volumes, last)
+        level = usual_volume(volumes, last, _VOLUME_SESSIONS * self.lags[1])
         return step_windows(unusual[last], level, self.step_inputs, self._hand_of_hour[next_hours], next_opens)
 
     def _step_means(self, hours: Int64Array1D) -> Float64Array2D:
@@ -260,7 +265,7 @@ class IntradayFeatures:
         states
             As `states` gives them.
         last
-            Position of the last bucket that each row may know, at least ``HISTORY - 1``.
+            Position of the last bucket that each row may know, at least ``history - 1``.
         target_labels
             When the bucket that each row forecasts ends, in microseconds since the epoch.
         target_hours
@@ -268,7 +273,7 @@ class IntradayFeatures:
         opens
             Whether that bucket is of another session than the last known one.
         """
-        terms = (terms_of(states, last, opens) - self.term_mean) / self.term_spread
+        terms = (terms_of(states, last, opens, self.lags) - self.term_mean) / self.term_spread
         hours = target_hours[:, None] == self.hours
         decisions = decision_dummies(target_labels) if self.with_decisions else hours[:, :0]
         return np.concatenate([terms, hours, decisions], axis=1)
@@ -280,6 +285,11 @@ class IntradayFeatures:
         return np.column_stack([np.sin(angle), np.cos(angle)])
 
     @property
+    def history(self) -> int:
+        """Buckets that must be known before the regression's terms are whole."""
+        return self.lags[-1]
+
+    @property
     def term_count(self) -> int:
         """How many leading columns of `design` are terms; the rest are dummies."""
         return len(self.term_mean)
@@ -287,7 +297,7 @@ class IntradayFeatures:
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         arrays = {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
-        return {**arrays, "step_inputs": list(self.step_inputs)}
+        return {**arrays, "step_inputs": list(self.step_inputs), "lags": list(self.lags)}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
@@ -300,6 +310,7 @@ class IntradayFeatures:
             with_market=bool(numbers["with_market"]),
             with_decisions=bool(numbers.get("with_decisions", False)),
             step_inputs=tuple(numbers.get("step_inputs", ())),
+            lags=tuple(map(int, numbers.get("lags", HAR_LAGS))),
             **arrays,
         )
 
@@ -354,28 +365,29 @@ def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return market.add_prefix(_MARKET)
 
 
-def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D) -> Float64Array2D:
+def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D, lags: tuple[int, ...]) -> Float64Array2D:
     """Terms of the regression, not yet standardized; arguments as in `IntradayFeatures.design`."""
-    lags, plain, quick = _term_layout(states.shape[1])
-    terms = [_means(states[:, column], last, of) for column, of in lags]
+    averaged, plain, quick = _term_layout(states.shape[1], lags)
+    terms = [_means(states[:, column], last, of) for column, of in averaged]
     terms.append(states[last[:, None], plain])
     every = np.concatenate(terms, axis=1)
     return np.concatenate([every, every[:, quick] * opens[:, None]], axis=1)
 
 
 @cache
-def _term_layout(width: int) -> tuple[list[tuple[int, Int64Array1D]], Int64Array1D, Int64Array1D]:
+def _term_layout(
+    width: int, lags: tuple[int, ...]
+) -> tuple[list[tuple[int, Int64Array1D]], Int64Array1D, Int64Array1D]:
     """Of states of this width: columns with the lags of their means, columns taken as they are, and terms but the slow.
 
     The slow are the means over a week and a month: a night does not change them.
     """
-    lags = [(0, np.array(HAR_LAGS)), (1, np.array(_PARKINSON_LAGS))]
+    averaged = [(0, np.array(lags)), (1, np.array(lags[:_WEEK]))]
     if width > len(STATES):
-        lags.append((len(STATES), np.array(_MARKET_LAGS)))
-    averaged = [column for column, _ in lags]
-    plain = np.setdiff1d(np.arange(width), averaged)
-    every = np.concatenate([of for _, of in lags] + [np.ones(len(plain), dtype=np.int64)])
-    return lags, plain, np.flatnonzero(every <= _SESSION_LAG)
+        averaged.append((len(STATES), np.array(lags[:_WEEK])))
+    plain = np.setdiff1d(np.arange(width), [column for column, _ in averaged])
+    every = np.concatenate([of for _, of in averaged] + [np.ones(len(plain), dtype=np.int64)])
+    return averaged, plain, np.flatnonzero(every <= lags[1])
 
 
 def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Float64Array2D:
@@ -387,10 +399,10 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
     return np.asarray(sums[:, lags - 1] / lags)
 
 
-def _term_count(width: int) -> int:
+def _term_count(width: int, lags: tuple[int, ...]) -> int:
     """Terms of states of this width."""
-    lags, plain, quick = _term_layout(width)
-    return sum(len(of) for _, of in lags) + len(plain) + len(quick)
+    averaged, plain, quick = _term_layout(width, lags)
+    return sum(len(of) for _, of in averaged) + len(plain) + len(quick)
 
 
 def _mean_and_spread(parts: Sequence[Float64Array2D]) -> tuple[Float64Array1D, Float64Array1D]:

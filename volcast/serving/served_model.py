@@ -25,8 +25,6 @@ __all__ = ["FALLBACK", "Forecast", "ServedModel"]
 FALLBACK = "ewma"
 """The version that forecasts without a model name, and the `model_path` that asks for it."""
 
-_FALLBACK_MEMORY = 7
-
 
 @dataclass(frozen=True, repr=False)
 class Forecast(OneLineRepr):
@@ -49,7 +47,8 @@ class Forecast(OneLineRepr):
     is_fallback
         Whether it came from the deseasonalized EWMA that serves without a model.
     horizon
-        What is forecast: 1 is that bucket, 7 and 35 that many from it on, ``"session_end"`` those left of its session.
+        What is forecast: 1 is that bucket, another number that many from it on, ``"session_end"`` those left of its
+        session.
     deseasonalized_volatility
         Annualized volatility, decimal, of the whole session that the forecast implies. ``annualized_volatility`` of one
         bucket carries the day's U-shape: it falls until noon and rises after, whatever happens. This one is without it,
@@ -114,7 +113,7 @@ class ServedModel:
     @property
     def memory(self) -> int:
         """Buckets that must be known before the model can forecast."""
-        return _FALLBACK_MEMORY if self.bundle is None else self.bundle.memory
+        return self.market.buckets_per_session if self.bundle is None else self.bundle.memory
 
     @property
     def preset(self) -> Preset:

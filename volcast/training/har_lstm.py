@@ -11,20 +11,20 @@ from volcast.errors import NotEnoughDataError
 from volcast.features.bar_steps import STEP_MEASURES, step_inputs_of
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
-    HISTORY,
     IntradayFeatures,
     hour_means,
     log_measures,
     opens_session,
 )
-from volcast.features.windows import TimeSplit
+from volcast.features.windows import TimeSplit, har_lags
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState
 from volcast.forecasters.har_lstm.windows import StepWindows
-from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
+from volcast.forecasters.horizons import Horizon, horizon_outcomes, horizons_of
 from volcast.forecasters.intervals import QuantileTracker
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.market import TradingMarket
 from volcast.markets.registry import market_of
 from volcast.measures.bucketed import STEPS
 from volcast.measures.hourly import RV_FLOOR
@@ -83,7 +83,8 @@ def har_lstm_targets(
         No symbol has enough training buckets, or no outcome of a horizon ends in the validation parts.
     """
     stops = {name: split.train.stop for name, split in splits.items()}
-    regression = _fitted(measures, stops, with_market=with_market)
+    lags = har_lags(_market_of(measures), max(stops.values()))
+    regression = _fitted(measures, stops, lags, with_market=with_market)
     _require_outcomes(regression, measures, splits)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
@@ -98,7 +99,7 @@ def har_lstm_targets(
 
 def _require_outcomes(recipe: HarLstm, measures: Measures, splits: Mapping[str, TimeSplit]) -> None:
     """Before networks are trained: bounds of each horizon are learnt from what came of it in the validation parts."""
-    for horizon, rule in HORIZONS.items():
+    for horizon, rule in horizons_of(_market_of(measures)).items():
         realized = [_outcomes(recipe, measures[name], splits[name], horizon)[1] for name in recipe.symbols]
         if not any((volatility > RV_FLOOR).any() for volatility in realized):
             most = max(len(_validation(splits[name], recipe)) for name in recipe.symbols)
@@ -119,11 +120,12 @@ def with_networks(
     frames = _learnt_from(recipe, measures)
     corrections = [_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
     chosen = replace(recipe, weight=learnt_weight(*(np.concatenate(parts) for parts in zip(*corrections, strict=True))))
-    trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in HORIZONS}
+    trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in recipe.horizons}
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
-    final = _fitted(measures, stops, with_market=recipe.features.with_market, earlier=earlier)
+    features = recipe.features
+    final = _fitted(measures, stops, features.lags, with_market=features.with_market, earlier=earlier)
     return replace(
         chosen,
         features=final.features,
@@ -189,27 +191,32 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
 
 
 def _fitted(
-    measures: Measures, stops: Mapping[str, int], *, with_market: bool, earlier: HarLstm | None = None
+    measures: Measures,
+    stops: Mapping[str, int],
+    lags: tuple[int, ...],
+    *,
+    with_market: bool,
+    earlier: HarLstm | None = None,
 ) -> HarLstm:
     """Profiles and regressions of all horizons on each symbol's buckets before its stop, with bounds yet to be learnt.
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
-    fewest = HISTORY + _FEWEST_ROWS
+    fewest = lags[-1] + _FEWEST_ROWS
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
             f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
-    recipe = _without_regressions(frames, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
+    recipe = _without_regressions(frames, lags, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
     frames = recipe.with_market(frames)
     states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
         opens = [opens_session(frame) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens)
-    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
+    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in horizons_of(_market_of(frames))}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
@@ -218,7 +225,9 @@ def _fitted(
     return replace(recipe, features=features, horizons=horizons, symbols=symbols)
 
 
-def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_market: bool) -> HarLstm:
+def _without_regressions(
+    frames: Measures, lags: tuple[int, ...], earlier: HarLstm | None, *, with_market: bool
+) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
     inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
@@ -231,7 +240,7 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
     if earlier is None:
         hours = np.unique(np.concatenate([_hours_of(frame) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
-        features = IntradayFeatures.unscaled(typical, hours, with_market=with_market, step_inputs=inputs)
+        features = IntradayFeatures.unscaled(typical, hours, lags, with_market=with_market, step_inputs=inputs)
     else:
         features = earlier.features
     return HarLstm(
@@ -244,6 +253,10 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
         trained_through=max(frame.index[-1] for frame in frames.values()),
         symbols={name: SymbolState(profile, {}) for name, profile in profiles.items()},
     )
+
+
+def _market_of(measures: Measures) -> TradingMarket:
+    return market_of(next(iter(measures.values())))
 
 
 def _hours_of(measures: pd.DataFrame) -> Int64Array1D:
@@ -271,7 +284,7 @@ def _fitted_horizon(
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
         profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
         rows = np.flatnonzero(ended)
-        rows = rows[rows >= HISTORY]
+        rows = rows[rows >= features.history]
         labels, opens = _moments(time_index(frame)), opens_session(frame)
         designs[name] = features.design(states[name], rows - 1, labels[rows], hours[rows], opens[rows])
         targets[name] = logs[rows] - profiles[name][hours[rows]]
