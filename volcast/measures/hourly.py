@@ -23,6 +23,7 @@ from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Arr
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import select_symbol
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
@@ -137,6 +138,7 @@ class HourlyMeasurement:
         return self.variance_of(bars), has_any & is_covered
 
 
+@overload
 def get_hourly_rv(
     bars_df: pd.DataFrame,
     symbol: str | None = None,
@@ -147,13 +149,41 @@ def get_hourly_rv(
     min_bucket_coverage: float = 0.8,
     calendar: str = "XNYS",
     estimator: str | Estimator = "close",
-) -> pd.Series:
+) -> pd.Series: ...
+
+
+@overload
+def get_hourly_rv(
+    bars_df: Frame,
+    symbol: str | None = None,
+    price_col: str = "close",
+    tz: str = EXCHANGE_TIMEZONE,
+    preset: Preset = "session",
+    *,
+    min_bucket_coverage: float = 0.8,
+    calendar: str = "XNYS",
+    estimator: str | Estimator = "close",
+) -> Frame: ...
+
+
+def get_hourly_rv(
+    bars_df: Any,
+    symbol: str | None = None,
+    price_col: str = "close",
+    tz: str = EXCHANGE_TIMEZONE,
+    preset: Preset = "session",
+    *,
+    min_bucket_coverage: float = 0.8,
+    calendar: str = "XNYS",
+    estimator: str | Estimator = "close",
+) -> Any:
     """Hourly realized volatility of one symbol, not annualized.
 
     Parameters
     ----------
     bars_df
-        Bars stamped at their start, tz-aware: one symbol's frame, or alpaca-py's with a (symbol, timestamp) index.
+        Bars stamped at their start, tz-aware: one symbol's frame, or alpaca-py's with a (symbol, timestamp) index; of
+        pandas, or of another library that narwhals knows.
     symbol
         Which symbol to take from a frame with several; may be left out when there is one.
     price_col
@@ -176,7 +206,8 @@ def get_hourly_rv(
 
     Returns
     -------
-    Series named ``rv_hourly``, indexed by bucket label (its end) in `tz`. Under `session`,
+    Series named ``rv_hourly``, indexed by bucket label (its end) in `tz`; of bars of another library a frame of its
+    own, with columns ``bucket`` and ``rv_hourly``. Under `session`,
     ``attrs["left_out"]`` counts what was left out and why.
 
     Raises
@@ -192,8 +223,12 @@ def get_hourly_rv(
     frame = select_symbol(as_bars_frame(bars_df), symbol)
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
-    checked = SymbolBars.of(frame)
-    if preset == "colab":
+    rv = _hourly_rv(SymbolBars.of(frame), measurement, tz)
+    return rv if isinstance(bars_df, pd.DataFrame) else FrameLayout.of(bars_df).frame(rv)
+
+
+def _hourly_rv(checked: SymbolBars, measurement: HourlyMeasurement, tz: str) -> pd.Series:
+    if measurement.preset == "colab":
         return _colab_hourly_rv(checked, tz)
     bars = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bars)
