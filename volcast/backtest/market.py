@@ -129,7 +129,7 @@ class Market:
         DataFrames indexed by session (naive date): `asof` (its open, New York time), `session_volatility` (forecast, of
         its hours, not annualized), `volatility` (forecast, of a day from close to close, not annualized),
         `annualized_volatility` (of the same), `model_version`, and, where they are forecast, total volatilities over
-        the horizons, not annualized. Sessions without a forecast, or without the 22 sessions before them that the night's
+        the horizons, not annualized. Sessions without a forecast, or without the 22 sessions before that the night's
         share needs, are absent.
         """
         return {name: self._outlook(name) for name in self.bars}
