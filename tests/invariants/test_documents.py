@@ -5,6 +5,6 @@ from tests.support.bars import ROOT
 
 
 def test_the_table_of_settings_is_that_of_the_fields() -> None:
-    document = (ROOT / "docs" / "configuration.md").read_text()
+    document = (ROOT / "docs" / "reference" / "configuration.md").read_text()
     assert document == document_with_table(document)
     assert document.count("| `symbol` |") == 1
