@@ -14,14 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from sybil import Document, Example
-from sybil.evaluators.python import PythonEvaluator
-from sybil.parsers.markdown import CodeBlockParser, SkipParser
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from studies.settings_table import document_with_table
 from tests.support.bars import ROOT
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-SNIPPET = re.compile(r'^--8<-- "(.+)"$')
 
 
 def test_the_table_of_settings_is_that_of_the_fields() -> None:
@@ -40,15 +38,6 @@ def run_shell(example: Example) -> None:
     assert run.returncode == 0, f"{example.parsed}\n{run.stdout}\n{run.stderr}"
 
 
-def run_python(example: Example) -> str | None:
-    """A block of Python; one that shows a file of examples/, which has tests of its own, only has to name one."""
-    snippet = SNIPPET.match(example.parsed.strip())
-    if snippet is None:
-        return PythonEvaluator()(example)
-    assert (ROOT / snippet[1]).is_file(), snippet[1]
-    return None
-
-
 @pytest.mark.train
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_blocks_of_a_page_run(
@@ -57,7 +46,7 @@ def test_the_blocks_of_a_page_run(
     """In order, in one namespace, in an empty folder; blocks that cannot say why, in a comment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    parsers = [CodeBlockParser("python", run_python), CodeBlockParser("bash", run_shell), SkipParser()]
+    parsers = [PythonCodeBlockParser(), CodeBlockParser("bash", run_shell), SkipParser()]
     document = Document.parse(str(page), *parsers)
     document.namespace.update(names_for_blocks(simulated_bars))
     for example in document.examples():
@@ -85,13 +74,13 @@ def simulated_bars() -> pd.DataFrame:
     return DataHandler("simulator").get_stock_bars("SPY", "2025-01-02", "2025-06-30")
 
 
-def test_every_language_of_a_block_is_one_that_is_run_or_shown() -> None:
+def test_blocks_are_run_or_are_examples_or_settings() -> None:
     languages = {
-        (page.name, language)
+        language.partition(" title")[0]
         for page in PAGES
-        for language in re.findall(r"^```(\w*)\n(?:.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for language in re.findall(r"^```(.*)\n(?:(?!```).*\n)*```$", page.read_text(), flags=re.MULTILINE)
     }
-    assert {language for _, language in languages} <= {"python", "bash", "toml", "text"}
+    assert languages <= {"python", "bash", "toml", " { .python"}
 
 
 def test_headings_of_the_troubleshooting_are_words_of_messages() -> None:
