@@ -34,8 +34,7 @@ def draw_evaluation() -> None:
     for number, (_, picture) in enumerate(evaluation_figures(result.evaluation), 1):
         for variable, colour in _COLOURS.items():
             picture = picture.replace(variable, colour)
-        alone = picture.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-        (_FOLDER / f"evaluation-{number}.svg").write_text(alone)
+        (_FOLDER / f"evaluation-{number}.svg").write_text(picture)
 
 
 def draw_backtest() -> None:
