@@ -46,8 +46,7 @@ def test_the_blocks_of_a_page_run(
     """In order, in one namespace, in an empty folder; blocks that cannot say why, in a comment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    parsers = [PythonCodeBlockParser(), CodeBlockParser("bash", run_shell), SkipParser()]
-    document = Document.parse(str(page), *parsers)
+    document = Document.parse(str(page), PythonCodeBlockParser(), CodeBlockParser("bash", run_shell), SkipParser())
     document.namespace.update(names_for_blocks(simulated_bars))
     for example in document.examples():
         with contextlib.suppress(unittest.SkipTest):
