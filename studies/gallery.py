@@ -30,7 +30,7 @@ def draw_evaluation() -> None:
         span = {"symbol": "SPY", "start_date": "2024-01-02", "end_date": "2025-06-30"}
         trainer = LocalLSTMTrainer({**span, "bars_source": "simulator", "model_save_path": store})
         result = trainer.run_training_pipeline()
-        shutil.copy(result.bundle.path / "evaluation.html", _FOLDER)
+        shutil.copy(Path(store, result.bundle.name, "evaluation.html"), _FOLDER)
     for number, (_, picture) in enumerate(evaluation_figures(result.evaluation), 1):
         for variable, colour in _COLOURS.items():
             picture = picture.replace(variable, colour)
