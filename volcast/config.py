@@ -200,8 +200,8 @@ class TrainingConfig(BaseModel):
     resume: Annotated[bool, Role.RUN, Flag("--resume")] = True
     """Go on with an interrupted search of the same kind."""
     bars_source: Annotated[str, Role.DATA, Flag("--source", "NAME")] = "auto"
-    """Where bars come from: ``alpaca``, ``yahoo``, ``file``, ``simulator``, or the name of an installed source;
-    ``auto``: the file if there is one, else Alpaca."""
+    """Where bars come from: ``alpaca``, ``yahoo``, ``binance``, ``coinbase``, ``kraken``, ``file``, ``simulator``, or
+    the name of an installed source; ``auto``: the file if there is one, else Alpaca."""
     bars_path: Annotated[FilePath | None, Role.DATA, Flag("--bars", "PATH")] = None
     """Your own bars: a CSV, Parquet or Feather file, a directory or a glob of such."""
     bars_timezone: Annotated[str | None, Role.DATA, Flag("--bars-timezone", "ZONE")] = None
@@ -220,9 +220,9 @@ class TrainingConfig(BaseModel):
     adjustment: Annotated[Literal["raw", "split", "dividend", "all"], Role.DATA, Flag("--adjustment", "A")] = "all"
     """What Alpaca's prices are adjusted for: ``all``, ``split``, ``dividend``, or nothing (``raw``)."""
     cache_dir: Annotated[FilePath | None, Role.RUN, Flag("--cache-dir", "DIR")] = None
-    """Where Alpaca's bars are kept; by default the user's cache directory."""
+    """Where fetched bars are kept; by default the user's cache directory."""
     offline: Annotated[bool, Role.RUN, Flag("--offline")] = False
-    """Take Alpaca's bars from the cache alone."""
+    """Take bars from the cache alone."""
     cleaning: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--clean", "RULES")] = ()
     """Rules by which bars are mended, with commas, or ``all``; what they do is counted and said."""
     accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False

@@ -13,8 +13,8 @@ from volcast.arrays import time_index
 from volcast.backtest.implied import read_implied, traded_implied
 from volcast.backtest.options import european_option, implied_volatility
 from volcast.backtest.prices import session_prices
-from volcast.bars.sources.alpaca import AlpacaCredentials
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars, contract_name
+from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials
 from volcast.bars.sources.http import Patience
 from volcast.errors import BarsError, CredentialsError, NotEnoughDataError
 from volcast.markets.registry import market_named
@@ -87,7 +87,7 @@ def served(options: dict[str, pd.DataFrame]) -> Iterator[AlpacaStandIn]:
 
 
 def option_bars(server: AlpacaStandIn, secret: str = SECRET) -> AlpacaOptionBars:
-    return AlpacaOptionBars(AlpacaCredentials(KEY, secret), url_override=server.url, patience=Patience(attempts=2))
+    return AlpacaOptionBars(AlpacaAccess(AlpacaCredentials(KEY, secret), server.url, Patience(attempts=2)))
 
 
 def test_the_volatility_that_options_are_traded_at_comes_back(served: AlpacaStandIn, bars: pd.DataFrame) -> None:
@@ -122,7 +122,9 @@ def test_closes_are_known_at_the_end_of_their_hour_and_not_before(served: Alpaca
     assert closes[name].dropna().tolist() == served.bars[name].loc[: closes.index[-1], "close"].tolist()[: len(closes)]
     assert closes.index[0] == start + pd.Timedelta(hours=1)
     source = AlpacaOptionBars(
-        AlpacaCredentials(KEY, SECRET), url_override=served.url, clock=lambda: start + pd.Timedelta(minutes=70)
+        AlpacaAccess(
+            AlpacaCredentials(KEY, SECRET), url_override=served.url, clock=lambda: start + pd.Timedelta(minutes=70)
+        )
     )
     assert source.closes(names, start, start + pd.Timedelta(days=3)).empty
 

@@ -14,6 +14,7 @@ from volcast.backtest.settings import BacktestSettings
 from volcast.backtest.strategies.straddle import StraddleTiming
 from volcast.bars.handler import alpaca_credentials
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars
+from volcast.bars.sources.alpaca_pages import AlpacaAccess
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of
 from volcast.errors import CredentialsError
@@ -95,5 +96,5 @@ def _implied(settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFr
             "let implied volatility be 'assumed'."
         )
     prices = session_prices(bars, config.effective_market)
-    source = AlpacaOptionBars(credentials)
+    source = AlpacaOptionBars(AlpacaAccess(credentials))
     return traded_implied(source, config.symbol, prices, strategy.sessions_to_expiry, config.effective_market)

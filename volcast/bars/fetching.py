@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ _FIRST_TRADE, _LAST_TRADE = pd.Timedelta(hours=4), pd.Timedelta(hours=20)
 """Extended hours, New York time; outside of them there is nothing to fetch."""
 
 
+@runtime_checkable
 class SettledBars(Protocol):
     """A source of bars that says how far they are final."""
 

@@ -18,10 +18,12 @@ from volcast.bars.checks import cut_to_days, validate_bars
 from volcast.bars.cleaning import clean_bars
 from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
 from volcast.bars.frames import as_bars_frame
-from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
+from volcast.bars.sources.alpaca import AlpacaBars, Feed
+from volcast.bars.sources.alpaca_coins import COIN_FEED, AlpacaCoinBars, is_pair
+from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials, AlpacaHistory, FeedNotInPlanError
 from volcast.bars.sources.files import read_bars_file
 from volcast.bars.sources.http import Patience
-from volcast.bars.sources.registry import load_source, minutes_of
+from volcast.bars.sources.registry import BarSource, load_source, minutes_of
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
@@ -54,7 +56,8 @@ class DataHandler:
         Alpaca's feed (``"sip"``, ``"iex"``, or ``"auto"``: the consolidated one where the keys' plan has it, else IEX,
         which is said) and adjustment (``"raw"``, ``"split"``, ``"dividend"`` or ``"all"``).
     cache_dir
-        Where Alpaca's bars are kept; None is the user's cache directory.
+        Where bars are kept of Alpaca, and of other sources that say how far theirs are final; None is the user's cache
+        directory.
     offline
         Whether only the cache is asked.
     cleaning
@@ -204,13 +207,12 @@ class DataHandler:
             return bars, str(bars.attrs["detail"])
         start, end = self._market.day_begin(start_date), self._market.day_end(end_date)
         if self._other is None:
-            bars, feed = self._from_alpaca(symbol, start, end, timeframe, notes)
-            detail = f"feed {feed}, adjustment {self._adjustment}"
+            bars, detail = self._from_alpaca(symbol, start, end, timeframe, notes)
+        elif isinstance(self._other, SettledBars):
+            cache, detail = self._cache(self.source, "spot", "raw", timeframe, symbol), timeframe
+            bars = self._cached(self._other, cache, symbol, start, end, timeframe, notes)
         else:
-            fetched = self._other.fetch(symbol, start, end, timeframe)
-            for sentence in getattr(fetched, "attrs", {}).get("notes", ()):
-                notes.say(sentence)
-            bars, detail = as_bars_frame(fetched, f"the bars of {symbol} ({self.source})"), timeframe
+            bars, detail = self._fetched(self._other, symbol, start, end, timeframe, notes), timeframe
         if bars.empty:
             raise NotEnoughDataError(
                 f"{self.source} has no bars of {symbol} from {start_date} to {end_date} ({detail}); symbol and dates "
@@ -218,35 +220,52 @@ class DataHandler:
             )
         return bars, detail
 
+    def _fetched(
+        self,
+        source: BarSource,
+        symbol: str,
+        start: pd.Timestamp,
+        end: pd.Timestamp,
+        timeframe: str,
+        notes: "_Notes",
+    ) -> pd.DataFrame:
+        fetched = source.fetch(symbol, start, end, timeframe)
+        for sentence in getattr(fetched, "attrs", {}).get("notes", ()):
+            notes.say(sentence)
+        return as_bars_frame(fetched, f"the bars of {symbol} ({self.source})")
+
+    def _cached(
+        self,
+        source: SettledBars,
+        cache: BarCache,
+        symbol: str,
+        start: pd.Timestamp,
+        end: pd.Timestamp,
+        timeframe: str,
+        notes: "_Notes",
+    ) -> pd.DataFrame:
+        if not self._offline:
+            return bars_through_cache(source, cache, symbol, start, end, timeframe, notes)
+        return _offline_bars(cache, symbol, start, end, notes)
+
     def _from_alpaca(
         self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str, notes: "_Notes"
-    ) -> tuple[pd.DataFrame, Feed]:
-        caches = {feed: self._cache("alpaca", feed, timeframe, symbol) for feed in self._feeds}
+    ) -> tuple[pd.DataFrame, str]:
+        """Alpaca's bars, and which they are, in words."""
+        feeds, adjustment = ((COIN_FEED,), "raw") if is_pair(symbol) else (self._feeds, self._adjustment)
+        caches = {feed: self._cache("alpaca", feed, adjustment, timeframe, symbol) for feed in feeds}
         if self._offline:
-            feed = next((feed for feed, cache in caches.items() if cache.months()), self._feeds[0])
-            bars = cached_bars(caches[feed], symbol, start, end)
-            if not bars.empty:
-                notes.say(f"Offline: cached bars of {symbol}, the last one of {bars.index[-1]:%Y-%m-%d %H:%M} UTC.")
-            return bars, feed
-        credentials = alpaca_credentials()
-        if credentials is None:
-            raise CredentialsError(
-                f"there are no bars to use: set {_KEY} and {_SECRET} (or put them in a .env file) to fetch them from "
-                "Alpaca, or give your own with --bars FILE; --simulate runs without either."
-            )
+            feed = next((feed for feed, cache in caches.items() if cache.months()), feeds[0])
+            bars = _offline_bars(caches[feed], symbol, start, end, notes)
+            return bars, f"feed {feed}, adjustment {adjustment}"
         for feed, cache in caches.items():
-            source: SettledBars = AlpacaBars(
-                credentials,
-                feed=feed,
-                adjustment=self._adjustment,
-                url_override=self._url_override,
-                patience=self._patience,
-                clock=self._clock,
-            )
             try:
-                return bars_through_cache(source, cache, symbol, start, end, timeframe, notes), feed
+                bars = bars_through_cache(
+                    self._alpaca(symbol, cast(Feed, feed)), cache, symbol, start, end, timeframe, notes
+                )
+                return bars, f"feed {feed}, adjustment {adjustment}"
             except FeedNotInPlanError:
-                if feed == self._feeds[-1]:
+                if feed == feeds[-1]:
                     raise
                 notes.warn(
                     "Alpaca's plan of these keys does not include the consolidated feed: these are IEX's bars, 2 to "
@@ -254,8 +273,34 @@ class DataHandler:
                 )
         raise AssertionError("there is at least one feed")
 
-    def _cache(self, source: str, feed: str, timeframe: str, symbol: str) -> BarCache:
-        return BarCache.of_symbol(self._cache_root, source, feed, self._adjustment, timeframe, symbol)
+    def _alpaca(self, symbol: str, feed: Feed) -> AlpacaHistory:
+        """Alpaca's bars of stocks, or of coins where the symbol is a pair.
+
+        Raises
+        ------
+        CredentialsError
+            There are no keys, which stocks need.
+        """
+        credentials = alpaca_credentials()
+        if credentials is None and not is_pair(symbol):
+            raise CredentialsError(
+                f"there are no bars to use: set {_KEY} and {_SECRET} (or put them in a .env file) to fetch them from "
+                "Alpaca, or give your own with --bars FILE; --simulate runs without either."
+            )
+        access = AlpacaAccess(credentials, self._url_override, self._patience or Patience(), self._clock)
+        return AlpacaCoinBars(access) if is_pair(symbol) else AlpacaBars(access, feed=feed, adjustment=self._adjustment)
+
+    def _cache(self, source: str, feed: str, adjustment: str, timeframe: str, symbol: str) -> BarCache:
+        return BarCache.of_symbol(self._cache_root, source, feed, adjustment, timeframe, symbol)
+
+
+def _offline_bars(
+    cache: BarCache, symbol: str, start: pd.Timestamp, end: pd.Timestamp, notes: "_Notes"
+) -> pd.DataFrame:
+    bars = cached_bars(cache, symbol, start, end)
+    if not bars.empty:
+        notes.say(f"Offline: cached bars of {symbol}, the last one of {bars.index[-1]:%Y-%m-%d %H:%M} UTC.")
+    return bars
 
 
 def _check_request(symbol: str, timeframe: str) -> None:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +70,16 @@ class Forecast(OneLineRepr):
     horizon: Horizon = 1
     deseasonalized_volatility: float = math.nan
     kind: Kind = "hourly"
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields by name, for JSON and rows of tables: moments as ISO 8601, what is NaN as None."""
+        plain: dict[str, object] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, pd.Timestamp):
+                value = value.isoformat()
+            plain[item.name] = None if isinstance(value, float) and math.isnan(value) else value
+        return plain
 
     def _facts(self) -> dict[str, object]:
         return {
