@@ -111,10 +111,9 @@ def _by_model(
         totals = forecaster.forecast_series(bars, horizon, symbol=symbol, models=models, kind="total")
         # The session that is not over is the one that closes first.
         row = time_index(totals).searchsorted(asof, side="right")
-        is_ahead = row < len(totals)
-        row = np.minimum(row, len(totals) - 1)
-        is_ahead &= np.asarray(pd.DatetimeIndex(totals["asof"])[row] <= asof)
-        table[horizon] = np.where(is_ahead, totals["volatility"].to_numpy()[row], np.nan)
+        volatility = np.append(totals["volatility"], np.nan)[row]
+        is_ahead = row < pd.DatetimeIndex(totals["asof"]).searchsorted(asof, side="right")
+        table[horizon] = np.where(is_ahead, volatility, np.nan)
     return table
 
 
