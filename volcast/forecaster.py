@@ -138,7 +138,7 @@ class VolatilityForecaster(OneLineRepr):
         BarsError
             The bars are unusable.
         """
-        horizon = horizon_named(horizon, kind)
+        horizon = horizon_named(horizon, kind, self._market.lags)
         moment = None if asof is None else self._market.clock.moment(asof)
         if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
@@ -185,7 +185,7 @@ class VolatilityForecaster(OneLineRepr):
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` and
         ``attrs["kind"]`` say of what the forecasts are.
         """
-        horizon = horizon_named(horizon, kind)
+        horizon = horizon_named(horizon, kind, self._market.lags)
         if _are_of_their_time(models):
             return self._series_as_of(bars, symbol, horizon)
         stream = ForecastStream.of(self._serving, bars, symbol)

@@ -42,7 +42,6 @@ from volcast.evaluation.verdict import (
     verdict_on,
     verdict_on_symbols,
 )
-from volcast.forecasters.baselines.har import FEWEST_BUCKETS
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.total.baselines import TOTAL_BASELINES, TotalBaseline
@@ -353,7 +352,7 @@ def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample:
         Nobody wrote down what the model has seen, and `allow_in_sample` is false.
     """
     moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
-    fit = max(int(moved.searchsorted(FEWEST_BUCKETS)) + 1, bundle.memory)
+    fit = max(int(moved.searchsorted(2 * market_of(measures).lags[-1])) + 1, bundle.memory)
     first = fit if len(measures) - fit >= _FEWEST_WITH_HISTORY else min(bundle.memory, len(measures))
     rows = np.arange(first, len(measures))
     if allow_in_sample:
@@ -413,7 +412,7 @@ def evaluate_forecasts(
     market = market_of(realized)
     index = time_index(realized).tz_convert(market.zone)
     judged = pd.DataFrame({name: np.asarray(values, dtype=float) for name, values in columns.items()}, index)[moved]
-    judged.attrs["market"] = market.name
+    judged.attrs["market"] = market.key
     metrics = {name: _metrics(judged, name) for name in forecasts}
     if interval is not None and MODEL in metrics:
         metrics[MODEL] |= _interval_metrics(judged, level)

@@ -51,7 +51,6 @@ from volcast.measures.hourly import RV_FLOOR
 
 __all__ = [
     "FEWEST_IN_MARKET",
-    "HISTORY",
     "MEASURES",
     "STATES",
     "IntradayFeatures",
@@ -75,21 +74,15 @@ MEASURES = (
 STATES = ("rv", "parkinson", *(f"recent_{half}" for half in HALF_LIVES), "range")
 """What is known of a bucket that has ended, in the order of a network's inputs."""
 
-HISTORY = max(HAR_LAGS)
-"""Buckets that must be known before the regression's terms are whole."""
-
 FEWEST_IN_MARKET = 3
 """Symbols that must have a bucket before their mean state counts as the market's."""
 
 _MARKET = "market_"
 _MARKET_STATES = [f"{_MARKET}{state}" for state in STATES]
 _MARKET_RANGES = [f"{_MARKET}{name}" for name in STEP_RANGES]
-_PARKINSON_LAGS = (1, 7, 35)
-_MARKET_LAGS = (1, 7, 35)
-_SESSION_LAG = 7
 _LARGEST_STATE = 2.0
+_LARGEST_TABLE = 2**22
 _VARIANCE_FLOOR = RV_FLOOR**2
-_HOURS = 24
 # What makes the variance of an hour of each measure; two of them are volatilities, and squared first.
 _SQUARED = np.array([name in ("rv_hourly", "range_log") for name in MEASURES])
 _TO_HOURS = np.array([1.0, 1.0] + [60.0] * len(HALF_LIVES) + [1 / (4 * np.log(2))])
@@ -117,6 +110,8 @@ class IntradayFeatures:
     step_inputs
         What the networks see of each of the bars' steps, see `features.bar_steps`; nothing in models of earlier
         releases, whose networks see the states, and where bars are longer than a step, which have no networks.
+    lags
+        Buckets over which the regression takes means: a bucket, a session, a week and a month of the market's.
     """
 
     profile: Float64Array2D
@@ -128,16 +123,23 @@ class IntradayFeatures:
     term_mean: Float64Array1D
     term_spread: Float64Array1D
     step_inputs: tuple[str, ...] = ()
+    lags: tuple[int, ...] = HAR_LAGS
 
     @classmethod
     def unscaled(
-        cls, profile: Float64Array2D, hours: Int64Array1D, *, with_market: bool, step_inputs: tuple[str, ...]
+        cls,
+        profile: Float64Array2D,
+        hours: Int64Array1D,
+        *,
+        with_market: bool,
+        step_inputs: tuple[str, ...],
+        lags: tuple[int, ...],
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
-        terms = _term_count(width)
+        terms = _term_count(width, lags)
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, lags)
 
     def scaled(self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D]) -> "IntradayFeatures":
         """Features with this profile and the scales of these states and of their terms.
@@ -145,12 +147,12 @@ class IntradayFeatures:
         Parameters
         ----------
         states
-            Of each symbol, shape (n, F), more than `HISTORY` rows.
+            Of each symbol, shape (n, F), more than `history` rows.
         opens
             Of each symbol, which of its buckets begin a session, shape (n,).
         """
         terms = [
-            terms_of(rows, np.arange(HISTORY - 1, len(rows) - 1), begins[HISTORY:])
+            terms_of(rows, np.arange(self.history - 1, len(rows) - 1), begins[self.history :], self.lags)
             for rows, begins in zip(states, opens, strict=True)
         ]
         (state_mean, state_spread), (term_mean, term_spread) = map(_mean_and_spread, (states, terms))
@@ -260,7 +262,7 @@ class IntradayFeatures:
         states
             As `states` gives them.
         last
-            Position of the last bucket that each row may know, at least ``HISTORY - 1``.
+            Position of the last bucket that each row may know, at least ``history - 1``.
         target_labels
             When the bucket that each row forecasts ends, in microseconds since the epoch.
         target_hours
@@ -268,7 +270,7 @@ class IntradayFeatures:
         opens
             Whether that bucket is of another session than the last known one.
         """
-        terms = (terms_of(states, last, opens) - self.term_mean) / self.term_spread
+        terms = (terms_of(states, last, opens, self.lags) - self.term_mean) / self.term_spread
         hours = target_hours[:, None] == self.hours
         decisions = decision_dummies(target_labels) if self.with_decisions else hours[:, :0]
         return np.concatenate([terms, hours, decisions], axis=1)
@@ -276,8 +278,13 @@ class IntradayFeatures:
     @cached_property
     def _hand_of_hour(self) -> Float64Array2D:
         """Sine and cosine of each clock hour on a dial of the hours that training saw, shape (24, 2)."""
-        angle = 2 * np.pi * (np.arange(_HOURS) - self.hours[0]) / (np.ptp(self.hours) + 1)
+        angle = 2 * np.pi * (np.arange(len(self.profile)) - self.hours[0]) / (np.ptp(self.hours) + 1)
         return np.column_stack([np.sin(angle), np.cos(angle)])
+
+    @property
+    def history(self) -> int:
+        """Buckets that must be known before the regression's terms are whole."""
+        return self.lags[-1]
 
     @property
     def term_count(self) -> int:
@@ -287,7 +294,7 @@ class IntradayFeatures:
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         arrays = {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
-        return {**arrays, "step_inputs": list(self.step_inputs)}
+        return {**arrays, "step_inputs": list(self.step_inputs), "lags": list(self.lags)}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
@@ -300,6 +307,7 @@ class IntradayFeatures:
             with_market=bool(numbers["with_market"]),
             with_decisions=bool(numbers.get("with_decisions", False)),
             step_inputs=tuple(numbers.get("step_inputs", ())),
+            lags=tuple(numbers.get("lags", HAR_LAGS)),
             **arrays,
         )
 
@@ -314,17 +322,17 @@ def log_measures(measures: pd.DataFrame, *, with_steps: bool) -> Float64Array2D:
     return np.hstack([logs, log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float))]) if with_steps else logs
 
 
-def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
+def hour_means(logs: Float64Array2D, hours: Int64Array1D, slots: int) -> Float64Array2D:
     """Mean of `logs`, shape (n, k), in each clock hour, shape (24, k); where there is none, the mean of all.
 
     What is missing (NaN) counts for nothing; where all of a column is, its means are 0.
     """
-    means = np.zeros((_HOURS, logs.shape[1]))
+    means = np.zeros((slots, logs.shape[1]))
     for place, column in enumerate(logs.T):
         present = ~np.isnan(column)
         if present.any():
-            counts = np.bincount(hours[present], minlength=_HOURS)
-            sums = np.bincount(hours[present], weights=column[present], minlength=_HOURS)
+            counts = np.bincount(hours[present], minlength=slots)
+            sums = np.bincount(hours[present], weights=column[present], minlength=slots)
             means[:, place] = np.where(counts > 0, sums / np.maximum(counts, 1), column[present].mean())
     return means
 
@@ -354,28 +362,32 @@ def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return market.add_prefix(_MARKET)
 
 
-def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D) -> Float64Array2D:
+def terms_of(
+    states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D, lags: tuple[int, ...] = HAR_LAGS
+) -> Float64Array2D:
     """Terms of the regression, not yet standardized; arguments as in `IntradayFeatures.design`."""
-    lags, plain, quick = _term_layout(states.shape[1])
-    terms = [_means(states[:, column], last, of) for column, of in lags]
+    averaged, plain, quick = _term_layout(states.shape[1], lags)
+    terms = [_means(states[:, column], last, of) for column, of in averaged]
     terms.append(states[last[:, None], plain])
     every = np.concatenate(terms, axis=1)
     return np.concatenate([every, every[:, quick] * opens[:, None]], axis=1)
 
 
 @cache
-def _term_layout(width: int) -> tuple[list[tuple[int, Int64Array1D]], Int64Array1D, Int64Array1D]:
+def _term_layout(
+    width: int, lags: tuple[int, ...]
+) -> tuple[list[tuple[int, Int64Array1D]], Int64Array1D, Int64Array1D]:
     """Of states of this width: columns with the lags of their means, columns taken as they are, and terms but the slow.
 
     The slow are the means over a week and a month: a night does not change them.
     """
-    lags = [(0, np.array(HAR_LAGS)), (1, np.array(_PARKINSON_LAGS))]
+    shorter = np.array(lags[:-1])
+    averaged = [(0, np.array(lags)), (1, shorter)]
     if width > len(STATES):
-        lags.append((len(STATES), np.array(_MARKET_LAGS)))
-    averaged = [column for column, _ in lags]
-    plain = np.setdiff1d(np.arange(width), averaged)
-    every = np.concatenate([of for _, of in lags] + [np.ones(len(plain), dtype=np.int64)])
-    return lags, plain, np.flatnonzero(every <= _SESSION_LAG)
+        averaged.append((len(STATES), shorter))
+    plain = np.setdiff1d(np.arange(width), [column for column, _ in averaged])
+    every = np.concatenate([of for _, of in averaged] + [np.ones(len(plain), dtype=np.int64)])
+    return averaged, plain, np.flatnonzero(every <= lags[-3])
 
 
 def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Float64Array2D:
@@ -383,14 +395,19 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
 
     Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
     """
-    sums = np.cumsum(values[last[:, None] - np.arange(lags[-1])], axis=1)
-    return np.asarray(sums[:, lags - 1] / lags)
+    means = np.empty((len(last), len(lags)))
+    # Of buckets of five minutes a month has thousands, and a table of all rows would not fit into memory.
+    some = max(_LARGEST_TABLE // int(lags[-1]), 1)
+    for first in range(0, len(last), some):
+        sums = np.cumsum(values[last[first : first + some, None] - np.arange(lags[-1])], axis=1)
+        means[first : first + some] = sums[:, lags - 1] / lags
+    return means
 
 
-def _term_count(width: int) -> int:
+def _term_count(width: int, lags: tuple[int, ...]) -> int:
     """Terms of states of this width."""
-    lags, plain, quick = _term_layout(width)
-    return sum(len(of) for _, of in lags) + len(plain) + len(quick)
+    averaged, plain, quick = _term_layout(width, lags)
+    return sum(len(of) for _, of in averaged) + len(plain) + len(quick)
 
 
 def _mean_and_spread(parts: Sequence[Float64Array2D]) -> tuple[Float64Array1D, Float64Array1D]:

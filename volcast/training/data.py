@@ -17,7 +17,6 @@ from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
 from volcast.configured import companions_of, measures_of
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
-from volcast.features.intraday import HISTORY
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -325,7 +324,7 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
 
 
 def _first_target(config: TrainingConfig) -> int:
-    return HISTORY if config.effective_network == "har_lstm" else config.memory
+    return config.effective_market.lags[-1] if config.effective_network == "har_lstm" else config.memory
 
 
 def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:

@@ -11,7 +11,6 @@ from volcast.errors import NotEnoughDataError
 from volcast.features.bar_steps import STEP_MEASURES, step_inputs_of
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
-    HISTORY,
     IntradayFeatures,
     hour_means,
     log_measures,
@@ -22,9 +21,10 @@ from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState
 from volcast.forecasters.har_lstm.windows import StepWindows
-from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
+from volcast.forecasters.horizons import Horizon, horizon_outcomes, horizons_of
 from volcast.forecasters.intervals import QuantileTracker
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.market import TradingMarket
 from volcast.markets.registry import market_of
 from volcast.measures.bucketed import STEPS
 from volcast.measures.hourly import RV_FLOOR
@@ -38,7 +38,6 @@ _LEAST_WEIGHT, _LARGEST_WEIGHT = 0.1, 3.0
 _NEWTON_STEPS = 8
 _FEWEST_ROWS = 50
 _TYPICAL_COUNT = 500.0
-_UNKNOWN = QuantileTracker(np.ones(24), 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def har_lstm_targets(
 
 def _require_outcomes(recipe: HarLstm, measures: Measures, splits: Mapping[str, TimeSplit]) -> None:
     """Before networks are trained: bounds of each horizon are learnt from what came of it in the validation parts."""
-    for horizon, rule in HORIZONS.items():
+    for horizon, rule in horizons_of(recipe.features.lags).items():
         realized = [_outcomes(recipe, measures[name], splits[name], horizon)[1] for name in recipe.symbols]
         if not any((volatility > RV_FLOOR).any() for volatility in realized):
             most = max(len(_validation(splits[name], recipe)) for name in recipe.symbols)
@@ -119,7 +118,9 @@ def with_networks(
     frames = _learnt_from(recipe, measures)
     corrections = [_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
     chosen = replace(recipe, weight=learnt_weight(*(np.concatenate(parts) for parts in zip(*corrections, strict=True))))
-    trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in HORIZONS}
+    trackers = {
+        horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in horizons_of(recipe.features.lags)
+    }
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
@@ -195,7 +196,7 @@ def _fitted(
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
-    fewest = HISTORY + _FEWEST_ROWS
+    fewest = _market_of(measures).lags[-1] + _FEWEST_ROWS
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
@@ -209,7 +210,7 @@ def _fitted(
     if earlier is None:
         opens = [opens_session(frame) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens)
-    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
+    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in horizons_of(features.lags)}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
@@ -225,13 +226,15 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
     profiles = {
         name: learnt[name].profile
         if name in learnt
-        else hour_means(log_measures(frame, with_steps=bool(inputs)), _hours_of(frame))
+        else hour_means(log_measures(frame, with_steps=bool(inputs)), _hours_of(frame), market_of(frame).slots)
         for name, frame in frames.items()
     }
     if earlier is None:
         hours = np.unique(np.concatenate([_hours_of(frame) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
-        features = IntradayFeatures.unscaled(typical, hours, with_market=with_market, step_inputs=inputs)
+        features = IntradayFeatures.unscaled(
+            typical, hours, with_market=with_market, step_inputs=inputs, lags=_market_of(frames).lags
+        )
     else:
         features = earlier.features
     return HarLstm(
@@ -244,6 +247,11 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
         trained_through=max(frame.index[-1] for frame in frames.values()),
         symbols={name: SymbolState(profile, {}) for name, profile in profiles.items()},
     )
+
+
+def _market_of(measures: Measures) -> TradingMarket:
+    """The market of all symbols."""
+    return market_of(next(iter(measures.values())))
 
 
 def _hours_of(measures: pd.DataFrame) -> Int64Array1D:
@@ -269,9 +277,9 @@ def _fitted_horizon(
         outcomes, hours = horizon_outcomes(frame, horizon), _hours_of(frame)
         ended = outcomes.known_with < len(frame)
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
-        profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
+        profiles[name] = hour_means(logs[ended][:, None], hours[ended], len(features.profile))[:, 0]
         rows = np.flatnonzero(ended)
-        rows = rows[rows >= HISTORY]
+        rows = rows[rows >= features.history]
         labels, opens = _moments(time_index(frame)), opens_session(frame)
         designs[name] = features.design(states[name], rows - 1, labels[rows], hours[rows], opens[rows])
         targets[name] = logs[rows] - profiles[name][hours[rows]]
@@ -279,13 +287,14 @@ def _fitted_horizon(
         np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), features.term_count
     )
     coefficients, symbols = regression.coefficients, {}
+    unknown = QuantileTracker(np.ones(len(features.profile)), 1.0, 0.0, 0.0)
     for name, target in targets.items():
         smearing_sum = float(np.exp(2 * (target - designs[name] @ coefficients)).sum())
         has_regression = horizon == 1 and len(frames) > 1
         of_symbol = fit_state(designs[name], target, features.term_count) if has_regression else None
-        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN, of_symbol)
+        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, unknown, of_symbol)
     typical = regression if len(frames) == 1 else _typical(regression)
-    return HorizonState(np.mean(list(profiles.values()), axis=0), typical, _UNKNOWN), symbols
+    return HorizonState(np.mean(list(profiles.values()), axis=0), typical, unknown), symbols
 
 
 def _typical(regression: RegressionState) -> RegressionState:
@@ -320,8 +329,8 @@ class _Errors:
     hours: Int64Array1D
     waits: Int64Array1D
 
-    def tracker(self) -> QuantileTracker:
-        return QuantileTracker.fit(self.logs, self.hours, float(np.mean(self.waits)))
+    def tracker(self, slots: int) -> QuantileTracker:
+        return QuantileTracker.fit(self.logs, self.hours, float(np.mean(self.waits)), slots)
 
 
 def _trackers(
@@ -332,10 +341,13 @@ def _trackers(
     horizon: Horizon,
 ) -> tuple[QuantileTracker, dict[str, QuantileTracker]]:
     """Bounds of a horizon: a typical symbol's, and those of each that has enough to have its own."""
+    slots = len(recipe.features.profile)
     errors = [_errors(recipe, networks, frame, splits[name], horizon) for name, frame in frames.items()]
     every = _Errors(*(np.concatenate([getattr(one, name) for one in errors]) for name in _Errors.__dataclass_fields__))
-    of_each = {name: one.tracker() for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS}
-    return every.tracker(), of_each
+    of_each = {
+        name: one.tracker(slots) for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS
+    }
+    return every.tracker(slots), of_each
 
 
 def _errors(

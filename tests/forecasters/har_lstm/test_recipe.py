@@ -12,8 +12,8 @@ import pytest
 from tests.support.bars import make_bars, with_noise_after
 from volcast.arrays import Float32Array3D, Float64Array1D, Float64Array2D, time_index
 from volcast.errors import ConfigError, NotEnoughDataError
-from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
-from volcast.features.windows import split_in_time
+from volcast.features.intraday import IntradayFeatures, opens_session
+from volcast.features.windows import HAR_LAGS, split_in_time
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
@@ -90,7 +90,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     hours, opens = time_index(measures).hour, opens_session(measures)
     today = int(np.flatnonzero(time_index(measures).date == time_index(measures)[position].date())[0])
     profile = recipe.horizons[horizon].profile
-    rows = [i for i in range(HISTORY, today) if outcomes.known_with[i] < today]
+    rows = [i for i in range(HAR_LAGS[-1], today) if outcomes.known_with[i] < today]
     design = np.array([plain_design_row(recipe.features, states, i - 1, measures.index[i], opens[i]) for i in rows])
     outcome = np.array([np.log(outcomes.volatility[i]) - profile[hours[i]] for i in rows])
     penalty = np.diag([30.0] * len(recipe.features.term_mean) + [1e-6] * (len(recipe.features.hours) + 4))
@@ -162,7 +162,7 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
     )
     made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}) for frame in (measures, noise))
     assert json.dumps(made.regression.to_dict()) == json.dumps(changed.regression.to_dict())
-    rows = split.train.stop - HISTORY
+    rows = split.train.stop - HAR_LAGS[-1]
     assert (made.windows["SPY"][:rows] == changed.windows["SPY"][:rows]).all()
     assert (made.targets["SPY"][:rows] == changed.targets["SPY"][:rows]).all()
     assert not (made.targets["SPY"][rows:] == changed.targets["SPY"][rows:]).all()

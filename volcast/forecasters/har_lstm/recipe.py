@@ -26,7 +26,6 @@ import pandas as pd
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
-    HISTORY,
     IntradayFeatures,
     hour_means,
     market_states,
@@ -45,7 +44,6 @@ __all__ = ["HarLstm"]
 
 _SHRINKAGE = 20.0
 _BEFORE_ALL = pd.Timestamp(0, tz="UTC")
-_HOURS = 24
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class HarLstm(HarLstmState):
         ConfigError
             The model was not trained to forecast that `horizon`.
         NotEnoughDataError
-            The symbol was not in training, and `measures` are fewer than `HISTORY`.
+            The symbol was not in training, and `measures` are fewer than a month's buckets.
         """
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
@@ -104,13 +102,13 @@ class HarLstm(HarLstmState):
         """The numbers with which one symbol is forecast; those of a model of one symbol, whichever is asked for.
 
         A symbol that was not in training gets profiles from its `measures`: those up to the model's
-        ``trained_through`` where there are enough, else the first `HISTORY`. A forecast needs as many before it, so
+        ``trained_through`` where there are enough, else the first month of them. A forecast needs as many before it, so
         none sees a bucket that comes after it.
 
         Raises
         ------
         NotEnoughDataError
-            The symbol was not in training, and `measures` are fewer than `HISTORY`.
+            The symbol was not in training, and `measures` are fewer than a month's buckets.
         """
         trained_on = self._trained_on(symbol)
         symbol_state = trained_on or self._stranger(measures)
@@ -192,13 +190,13 @@ class HarLstm(HarLstmState):
 
     def _stranger(self, measures: pd.DataFrame) -> SymbolState:
         """A typical symbol, moved towards the history in `measures`; see `for_symbol`."""
-        if len(measures) < HISTORY:
+        if len(measures) < self.features.history:
             raise NotEnoughDataError(
                 f"found {len(measures)} hourly buckets of a symbol that the model has not been trained on; the rule is "
-                f"{HISTORY}, to learn its hours of the day; give bars that begin earlier."
+                f"{self.features.history}, to learn its hours of the day; give bars that begin earlier."
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
-        history = measures.iloc[: past if past >= HISTORY else HISTORY]
+        history = measures.iloc[: past if past >= self.features.history else self.features.history]
         profile = _shrunk(
             self.features.profile, self.features.logs(history), market_of(history).hours_of_labels(time_index(history))
         )
@@ -214,12 +212,14 @@ class HarLstm(HarLstmState):
     def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:
         """What a symbol adds to the market in each bucket: in all, or in those after its profile is known."""
         symbol_state, first = self._trained_on(symbol), 0
-        if symbol_state is None and len(measures) < HISTORY:
+        if symbol_state is None and len(measures) < self.features.history:
             return pd.DataFrame(columns=self._share_names, index=measures.index[:0], dtype=float)
         if symbol_state is None:
             symbol_state = self._stranger(measures)
-            learnt_before = int(measures.index.searchsorted(self.trained_through, side="right")) >= HISTORY
-            first = 0 if learnt_before else HISTORY - 1
+            learnt_before = (
+                int(measures.index.searchsorted(self.trained_through, side="right")) >= self.features.history
+            )
+            first = 0 if learnt_before else self.features.history - 1
         features = replace(self.features, profile=symbol_state.profile)
         columns = measures[features.share_columns].to_numpy(dtype=float)
         share = features.market_share(columns, market_of(measures).hours_of_labels(time_index(measures)))
@@ -235,8 +235,8 @@ def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) 
     apart = logs - typical[hours]
     present = ~np.isnan(apart)
     level = np.sum(apart, axis=0, where=present) / np.maximum(present.sum(axis=0), 1)
-    counts = np.column_stack([np.bincount(hours, weights=column, minlength=_HOURS) for column in present.T])
-    moved = hour_means(apart - level, hours)
+    counts = np.column_stack([np.bincount(hours, weights=column, minlength=len(typical)) for column in present.T])
+    moved = hour_means(apart - level, hours, len(typical))
     return np.asarray(typical + level + moved * (counts / (counts + _SHRINKAGE)))
 
 

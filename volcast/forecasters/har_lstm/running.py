@@ -13,7 +13,7 @@ from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.har_lstm.windows import NetworkWindows, StateWindows, StepWindows
-from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
+from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_rule
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
@@ -136,7 +136,7 @@ class RunningForecast:
         first = self._first + len(self._outcomes)
         begin = int(np.searchsorted(table.days, table.days[first]))
         variance = self._states.variance.values[begin:]
-        outcomes = HORIZONS[self._horizon].outcomes(variance, table.opens(begin))
+        outcomes = horizon_rule(self._horizon).outcomes(variance, table.opens(begin))
         is_over = outcomes.known_with < len(variance)
         is_over[: first - begin] = False
         logs = np.log(np.maximum(outcomes.volatility[is_over], RV_FLOOR))
