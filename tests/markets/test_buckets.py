@@ -74,7 +74,6 @@ def test_a_length_that_is_none_and_bars_too_long_for_it_are_refused_with_both_nu
     with pytest.raises(ConfigError, match="bucket is '7min'; the rule is one of 5min"):
         market_named("XNYS", "7min")
     bars = make_bars("2024-03-04", "2024-03-08", minutes=5)
-    with pytest.raises(
-        NotEnoughDataError, match="bars are of 5 min, so that a bucket of 15 min holds 3 of them, .* needs 4"
-    ):
+    said = r"bars are of 5 min, so that a bucket of 15 min holds 3 of them, .* needs 4"
+    with pytest.raises(NotEnoughDataError, match=said):
         get_hourly_rv(bars, market=market_named("XNYS", "15min"))

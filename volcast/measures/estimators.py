@@ -92,8 +92,8 @@ class Estimator:
         returns = int(bars.usual_minutes // bars.minutes)
         if returns < self.fewest_returns:
             raise NotEnoughDataError(
-                f"the bars are of {bars.minutes:g} min, so that a bucket of {bars.usual_minutes} min holds {returns} of "
-                f"them, and the estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, longer "
+                f"the bars are of {bars.minutes:g} min, so that a bucket of {bars.usual_minutes} min holds {returns} "
+                f"of them, and the estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, longer "
                 "buckets (--bucket), or an rv_estimator that needs fewer ('garman_klass' makes do with one bar)."
             )
         if len(bars.bucket) and bars.number(bars.bucket).max() < self.fewest_bars:
