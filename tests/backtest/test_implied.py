@@ -17,7 +17,7 @@ from volcast.bars.sources.alpaca_options import AlpacaOptionBars, contract_name
 from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials
 from volcast.bars.sources.http import Patience
 from volcast.errors import BarsError, CredentialsError, NotEnoughDataError
-from volcast.sessions import session_schedule
+from volcast.markets.registry import market_named
 
 _VOLATILITY = 0.23
 
@@ -59,7 +59,7 @@ def bars() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def options(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Hourly bars of contracts at whole strikes, priced at one volatility, of a spot two percent above the bars'."""
-    sessions = session_schedule(bars.index[0], bars.index[-1] + pd.Timedelta(days=90))
+    sessions = market_named("XNYS").schedule(bars.index[0], bars.index[-1] + pd.Timedelta(days=90))
     numbers = {day: number for number, day in enumerate(sessions.index)}
     hours = bars["close"].groupby(time_index(bars).floor("h")).last()
     hours = hours[time_index(hours).tz_localize(None).normalize().isin(sessions.index)]

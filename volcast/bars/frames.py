@@ -14,6 +14,7 @@ from volcast.bars.columns import FIELDS, SYMBOL, named_columns, plain_name
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import StampFlags
 from volcast.errors import BarsError
+from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = ["as_bars_frame"]
 
@@ -134,7 +135,7 @@ def _zoned(table: StampedTable, name: str) -> pd.DataFrame:
     stamps = pd.DatetimeIndex(frame.index)
     if stamps.tz is None:
         zones = fitting_zones(stamps, bar_length(stamps.sort_values()))
-        zone = zones[0] if zones else "America/New_York"
+        zone = zones[0] if zones else DEFAULT_ZONE
         raise BarsError(f"{name} have {zone_sentence(stamps, zones)}; use bars.tz_localize('{zone}').")
     return frame
 

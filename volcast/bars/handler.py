@@ -28,7 +28,9 @@ from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from volcast.files import file_name_of
-from volcast.sessions import new_york_midnight
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = ["DataHandler", "alpaca_credentials"]
 
@@ -60,8 +62,8 @@ class DataHandler:
         Whether only the cache is asked.
     cleaning
         Rules of `bars.cleaning` to apply; what they do is counted in ``attrs["cleaning"]``.
-    calendar
-        The exchange, by its name in `exchange_calendars`.
+    market
+        Whose sessions and days: a name out of `markets.registry`, or itself.
     seed
         The simulator's.
     progress
@@ -91,7 +93,7 @@ class DataHandler:
         cache_dir: str | Path | None = None,
         offline: bool = False,
         cleaning: Sequence[str] = (),
-        calendar: str = "XNYS",
+        market: str | TradingMarket = DEFAULT_MARKET,
         seed: int = 42,
         progress: FetchProgress | None = None,
         url_override: str | None = None,
@@ -104,7 +106,12 @@ class DataHandler:
         self._other = None if source in _WITH_SETTINGS else load_source(source)
         self._bars_path, self._file_format = bars_path, (bars_timezone, bars_stamps, bars_epoch, bars_dates)
         self._feeds = _BOTH_FEEDS if feed == "auto" else (cast(Feed, feed),)
-        self._adjustment, self._cleaning, self._calendar, self._seed = adjustment, tuple(cleaning), calendar, seed
+        self._adjustment, self._cleaning, self._market, self._seed = (
+            adjustment,
+            tuple(cleaning),
+            market_named(market),
+            seed,
+        )
         self._cache_root = Path(cache_dir) if cache_dir is not None else default_cache_directory()
         self._offline, self._progress = offline, progress
         self._url_override, self._patience, self._clock = url_override, patience, clock
@@ -116,7 +123,7 @@ class DataHandler:
         end_date: str | date | None = None,
         timeframe: str = "1Min",
     ) -> pd.DataFrame:
-        """Bars of `symbol` from `start_date` to `end_date`, New York days, both included.
+        """Bars of `symbol` from `start_date` to `end_date`, the market's days, both included.
 
         Parameters
         ----------
@@ -151,7 +158,7 @@ class DataHandler:
             )
         bars = self.unchecked_bars(symbol, start_date, end_date, timeframe)
         name = f"the bars of {symbol} ({self.source}, {bars.attrs['detail']})"
-        return cut_to_days(validate_bars(bars, name), start_date, end_date, name)
+        return cut_to_days(validate_bars(bars, name), start_date, end_date, name, self._market)
 
     def unchecked_bars(
         self,
@@ -165,7 +172,7 @@ class DataHandler:
         notes = _Notes(self._progress)
         bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)
         simulated = bool(bars.attrs.get("simulated", False))
-        bars, cleaning = clean_bars(bars, self._cleaning, calendar=self._calendar)
+        bars, cleaning = clean_bars(bars, self._cleaning, market=self._market)
         if cleaning.sentence():
             notes.say(f"Cleaned the bars of {symbol}: {cleaning.sentence()}.")
         bars.attrs = {
@@ -194,9 +201,11 @@ class DataHandler:
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")
         if self.source == "simulator":
-            bars = simulate_bars(symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe))
+            bars = simulate_bars(
+                symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe), market=self._market
+            )
             return bars, str(bars.attrs["detail"])
-        start, end = new_york_midnight(start_date), new_york_midnight(end_date) + pd.Timedelta(days=1)
+        start, end = self._market.day_begin(start_date), self._market.day_end(end_date)
         if self._other is None:
             bars, detail = self._from_alpaca(symbol, start, end, timeframe, notes)
         elif isinstance(self._other, SettledBars):

@@ -152,4 +152,4 @@ def split_in_time(
 
 
 HAR_LAGS = (1, 7, 35, 154)
-"""Buckets in an hour, a session, a week and a month of sessions."""
+"""Buckets in an hour, a session, a week and a month of sessions of New York's; of others, `TradingMarket.lags`."""

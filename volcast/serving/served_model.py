@@ -15,7 +15,8 @@ from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataEr
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon, Kind
 from volcast.forecasters.total.state import TotalState, typical_state
-from volcast.measures.hourly import HourlyMeasurement, Preset
+from volcast.markets.market import TradingMarket
+from volcast.measures.hourly import HourlyMeasurement, Preset, minutes_per_year
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
 
@@ -155,8 +156,18 @@ class ServedModel:
             self.preset,
             config.rv_estimator,
             config.min_bucket_coverage,
-            config.calendar,
+            config.effective_market,
         )
+
+    @cached_property
+    def market(self) -> TradingMarket:
+        """Whose buckets are forecast."""
+        return self.config.effective_market
+
+    @cached_property
+    def minutes_per_year(self) -> int:
+        """Minutes of a year in which variance accrues."""
+        return minutes_per_year(self.preset, self.market)
 
     def total_state(self, symbol: str | None) -> TotalState:
         """What the forecast of a symbol's total volatility begins with."""

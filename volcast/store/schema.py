@@ -24,15 +24,19 @@ from pydantic import (
 )
 
 from volcast.features.fed_decisions import decision_dummies
-from volcast.features.intraday import HISTORY, STATES, terms_of
+from volcast.features.intraday import STATES, terms_of
+from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
+from volcast.markets.market import BUCKETS
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.measures.bucketed import STEPS
-from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
-_HOURS = 24
+_SLOTS = frozenset(24 * 60 // minutes for minutes in BUCKETS.values())
+_MOST_SLOTS = max(_SLOTS)
+_COUNT = re.compile(r"[1-9]\d{0,4}")
 _EARLIEST, _LATEST = 1990, 2200
 _LARGEST_LOG_VOLATILITY = 10
 _SHOWN = 40
@@ -53,6 +57,13 @@ def _moment(value: Any) -> str:
     return str(value)
 
 
+def _a_day(value: list[Any]) -> list[Any]:
+    """As many as a day has buckets of some length."""
+    if len(value) not in _SLOTS:
+        raise ValueError(f"{', '.join(map(str, sorted(_SLOTS)))} values")
+    return value
+
+
 def _whole_profile(value: list[list[float]]) -> list[list[float]]:
     """Logs of volatility, and behind them those of the steps' ranges and volumes, which may be larger."""
     if len({len(row) for row in value}) > 1:
@@ -67,13 +78,13 @@ Positive = Annotated[float, Field(gt=0, le=1e9)]
 Spread = Annotated[float, Field(gt=0, le=1e3)]
 LogVolatility = Annotated[float, Field(ge=-40, le=_LARGEST_LOG_VOLATILITY)]
 Standardized = Annotated[float, Field(ge=-1e3, le=1e3)]
-HourProfile = Annotated[list[LogVolatility], Field(min_length=_HOURS, max_length=_HOURS)]
+HourProfile = Annotated[list[LogVolatility], AfterValidator(_a_day)]
 StateProfile = Annotated[
     list[Annotated[list[Annotated[float, Field(ge=-40, le=50)]], Field(min_length=len(STATES))]],
-    Field(min_length=_HOURS, max_length=_HOURS),
+    AfterValidator(_a_day),
     AfterValidator(_whole_profile),
 ]
-HourSpreads = Annotated[list[Spread], Field(min_length=_HOURS, max_length=_HOURS)]
+HourSpreads = Annotated[list[Spread], AfterValidator(_a_day)]
 
 
 class _Schema(BaseModel):
@@ -146,7 +157,8 @@ class _RangeScaler(_Schema):
 class _DiurnalLogScaler(_Schema):
     kind: Literal["diurnal_log"]
     profile: Annotated[
-        dict[Annotated[str, Field(pattern=r"^(1?\d|2[0-3])$")], LogVolatility], Field(min_length=1, max_length=_HOURS)
+        dict[Annotated[str, Field(pattern=r"^(\d|[1-9]\d|1\d\d|2[0-8]\d)$")], LogVolatility],
+        Field(min_length=1, max_length=_MOST_SLOTS),
     ]
     spread: Spread
     smearing: Spread
@@ -219,7 +231,7 @@ class _Horizon(_Schema):
 
 class _Features(_Schema):
     profile: StateProfile
-    hours: Annotated[list[Annotated[int, Field(ge=0, lt=_HOURS)]], Field(min_length=1, max_length=_HOURS)]
+    hours: Annotated[list[Annotated[int, Field(ge=0, lt=_MOST_SLOTS)]], Field(min_length=1, max_length=_MOST_SLOTS)]
     with_market: bool
     with_decisions: bool = False
     state_mean: list[Standardized]
@@ -227,17 +239,20 @@ class _Features(_Schema):
     term_mean: list[Standardized]
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
+    lags: Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=3, max_length=4)] = Field(
+        default_factory=lambda: list(HAR_LAGS)
+    )
 
-    @field_validator("hours")
+    @field_validator("hours", "lags")
     @classmethod
     def _rising(cls, value: list[int]) -> list[int]:
         if sorted(set(value)) != value:
-            raise ValueError("hours in rising order, each once")
+            raise ValueError("numbers in rising order, each once")
         return value
 
     @model_validator(mode="after")
     def _of_the_states(self) -> Self:
-        states, terms = self.state_count, _term_count(self.state_count)
+        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags))
         for name, count in (
             ("state_mean", states),
             ("state_spread", states),
@@ -269,7 +284,7 @@ class _Features(_Schema):
     def design_width(self) -> int:
         """Columns of the regression."""
         none = np.empty(0, dtype=np.int64)
-        decisions = decision_dummies(none, none).shape[1] if self.with_decisions else 0
+        decisions = decision_dummies(none).shape[1] if self.with_decisions else 0
         return len(self.term_mean) + len(self.hours) + decisions
 
 
@@ -302,8 +317,9 @@ class _HarLstm(_Schema):
     @classmethod
     def _of_this_release(cls, value: dict[str, _Horizon]) -> dict[str, _Horizon]:
         names = [str(horizon) for horizon in HORIZONS]
-        if "1" not in value or not set(value) <= set(names):
-            raise ValueError(f"1 and any of {', '.join(names[1:])}")
+        others = {name for name in value if name not in names and not _COUNT.fullmatch(name)}
+        if "1" not in value or others:
+            raise ValueError(f"1 and any of {', '.join(names[1:])}, or another number of buckets ahead")
         return value
 
     @model_validator(mode="after")
@@ -413,7 +429,7 @@ class RecipeSchema(_Schema):
         states = self.recipe.shared if isinstance(self.recipe, _Pooled) else self.recipe
         if isinstance(states, _ScaledWindows):
             return None
-        return pd.Timestamp(states.trained_through).tz_convert(EXCHANGE_TIMEZONE)
+        return pd.Timestamp(states.trained_through).tz_convert(DEFAULT_ZONE)
 
 
 def checked_manifest(content: Any) -> ManifestSchema:
@@ -464,6 +480,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _term_count(states: int) -> int:
+def _term_count(states: int, lags: tuple[int, ...]) -> int:
     nothing = np.empty(0, dtype=np.int64)
-    return int(terms_of(np.zeros((HISTORY, states)), nothing, nothing.astype(bool)).shape[1])
+    return int(terms_of(np.zeros((lags[-1], states)), nothing, nothing.astype(bool), lags).shape[1])

@@ -16,7 +16,7 @@ from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
 from volcast.errors import BarsError
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = ["read_bars_file"]
 
@@ -272,8 +272,8 @@ def _with_zone(index: pd.DatetimeIndex, timezone: str | None, clock: str, name: 
                 "give --bars-timezone UTC."
             )
         return localized(index, timezone), f"zone {timezone}"
-    if zones[:1] == [EXCHANGE_TIMEZONE]:
-        return localized(index, EXCHANGE_TIMEZONE), f"no zone in the stamps: {EXCHANGE_TIMEZONE}, whose hours they fit"
+    if zones[:1] == [DEFAULT_ZONE]:
+        return localized(index, DEFAULT_ZONE), f"no zone in the stamps: {DEFAULT_ZONE}, whose hours they fit"
     raise BarsError(f"{name} has {zone_sentence(index, zones)}; give --bars-timezone {zones[0] if zones else 'ZONE'}.")
 
 

@@ -14,7 +14,8 @@ import pandas as pd
 from volcast.arrays import Int64Array1D, Int64Array2D
 from volcast.bars.columns import plain_name, text_of
 from volcast.errors import BarsError
-from volcast.sessions import session_schedule
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = [
     "_UNITS",
@@ -368,5 +369,5 @@ def _density(dates: Int64Array1D) -> float:
     """Share of the exchange's sessions between the first and the last of these dates that are among them."""
     years = np.where(dates[:, 0] < 100, dates[:, 0] + 2000, dates[:, 0])
     days = pd.to_datetime({"year": years, "month": dates[:, 1], "day": dates[:, 2]}, errors="coerce").dropna()
-    sessions = session_schedule(days.min(), days.max()).index if len(days) else days
+    sessions = market_named(DEFAULT_MARKET).schedule(days.min(), days.max()).index if len(days) else days
     return float(sessions.isin(days).mean()) if len(sessions) else 0.0

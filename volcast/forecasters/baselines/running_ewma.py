@@ -11,15 +11,13 @@ from itertools import accumulate
 import numpy as np
 
 from volcast.arrays import Float64Array1D, Float64Array2D, FloatArray, GrowingArray, Int64Array1D
-from volcast.forecasters.tables import HourlyTable, hours_and_days
+from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
 
 __all__ = ["DECAY", "RunningEwma", "exponential_mean"]
 
 DECAY = 0.94
 """What a day-old level counts, by RiskMetrics."""
-
-_HOURS = 24
 
 
 class RunningEwma:
@@ -37,7 +35,7 @@ class RunningEwma:
         self._table, self._decay = table, decay
         self._place = table.names.index("rv_hourly")
         # Of each row and all before it: sums of variances and numbers of buckets by clock hour, and of all hours.
-        self._sums, self._counts = GrowingArray(np.float64, _HOURS), GrowingArray(np.float64, _HOURS)
+        self._sums, self._counts = (GrowingArray(np.float64, table.market.slots) for _ in range(2))
         self._totals, self._levels = GrowingArray(np.float64), GrowingArray(np.float64)
 
     def forget(self, row: int) -> None:
@@ -48,7 +46,7 @@ class RunningEwma:
     def forecast(self, labels: Int64Array1D, known: Int64Array1D) -> Float64Array1D:
         """Volatility of the buckets with these labels, in microseconds, each from its `known` leading rows, (n,)."""
         self._take_in()
-        last, (hours, _) = known - 1, hours_and_days(labels)
+        last, (hours, _) = known - 1, self._table.market.hours_and_days(labels)
         return np.asarray(np.sqrt(self._levels.values[last] * self._hour_variance(last, hours)))
 
     def levels(self, known: Int64Array1D) -> Float64Array2D:
@@ -73,7 +71,7 @@ class RunningEwma:
         if not len(rows):
             return
         variance, hours = np.maximum(table.values[done:, self._place], RV_FLOOR) ** 2, table.hours[done:]
-        is_hour = hours[:, None] == np.arange(_HOURS)
+        is_hour = hours[:, None] == np.arange(table.market.slots)
         self._sums.append(_summed(self._sums.values, np.where(is_hour, variance[:, None], 0.0)))
         self._counts.append(_summed(self._counts.values, is_hour.astype(float)))
         self._totals.append(_summed(self._totals.values, variance))

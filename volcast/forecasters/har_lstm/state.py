@@ -9,7 +9,7 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Float64Array2D
 from volcast.errors import ConfigError
-from volcast.features.intraday import HISTORY, IntradayFeatures
+from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RegressionState
 from volcast.forecasters.horizons import HORIZONS, Horizon
 from volcast.forecasters.intervals import QuantileTracker
@@ -159,11 +159,11 @@ class HarLstmState:
     @property
     def memory(self) -> int:
         """Buckets that must be known before a forecast can be made."""
-        return max(self.window, HISTORY)
+        return max(self.window, self.features.history)
 
     @property
     def hour_profile(self) -> Float64Array1D:
-        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where training saw none."""
+        """Mean log volatility by clock hour of a bucket's label, shape (24,); NaN where training saw none."""
         profile = np.full(len(self.features.profile), np.nan)
         profile[self.features.hours] = self.features.profile[self.features.hours, 0]
         return profile
@@ -195,7 +195,9 @@ def by_horizon(
     ConfigError
         One of them is no horizon.
     """
-    names = {str(name): name for name in HORIZONS}
+    names: dict[str, Horizon] = {str(name): name for name in HORIZONS}
+    # Buckets ahead are a session's and a week's, which differ from market to market.
+    names |= {name: int(name) for name in numbers if name.isdecimal()}
     unknown = set(numbers) - set(names)
     if unknown:
         raise ConfigError(
