@@ -28,7 +28,7 @@ from volcast.evaluation.evaluation import evaluate_bundle
 from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import hour_means
 from volcast.features.windows import HAR_LAGS, har_terms
-from volcast.forecasters.baselines.har import FEWEST_BUCKETS
+from volcast.forecasters.baselines.har import fewest_buckets
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.measures.hourly import RV_FLOOR
@@ -185,7 +185,7 @@ def judged(bundle: ModelBundle, measures: Mapping[str, pd.DataFrame], symbols: l
     cut = pd.Timestamp(PROTOCOL["pooled"]["cut"], tz="America/New_York")
     frames = bundle.recipe.with_market(measures)
     begins = {name: int(frames[name].index.searchsorted(cut)) for name in symbols}
-    known = {name: begin for name, begin in begins.items() if begin >= FEWEST_BUCKETS}
+    known = {name: begin for name, begin in begins.items() if begin >= fewest_buckets(market_named("XNYS"))}
     positions = {name: np.arange(begin, len(frames[name])) for name, begin in known.items()}
     evaluation = evaluate_bundle(bundle, frames, positions)
     print(evaluation.verdict)

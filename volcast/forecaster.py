@@ -15,6 +15,7 @@ import pandas as pd
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import validate_bars
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
@@ -75,16 +76,10 @@ class VolatilityForecaster(OneLineRepr):
         policy = RetrainingPolicy()
         if isinstance(retraining_config, Mapping):
             policy, retraining_config = RetrainingPolicy.split(retraining_config)
-        self._config = TrainingConfig.from_mapping(retraining_config)
-        self._store = ModelStore(self._config.model_save_path)
-        hook = on_retraining or _say_nothing
-        self._retraining = Retraining(self._store, self._config, policy, self._train_for_schedule, hook)
-        self._timelines = threading.local()
-        self._change = threading.Lock()
+        self._set_up(TrainingConfig.from_mapping(retraining_config), policy, on_retraining or _say_nothing)
         # One reference holds networks, recipe and configuration: whoever forecasts reads it once.
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
-        self._streams = LiveStreams()
 
     @property
     def _market(self) -> TradingMarket:
@@ -92,6 +87,30 @@ class VolatilityForecaster(OneLineRepr):
 
     def _facts(self) -> dict[str, object]:
         return {"model": self._serving.version, "store": self._store.path}
+
+    def __getstate__(self) -> dict[str, object]:
+        # What it is, for another process; what it remembers of bars, threads and simulated time begins anew there.
+        return {
+            "settings": self._config.as_dict(),
+            "policy": self._retraining.policy,
+            "on_retraining": self._on_retraining,
+            "serving": self._serving,
+            "served_before": self._served_before,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set_up(TrainingConfig.from_mapping(state["settings"]), state["policy"], state["on_retraining"])
+        self._serving, self._served_before = state["serving"], state["served_before"]
+
+    def _set_up(
+        self, config: TrainingConfig, policy: RetrainingPolicy, on_retraining: Callable[[RetrainingOutcome], None]
+    ) -> None:
+        self._config, self._on_retraining = config, on_retraining
+        self._store = ModelStore(config.model_save_path)
+        self._retraining = Retraining(self._store, config, policy, self._train_for_schedule, on_retraining)
+        self._timelines = threading.local()
+        self._change = threading.Lock()
+        self._streams = LiveStreams()
 
     def forecast(
         self,
@@ -138,7 +157,7 @@ class VolatilityForecaster(OneLineRepr):
         BarsError
             The bars are unusable.
         """
-        horizon = horizon_named(horizon, kind, self._market.lags)
+        horizon = horizon_named(horizon, kind, self._market)
         moment = None if asof is None else self._market.clock.moment(asof)
         if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
@@ -146,20 +165,21 @@ class VolatilityForecaster(OneLineRepr):
 
     def forecast_series(
         self,
-        bars: pd.DataFrame,
+        bars: Frame,
         horizon: Horizon = 1,
         *,
         symbol: str | None = None,
         allow_in_sample: bool = False,
         models: _Models = "serving",
         kind: Kind = "hourly",
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
 
         Parameters
         ----------
         bars
-            One symbol's bars, stamped at their start, tz-aware.
+            One symbol's bars, stamped at their start, tz-aware: a frame of pandas, Polars, PyArrow or another that
+            narwhals knows, or, with columns ``unique_id`` and ``ds``, a long one.
         horizon
             What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
             session; 7, one session; 35, five sessions. Of the kind ``"total"``: ``"1 session"``, ``"5 sessions"``,
@@ -177,7 +197,8 @@ class VolatilityForecaster(OneLineRepr):
 
         Returns
         -------
-        DataFrame indexed by bucket label (its end, New York time), columns `asof`, `volatility`,
+        A frame of the kind that `bars` are, of pandas indexed by bucket label (its end, New York time), of others with
+        it in a column `bucket` (`ds` in a long one); columns `asof`, `volatility`,
         `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback`, `deseasonalized_volatility` as in
         `Forecast`: the last is without the day's U-shape and can be compared across hours, `annualized_volatility` of
         single buckets carries it.
@@ -185,11 +206,14 @@ class VolatilityForecaster(OneLineRepr):
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` and
         ``attrs["kind"]`` say of what the forecasts are.
         """
-        horizon = horizon_named(horizon, kind, self._market.lags)
+        horizon = horizon_named(horizon, kind, self._market)
+        layout, table = FrameLayout.of(bars), as_bars_frame(bars)
         if _are_of_their_time(models):
-            return self._series_as_of(bars, symbol, horizon)
-        stream = ForecastStream.of(self._serving, bars, symbol)
-        return stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
+            series = self._series_as_of(table, symbol, horizon)
+        else:
+            stream = ForecastStream.of(self._serving, table, symbol)
+            series = stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
+        return cast(Frame, layout.frame(series, symbol or table.attrs.get("symbol")))
 
     def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
         """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.

@@ -8,6 +8,7 @@ from tests.support.bars import make_bars
 from tests.support.coins import coin_bars
 from volcast.arrays import time_index
 from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.features.windows import har_lags
 from volcast.markets.market import BUCKETS
 from volcast.markets.registry import MARKETS, market_named
 from volcast.measures.hourly import get_hourly_rv
@@ -43,7 +44,7 @@ def test_buckets_of_any_length_make_the_same_sessions(name: str, bucket: str) ->
 
 
 def test_lags_are_a_bucket_a_session_a_week_and_a_month() -> None:
-    lags = {bucket: market_named("XNYS", bucket).lags for bucket in BUCKETS}
+    lags = {bucket: har_lags(market_named("XNYS", bucket), 10_000) for bucket in BUCKETS}
     assert lags == {
         "5min": (1, 78, 390, 1716),
         "15min": (1, 26, 130, 572),
@@ -52,8 +53,8 @@ def test_lags_are_a_bucket_a_session_a_week_and_a_month() -> None:
         "2h": (1, 4, 20, 88),
         "session": (1, 5, 22),
     }
-    assert market_named("24/7").lags == (1, 24, 168, 720)
-    assert market_named("CMES").lags == (1, 23, 115, 506)
+    assert har_lags(market_named("24/7"), 10_000) == (1, 24, 120, 528)
+    assert har_lags(market_named("CMES"), 10_000) == (1, 23, 115, 506)
 
 
 @pytest.mark.parametrize("bucket", list(BUCKETS))

@@ -140,7 +140,7 @@ def test_a_frame_without_an_open_begins_with_its_second_bar() -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match="session"):
-        get_hourly_rv(make_bars("2024-06-03", "2024-06-03"), preset="daily")  # type: ignore[arg-type]
+        get_hourly_rv(make_bars("2024-06-03", "2024-06-03"), preset="daily")  # type: ignore[call-overload]
 
 
 def test_a_year_of_constant_variance_annualizes_to_itself() -> None:

@@ -9,6 +9,7 @@ from tests.support.bars import make_bars, with_noise_after
 from tests.support.counted import CountingNetwork, counted_recipe
 from volcast.arrays import time_index
 from volcast.config import TrainingConfig
+from volcast.forecasters.baselines.har import fewest_buckets
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon, horizons_of
@@ -52,7 +53,7 @@ def test_bars_that_come_and_all_at_once_give_the_same(
     bucket: str, bars: dict[str, pd.DataFrame], models: dict[str, ServedModel]
 ) -> None:
     model, frame, live = models[bucket], bars[bucket], LiveStreams()
-    for horizon in horizons_of(model.market.lags):
+    for horizon in horizons_of(model.market):
         series = series_of(model, frame, horizon)
         assert (series["volatility"] > 0).all()
         for label, row in series.iloc[[0, 1, -1]].iterrows():
@@ -70,7 +71,7 @@ def test_no_forecast_changes_with_what_comes_after_it(
     bucket: str, bars: dict[str, pd.DataFrame], models: dict[str, ServedModel]
 ) -> None:
     model, frame = models[bucket], bars[bucket]
-    for horizon in horizons_of(model.market.lags):
+    for horizon in horizons_of(model.market):
         for asof in series_of(model, frame, horizon)["asof"].iloc[[3, -2]]:
             of_truth, of_noise = (
                 LiveStreams().forecast(model, seen, None, asof, horizon, allow_in_sample=False)
@@ -83,7 +84,7 @@ def test_no_forecast_changes_with_what_comes_after_it(
 def test_baselines_forecast_each_bucket_from_those_before_it(bucket: str, bars: dict[str, pd.DataFrame]) -> None:
     market = market_named("XNYS", bucket)
     measures = get_hourly_measures(bars[bucket], market=market)
-    first = max(2 * market.lags[-1], len(measures) - 60)
+    first = max(fewest_buckets(market), len(measures) - 60)
     moment = measures.index[first + 9]
     changed = get_hourly_measures(with_noise_after(bars[bucket], moment), market=market)
     targets, known = time_index(measures)[first : first + 10], np.arange(first, first + 10)

@@ -1,6 +1,6 @@
 """Session forecasts for a backtest: by the models of a forecaster along simulated time, or by a baseline's name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, cast
 
@@ -14,7 +14,7 @@ from volcast.bars.checks import bar_length
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
-from volcast.forecasters.baselines.har import FEWEST_BUCKETS, diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har, fewest_buckets
 from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.horizons import TOTAL_HORIZONS, over_horizon
 from volcast.forecasters.walk_forward import Forecaster
@@ -25,14 +25,14 @@ from volcast.measures.hourly import get_hourly_measures
 
 __all__ = ["BASELINE_FORECASTS", "baseline_forecasts", "model_forecasts", "perfect_foresight"]
 
-BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, int]] = MappingProxyType(
+BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, Callable[[TradingMarket], int]]] = MappingProxyType(
     {
-        FALLBACK: (diurnal_ewma, 7),
-        "har": (diurnal_log_har, FEWEST_BUCKETS),
-        "garch": (diurnal_garch, FEWEST_BUCKETS),
+        FALLBACK: (diurnal_ewma, lambda market: market.buckets_per_session),
+        "har": (diurnal_log_har, fewest_buckets),
+        "garch": (diurnal_garch, fewest_buckets),
     }
 )
-"""What forecasts without a model, by name, and how many hourly buckets each needs before its first forecast."""
+"""What forecasts without a model, by name, and how many buckets of a market each needs before its first forecast."""
 
 
 def model_forecasts(
@@ -86,7 +86,7 @@ def baseline_forecasts(
         )
     forecaster, fewest = BASELINE_FORECASTS[name]
     return {
-        title: _of_one(name, forecaster, fewest, SymbolBars.of(bars, symbol), market)
+        title: _of_one(name, forecaster, fewest(market), SymbolBars.of(bars, symbol), market)
         for title, symbol in _symbols(bars).items()
     }
 

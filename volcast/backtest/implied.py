@@ -13,6 +13,7 @@ from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
+from volcast.packages import required_module
 
 __all__ = ["read_implied", "traded_implied"]
 
@@ -39,6 +40,8 @@ def read_implied(path: Path) -> pd.Series:
     BarsError
         The file cannot be read, has no such column, stamps without a zone, or values that are no decimals.
     """
+    if path.suffix == ".parquet":
+        required_module("pyarrow", "Parquet files")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:

@@ -20,6 +20,7 @@ import pandas as pd
 from volcast.errors import DataSourceError
 from volcast.files import PARTIAL, file_name_of, write_whole
 from volcast.markets.names import DEFAULT_ZONE
+from volcast.packages import required_module
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,8 +96,8 @@ class CachedMonth:
         DamagedBarsError
             The file is not what its name and place promise, or cannot be read.
         """
+        pq = required_module("pyarrow.parquet", "cached bars")
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         try:
             content = self.path.read_bytes()
@@ -176,6 +177,8 @@ class BarCache:
         """Hold these files against other processes and threads; what a killed process left unfinished is removed."""
         import filelock
 
+        # Before anything is fetched, which could not be kept then.
+        required_module("pyarrow.parquet", "cached bars")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.directory / _LOCK)

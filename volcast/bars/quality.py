@@ -15,6 +15,7 @@ from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET
 from volcast.markets.registry import market_named
+from volcast.packages import required_module
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,6 +132,7 @@ class DataQuality:
 
     def figure(self) -> "Figure":
         """Coverage and volume of each session; holes are white."""
+        required_module("matplotlib", "pictures")
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 4.5), layout="constrained")

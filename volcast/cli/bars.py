@@ -150,11 +150,6 @@ def _draw(qualities: Sequence[DataQuality], path: Path) -> None:
         target = path if len(qualities) == 1 else path.with_stem(f"{path.stem}_{file_name_of(quality.symbol)}")
         try:
             quality.figure().savefig(target, dpi=120)
-        except ImportError:
-            raise DataSourceError(
-                "a picture needs the package matplotlib, which is not installed; install it with pip install "
-                "matplotlib, or leave --picture out."
-            ) from None
         except (OSError, ValueError) as error:
             raise DataSourceError(
                 f"{target} cannot be written ({error}); give a PNG in a directory that can."

@@ -42,6 +42,7 @@ from volcast.evaluation.verdict import (
     verdict_on,
     verdict_on_symbols,
 )
+from volcast.forecasters.baselines.har import fewest_buckets
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.total.baselines import TOTAL_BASELINES, TotalBaseline
@@ -352,7 +353,7 @@ def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample:
         Nobody wrote down what the model has seen, and `allow_in_sample` is false.
     """
     moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
-    fit = max(int(moved.searchsorted(2 * market_of(measures).lags[-1])) + 1, bundle.memory)
+    fit = max(int(moved.searchsorted(fewest_buckets(market_of(measures)))) + 1, bundle.memory)
     first = fit if len(measures) - fit >= _FEWEST_WITH_HISTORY else min(bundle.memory, len(measures))
     rows = np.arange(first, len(measures))
     if allow_in_sample:

@@ -80,6 +80,9 @@ FEWEST_IN_MARKET = 3
 _MARKET = "market_"
 _MARKET_STATES = [f"{_MARKET}{state}" for state in STATES]
 _MARKET_RANGES = [f"{_MARKET}{name}" for name in STEP_RANGES]
+_VOLUME_SESSIONS = 10
+# Lags up to a week's.
+_WEEK = 3
 _LARGEST_STATE = 2.0
 _LARGEST_TABLE = 2**22
 _VARIANCE_FLOOR = RV_FLOOR**2
@@ -111,7 +114,7 @@ class IntradayFeatures:
         What the networks see of each of the bars' steps, see `features.bar_steps`; nothing in models of earlier
         releases, whose networks see the states, and where bars are longer than a step, which have no networks.
     lags
-        Buckets over which the regression takes means: a bucket, a session, a week and a month of the market's.
+        Buckets in an hour, a session, a week and, where there is enough to learn from, a month of sessions.
     """
 
     profile: Float64Array2D
@@ -130,10 +133,10 @@ class IntradayFeatures:
         cls,
         profile: Float64Array2D,
         hours: Int64Array1D,
+        lags: tuple[int, ...],
         *,
         with_market: bool,
         step_inputs: tuple[str, ...],
-        lags: tuple[int, ...],
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
@@ -228,7 +231,7 @@ class IntradayFeatures:
         `unusual` are the `unusual_steps` of all rows, `volumes` the mean of their volumes, `next_hours` and
         `next_opens` as in `steps`.
         """
-        level = usual_volume(volumes, last)
+        level = usual_volume(volumes, last, _VOLUME_SESSIONS * self.lags[1])
         return step_windows(unusual[last], level, self.step_inputs, self._hand_of_hour[next_hours], next_opens)
 
     def _step_means(self, hours: Int64Array1D) -> Float64Array2D:
@@ -307,7 +310,7 @@ class IntradayFeatures:
             with_market=bool(numbers["with_market"]),
             with_decisions=bool(numbers.get("with_decisions", False)),
             step_inputs=tuple(numbers.get("step_inputs", ())),
-            lags=tuple(numbers.get("lags", HAR_LAGS)),
+            lags=tuple(map(int, numbers.get("lags", HAR_LAGS))),
             **arrays,
         )
 
@@ -362,9 +365,7 @@ def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return market.add_prefix(_MARKET)
 
 
-def terms_of(
-    states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D, lags: tuple[int, ...] = HAR_LAGS
-) -> Float64Array2D:
+def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D, lags: tuple[int, ...]) -> Float64Array2D:
     """Terms of the regression, not yet standardized; arguments as in `IntradayFeatures.design`."""
     averaged, plain, quick = _term_layout(states.shape[1], lags)
     terms = [_means(states[:, column], last, of) for column, of in averaged]
@@ -381,13 +382,12 @@ def _term_layout(
 
     The slow are the means over a week and a month: a night does not change them.
     """
-    shorter = np.array(lags[:-1])
-    averaged = [(0, np.array(lags)), (1, shorter)]
+    averaged = [(0, np.array(lags)), (1, np.array(lags[:_WEEK]))]
     if width > len(STATES):
-        averaged.append((len(STATES), shorter))
+        averaged.append((len(STATES), np.array(lags[:_WEEK])))
     plain = np.setdiff1d(np.arange(width), [column for column, _ in averaged])
     every = np.concatenate([of for _, of in averaged] + [np.ones(len(plain), dtype=np.int64)])
-    return averaged, plain, np.flatnonzero(every <= lags[-3])
+    return averaged, plain, np.flatnonzero(every <= lags[1])
 
 
 def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Float64Array2D:

@@ -16,7 +16,6 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
-from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.markets.market import TradingMarket
 
@@ -119,8 +118,6 @@ def _outcomes_to_session_end(variance: Float64Array1D, opens: BoolArray1D) -> Ho
     return HorizonOutcomes(volatility, known_with)
 
 
-_SESSION, _WEEK = HAR_LAGS[1:3]
-
 HORIZONS: dict[Horizon, HorizonRule] = {
     1: buckets_ahead(1, "the next bucket"),
     "session_end": HorizonRule(
@@ -128,24 +125,31 @@ HORIZONS: dict[Horizon, HorizonRule] = {
         _outcomes_to_session_end,
         lambda sessions: np.searchsorted(sessions, sessions, side="right"),
     ),
-    _SESSION: buckets_ahead(_SESSION, "one session"),
-    _WEEK: buckets_ahead(_WEEK, "five sessions"),
+    7: buckets_ahead(7, "one session"),
+    35: buckets_ahead(35, "five sessions"),
 }
-"""What models of New York's hours forecast; a new horizon is a line here. Others, see `horizons_of`."""
+"""What models forecast, where a session has seven buckets; a new horizon is a line here."""
+
+_SESSION = 7
 
 
-def horizons_of(lags: tuple[int, ...]) -> Mapping[Horizon, HorizonRule]:
-    """What models of a market with these `TradingMarket.lags` forecast: one session and a week in its own buckets."""
-    if lags == HAR_LAGS:
+def horizons_of(market: TradingMarket) -> dict[Horizon, HorizonRule]:
+    """What models of a market forecast: `HORIZONS`, with as many buckets in one session and in five as it has."""
+    session = market.buckets_per_session
+    if session == _SESSION:
         return HORIZONS
-    rules = {name: rule for name, rule in HORIZONS.items() if name not in (_SESSION, _WEEK)}
-    lengths = {lags[-3]: "one session", lags[-2]: "one week of sessions"}
-    return {**{count: buckets_ahead(count, title) for count, title in lengths.items()}, **rules}
+    counts: dict[Horizon, int] = {_SESSION: session, 5 * _SESSION: 5 * session}
+    return {
+        counts.get(name, name): buckets_ahead(counts[name], rule.title) if name in counts else rule
+        for name, rule in HORIZONS.items()
+    }
 
 
 def horizon_rule(horizon: Horizon) -> HorizonRule:
-    """The rule of a horizon that some model forecasts: a name in `HORIZONS`, or buckets ahead."""
-    return HORIZONS[horizon] if horizon in HORIZONS else buckets_ahead(int(horizon), f"{horizon} buckets")
+    """The rule of a horizon by its name in `horizons_of` any market: a number is that of buckets ahead."""
+    if horizon in HORIZONS:
+        return HORIZONS[horizon]
+    return buckets_ahead(int(horizon), f"{horizon} buckets")
 
 
 TOTAL_HORIZONS: Mapping[str, int] = MappingProxyType(
@@ -154,10 +158,8 @@ TOTAL_HORIZONS: Mapping[str, int] = MappingProxyType(
 """What is forecast of total volatility, by name: sessions ahead, each with the night before it."""
 
 
-def horizon_named(horizon: Horizon, kind: Kind = "hourly", lags: tuple[int, ...] = HAR_LAGS) -> Horizon:
-    """The name of a `horizon` that can be forecast, of total volatility also by its number of sessions.
-
-    `lags` are the `TradingMarket.lags` of the market.
+def horizon_named(horizon: Horizon, kind: Kind, market: TradingMarket) -> Horizon:
+    """The name of a `horizon` that can be forecast of a market, of total volatility also by its number of sessions.
 
     Raises
     ------
@@ -176,9 +178,9 @@ def horizon_named(horizon: Horizon, kind: Kind = "hourly", lags: tuple[int, ...]
                 f"{', '.join(map(repr, TOTAL_HORIZONS))}; ask for one of these, or for kind='hourly'."
             )
         return names[horizon]
-    rules = horizons_of(lags)
-    if not plain or horizon not in rules:
-        hourly = ", ".join(f"{name!r} ({rule.title})" for name, rule in rules.items())
+    horizons = horizons_of(market)
+    if not plain or horizon not in horizons:
+        hourly = ", ".join(f"{name!r} ({rule.title})" for name, rule in horizons.items())
         way_out = "add kind='total' for this one" if plain and horizon in TOTAL_HORIZONS else "ask for one of these"
         raise ConfigError(f"horizon is {horizon!r}; the rule is one of {hourly}; {way_out}.")
     return horizon

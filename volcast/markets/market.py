@@ -145,17 +145,6 @@ class TradingMarket:
         """How many buckets a day of the clock has: those of equal number have one profile."""
         return _HOURS * 60 // self.bucket_minutes
 
-    @cached_property
-    def sessions_per_week(self) -> int:
-        """Sessions of a week: five, or seven where it trades on each day."""
-        return round(self.sessions_per_year * 7 / 365.25)
-
-    @cached_property
-    def lags(self) -> tuple[int, ...]:
-        """Buckets in one bucket, a session, a week and a month of sessions, rising, each once."""
-        session, week = self.buckets_per_session, self.sessions_per_week
-        return tuple(sorted({1, session, week * session, 22 * week // 5 * session}))
-
     def __getstate__(self) -> dict[str, object]:
         # What is made of its hours is made anew where it is needed.
         return {one.name: getattr(self, one.name) for one in fields(self)}

@@ -22,6 +22,7 @@ from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Arr
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import select_symbol
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.markets.clocks import clock_of
@@ -134,6 +135,7 @@ class HourlyMeasurement:
         return self.variance_of(bars), has_any & is_covered
 
 
+@overload
 def get_hourly_rv(
     bars_df: pd.DataFrame,
     symbol: str | None = None,
@@ -144,13 +146,41 @@ def get_hourly_rv(
     min_bucket_coverage: float = 0.8,
     market: str | TradingMarket = DEFAULT_MARKET,
     estimator: str | Estimator = "close",
-) -> pd.Series:
+) -> pd.Series: ...
+
+
+@overload
+def get_hourly_rv(
+    bars_df: Frame,
+    symbol: str | None = None,
+    price_col: str = "close",
+    tz: str | None = None,
+    preset: Preset = "session",
+    *,
+    min_bucket_coverage: float = 0.8,
+    market: str | TradingMarket = DEFAULT_MARKET,
+    estimator: str | Estimator = "close",
+) -> Frame: ...
+
+
+def get_hourly_rv(
+    bars_df: Any,
+    symbol: str | None = None,
+    price_col: str = "close",
+    tz: str | None = None,
+    preset: Preset = "session",
+    *,
+    min_bucket_coverage: float = 0.8,
+    market: str | TradingMarket = DEFAULT_MARKET,
+    estimator: str | Estimator = "close",
+) -> Any:
     """Hourly realized volatility of one symbol, not annualized.
 
     Parameters
     ----------
     bars_df
-        Bars stamped at their start, tz-aware: one symbol's frame, or alpaca-py's with a (symbol, timestamp) index.
+        Bars stamped at their start, tz-aware: one symbol's frame, or alpaca-py's with a (symbol, timestamp) index; of
+        pandas, or of another library that narwhals knows.
     symbol
         Which symbol to take from a frame with several; may be left out when there is one.
     price_col
@@ -158,7 +188,7 @@ def get_hourly_rv(
     tz
         Time zone of the returned labels; None is the market's.
     preset
-        ``"session"``: regular hours of the exchange market, bars counted at their end, overnight returns left out,
+        ``"session"``: regular hours of the market, bars counted at their end, overnight returns left out,
         buckets without bars absent, buckets under `min_bucket_coverage` dropped. A session's first bar counts with
         its return from open to close where bars have an ``open``.
         ``"colab"``: the notebook's recipe: simple returns of all consecutive bars at their start stamps, every
@@ -173,8 +203,9 @@ def get_hourly_rv(
 
     Returns
     -------
-    Series named ``rv_hourly``, indexed by bucket label (its end) in `tz`. ``attrs["market"]`` names
-    the market; under `session`, ``attrs["left_out"]`` counts what was left out and why.
+    Series named ``rv_hourly``, indexed by bucket label (its end) in `tz`; of bars of another library a frame of its
+    own, with columns ``bucket`` and ``rv_hourly``. ``attrs["market"]`` names the market; under `session`,
+    ``attrs["left_out"]`` counts what was left out and why.
 
     Raises
     ------
@@ -189,8 +220,12 @@ def get_hourly_rv(
     frame = select_symbol(as_bars_frame(bars_df), symbol)
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
-    checked = SymbolBars.of(frame)
-    if preset == "colab":
+    rv = _hourly_rv(SymbolBars.of(frame), measurement, zone)
+    return rv if isinstance(bars_df, pd.DataFrame) else FrameLayout.of(bars_df).frame(rv)
+
+
+def _hourly_rv(checked: SymbolBars, measurement: HourlyMeasurement, zone: str) -> pd.Series:
+    if measurement.preset == "colab":
         rv = _colab_hourly_rv(checked, zone)
         rv.attrs["market"] = measurement.market.key
         return rv

@@ -10,7 +10,7 @@ import pandas as pd
 from volcast.bars.symbols import symbols_of
 from volcast.evaluation.losses import qlike_losses
 from volcast.evaluation.significance import diebold_mariano_by_day
-from volcast.forecasters.baselines.har import diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har, fewest_buckets
 from volcast.measures.hourly import RV_FLOOR
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.grid import ForecastGrid
@@ -95,7 +95,7 @@ def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFram
     if (
         champion.bundle is None
         or len(realized) < 3 * policy.decay_buckets
-        or grid.known[0] < 2 * champion.market.lags[-1]
+        or grid.known[0] < fewest_buckets(champion.market)
     ):
         return False
     volatility = stream.rows(grid)["volatility"].to_numpy()

@@ -25,8 +25,6 @@ from volcast.store.store import ModelStore
 
 __all__ = ["Retraining", "RetrainingOutcome", "bars_until", "first_start", "last_end"]
 
-_BUCKETS_PER_DAY = 5  # Seven a session, five sessions in seven days.
-
 
 @dataclass(frozen=True)
 class RetrainingOutcome:
@@ -172,7 +170,10 @@ class Retraining:
         self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel, latest: pd.Timestamp | None
     ) -> bool:
         """Whether the champion has decayed, and a whole window has gone by since the retraining before (`latest`)."""
-        rest = pd.Timedelta(days=self.policy.decay_buckets / _BUCKETS_PER_DAY)
+        market = self.config.effective_market
+        # Of seven days, those of a week have sessions.
+        a_day = market.buckets_per_session * (1 if market.never_closes else 5 / 7)
+        rest = pd.Timedelta(days=self.policy.decay_buckets / a_day)
         return (latest is None or moment - latest >= rest) and has_decayed(champion, bars, self.policy)
 
     def symbol_of(self, bars: pd.DataFrame) -> str | None:

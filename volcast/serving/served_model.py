@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -24,8 +24,6 @@ __all__ = ["FALLBACK", "Forecast", "ServedModel"]
 
 FALLBACK = "ewma"
 """The version that forecasts without a model name, and the `model_path` that asks for it."""
-
-_FALLBACK_MEMORY = 7
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +47,8 @@ class Forecast(OneLineRepr):
     is_fallback
         Whether it came from the deseasonalized EWMA that serves without a model.
     horizon
-        What is forecast: 1 is that bucket, 7 and 35 that many from it on, ``"session_end"`` those left of its session.
+        What is forecast: 1 is that bucket, another number that many from it on, ``"session_end"`` those left of its
+        session.
     deseasonalized_volatility
         Annualized volatility, decimal, of the whole session that the forecast implies. ``annualized_volatility`` of one
         bucket carries the day's U-shape: it falls until noon and rises after, whatever happens. This one is without it,
@@ -71,6 +70,16 @@ class Forecast(OneLineRepr):
     horizon: Horizon = 1
     deseasonalized_volatility: float = math.nan
     kind: Kind = "hourly"
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields by name, for JSON and rows of tables: moments as ISO 8601, what is NaN as None."""
+        plain: dict[str, object] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, pd.Timestamp):
+                value = value.isoformat()
+            plain[item.name] = None if isinstance(value, float) and math.isnan(value) else value
+        return plain
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -114,7 +123,7 @@ class ServedModel:
     @property
     def memory(self) -> int:
         """Buckets that must be known before the model can forecast."""
-        return _FALLBACK_MEMORY if self.bundle is None else self.bundle.memory
+        return self.market.buckets_per_session if self.bundle is None else self.bundle.memory
 
     @property
     def preset(self) -> Preset:

@@ -174,8 +174,8 @@ class ForecastStream:
         NotEnoughDataError
             Fewer buckets, or sessions, had ended by `asof` than the model's memory.
         """
-        horizon = horizon_named(horizon, kind, self.model.market.lags)
         model, key = self.model, self._key(self._histories, symbol_named(symbol) or self.symbol)
+        horizon = horizon_named(horizon, kind, model.market)
         history = self._histories[key]
         last_end = model.market.clock.time(history.last_end)
         moment = last_end if asof is None else model.market.clock.moment(asof)

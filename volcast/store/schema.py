@@ -26,6 +26,7 @@ from pydantic import (
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import STATES, terms_of
 from volcast.features.windows import HAR_LAGS
+from volcast.forecasters.har_lstm.state import is_number
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
 from volcast.markets.market import BUCKETS
@@ -36,7 +37,6 @@ __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", 
 
 _SLOTS = frozenset(24 * 60 // minutes for minutes in BUCKETS.values())
 _MOST_SLOTS = max(_SLOTS)
-_COUNT = re.compile(r"[1-9]\d{0,4}")
 _EARLIEST, _LATEST = 1990, 2200
 _LARGEST_LOG_VOLATILITY = 10
 _SHOWN = 40
@@ -239,15 +239,20 @@ class _Features(_Schema):
     term_mean: list[Standardized]
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
-    lags: Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=3, max_length=4)] = Field(
-        default_factory=lambda: list(HAR_LAGS)
-    )
+    lags: Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
 
-    @field_validator("hours", "lags")
+    @field_validator("lags")
+    @classmethod
+    def _from_one(cls, value: list[int]) -> list[int]:
+        if sorted(set(value)) != value or value[0] != 1:
+            raise ValueError("lags in rising order, from 1")
+        return value
+
+    @field_validator("hours")
     @classmethod
     def _rising(cls, value: list[int]) -> list[int]:
         if sorted(set(value)) != value:
-            raise ValueError("numbers in rising order, each once")
+            raise ValueError("hours in rising order, each once")
         return value
 
     @model_validator(mode="after")
@@ -317,9 +322,8 @@ class _HarLstm(_Schema):
     @classmethod
     def _of_this_release(cls, value: dict[str, _Horizon]) -> dict[str, _Horizon]:
         names = [str(horizon) for horizon in HORIZONS]
-        others = {name for name in value if name not in names and not _COUNT.fullmatch(name)}
-        if "1" not in value or others:
-            raise ValueError(f"1 and any of {', '.join(names[1:])}, or another number of buckets ahead")
+        if "1" not in value or not all(name in names or is_number(name) for name in value):
+            raise ValueError(f"1 and any of {', '.join(names[1:])}, or another number of buckets")
         return value
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from volcast.config import TrainingConfig
 from volcast.configured import companions_of, measures_of
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
-from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
+from volcast.features.windows import TimeSplit, har_lags, prepare_lstm_sequences, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
@@ -276,7 +276,7 @@ def _splits(measures: Mapping[str, pd.DataFrame], config: TrainingConfig) -> dic
         return _splits_at_one_date(measures, config)
     ((name, frame),) = measures.items()
     split = _split(frame["rv_hourly"], config)
-    _require_windows(split, _first_target(config), len(frame))
+    _require_windows(split, _first_target(config, split), len(frame))
     _require_movement(split, frame["rv_hourly"])
     return {name: split}
 
@@ -323,8 +323,10 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
     return TimeSplit(slice(0, first_validation), slice(first_validation, fitted), slice(fitted, len(rv)))
 
 
-def _first_target(config: TrainingConfig) -> int:
-    return config.effective_market.lags[-1] if config.effective_network == "har_lstm" else config.memory
+def _first_target(config: TrainingConfig, split: TimeSplit) -> int:
+    if config.effective_network != "har_lstm":
+        return config.memory
+    return har_lags(config.effective_market, split.train.stop)[-1]
 
 
 def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:

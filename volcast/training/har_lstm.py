@@ -16,7 +16,7 @@ from volcast.features.intraday import (
     log_measures,
     opens_session,
 )
-from volcast.features.windows import TimeSplit
+from volcast.features.windows import TimeSplit, har_lags
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState
@@ -82,7 +82,8 @@ def har_lstm_targets(
         No symbol has enough training buckets, or no outcome of a horizon ends in the validation parts.
     """
     stops = {name: split.train.stop for name, split in splits.items()}
-    regression = _fitted(measures, stops, with_market=with_market)
+    lags = har_lags(_market_of(measures), max(stops.values()))
+    regression = _fitted(measures, stops, lags, with_market=with_market)
     _require_outcomes(regression, measures, splits)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
@@ -97,7 +98,7 @@ def har_lstm_targets(
 
 def _require_outcomes(recipe: HarLstm, measures: Measures, splits: Mapping[str, TimeSplit]) -> None:
     """Before networks are trained: bounds of each horizon are learnt from what came of it in the validation parts."""
-    for horizon, rule in horizons_of(recipe.features.lags).items():
+    for horizon, rule in horizons_of(_market_of(measures)).items():
         realized = [_outcomes(recipe, measures[name], splits[name], horizon)[1] for name in recipe.symbols]
         if not any((volatility > RV_FLOOR).any() for volatility in realized):
             most = max(len(_validation(splits[name], recipe)) for name in recipe.symbols)
@@ -118,13 +119,12 @@ def with_networks(
     frames = _learnt_from(recipe, measures)
     corrections = [_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
     chosen = replace(recipe, weight=learnt_weight(*(np.concatenate(parts) for parts in zip(*corrections, strict=True))))
-    trackers = {
-        horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in horizons_of(recipe.features.lags)
-    }
+    trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in recipe.horizons}
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
-    final = _fitted(measures, stops, with_market=recipe.features.with_market, earlier=earlier)
+    features = recipe.features
+    final = _fitted(measures, stops, features.lags, with_market=features.with_market, earlier=earlier)
     return replace(
         chosen,
         features=final.features,
@@ -190,27 +190,32 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
 
 
 def _fitted(
-    measures: Measures, stops: Mapping[str, int], *, with_market: bool, earlier: HarLstm | None = None
+    measures: Measures,
+    stops: Mapping[str, int],
+    lags: tuple[int, ...],
+    *,
+    with_market: bool,
+    earlier: HarLstm | None = None,
 ) -> HarLstm:
     """Profiles and regressions of all horizons on each symbol's buckets before its stop, with bounds yet to be learnt.
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
-    fewest = _market_of(measures).lags[-1] + _FEWEST_ROWS
+    fewest = lags[-1] + _FEWEST_ROWS
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
             f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
-    recipe = _without_regressions(frames, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
+    recipe = _without_regressions(frames, lags, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
     frames = recipe.with_market(frames)
     states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
         opens = [opens_session(frame) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens)
-    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in horizons_of(features.lags)}
+    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in horizons_of(_market_of(frames))}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
@@ -219,7 +224,9 @@ def _fitted(
     return replace(recipe, features=features, horizons=horizons, symbols=symbols)
 
 
-def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_market: bool) -> HarLstm:
+def _without_regressions(
+    frames: Measures, lags: tuple[int, ...], earlier: HarLstm | None, *, with_market: bool
+) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
     inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
@@ -232,9 +239,7 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
     if earlier is None:
         hours = np.unique(np.concatenate([_hours_of(frame) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
-        features = IntradayFeatures.unscaled(
-            typical, hours, with_market=with_market, step_inputs=inputs, lags=_market_of(frames).lags
-        )
+        features = IntradayFeatures.unscaled(typical, hours, lags, with_market=with_market, step_inputs=inputs)
     else:
         features = earlier.features
     return HarLstm(
@@ -250,7 +255,6 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
 
 
 def _market_of(measures: Measures) -> TradingMarket:
-    """The market of all symbols."""
     return market_of(next(iter(measures.values())))
 
 
@@ -344,9 +348,8 @@ def _trackers(
     slots = len(recipe.features.profile)
     errors = [_errors(recipe, networks, frame, splits[name], horizon) for name, frame in frames.items()]
     every = _Errors(*(np.concatenate([getattr(one, name) for one in errors]) for name in _Errors.__dataclass_fields__))
-    of_each = {
-        name: one.tracker(slots) for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS
-    }
+    enough = {name: one for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS}
+    of_each = {name: one.tracker(slots) for name, one in enough.items()}
     return every.tracker(slots), of_each
 
 

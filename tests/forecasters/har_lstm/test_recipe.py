@@ -90,7 +90,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     hours, opens = time_index(measures).hour, opens_session(measures)
     today = int(np.flatnonzero(time_index(measures).date == time_index(measures)[position].date())[0])
     profile = recipe.horizons[horizon].profile
-    rows = [i for i in range(HAR_LAGS[-1], today) if outcomes.known_with[i] < today]
+    rows = [i for i in range(max(HAR_LAGS), today) if outcomes.known_with[i] < today]
     design = np.array([plain_design_row(recipe.features, states, i - 1, measures.index[i], opens[i]) for i in rows])
     outcome = np.array([np.log(outcomes.volatility[i]) - profile[hours[i]] for i in rows])
     penalty = np.diag([30.0] * len(recipe.features.term_mean) + [1e-6] * (len(recipe.features.hours) + 4))
@@ -162,7 +162,7 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
     )
     made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}) for frame in (measures, noise))
     assert json.dumps(made.regression.to_dict()) == json.dumps(changed.regression.to_dict())
-    rows = split.train.stop - HAR_LAGS[-1]
+    rows = split.train.stop - max(HAR_LAGS)
     assert (made.windows["SPY"][:rows] == changed.windows["SPY"][:rows]).all()
     assert (made.targets["SPY"][:rows] == changed.targets["SPY"][:rows]).all()
     assert not (made.targets["SPY"][rows:] == changed.targets["SPY"][rows:]).all()

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from volcast.arrays import time_index
 from volcast.bars.checks import bar_length
@@ -15,8 +14,9 @@ from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
-from volcast.errors import BarsError
+from volcast.errors import BarsError, MissingPackageError
 from volcast.markets.names import DEFAULT_ZONE
+from volcast.packages import required_module
 
 __all__ = ["read_bars_file"]
 
@@ -179,7 +179,7 @@ def _stamped(path: Path, symbol: str | None, flags: StampFlags) -> StampedTable:
             frame, mark, unit, first = text.frame, text.mark, "line", text.first_line
         else:
             frame = _read_arrow(path, suffix, symbol)
-    except BarsError:
+    except (BarsError, MissingPackageError):
         raise
     except FileNotFoundError:
         raise BarsError(f"there is no file {path}; give the path of a CSV, Parquet or Feather file of bars.") from None
@@ -201,6 +201,7 @@ def _reason(error: Exception) -> str:
 
 def _read_arrow(path: Path, suffix: str, symbol: str | None) -> pd.DataFrame:
     """A Parquet or Feather file, or of Parquet that holds many symbols the rows of `symbol` alone."""
+    pq = required_module("pyarrow.parquet", "Parquet and Feather files")
     if suffix in _ARROW:
         return pd.read_feather(path)
     names = pq.read_schema(path).names

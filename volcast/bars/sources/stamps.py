@@ -35,7 +35,7 @@ DateOrder = Literal["mdy", "dmy"]
 _NAMES = (
     "timestamp", "datetime", "date time", "ts event", "window start", "epoch", "unix", "unix time", "unix timestamp",
     "epoch time", "open time", "start time", "time start", "bar time", "gmt time", "time utc", "time gmt",
-    "datetime utc", "timestamp utc", "date utc", "utc", "begins at", "ts", "dt", "t", "time stamp",
+    "datetime utc", "timestamp utc", "date utc", "utc", "begins at", "ts", "ds", "dt", "t", "time stamp",
     "date", "day", "time", "unnamed 0", "index",
 )  # fmt: skip
 """What columns of stamps are called, as `plain_name` writes it; the first that is there is taken."""

@@ -15,26 +15,23 @@ from threadpoolctl import threadpool_limits
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.scaling import hour_of_day_profile
-from volcast.features.windows import HAR_LAGS, har_terms
+from volcast.features.windows import har_lags, har_terms
 from volcast.forecasters.walk_forward import walk_forward
+from volcast.markets.market import TradingMarket
 from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
 
 __all__ = [
-    "FEWEST_BUCKETS",
     "diurnal_har",
     "diurnal_harq",
     "diurnal_log_har",
     "diurnal_semivariance_har",
+    "fewest_buckets",
     "har",
     "hourly_variance_profile",
     "log_har",
     "require_history",
 ]
-
-
-FEWEST_BUCKETS = 2 * max(HAR_LAGS)
-"""Hours of New York's market that must be known before a first forecast; of others, twice the longest of its lags."""
 
 
 def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
@@ -45,7 +42,7 @@ def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) 
     """
     require_history(measures, known)
     values = measures["rv_hourly"].to_numpy(dtype=float)
-    return _on_levels(measures, har_terms(values, _lags(measures)), values, targets, known)
+    return _on_levels(har_terms(values, _lags(measures, known)), values, targets, known, measures)
 
 
 def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
@@ -53,19 +50,17 @@ def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64A
     require_history(measures, known)
     pattern = np.sqrt(hourly_variance_profile(measures, known[0]))
     values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[_hours(measures)]
-    return (
-        _on_levels(measures, har_terms(values, _lags(measures)), values, targets, known)
-        * pattern[_hours(measures, targets)]
-    )
+    terms = har_terms(values, _lags(measures, known))
+    return _on_levels(terms, values, targets, known, measures) * pattern[_hours(measures, targets)]
 
 
 def log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on log volatility, with a constant; back by Duan's smearing on the variance scale, as `diurnal_log_har`."""
     require_history(measures, known)
     values = _log_rv(measures)
-    terms = _with_constant(har_terms(values, _lags(measures)))
+    terms = _with_constant(har_terms(values, _lags(measures, known)))
     forecasts = np.empty(len(targets))
-    for day, coefficients, residuals, _ in _daily_fits(measures, terms, values, targets, known):
+    for day, coefficients, residuals, _ in _daily_fits(terms[:-1], values, targets, known, measures):
         smearing = np.sqrt(np.mean(np.exp(2 * residuals)))
         forecasts[day] = np.exp(terms[known[day] - 1] @ coefficients) * smearing
     return forecasts
@@ -89,13 +84,12 @@ def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: In
         _hours(measures, targets),
     )
     values = _log_rv(measures) - profile[hours]
-    terms = har_terms(values, _lags(measures))
+    terms = har_terms(values, _lags(measures, known))
     hours_seen = np.unique(hours[: known[0]])
-    # What is known before a bucket, and that bucket's own hour; nothing is known before the first.
-    design = np.column_stack([terms, np.append(hours[1:], -1)[:, None] == hours_seen])
+    design = np.column_stack([terms[:-1], hours[1:, None] == hours_seen])
     rows = np.column_stack([terms[known - 1], target_hours[:, None] == hours_seen])
     forecasts = np.empty(len(targets))
-    for day, coefficients, residuals, _ in _daily_fits(measures, design, values, targets, known):
+    for day, coefficients, residuals, _ in _daily_fits(design, values, targets, known, measures):
         smearing = np.sqrt(np.mean(np.exp(2 * residuals)))
         forecasts[day] = np.exp(rows[day] @ coefficients + profile[target_hours[day]]) * smearing
     return forecasts
@@ -118,9 +112,9 @@ def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64
     hour_variance = pattern[_hours(measures)]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / hour_variance
-    terms = np.column_stack([har_terms(variance, _lags(measures)), error * variance])
+    terms = np.column_stack([har_terms(variance, _lags(measures, known)), error * variance])
     return np.asarray(
-        np.sqrt(_on_levels(measures, terms, variance, targets, known) * pattern[_hours(measures, targets)])
+        np.sqrt(_on_levels(terms, variance, targets, known, measures) * pattern[_hours(measures, targets)])
     )
 
 
@@ -140,9 +134,9 @@ def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, 
     hour_variance = pattern[_hours(measures)]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     falls = measures["negative_semivariance"].to_numpy(dtype=float) / hour_variance
-    terms = np.column_stack([variance - falls, falls, har_terms(variance, _lags(measures)[1:])])
+    terms = np.column_stack([variance - falls, falls, har_terms(variance, _lags(measures, known)[1:])])
     return np.asarray(
-        np.sqrt(_on_levels(measures, terms, variance, targets, known) * pattern[_hours(measures, targets)])
+        np.sqrt(_on_levels(terms, variance, targets, known, measures) * pattern[_hours(measures, targets)])
     )
 
 
@@ -173,30 +167,33 @@ def require_history(measures: pd.DataFrame, known: Int64Array1D, *columns: str) 
             f"the measures have no {' and no '.join(missing)}; this baseline needs it; measure the bars under the "
             "preset 'session'."
         )
-    fewest = 2 * market_of(measures).lags[-1]
-    if known[0] < fewest:
+    if known[0] < fewest_buckets(market_of(measures)):
         raise NotEnoughDataError(
             f"this baseline has {known[0]} buckets before its first forecast; the rule is twice the longest lag of "
-            f"the HAR, {fewest}; give a longer span of bars."
+            f"the HAR, {fewest_buckets(market_of(measures))}; give a longer span of bars."
         )
 
 
-def _lags(measures: pd.DataFrame) -> tuple[int, ...]:
-    """The HAR's lags on the market of the measures."""
-    return market_of(measures).lags
+def fewest_buckets(market: TradingMarket) -> int:
+    """Buckets of a market that must be known before a first forecast: twice the longest lag of the HAR."""
+    return 2 * har_lags(market, 0)[-1]
+
+
+def _lags(measures: pd.DataFrame, known: Int64Array1D) -> tuple[int, ...]:
+    return har_lags(market_of(measures), int(known[0]))
 
 
 def _on_levels(
-    measures: pd.DataFrame,
     terms: Float64Array2D,
     values: Float64Array1D,
     targets: pd.DatetimeIndex,
     known: Int64Array1D,
+    measures: pd.DataFrame,
 ) -> Float64Array1D:
     """Next values, shape (len(targets),), regressed on a constant and `terms`, through the insanity filter."""
     terms = _with_constant(terms)
     forecasts = np.empty(len(targets))
-    for day, coefficients, _, outcome in _daily_fits(measures, terms, values, targets, known):
+    for day, coefficients, _, outcome in _daily_fits(terms[:-1], values, targets, known, measures):
         forecast = terms[known[day] - 1] @ coefficients
         sane = (forecast >= outcome.min()) & (forecast <= outcome.max())
         forecasts[day] = np.where(sane, forecast, outcome.mean())
@@ -204,22 +201,21 @@ def _on_levels(
 
 
 def _daily_fits(
-    measures: pd.DataFrame,
     design: Float64Array2D,
     values: Float64Array1D,
     targets: pd.DatetimeIndex,
     known: Int64Array1D,
+    measures: pd.DataFrame,
 ) -> Iterator[tuple[slice, Float64Array1D, Float64Array1D, Float64Array1D]]:
     """For each day: its targets, and the coefficients, residuals and outcomes of a fit on all that was known before.
 
-    Row r of `design` is what was known with ``values[r]``; it is whole from the longest lag on.
+    Row r of `design` is what was known before ``values[r + 1]``; rows before the longest lag are not whole.
     """
-    longest = max(_lags(measures))
-    rows = design[longest - 1 : -1]
     # On several threads so small a problem takes ten times as long, and a hundred times on a busy machine.
     with threadpool_limits(1, "blas"):
-        for fold in walk_forward(targets, known, refit="day"):
-            fitted_on, outcome = rows[: fold.train.stop - longest], values[longest : fold.train.stop]
+        longest = _lags(measures, known)[-1]
+        for fold in walk_forward(targets, known, refit="day", market=market_of(measures)):
+            fitted_on, outcome = design[longest - 1 : fold.train.stop - 1], values[longest : fold.train.stop]
             coefficients = np.asarray(np.linalg.lstsq(fitted_on, outcome, rcond=None)[0], dtype=float)
             yield fold.targets, coefficients, outcome - fitted_on @ coefficients, outcome
 

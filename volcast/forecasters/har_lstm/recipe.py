@@ -90,7 +90,7 @@ class HarLstm(HarLstmState):
         ConfigError
             The model was not trained to forecast that `horizon`.
         NotEnoughDataError
-            The symbol was not in training, and `measures` are fewer than a month's buckets.
+            The symbol was not in training, and `measures` are fewer than the features' `history`.
         """
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
@@ -102,13 +102,13 @@ class HarLstm(HarLstmState):
         """The numbers with which one symbol is forecast; those of a model of one symbol, whichever is asked for.
 
         A symbol that was not in training gets profiles from its `measures`: those up to the model's
-        ``trained_through`` where there are enough, else the first month of them. A forecast needs as many before it, so
-        none sees a bucket that comes after it.
+        ``trained_through`` where there are enough, else the first, as many as the longest lag. A forecast needs as many
+        before it, so none sees a bucket that comes after it.
 
         Raises
         ------
         NotEnoughDataError
-            The symbol was not in training, and `measures` are fewer than a month's buckets.
+            The symbol was not in training, and `measures` are fewer than the features' `history`.
         """
         trained_on = self._trained_on(symbol)
         symbol_state = trained_on or self._stranger(measures)
@@ -196,7 +196,7 @@ class HarLstm(HarLstmState):
                 f"{self.features.history}, to learn its hours of the day; give bars that begin earlier."
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
-        history = measures.iloc[: past if past >= self.features.history else self.features.history]
+        history = measures.iloc[: max(past, self.features.history)]
         profile = _shrunk(
             self.features.profile, self.features.logs(history), market_of(history).hours_of_labels(time_index(history))
         )

@@ -31,7 +31,7 @@ class RunningForecast:
     recipe, networks
         Those of a bundle.
     horizon
-        One of `forecasters.horizons.HORIZONS`.
+        One of `forecasters.horizons.horizons_of` its market.
     table
         Hourly measures, with the market's states among them where the recipe sees a market and there is one.
 

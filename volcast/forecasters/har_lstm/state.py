@@ -1,5 +1,6 @@
 """The numbers of the default forecast: what it remembers of its training data, as JSON."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from volcast.forecasters.har_lstm.regression import RegressionState
 from volcast.forecasters.horizons import HORIZONS, Horizon
 from volcast.forecasters.intervals import QuantileTracker
 
-__all__ = ["HarLstmState", "HorizonState", "SymbolHorizon", "SymbolState", "by_horizon"]
+__all__ = ["HarLstmState", "HorizonState", "SymbolHorizon", "SymbolState", "by_horizon", "is_number"]
 
 State = TypeVar("State")
 
@@ -195,13 +196,16 @@ def by_horizon(
     ConfigError
         One of them is no horizon.
     """
-    names: dict[str, Horizon] = {str(name): name for name in HORIZONS}
-    # Buckets ahead are a session's and a week's, which differ from market to market.
-    names |= {name: int(name) for name in numbers if name.isdecimal()}
+    names = {str(name): name for name in HORIZONS} | {name: int(name) for name in numbers if is_number(name)}
     unknown = set(numbers) - set(names)
     if unknown:
         raise ConfigError(
-            f"the recipe has the horizons {', '.join(sorted(unknown))}; the rule is {', '.join(names)}; update the "
-            "library."
+            f"the recipe has the horizons {', '.join(sorted(unknown))}; the rule is a number of buckets, or one of "
+            f"{', '.join(names)}; update the library."
         )
     return {names[name]: read(state) for name, state in numbers.items()}
+
+
+def is_number(name: str) -> bool:
+    """Whether the name of a horizon is a number of buckets, up to a month's."""
+    return re.fullmatch(r"[1-9]\d{0,3}", name) is not None
