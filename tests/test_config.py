@@ -92,6 +92,7 @@ OTHER: dict[str, Any] = {
     "accept_verdict": True,
     "rv_estimator": "bipower",
     "market": "XLON",
+    "bucket": "15min",
     "min_bucket_coverage": 0.5,
 }
 """For each setting a value that is not its default."""

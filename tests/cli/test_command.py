@@ -22,6 +22,7 @@ from volcast.errors import BarsError, ConfigError
 
 OTHER = {
     "market": "XLON",
+    "bucket": "15min",
     "symbol": "SPY",
     "start_date": "2024-01-02",
     "end_date": "2024-06-28",

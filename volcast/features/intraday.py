@@ -84,8 +84,8 @@ _VOLUME_SESSIONS = 10
 # Lags up to a week's.
 _WEEK = 3
 _LARGEST_STATE = 2.0
+_LARGEST_TABLE = 2**22
 _VARIANCE_FLOOR = RV_FLOOR**2
-_HOURS = 24
 # What makes the variance of an hour of each measure; two of them are volatilities, and squared first.
 _SQUARED = np.array([name in ("rv_hourly", "range_log") for name in MEASURES])
 _TO_HOURS = np.array([1.0, 1.0] + [60.0] * len(HALF_LIVES) + [1 / (4 * np.log(2))])
@@ -281,7 +281,7 @@ class IntradayFeatures:
     @cached_property
     def _hand_of_hour(self) -> Float64Array2D:
         """Sine and cosine of each clock hour on a dial of the hours that training saw, shape (24, 2)."""
-        angle = 2 * np.pi * (np.arange(_HOURS) - self.hours[0]) / (np.ptp(self.hours) + 1)
+        angle = 2 * np.pi * (np.arange(len(self.profile)) - self.hours[0]) / (np.ptp(self.hours) + 1)
         return np.column_stack([np.sin(angle), np.cos(angle)])
 
     @property
@@ -325,17 +325,17 @@ def log_measures(measures: pd.DataFrame, *, with_steps: bool) -> Float64Array2D:
     return np.hstack([logs, log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float))]) if with_steps else logs
 
 
-def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
+def hour_means(logs: Float64Array2D, hours: Int64Array1D, slots: int) -> Float64Array2D:
     """Mean of `logs`, shape (n, k), in each clock hour, shape (24, k); where there is none, the mean of all.
 
     What is missing (NaN) counts for nothing; where all of a column is, its means are 0.
     """
-    means = np.zeros((_HOURS, logs.shape[1]))
+    means = np.zeros((slots, logs.shape[1]))
     for place, column in enumerate(logs.T):
         present = ~np.isnan(column)
         if present.any():
-            counts = np.bincount(hours[present], minlength=_HOURS)
-            sums = np.bincount(hours[present], weights=column[present], minlength=_HOURS)
+            counts = np.bincount(hours[present], minlength=slots)
+            sums = np.bincount(hours[present], weights=column[present], minlength=slots)
             means[:, place] = np.where(counts > 0, sums / np.maximum(counts, 1), column[present].mean())
     return means
 
@@ -395,8 +395,13 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
 
     Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
     """
-    sums = np.cumsum(values[last[:, None] - np.arange(lags[-1])], axis=1)
-    return np.asarray(sums[:, lags - 1] / lags)
+    means = np.empty((len(last), len(lags)))
+    # Of buckets of five minutes a month has thousands, and a table of all rows would not fit into memory.
+    some = max(_LARGEST_TABLE // int(lags[-1]), 1)
+    for first in range(0, len(last), some):
+        sums = np.cumsum(values[last[first : first + some, None] - np.arange(lags[-1])], axis=1)
+        means[first : first + some] = sums[:, lags - 1] / lags
+    return means
 
 
 def _term_count(width: int, lags: tuple[int, ...]) -> int:

@@ -69,7 +69,7 @@ class HourlyTable:
         """A copy as a frame, indexed by label, the market's time."""
         index = self.market.clock.times(self.labels)
         frame = pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
-        frame.attrs["market"] = self.market.name
+        frame.attrs["market"] = self.market.key
         return frame
 
     def opens(self, begin: int = 0) -> BoolArray1D:

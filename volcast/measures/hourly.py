@@ -227,13 +227,13 @@ def get_hourly_rv(
 def _hourly_rv(checked: SymbolBars, measurement: HourlyMeasurement, zone: str) -> pd.Series:
     if measurement.preset == "colab":
         rv = _colab_hourly_rv(checked, zone)
-        rv.attrs["market"] = measurement.market.name
+        rv.attrs["market"] = measurement.market.key
         return rv
     bars = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bars)
     labels = clock_of(zone).times(bars.labels[is_whole]).rename("bucket")
     rv = pd.Series(np.sqrt(variance[is_whole]), index=labels, name="rv_hourly")
-    rv.attrs = {"market": measurement.market.name, "left_out": _left_out(bars, is_whole)}
+    rv.attrs = {"market": measurement.market.key, "left_out": _left_out(bars, is_whole)}
     return rv
 
 
@@ -273,7 +273,7 @@ def get_hourly_measures(
     values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
     labels = clock_of(zone).times(bucketed.labels[is_whole]).rename("bucket")
     measures = pd.DataFrame(values, index=labels, columns=list(measurement.names))
-    measures.attrs = {"market": measurement.market.name, "left_out": _left_out(bucketed, is_whole)}
+    measures.attrs = {"market": measurement.market.key, "left_out": _left_out(bucketed, is_whole)}
     return measures
 
 

@@ -29,12 +29,14 @@ from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.har_lstm.state import is_number
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
+from volcast.markets.market import BUCKETS
 from volcast.markets.names import DEFAULT_ZONE
 from volcast.measures.bucketed import STEPS
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
-_HOURS = 24
+_SLOTS = frozenset(24 * 60 // minutes for minutes in BUCKETS.values())
+_MOST_SLOTS = max(_SLOTS)
 _EARLIEST, _LATEST = 1990, 2200
 _LARGEST_LOG_VOLATILITY = 10
 _SHOWN = 40
@@ -55,6 +57,13 @@ def _moment(value: Any) -> str:
     return str(value)
 
 
+def _a_day(value: list[Any]) -> list[Any]:
+    """As many as a day has buckets of some length."""
+    if len(value) not in _SLOTS:
+        raise ValueError(f"{', '.join(map(str, sorted(_SLOTS)))} values")
+    return value
+
+
 def _whole_profile(value: list[list[float]]) -> list[list[float]]:
     """Logs of volatility, and behind them those of the steps' ranges and volumes, which may be larger."""
     if len({len(row) for row in value}) > 1:
@@ -69,13 +78,13 @@ Positive = Annotated[float, Field(gt=0, le=1e9)]
 Spread = Annotated[float, Field(gt=0, le=1e3)]
 LogVolatility = Annotated[float, Field(ge=-40, le=_LARGEST_LOG_VOLATILITY)]
 Standardized = Annotated[float, Field(ge=-1e3, le=1e3)]
-HourProfile = Annotated[list[LogVolatility], Field(min_length=_HOURS, max_length=_HOURS)]
+HourProfile = Annotated[list[LogVolatility], AfterValidator(_a_day)]
 StateProfile = Annotated[
     list[Annotated[list[Annotated[float, Field(ge=-40, le=50)]], Field(min_length=len(STATES))]],
-    Field(min_length=_HOURS, max_length=_HOURS),
+    AfterValidator(_a_day),
     AfterValidator(_whole_profile),
 ]
-HourSpreads = Annotated[list[Spread], Field(min_length=_HOURS, max_length=_HOURS)]
+HourSpreads = Annotated[list[Spread], AfterValidator(_a_day)]
 
 
 class _Schema(BaseModel):
@@ -148,7 +157,8 @@ class _RangeScaler(_Schema):
 class _DiurnalLogScaler(_Schema):
     kind: Literal["diurnal_log"]
     profile: Annotated[
-        dict[Annotated[str, Field(pattern=r"^(1?\d|2[0-3])$")], LogVolatility], Field(min_length=1, max_length=_HOURS)
+        dict[Annotated[str, Field(pattern=r"^(\d|[1-9]\d|1\d\d|2[0-8]\d)$")], LogVolatility],
+        Field(min_length=1, max_length=_MOST_SLOTS),
     ]
     spread: Spread
     smearing: Spread
@@ -221,7 +231,7 @@ class _Horizon(_Schema):
 
 class _Features(_Schema):
     profile: StateProfile
-    hours: Annotated[list[Annotated[int, Field(ge=0, lt=_HOURS)]], Field(min_length=1, max_length=_HOURS)]
+    hours: Annotated[list[Annotated[int, Field(ge=0, lt=_MOST_SLOTS)]], Field(min_length=1, max_length=_MOST_SLOTS)]
     with_market: bool
     with_decisions: bool = False
     state_mean: list[Standardized]
@@ -229,7 +239,7 @@ class _Features(_Schema):
     term_mean: list[Standardized]
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
-    lags: Annotated[list[Annotated[int, Field(ge=1, le=5000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
+    lags: Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
 
     @field_validator("lags")
     @classmethod

@@ -38,7 +38,6 @@ _LEAST_WEIGHT, _LARGEST_WEIGHT = 0.1, 3.0
 _NEWTON_STEPS = 8
 _FEWEST_ROWS = 50
 _TYPICAL_COUNT = 500.0
-_UNKNOWN = QuantileTracker(np.ones(24), 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -234,7 +233,7 @@ def _without_regressions(
     profiles = {
         name: learnt[name].profile
         if name in learnt
-        else hour_means(log_measures(frame, with_steps=bool(inputs)), _hours_of(frame))
+        else hour_means(log_measures(frame, with_steps=bool(inputs)), _hours_of(frame), market_of(frame).slots)
         for name, frame in frames.items()
     }
     if earlier is None:
@@ -282,7 +281,7 @@ def _fitted_horizon(
         outcomes, hours = horizon_outcomes(frame, horizon), _hours_of(frame)
         ended = outcomes.known_with < len(frame)
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
-        profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
+        profiles[name] = hour_means(logs[ended][:, None], hours[ended], len(features.profile))[:, 0]
         rows = np.flatnonzero(ended)
         rows = rows[rows >= features.history]
         labels, opens = _moments(time_index(frame)), opens_session(frame)
@@ -292,13 +291,14 @@ def _fitted_horizon(
         np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), features.term_count
     )
     coefficients, symbols = regression.coefficients, {}
+    unknown = QuantileTracker(np.ones(len(features.profile)), 1.0, 0.0, 0.0)
     for name, target in targets.items():
         smearing_sum = float(np.exp(2 * (target - designs[name] @ coefficients)).sum())
         has_regression = horizon == 1 and len(frames) > 1
         of_symbol = fit_state(designs[name], target, features.term_count) if has_regression else None
-        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN, of_symbol)
+        symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, unknown, of_symbol)
     typical = regression if len(frames) == 1 else _typical(regression)
-    return HorizonState(np.mean(list(profiles.values()), axis=0), typical, _UNKNOWN), symbols
+    return HorizonState(np.mean(list(profiles.values()), axis=0), typical, unknown), symbols
 
 
 def _typical(regression: RegressionState) -> RegressionState:
@@ -333,8 +333,8 @@ class _Errors:
     hours: Int64Array1D
     waits: Int64Array1D
 
-    def tracker(self) -> QuantileTracker:
-        return QuantileTracker.fit(self.logs, self.hours, float(np.mean(self.waits)))
+    def tracker(self, slots: int) -> QuantileTracker:
+        return QuantileTracker.fit(self.logs, self.hours, float(np.mean(self.waits)), slots)
 
 
 def _trackers(
@@ -345,10 +345,12 @@ def _trackers(
     horizon: Horizon,
 ) -> tuple[QuantileTracker, dict[str, QuantileTracker]]:
     """Bounds of a horizon: a typical symbol's, and those of each that has enough to have its own."""
+    slots = len(recipe.features.profile)
     errors = [_errors(recipe, networks, frame, splits[name], horizon) for name, frame in frames.items()]
     every = _Errors(*(np.concatenate([getattr(one, name) for one in errors]) for name in _Errors.__dataclass_fields__))
-    of_each = {name: one.tracker() for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS}
-    return every.tracker(), of_each
+    enough = {name: one for name, one in zip(frames, errors, strict=True) if len(one.logs) >= _FEWEST_ROWS}
+    of_each = {name: one.tracker(slots) for name, one in enough.items()}
+    return every.tracker(slots), of_each
 
 
 def _errors(
