@@ -26,6 +26,7 @@ from volcast.retraining.background import ProgressHook, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
 from volcast.retraining.timeline import ModelTimeline
+from volcast.serving.panel import panel_forecasts
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
 from volcast.serving.stream import ForecastStream, LiveStreams
 from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
@@ -209,6 +210,55 @@ class VolatilityForecaster(OneLineRepr):
             stream = ForecastStream.of(self._serving, table, symbol)
             series = stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
         return cast(Frame, layout.frame(series, symbol or table.attrs.get("symbol")))
+
+    def forecast_panel(
+        self,
+        bars: Frame,
+        asof: _Moment | None = None,
+        horizon: Horizon = 1,
+        *,
+        allow_in_sample: bool = False,
+        kind: Kind = "hourly",
+    ) -> Frame:
+        """A forecast of every symbol in `bars`, all as of one moment, each what `forecast` gives of it.
+
+        Parameters
+        ----------
+        bars
+            Of many symbols, indexed by (symbol, timestamp), or a frame of another library with a column ``symbol``, or
+            a long one with columns ``unique_id`` and ``ds``.
+        asof
+            The moment, without a time zone New York time. None is the end of the last bar of any symbol.
+        horizon, kind
+            What is forecast, see `forecast`.
+        allow_in_sample
+            Whether a moment that the model has already seen in training may be forecast.
+
+        Returns
+        -------
+        A frame of the kind that `bars` are, of pandas indexed by symbol; columns as the fields of `Forecast`. A long
+        one has the bucket in ``ds``. ``attrs["failed"]``, of pandas, says of each symbol that is not in it why.
+
+        Raises
+        ------
+        VolatilityError
+            None of the symbols can be forecast: what is wrong with the first.
+        """
+        layout, moment = FrameLayout.of(bars), None if asof is None else in_new_york(asof)
+        panel = panel_forecasts(
+            self._serving,
+            as_bars_frame(bars),
+            moment,
+            horizon_named(horizon, kind),
+            kind,
+            allow_in_sample=allow_in_sample,
+        )
+        return cast(Frame, layout.frame(panel.set_index("bucket", append=True) if layout.is_long else panel))
+
+    @property
+    def calendar(self) -> str:
+        """Name of the exchange whose sessions the serving model knows."""
+        return self._serving.config.calendar
 
     def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
         """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
