@@ -21,7 +21,7 @@ help:
 	@echo "make test-lowest  run the tests on the lowest versions that pyproject.toml claims"
 	@echo "make test-pandas  compare forecasts on each pandas from 2.2 on, in environments without extras"
 	@echo "make lint         check style, types and which room imports which"
-	@echo "make docs         write the settings' own sentences into docs/configuration.md"
+	@echo "make docs         build the documents as a site, build/site, with its pictures and the table of settings"
 	@echo "make lock         choose exact versions anew"
 
 # The lock fits Python 3.11 to 3.13 on any system; an index that has not all of its versions gets the floors. A file that
@@ -35,7 +35,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	then $(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .; \
 	elif grep --quiet 'DO NOT MATCH THE HASHES' $(VENV)/lock.log; then cat $(VENV)/lock.log; exit 1; \
 	else echo "The exact versions of requirements.lock cannot be had here; others are taken:"; tail -n 1 $(VENV)/lock.log; \
-		$(BIN)/python $(PIP) --editable '.[train,backtest,dev]'; fi
+		$(BIN)/python $(PIP) --editable '.[train,backtest,dev,frameworks,docs]'; fi
 	@touch $@
 
 train: $(INSTALLED)
@@ -90,12 +90,15 @@ lint: $(INSTALLED)
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
+# Links and anchors that lead nowhere end it; pictures are drawn anew.
 docs: $(INSTALLED)
 	$(BIN)/python studies/settings_table.py
+	$(BIN)/python studies/gallery.py
+	$(BIN)/mkdocs build
 
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile pyproject.toml --extra train --extra backtest --extra dev --universal --upgrade --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra backtest --extra dev --extra frameworks \
+		--extra docs --universal --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build *.egg-info

@@ -21,6 +21,7 @@ from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ConfigError, ModelKeptOutWarning, ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, Kind, horizon_named, kind_of
+from volcast.markets.market import TradingMarket
 from volcast.reprs import OneLineRepr
 from volcast.retraining.background import ProgressHook, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
@@ -29,7 +30,6 @@ from volcast.retraining.timeline import ModelTimeline
 from volcast.serving.panel import panel_forecasts
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
 from volcast.serving.stream import ForecastStream, LiveStreams
-from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 from volcast.store.bundle import CONDEMNED
 from volcast.store.colab import colab_bundle
 from volcast.store.store import ModelBundle, ModelStore
@@ -82,6 +82,10 @@ class VolatilityForecaster(OneLineRepr):
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
 
+    @property
+    def _market(self) -> TradingMarket:
+        return self._serving.market
+
     def _facts(self) -> dict[str, object]:
         return {"model": self._serving.version, "store": self._store.path}
 
@@ -128,7 +132,7 @@ class VolatilityForecaster(OneLineRepr):
             One symbol's bars, stamped at their start, tz-aware; at least the model's memory in hourly buckets. A pooled
             model also takes those of many symbols, indexed by (symbol, timestamp): they are the market it looks at.
         asof
-            The moment of the forecast; without a time zone it is New York time. None is the end of the last bar.
+            The moment of the forecast; without a time zone it is the market's time. None is the end of the last bar.
         horizon
             What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
             session; 7, one session; 35, five sessions. Of the kind ``"total"``: ``"1 session"``, ``"5 sessions"``,
@@ -154,8 +158,8 @@ class VolatilityForecaster(OneLineRepr):
         BarsError
             The bars are unusable.
         """
-        horizon = horizon_named(horizon, kind)
-        moment = None if asof is None else in_new_york(asof)
+        horizon = horizon_named(horizon, kind, self._market)
+        moment = None if asof is None else self._market.clock.moment(asof)
         if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
         return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
@@ -203,7 +207,8 @@ class VolatilityForecaster(OneLineRepr):
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` and
         ``attrs["kind"]`` say of what the forecasts are.
         """
-        horizon, layout, table = horizon_named(horizon, kind), FrameLayout.of(bars), as_bars_frame(bars)
+        horizon = horizon_named(horizon, kind, self._market)
+        layout, table = FrameLayout.of(bars), as_bars_frame(bars)
         if _are_of_their_time(models):
             series = self._series_as_of(table, symbol, horizon)
         else:
@@ -406,8 +411,8 @@ class VolatilityForecaster(OneLineRepr):
         The job or the outcome; None where nothing is due.
         """
         bars = cut_each_symbol(as_bars_frame(bars), validate_bars)
-        now = last_end(bars) if asof is None else in_new_york(asof)
-        moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
+        now = last_end(bars) if asof is None else self._market.clock.moment(asof)
+        moment = self._retraining.moment_due(bars, now.tz_convert(self._market.zone), self._champion)
         if moment is None:
             return None
         past = bars_until(bars, moment)
@@ -491,7 +496,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> Forecast:
         bars = as_bars_frame(bars)
         moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
-        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(EXCHANGE_TIMEZONE))
+        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(self._market.zone))
         return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
@@ -527,7 +532,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
         symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
-        moment = last_end(symbol_bars) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
+        moment = last_end(symbol_bars) if due is None else due.tz_convert(self._market.zone)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion

@@ -2,8 +2,9 @@
 
 import asyncio
 import runpy
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -38,37 +39,49 @@ def off_by(bar: StreamedBar, factor: float) -> StreamedBar:
     return "b", start, (open_, max(high, wrong), min(low, wrong), wrong, volume)
 
 
-def test_corrections_a_lost_connection_and_a_close(bars: pd.DataFrame, follow: Any, tmp_path: Path) -> None:
+def revised(bar: StreamedBar) -> StreamedBar:
+    return "u", bar[1], bar[2]
+
+
+def test_corrections_a_lost_connection_and_a_close(
+    bars: pd.DataFrame, follow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APCA_API_KEY_ID", KEY)
+    monkeypatch.setenv("APCA_API_SECRET_KEY", SECRET)
     history, day = bars[:"2025-03-12"], streamed(bars["2025-03-13":"2025-03-13"])
     following = streamed(bars["2025-03-14":"2025-03-14"])[:5]
-    script = [
+    script: list[StreamedBar | Literal["drop"]] = [
         *day[:100],
         off_by(day[100], 1.01),
         day[101],
-        ("u", *day[100][1:]),  # revised, half a minute after the next one came
+        revised(day[100]),  # revised, half a minute after the next one came
         *day[102:200],
         "drop",  # and 31 bars never come
         *day[231:-1],
         off_by(day[-1], 0.98),
-        ("u", *day[-1][1:]),  # revised after the close
+        revised(day[-1]),  # revised after the close
         *following,
     ]
-    moment = [history.index[-1].to_pydatetime()]
+    starts = iter([step[1] for step in script if step != "drop"])
+    moment, turns = [(next(starts) + 2 * MINUTE).to_pydatetime()], threading.Semaphore()
+    start_of_last = following[-1][1]
     decisions: list[tuple[Forecast, float]] = []
-
-    def sent(start: pd.Timestamp) -> None:
-        moment[0] = (start + 2 * MINUTE).to_pydatetime()
 
     def decide(forecast: Forecast, position: float) -> None:
         decisions.append((forecast, position))
+        moment[0] = (next(starts, start_of_last) + 2 * MINUTE).to_pydatetime()
+        turns.release()
         if len(decisions) == len(script) - 1:
             asyncio.get_running_loop().create_task(live.stop_ws())
 
-    with AlpacaStandIn({"SPY": bars}) as server, AlpacaStreamStandIn("SPY", script, sent) as stream:
+    with AlpacaStandIn({"SPY": bars}) as server, AlpacaStreamStandIn("SPY", script, turns) as stream:
         handler = DataHandler(feed="iex", cache_dir=tmp_path, url_override=server.url, clock=lambda: moment[0])
         live = StockDataStream(KEY, SECRET, url_override=stream.url)
         live._reconnect_min_backoff = 0.01
+        deadline = threading.Timer(60, live.stop)
+        deadline.start()
         follow("SPY", history, handler, live, decide)
+        deadline.cancel()
 
     assert len(stream.subscriptions) == 2
     assert stream.subscriptions[0]["bars"] == stream.subscriptions[0]["updatedBars"] == ["SPY"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -26,14 +26,14 @@ class AlpacaStreamStandIn:
         Whose bars.
     script
         What to send, in order. After a ``"drop"`` the next connection goes on behind it; after the last it is silent.
-    sent
-        Is called with each bar before it goes out.
+    turns
+        One is taken before each bar: who releases one after each bar that came sees them one by one.
     """
 
     def __init__(
-        self, symbol: str, script: Sequence[StreamedBar | Literal["drop"]], sent: Callable[[pd.Timestamp], None]
+        self, symbol: str, script: Sequence[StreamedBar | Literal["drop"]], turns: threading.Semaphore
     ) -> None:
-        self.symbol, self._rest, self._sent = symbol, iter(script), sent
+        self.symbol, self._rest, self._turns = symbol, iter(script), turns
         self.subscriptions: list[dict[str, Any]] = []
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -48,6 +48,7 @@ class AlpacaStreamStandIn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._turns.release()
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(10)
 
@@ -77,7 +78,7 @@ class AlpacaStreamStandIn:
                     connection.transport.abort()
                     return
                 kind, start, (open_, high, low, close, volume) = step
-                self._sent(start)
+                await self._loop.run_in_executor(None, self._turns.acquire)
                 prices = {"o": open_, "h": high, "l": low, "c": close, "v": volume, "n": 1, "vw": close}
                 await say({"T": kind, "S": self.symbol, "t": start.to_pydatetime(), **prices})
             await self._ended.wait()

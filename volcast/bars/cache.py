@@ -19,8 +19,8 @@ import pandas as pd
 
 from volcast.errors import DataSourceError
 from volcast.files import PARTIAL, file_name_of, write_whole
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.packages import required_module
-from volcast.sessions import EXCHANGE_TIMEZONE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,8 +58,8 @@ def default_cache_directory() -> Path:
 
 def months_of(start: pd.Timestamp, end: pd.Timestamp) -> list[pd.Period]:
     """The months, New York time, that [`start`, `end`) touches."""
-    last = (end - pd.Timedelta(microseconds=1)).tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
-    return list(pd.period_range(start.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None), last, freq="M"))
+    last = (end - pd.Timedelta(microseconds=1)).tz_convert(DEFAULT_ZONE).tz_localize(None)
+    return list(pd.period_range(start.tz_convert(DEFAULT_ZONE).tz_localize(None), last, freq="M"))
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class BarCache:
 
 def month_start(month: pd.Period) -> pd.Timestamp:
     """The first moment of a month, New York time, in UTC."""
-    return month.start_time.tz_localize(EXCHANGE_TIMEZONE).tz_convert("UTC")
+    return month.start_time.tz_localize(DEFAULT_ZONE).tz_convert("UTC")
 
 
 def month_end(month: pd.Period) -> pd.Timestamp:

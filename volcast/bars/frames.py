@@ -15,6 +15,7 @@ from volcast.bars.layouts import pandas_frame
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import StampFlags
 from volcast.errors import BarsError, MissingPackageError
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.packages import required_module
 
 __all__ = ["as_bars_frame"]
@@ -140,7 +141,7 @@ def _zoned(table: StampedTable, name: str) -> pd.DataFrame:
     stamps = pd.DatetimeIndex(frame.index)
     if stamps.tz is None:
         zones = fitting_zones(stamps, bar_length(stamps.sort_values()))
-        zone = zones[0] if zones else "America/New_York"
+        zone = zones[0] if zones else DEFAULT_ZONE
         raise BarsError(f"{name} have {zone_sentence(stamps, zones)}; use bars.tz_localize('{zone}').")
     return frame
 

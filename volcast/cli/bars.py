@@ -131,7 +131,7 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
         if isinstance(bars, str):
             failed[symbol] = bars
         else:
-            qualities.append(assess_quality(bars, symbol, calendar=config.calendar))
+            qualities.append(assess_quality(bars, symbol, market=config.effective_market))
             notes[symbol] = bars.attrs["notes"]
     if options.json:
         print(json.dumps([*(quality.to_dict() for quality in qualities), *_as_errors(failed)], indent=2))

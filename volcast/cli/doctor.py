@@ -14,7 +14,6 @@ from volcast.cli.command import command_parser, plain_table, run_command, tell
 from volcast.config import TrainingConfig
 from volcast.config_sources import resolve_config
 from volcast.packages import installed_versions
-from volcast.sessions import session_schedule
 from volcast.store.store import ModelStore
 
 __all__ = ["main"]
@@ -43,12 +42,13 @@ def _parser() -> argparse.ArgumentParser:
 def _work(options: argparse.Namespace, out: Console, err: Console) -> int:
     config = resolve_config(environ=os.environ).config
     store, problems = _store(config)
-    last = session_schedule(pd.Timestamp.now(), _FAR, config.calendar).index[-1]
+    market = config.effective_market
+    last = market.schedule(pd.Timestamp.now(), _FAR).index[-1]
     findings = {
         "keys": "Alpaca's are set" if alpaca_credentials() else "none of Alpaca's: files, Yahoo or the simulator do",
         "cache": _cache(config),
         "models": store,
-        "calendar": f"{config.calendar} reaches {last:%Y-%m-%d}",
+        "calendar": f"{market.name} reaches {last:%Y-%m-%d}",
         **installed_versions(),
     }
     rows = [{"what": what, "": said} for what, said in findings.items()]

@@ -24,11 +24,13 @@ from pydantic import (
 )
 
 from volcast.features.fed_decisions import decision_dummies
-from volcast.features.intraday import HISTORY, STATES, terms_of
+from volcast.features.intraday import STATES, terms_of
+from volcast.features.windows import HAR_LAGS
+from volcast.forecasters.har_lstm.state import is_number
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.measures.bucketed import STEPS
-from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
@@ -227,6 +229,14 @@ class _Features(_Schema):
     term_mean: list[Standardized]
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
+    lags: Annotated[list[Annotated[int, Field(ge=1, le=5000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
+
+    @field_validator("lags")
+    @classmethod
+    def _from_one(cls, value: list[int]) -> list[int]:
+        if sorted(set(value)) != value or value[0] != 1:
+            raise ValueError("lags in rising order, from 1")
+        return value
 
     @field_validator("hours")
     @classmethod
@@ -237,7 +247,7 @@ class _Features(_Schema):
 
     @model_validator(mode="after")
     def _of_the_states(self) -> Self:
-        states, terms = self.state_count, _term_count(self.state_count)
+        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags))
         for name, count in (
             ("state_mean", states),
             ("state_spread", states),
@@ -269,7 +279,7 @@ class _Features(_Schema):
     def design_width(self) -> int:
         """Columns of the regression."""
         none = np.empty(0, dtype=np.int64)
-        decisions = decision_dummies(none, none).shape[1] if self.with_decisions else 0
+        decisions = decision_dummies(none).shape[1] if self.with_decisions else 0
         return len(self.term_mean) + len(self.hours) + decisions
 
 
@@ -302,8 +312,8 @@ class _HarLstm(_Schema):
     @classmethod
     def _of_this_release(cls, value: dict[str, _Horizon]) -> dict[str, _Horizon]:
         names = [str(horizon) for horizon in HORIZONS]
-        if "1" not in value or not set(value) <= set(names):
-            raise ValueError(f"1 and any of {', '.join(names[1:])}")
+        if "1" not in value or not all(name in names or is_number(name) for name in value):
+            raise ValueError(f"1 and any of {', '.join(names[1:])}, or another number of buckets")
         return value
 
     @model_validator(mode="after")
@@ -413,7 +423,7 @@ class RecipeSchema(_Schema):
         states = self.recipe.shared if isinstance(self.recipe, _Pooled) else self.recipe
         if isinstance(states, _ScaledWindows):
             return None
-        return pd.Timestamp(states.trained_through).tz_convert(EXCHANGE_TIMEZONE)
+        return pd.Timestamp(states.trained_through).tz_convert(DEFAULT_ZONE)
 
 
 def checked_manifest(content: Any) -> ManifestSchema:
@@ -464,6 +474,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _term_count(states: int) -> int:
+def _term_count(states: int, lags: tuple[int, ...]) -> int:
     nothing = np.empty(0, dtype=np.int64)
-    return int(terms_of(np.zeros((HISTORY, states)), nothing, nothing.astype(bool)).shape[1])
+    return int(terms_of(np.zeros((lags[-1], states)), nothing, nothing.astype(bool), lags).shape[1])

@@ -18,20 +18,27 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.errors import NotEnoughDataError
-from volcast.sessions import new_york_midnight, next_bucket, session_schedule
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = ["simulate_bars"]
 
 
 _ANNUAL_VOLATILITY = 0.35
-_MINUTES_PER_YEAR = 252 * 390
 _SLOW_SPREAD, _FAST_SPREAD = 0.25, 0.35
 _FAST_STEP_MINUTES = 30
 _MISSING = 0.005
 
 
 def simulate_bars(
-    symbol: str, start_date: str | date, end_date: str | date, *, seed: int = 0, minutes: int = 1
+    symbol: str,
+    start_date: str | date,
+    end_date: str | date,
+    *,
+    seed: int = 0,
+    minutes: int = 1,
+    market: str | TradingMarket = DEFAULT_MARKET,
 ) -> pd.DataFrame:
     """Bars of `minutes` length from `start_date` to `end_date`, both included; the same for the same arguments.
 
@@ -47,10 +54,11 @@ def simulate_bars(
     NotEnoughDataError
         The exchange has no session in the span.
     """
-    first, last = new_york_midnight(start_date), new_york_midnight(end_date)
+    market = market_named(market)
+    first, last = market.day_begin(start_date), market.day_end(end_date) - pd.Timedelta(minutes=1)
     # Bars that end where the known sessions end would have no bucket ahead to forecast.
-    next_bucket(last + pd.Timedelta(days=1))
-    schedule = session_schedule(first, last)
+    market.next_bucket(last + pd.Timedelta(minutes=1))
+    schedule = market.schedule(first, last)
     if schedule.empty:
         raise NotEnoughDataError(f"the exchange has no session from {start_date} to {end_date}; give a longer span.")
     digest = hashlib.sha256(f"{symbol} {seed}".encode()).digest()
@@ -60,7 +68,7 @@ def simulate_bars(
     day = np.repeat(np.arange(len(schedule)), lengths)
     minute = np.arange(len(day)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
-    volatility = _minute_volatility(random, day, minute, lengths)
+    volatility = _minute_volatility(random, day, minute, lengths, market)
     returns = volatility * random.standard_t(5, len(day)) / np.sqrt(5 / 3)
     gaps = np.where(minute == 0, volatility * np.sqrt(200) * random.standard_normal(len(day)), 0.0)
     close = 40 * np.exp(2.5 * random.random()) * np.exp(np.cumsum(returns + gaps))
@@ -89,6 +97,7 @@ def _minute_volatility(
     day: Int64Array1D,
     minute: Int64Array1D,
     lengths: Int64Array1D,
+    market: TradingMarket,
 ) -> Float64Array1D:
     slow = _autoregression(random, len(lengths), 0.985, _SLOW_SPREAD)[day]
     step = minute // _FAST_STEP_MINUTES
@@ -96,7 +105,7 @@ def _minute_volatility(
     fast = _autoregression(random, int(steps_before[-1]), 0.85, _FAST_SPREAD)[steps_before[day] + step]
     left = lengths[day] - minute
     shape = 0.72 + 1.1 * np.exp(-minute / 25) + 0.45 * np.exp(-left / 40)
-    level = _ANNUAL_VOLATILITY / np.sqrt(_MINUTES_PER_YEAR)
+    level = _ANNUAL_VOLATILITY / np.sqrt(market.minutes_per_year)
     return cast(Float64Array1D, level * shape * np.exp(slow + fast - _SLOW_SPREAD**2 - _FAST_SPREAD**2))
 
 
