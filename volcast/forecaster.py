@@ -82,10 +82,6 @@ class VolatilityForecaster(OneLineRepr):
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
 
-    @property
-    def _market(self) -> TradingMarket:
-        return self._serving.market
-
     def _facts(self) -> dict[str, object]:
         return {"model": self._serving.version, "store": self._store.path}
 
@@ -158,8 +154,8 @@ class VolatilityForecaster(OneLineRepr):
         BarsError
             The bars are unusable.
         """
-        horizon = horizon_named(horizon, kind, self._market)
-        moment = None if asof is None else self._market.clock.moment(asof)
+        horizon = horizon_named(horizon, kind, self.market)
+        moment = None if asof is None else self.market.clock.moment(asof)
         if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
         return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
@@ -207,7 +203,7 @@ class VolatilityForecaster(OneLineRepr):
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` and
         ``attrs["kind"]`` say of what the forecasts are.
         """
-        horizon = horizon_named(horizon, kind, self._market)
+        horizon = horizon_named(horizon, kind, self.market)
         layout, table = FrameLayout.of(bars), as_bars_frame(bars)
         if _are_of_their_time(models):
             series = self._series_as_of(table, symbol, horizon)
@@ -249,21 +245,21 @@ class VolatilityForecaster(OneLineRepr):
         VolatilityError
             None of the symbols can be forecast: what is wrong with the first.
         """
-        layout, moment = FrameLayout.of(bars), None if asof is None else in_new_york(asof)
+        layout, moment = FrameLayout.of(bars), None if asof is None else self.market.clock.moment(asof)
         panel = panel_forecasts(
             self._serving,
             as_bars_frame(bars),
             moment,
-            horizon_named(horizon, kind),
+            horizon_named(horizon, kind, self.market),
             kind,
             allow_in_sample=allow_in_sample,
         )
         return cast(Frame, layout.frame(panel.set_index("bucket", append=True) if layout.is_long else panel))
 
     @property
-    def calendar(self) -> str:
-        """Name of the exchange whose sessions the serving model knows."""
-        return self._serving.config.calendar
+    def market(self) -> TradingMarket:
+        """The market whose hours the serving model forecasts."""
+        return self._serving.market
 
     def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
         """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
@@ -411,8 +407,8 @@ class VolatilityForecaster(OneLineRepr):
         The job or the outcome; None where nothing is due.
         """
         bars = cut_each_symbol(as_bars_frame(bars), validate_bars)
-        now = last_end(bars) if asof is None else self._market.clock.moment(asof)
-        moment = self._retraining.moment_due(bars, now.tz_convert(self._market.zone), self._champion)
+        now = last_end(bars) if asof is None else self.market.clock.moment(asof)
+        moment = self._retraining.moment_due(bars, now.tz_convert(self.market.zone), self._champion)
         if moment is None:
             return None
         past = bars_until(bars, moment)
@@ -496,7 +492,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> Forecast:
         bars = as_bars_frame(bars)
         moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
-        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(self._market.zone))
+        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(self.market.zone))
         return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
@@ -532,7 +528,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
         symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
-        moment = last_end(symbol_bars) if due is None else due.tz_convert(self._market.zone)
+        moment = last_end(symbol_bars) if due is None else due.tz_convert(self.market.zone)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion

@@ -39,7 +39,7 @@ def test_the_diagonal_is_forecast_and_the_rest_realized() -> None:
     spread = np.sqrt(np.diag(matrix))
     correlations = matrix.to_numpy() / np.outer(spread, spread)
     daily = bars["close"].unstack(0).tz_convert("America/New_York")
-    plain = half_hourly_returns(daily).corr().to_numpy()
+    plain = half_hourly_returns(daily, FORECASTER.market).corr().to_numpy()
     assert np.abs(correlations - plain).max() < 0.15
 
 

@@ -15,9 +15,9 @@ from volcast.bars.frames import as_bars_frame
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.horizons import Horizon, Kind
+from volcast.markets.market import TradingMarket
 from volcast.measures.correlations import fisher_averaged, half_hourly_returns, nearest_correlations
 from volcast.packages import required_module
-from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york, session_schedule
 
 __all__ = ["Shrinkage", "covariance"]
 
@@ -81,8 +81,10 @@ def covariance(
     panel = forecaster.forecast_panel(frame, asof, horizon, kind=kind, allow_in_sample=allow_in_sample)
     if len(panel) < 2:
         raise NotEnoughDataError(f"{len(panel)} symbol can be forecast; a covariance needs two; give bars of several.")
-    moment = panel["asof"].iloc[0] if asof is None else in_new_york(asof)
-    returns = half_hourly_returns(_closes(frame, list(panel.index), moment, sessions, forecaster.calendar))
+    moment = panel["asof"].iloc[0] if asof is None else forecaster.market.clock.moment(asof)
+    returns = half_hourly_returns(
+        _closes(frame, list(panel.index), moment, sessions, forecaster.market), forecaster.market
+    )
     volatility = panel["annualized_volatility"].to_numpy(dtype=float)
     matrix = _shrunk(returns, shrinkage) * np.outer(volatility, volatility)
     result = pd.DataFrame(matrix, index=panel.index, columns=panel.index.rename(None))
@@ -91,10 +93,10 @@ def covariance(
 
 
 def _closes(
-    frame: pd.DataFrame, symbols: list[str], moment: pd.Timestamp, sessions: int, calendar: str
+    frame: pd.DataFrame, symbols: list[str], moment: pd.Timestamp, sessions: int, market: TradingMarket
 ) -> pd.DataFrame:
     """Closes of the symbols in the last `sessions` that had begun by a moment, indexed by the end of each bar."""
-    schedule = session_schedule(moment - pd.Timedelta(days=2 * sessions + 14), moment, calendar)
+    schedule = market.schedule(moment - pd.Timedelta(days=2 * sessions + 14), moment)
     schedule = schedule[schedule["open"] < moment].iloc[-sessions:]
     first = schedule["open"].iloc[0]
     columns = {}
@@ -104,7 +106,7 @@ def _closes(
         closes = closes[(stamps >= first) & (stamps < moment)]
         steps = np.diff(time_index(closes).as_unit("us").asi8)
         length = pd.Timedelta(int(np.median(steps)) if len(steps) else 60_000_000, unit="us")
-        ends = (time_index(closes) + length).tz_convert(EXCHANGE_TIMEZONE)
+        ends = (time_index(closes) + length).tz_convert(market.zone)
         columns[symbol] = closes.set_axis(ends)[ends <= moment]
     table = pd.DataFrame(columns, columns=symbols)
     opens, closes_at = (pd.DatetimeIndex(schedule[side]) for side in ("open", "close"))

@@ -14,6 +14,7 @@ from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.evaluation.losses import qlike
 from volcast.forecasters.baselines.registry import ALL_BASELINES
+from volcast.markets.names import DEFAULT_MARKET
 from volcast.measures.hourly import RV_FLOOR, get_hourly_measures
 
 __all__ = ["NO_ARRAYS", "VolatilityRegressor"]
@@ -34,8 +35,8 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         A name in `forecasters.baselines.registry.ALL_BASELINES`, such as ``"diurnal_log_har"``.
     estimator
         How variance is made of bars, where bars are given: a name in `measures.estimators.ESTIMATORS`.
-    calendar
-        Name of the exchange in `exchange_calendars`, where bars are given.
+    market
+        Whose hours they are, where bars are given: a name in `markets.registry`.
 
     Attributes
     ----------
@@ -55,11 +56,11 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(
-        self, forecaster: str = "diurnal_log_har", *, estimator: str = "close", calendar: str = "XNYS"
+        self, forecaster: str = "diurnal_log_har", *, estimator: str = "close", market: str = DEFAULT_MARKET
     ) -> None:
         self.forecaster = forecaster
         self.estimator = estimator
-        self.calendar = calendar
+        self.market = market
 
     def fit(self, X: Any, y: npt.ArrayLike | None = None) -> Self:
         """Take in a history.
@@ -146,7 +147,7 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return table
         if isinstance(table, np.ndarray):
             raise BarsError(f"X is an array; {NO_ARRAYS}; hand over a frame.")
-        return get_hourly_measures(as_bars_frame(table), estimator=self.estimator, calendar=self.calendar)
+        return get_hourly_measures(as_bars_frame(table), estimator=self.estimator, market=self.market)
 
 
 def _as_long_as(measures: pd.DataFrame, values: npt.ArrayLike) -> Float64Array1D:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import Float64Array2D, time_index
+from volcast.markets.market import TradingMarket
 
 __all__ = ["fisher_averaged", "half_hourly_returns", "nearest_correlations"]
 
@@ -17,13 +18,15 @@ _NEARLY_ONE = 0.999
 _SMALLEST_EIGENVALUE = 1e-4
 
 
-def half_hourly_returns(prices: pd.DataFrame) -> pd.DataFrame:
+def half_hourly_returns(prices: pd.DataFrame, market: TradingMarket) -> pd.DataFrame:
     """Log returns of half hours.
 
     Parameters
     ----------
     prices
-        A column a symbol, indexed by moment, New York time; NaN where there is none.
+        A column a symbol, indexed by the moment at which each was paid, tz-aware; NaN where there is none.
+    market
+        Whose sessions they are.
 
     Returns
     -------
@@ -31,7 +34,7 @@ def half_hourly_returns(prices: pd.DataFrame) -> pd.DataFrame:
     """
     path = pd.DataFrame(np.log(prices))
     moments = time_index(prices)
-    days = moments.normalize().tz_localize(None)
+    days = market.dates(moments - pd.Timedelta(microseconds=1))
     grid = path.groupby([days, moments.ceil(_SAMPLING)]).last()
     returns: pd.DataFrame = grid.groupby(level=0).diff()
     return returns

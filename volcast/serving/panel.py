@@ -9,7 +9,6 @@ from volcast.errors import BarsError, VolatilityError
 from volcast.forecasters.horizons import Horizon, Kind
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.serving.stream import ForecastStream
-from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["panel_forecasts"]
 
@@ -32,7 +31,7 @@ def panel_forecasts(
         raise BarsError(
             "the bars are of one symbol without a name; a panel has many; index them by (symbol, timestamp)."
         )
-    moment = _last_end(arrays) if asof is None else asof
+    moment = model.market.clock.time(_last_end(arrays)) if asof is None else asof
     stream: ForecastStream | None = None
     forecasts: dict[str, Forecast] = {}
     failed: dict[str, VolatilityError] = {}
@@ -60,7 +59,7 @@ def _followed(model: ServedModel, arrays: FrameArrays, symbol: str, moment: pd.T
     return stream
 
 
-def _last_end(arrays: FrameArrays) -> pd.Timestamp:
-    """When the last bar of any symbol ended, New York time."""
+def _last_end(arrays: FrameArrays) -> int:
+    """When the last bar of any symbol ended, in microseconds since the epoch."""
     ends = [arrays.stamps(rows).max() + arrays.length_until(rows, None) for rows in arrays.symbols.values()]
-    return pd.Timestamp(int(max(ends)), unit="us", tz=EXCHANGE_TIMEZONE)
+    return int(max(ends))

@@ -129,7 +129,7 @@ def realized_correlations(market: Market, sessions: int) -> dict[pd.Timestamp, F
 
     Sessions with fewer before them are absent.
     """
-    returns = half_hourly_returns(market.paths).dropna()
+    returns = half_hourly_returns(market.paths, market.trading).dropna()
     products = returns.groupby(level=0).apply(lambda day: day.to_numpy().T @ day.to_numpy())
     sums = np.cumsum(np.stack(list(products)), axis=0)
     result = {}
