@@ -66,7 +66,8 @@ def regression_ratio(
     features = replace(fitted.features, with_decisions=with_decisions)
     hours, rows = session_hours(time_index(measures)), np.arange(HISTORY, len(measures))
     days, opens = new_york_days(time_index(measures))[rows], opens_session(time_index(measures))[rows]
-    whole = features.design(features.states(measures), rows - 1, hours[rows], days, opens)
+    nights = features.nights_before(measures)[rows]
+    whole = features.design(features.states(measures), rows - 1, hours[rows], days, opens, nights)
     design = np.column_stack([whole[:, columns], whole[:, TERMS:]])
     profile = features.profile[hours[rows], 0]
     outcome = np.log(measures["rv_hourly"].to_numpy()[rows]) - profile

@@ -69,6 +69,7 @@ OTHER: dict[str, Any] = {
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,
+    "nights": "never",
     "scaling": "minmax",
     "tuner": "bayesian",
     "workers": 2,

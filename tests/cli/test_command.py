@@ -49,6 +49,7 @@ OTHER = {
     "cleaning": "zero,order",
     "rv_estimator": "medrv",
     "companions": "QQQ",
+    "nights": "never",
 }
 """For each setting whose option takes a value, one that is not its default."""
 

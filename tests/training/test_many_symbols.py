@@ -328,7 +328,8 @@ def test_what_symbols_share_is_fitted_on_the_rows_of_all(trained: TrainingResult
             outcomes = horizon_outcomes(frame, horizon)
             days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
             rows = [row for row in range(HISTORY, len(frame)) if outcomes.known_with[row] < len(frame)]
-            design = state.features.design(states, np.array(rows) - 1, hours[rows], days[rows], opens[rows])
+            nights = state.features.nights_before(frame)[rows]
+            design = state.features.design(states, np.array(rows) - 1, hours[rows], days[rows], opens[rows], nights)
             outcome = np.log(outcomes.volatility[rows]) - state.horizons[horizon].profile[hours[rows]]
             grams.append(design.T @ design)
             moments.append(design.T @ outcome)

@@ -11,7 +11,8 @@ A network sees the last steps of the bars themselves (`features.bar_steps`); one
 the states of the last buckets one after the other, each with the hour of the bucket that follows it. The regression
 sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month (Corsi
 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a session,
-before which a night has passed. It also knows the days on which the Federal Reserve decides (`features.fed_decisions`).
+before which a night has passed; where bars go on in the night, it sees that, too (`features.nights`). It also knows the
+days on which the Federal Reserve decides (`features.fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
 ``market_<state>`` of the measures, and the mean range of its steps. Where they are missing, the symbol's own stand in.
@@ -44,9 +45,11 @@ from volcast.features.bar_steps import (
     usual_volume,
 )
 from volcast.features.fed_decisions import decision_dummies
+from volcast.features.nights import log_nights, night_deviations
 from volcast.features.windows import HAR_LAGS
 from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
 from volcast.measures.hourly import RV_FLOOR
+from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS
 from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_hours
 
 __all__ = [
@@ -104,8 +107,8 @@ class IntradayFeatures:
     Attributes
     ----------
     profile
-        Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)), or, where the networks see the
-        bars' steps, (24, len(STATES) + 2 * STEPS).
+        Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)), where the networks see the bars'
+        steps 2 * STEPS more, and with nights len(NIGHT_PARTS) more.
     hours
         Clock hours that training saw; the regression has a dummy for each.
     with_market
@@ -119,6 +122,8 @@ class IntradayFeatures:
     step_inputs
         What the networks see of each of the bars' steps, see `features.bar_steps`; nothing in models of earlier
         releases, whose networks see the states, and where bars are longer than a step, which have no networks.
+    with_nights
+        Whether the regression sees what traded between sessions, see `features.nights`.
     """
 
     profile: Float64Array2D
@@ -130,18 +135,27 @@ class IntradayFeatures:
     term_mean: Float64Array1D
     term_spread: Float64Array1D
     step_inputs: tuple[str, ...] = ()
+    with_nights: bool = False
 
     @classmethod
     def unscaled(
-        cls, profile: Float64Array2D, hours: Int64Array1D, *, with_market: bool, step_inputs: tuple[str, ...]
+        cls,
+        profile: Float64Array2D,
+        hours: Int64Array1D,
+        *,
+        with_market: bool,
+        step_inputs: tuple[str, ...],
+        with_nights: bool = False,
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
-        terms = _term_count(width)
+        terms = _term_count(width) + (len(NIGHT_PARTS) if with_nights else 0)
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, with_nights)
 
-    def scaled(self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D]) -> "IntradayFeatures":
+    def scaled(
+        self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D], nights: Sequence[Float64Array2D]
+    ) -> "IntradayFeatures":
         """Features with this profile and the scales of these states and of their terms.
 
         Parameters
@@ -150,10 +164,12 @@ class IntradayFeatures:
             Of each symbol, shape (n, F), more than `HISTORY` rows.
         opens
             Of each symbol, which of its buckets begin a session, shape (n,).
+        nights
+            Of each symbol, the `nights` before its buckets, shape (n, k).
         """
         terms = [
-            terms_of(rows, np.arange(HISTORY - 1, len(rows) - 1), begins[HISTORY:])
-            for rows, begins in zip(states, opens, strict=True)
+            np.hstack([terms_of(rows, np.arange(HISTORY - 1, len(rows) - 1), begins[HISTORY:]), before[HISTORY:]])
+            for rows, begins, before in zip(states, opens, nights, strict=True)
         ]
         (state_mean, state_spread), (term_mean, term_spread) = map(_mean_and_spread, (states, terms))
         return replace(
@@ -177,7 +193,31 @@ class IntradayFeatures:
 
     def logs(self, measures: pd.DataFrame) -> Float64Array2D:
         """The logarithms of `measures` whose hour-of-day means are the `profile`, shape (n, k); see `log_measures`."""
-        return log_measures(measures, with_steps=bool(self.step_inputs))
+        return log_measures(measures, with_steps=bool(self.step_inputs), with_nights=self.with_nights)
+
+    def nights(self, columns: Float64Array2D, last_hours: Int64Array1D, days_ahead: Int64Array1D) -> Float64Array2D:
+        """What is unusual of the nights before buckets, shape (n, len(NIGHT_PARTS)); (n, 0) without nights.
+
+        Parameters
+        ----------
+        columns
+            `measures.nights.NIGHT_NAMES` of the row before each bucket, shape (n, len(NIGHT_NAMES)).
+        last_hours
+            New York clock hour of these rows.
+        days_ahead
+            From the day of this row to that of the bucket.
+        """
+        if not self.with_nights:
+            return np.empty((len(days_ahead), 0))
+        return night_deviations(columns, self.profile[last_hours, -len(NIGHT_PARTS) :], days_ahead)
+
+    def nights_before(self, measures: pd.DataFrame) -> Float64Array2D:
+        """The `nights` before each bucket of hourly `measures`, as the row before tells them; of the first nothing."""
+        before = np.zeros((len(measures), len(NIGHT_PARTS) if self.with_nights else 0))
+        if self.with_nights:
+            labels, columns = time_index(measures), measures[list(NIGHT_NAMES)].to_numpy(dtype=float)
+            before[1:] = self.nights(columns[:-1], session_hours(labels)[:-1], np.diff(new_york_days(labels)))
+        return before
 
     @property
     def market_columns(self) -> list[str]:
@@ -232,7 +272,7 @@ class IntradayFeatures:
         return step_windows(unusual[last], level, self.step_inputs, self._hand_of_hour[next_hours], next_opens)
 
     def _step_means(self, hours: Int64Array1D) -> Float64Array2D:
-        return self.profile[hours, len(STATES) :]
+        return self.profile[hours, len(STATES) : len(STATES) + 2 * STEPS]
 
     def steps(self, states: Float64Array2D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array2D:
         """What a network of an earlier release takes of each bucket, shape (n, F + 3): its state, and when the next is.
@@ -254,6 +294,7 @@ class IntradayFeatures:
         target_hours: Int64Array1D,
         target_days: Int64Array1D,
         opens: BoolArray1D,
+        nights: Float64Array2D,
     ) -> Float64Array2D:
         """Rows of the regression: standardized terms, then dummies for hours of the day and decisions of the Fed.
 
@@ -269,8 +310,11 @@ class IntradayFeatures:
             New York day of that bucket, as `new_york_days` counts them.
         opens
             Whether that bucket is of another session than the last known one.
+        nights
+            The `nights` before that bucket.
         """
-        terms = (terms_of(states, last, opens) - self.term_mean) / self.term_spread
+        terms = np.concatenate([terms_of(states, last, opens), nights], axis=1)
+        terms = (terms - self.term_mean) / self.term_spread
         hours = target_hours[:, None] == self.hours
         decisions = decision_dummies(target_days, target_hours) if self.with_decisions else hours[:, :0]
         return np.concatenate([terms, hours, decisions], axis=1)
@@ -289,7 +333,7 @@ class IntradayFeatures:
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
         arrays = {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
-        return {**arrays, "step_inputs": list(self.step_inputs)}
+        return {**arrays, "step_inputs": list(self.step_inputs), "with_nights": self.with_nights}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
@@ -302,18 +346,21 @@ class IntradayFeatures:
             with_market=bool(numbers["with_market"]),
             with_decisions=bool(numbers.get("with_decisions", False)),
             step_inputs=tuple(numbers.get("step_inputs", ())),
+            with_nights=bool(numbers.get("with_nights", False)),
             **arrays,
         )
 
 
-def log_measures(measures: pd.DataFrame, *, with_steps: bool) -> Float64Array2D:
+def log_measures(measures: pd.DataFrame, *, with_steps: bool, with_nights: bool) -> Float64Array2D:
     """Logarithms of volatility, shape (n, len(STATES)): of RV, Parkinson, the last minutes, and the range.
 
-    `with_steps` adds those of range and volume of the bars' last steps, NaN where there are none, shape
-    (n, len(STATES) + 2 * STEPS).
+    `with_steps` adds those of range and volume of the bars' last steps, 2 * STEPS of them, and `with_nights` those of
+    the night after each bucket, see `features.nights.log_nights`; NaN where there are none.
     """
-    logs = _logs(measures[list(MEASURES)].to_numpy(dtype=float))
-    return np.hstack([logs, log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float))]) if with_steps else logs
+    logs = [_logs(measures[list(MEASURES)].to_numpy(dtype=float))]
+    if with_steps:
+        logs.append(log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float)))
+    return np.hstack([*logs, log_nights(measures)] if with_nights else logs)
 
 
 def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:

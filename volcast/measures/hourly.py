@@ -27,7 +27,8 @@ from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
 from volcast.measures.estimators import ESTIMATORS, Estimator
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.measures.nights import NIGHT_NAMES, nights_after
+from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock
 
 if TYPE_CHECKING:
     from volcast.bars.handler import DataHandler
@@ -58,6 +59,8 @@ MINUTES_PER_YEAR: Mapping[Preset, int] = MappingProxyType(
 RV_FLOOR = 1e-5
 """Hourly volatilities below this (a tenth of a basis point) count as this much before a logarithm is taken."""
 
+_DAY = 86_400_000_000
+
 Rows = tuple[Int64Array1D, Float64Array2D]
 """Labels of buckets in microseconds since the epoch, shape (n,), and the measures of each, shape (n, k)."""
 
@@ -70,6 +73,8 @@ class HourlyMeasurement:
     ----------
     preset, estimator, min_bucket_coverage, calendar
         As in `get_hourly_rv`.
+    nights
+        Whether what trades between sessions is measured, too; see `measures.nights`.
 
     Raises
     ------
@@ -81,6 +86,7 @@ class HourlyMeasurement:
     estimator: str | Estimator = "close"
     min_bucket_coverage: float = 0.8
     calendar: str = "XNYS"
+    nights: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in get_args(Preset):
@@ -100,13 +106,16 @@ class HourlyMeasurement:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the measures, realized volatility first."""
-        return ("rv_hourly",) if self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
+        if self.preset == "colab":
+            return ("rv_hourly",)
+        return ("rv_hourly", *MEASURE_NAMES, *(NIGHT_NAMES if self.nights else ()))
 
     def rows(self, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
         """The measures of the buckets that bars have, whose stamps, prices and length are those of a `SymbolBars`.
 
         `is_tail` says that there are others before them. A session is measured the same whichever these are, but for
-        the ``overnight_return``, which is since the session's bar before.
+        the ``overnight_return``, which is since the session's bar before. Nights are yet to be measured (NaN), for they
+        go on after the buckets: see `night_rows`.
 
         Raises
         ------
@@ -122,7 +131,19 @@ class HourlyMeasurement:
             self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
         labels, volatility = bars.labels[is_whole], np.sqrt(variance[is_whole])[:, None]
-        return labels, np.hstack([volatility, bars.measures()[is_whole]])
+        nights = np.full((len(labels), len(NIGHT_NAMES) if self.nights else 0), np.nan)
+        return labels, np.hstack([volatility, bars.measures()[is_whole], nights])
+
+    def night_rows(
+        self, stamps: Int64Array1D, prices: Prices, length: int, labels: Int64Array1D, moment: int
+    ) -> tuple[Int64Array1D, Float64Array2D]:
+        """Which of the buckets with these labels are the last of their sessions, and the measures of the nights after.
+
+        Bars, all that had ended by a `moment` in microseconds, as in `rows`.
+        """
+        days = new_york_clock(labels) // _DAY
+        last = np.flatnonzero(np.append(days[1:] != days[:-1], True)[: len(days)])
+        return last, nights_after(stamps, prices, length, days[last], moment, self.calendar)
 
     def require_enough_bars(self, bars: BucketedBars) -> None:
         """Refuse `bars` of which the estimator can make nothing; see `Estimator.require_enough_bars`."""
@@ -211,8 +232,11 @@ def get_hourly_measures(
     min_bucket_coverage: float = 0.8,
     calendar: str = "XNYS",
     estimator: str | Estimator = "close",
+    nights: bool = False,
 ) -> pd.DataFrame:
     """Hourly measures of one symbol's bars, checked already or not; arguments as in `get_hourly_rv`.
+
+    `nights` asks for what trades between sessions, too (`session` only).
 
     Returns
     -------
@@ -222,7 +246,9 @@ def get_hourly_measures(
     the session over the close before; in its first bucket, else 0), ``recent_variance_3``, ``_10`` and ``_30`` (a
     minute), and of the bucket's last six steps of five minutes ``step_range_1`` to ``_6`` (log), ``step_return_1`` to
     ``_6`` (log) and ``step_volume_1`` to ``_6``, NaN where no bar is; see `measures.bucketed`. Where bars have no highs
-    and lows, their closes stand in. ``attrs`` are those of the series.
+    and lows, their closes stand in. With `nights`, the columns `measures.nights.NIGHT_NAMES` of the night after the
+    session, in the row of its last bucket, as of the end of the last bar; NaN in other rows. ``attrs`` are those of the
+    series.
 
     Raises
     ------
@@ -232,13 +258,17 @@ def get_hourly_measures(
     if preset == "colab":
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, estimator=estimator).to_frame()
-    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar, nights)
     _require_zone(tz)
-    bucketed = _bucketed(SymbolBars.of(bars), measurement)
+    checked = SymbolBars.of(bars)
+    bucketed = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bucketed)
-    values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
-    labels = _moments(bucketed.labels[is_whole], tz).rename("bucket")
-    measures = pd.DataFrame(values, index=labels, columns=list(measurement.names))
+    whole = bucketed.labels[is_whole]
+    columns = [np.sqrt(variance[is_whole])[:, None], bucketed.measures()[is_whole]]
+    if nights:
+        columns.append(_nights(checked, measurement, whole))
+    labels = _moments(whole, tz).rename("bucket")
+    measures = pd.DataFrame(np.hstack(columns), index=labels, columns=list(measurement.names))
     measures.attrs["left_out"] = _left_out(bucketed, is_whole)
     return measures
 
@@ -334,6 +364,15 @@ def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
     bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.calendar)
     measurement.require_enough_bars(bucketed)
     return bucketed
+
+
+def _nights(bars: SymbolBars, measurement: HourlyMeasurement, labels: Int64Array1D) -> Float64Array2D:
+    """Measures of the night after each bucket, shape (n, len(NIGHT_NAMES)), NaN where it is not a session's last."""
+    nights = np.full((len(labels), len(NIGHT_NAMES)), np.nan)
+    moment = int(bars.stamps[-1]) + bars.length
+    last, values = measurement.night_rows(bars.stamps, bars.prices, bars.length, labels, moment)
+    nights[last] = values
+    return nights
 
 
 def _require_zone(tz: str) -> None:

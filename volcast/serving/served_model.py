@@ -156,7 +156,14 @@ class ServedModel:
             config.rv_estimator,
             config.min_bucket_coverage,
             config.calendar,
+            self.sees_nights,
         )
+
+    @property
+    def sees_nights(self) -> bool:
+        """Whether the model looks at what trades between sessions."""
+        recipe = None if self.bundle is None else self.bundle.recipe
+        return isinstance(recipe, HarLstm) and recipe.features.with_nights
 
     def total_state(self, symbol: str | None) -> TotalState:
         """What the forecast of a symbol's total volatility begins with."""

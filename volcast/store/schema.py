@@ -28,6 +28,7 @@ from volcast.features.intraday import HISTORY, STATES, terms_of
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
 from volcast.measures.bucketed import STEPS
+from volcast.measures.nights import NIGHT_PARTS
 from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
@@ -227,6 +228,7 @@ class _Features(_Schema):
     term_mean: list[Standardized]
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
+    with_nights: bool = False
 
     @field_validator("hours")
     @classmethod
@@ -237,7 +239,7 @@ class _Features(_Schema):
 
     @model_validator(mode="after")
     def _of_the_states(self) -> Self:
-        states, terms = self.state_count, _term_count(self.state_count)
+        states, terms = self.state_count, _term_count(self.state_count) + self.night_count
         for name, count in (
             ("state_mean", states),
             ("state_spread", states),
@@ -257,8 +259,13 @@ class _Features(_Schema):
 
     @property
     def profile_width(self) -> int:
-        """Means of an hour: of the states, and of the steps where networks see these."""
-        return len(STATES) + (2 * STEPS if self.step_inputs else 0)
+        """Means of an hour: of the states, of the steps where networks see these, and of the night's parts."""
+        return len(STATES) + (2 * STEPS if self.step_inputs else 0) + self.night_count
+
+    @property
+    def night_count(self) -> int:
+        """Parts of the night that the regression sees."""
+        return len(NIGHT_PARTS) if self.with_nights else 0
 
     @property
     def state_count(self) -> int:

@@ -18,6 +18,7 @@ from volcast.features.intraday import (
     new_york_days,
     opens_session,
 )
+from volcast.features.nights import have_nights
 from volcast.features.windows import TimeSplit
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
@@ -28,6 +29,7 @@ from volcast.forecasters.intervals import QuantileTracker
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.bucketed import STEPS
 from volcast.measures.hourly import RV_FLOOR
+from volcast.measures.nights import NIGHT_PARTS
 from volcast.networks.onnx import Network
 from volcast.sessions import session_hours
 
@@ -176,12 +178,13 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
     """
     features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
     hours, opens, rows = session_hours(labels), opens_session(labels), np.arange(state.memory, len(measures))
+    days, nights = new_york_days(labels)[rows], features.nights_before(measures)[rows]
     windows = np.empty((len(rows), STEPS, 0), dtype=np.float32)
     if features.step_inputs:
         steps = StepWindows(features, HourlyTable.of(measures))
         steps.take_in()
         windows = steps.windows(rows - 1, hours[rows], opens[rows])
-    design = features.design(features.states(measures), rows - 1, hours[rows], new_york_days(labels)[rows], opens[rows])
+    design = features.design(features.states(measures), rows - 1, hours[rows], days, opens[rows], nights)
     regression = one_bucket.regression
     forecast = one_bucket.profile[hours[rows]] + design @ regression.coefficients + regression.log_smearing
     realized = measures["rv_hourly"].to_numpy()[rows]
@@ -205,12 +208,14 @@ def _fitted(
         )
     recipe = _without_regressions(frames, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
     frames = recipe.with_market(frames)
-    states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
+    of_symbol = {name: recipe.for_symbol(name, frame).features for name, frame in frames.items()}
+    states = {name: of_symbol[name].states(frame) for name, frame in frames.items()}
+    nights = {name: of_symbol[name].nights_before(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
         opens = [opens_session(time_index(frame)) for frame in frames.values()]
-        features = features.scaled(list(states.values()), opens)
-    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in HORIZONS}
+        features = features.scaled(list(states.values()), opens, list(nights.values()))
+    fits = {horizon: _fitted_horizon(frames, states, nights, features, horizon) for horizon in HORIZONS}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
@@ -223,16 +228,17 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
     inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
+    with_nights = all(map(have_nights, frames.values())) if earlier is None else earlier.features.with_nights
     profiles = {
-        name: learnt[name].profile
-        if name in learnt
-        else hour_means(log_measures(frame, with_steps=bool(inputs)), session_hours(time_index(frame)))
+        name: learnt[name].profile if name in learnt else _profile(frame, bool(inputs), with_nights)
         for name, frame in frames.items()
     }
     if earlier is None:
         hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
-        features = IntradayFeatures.unscaled(typical, hours, with_market=with_market, step_inputs=inputs)
+        features = IntradayFeatures.unscaled(
+            typical, hours, with_market=with_market, step_inputs=inputs, with_nights=with_nights
+        )
     else:
         features = earlier.features
     return HarLstm(
@@ -247,6 +253,16 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
     )
 
 
+def _profile(measures: pd.DataFrame, with_steps: bool, with_nights: bool) -> Float64Array2D:
+    """Hour-of-day means of the logs of measures; a night's are the same whichever the last hour before it."""
+    logs = log_measures(measures, with_steps=with_steps, with_nights=with_nights)
+    profile = hour_means(logs, session_hours(time_index(measures)))
+    if with_nights:
+        every_hour = np.zeros(len(logs), dtype=np.int64)
+        profile[:, -len(NIGHT_PARTS) :] = hour_means(logs[:, -len(NIGHT_PARTS) :], every_hour)
+    return profile
+
+
 def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
     """What networks can learn from of the bars' last steps."""
     columns = np.concatenate([frame[list(STEP_MEASURES)].to_numpy(dtype=float) for frame in frames.values()])
@@ -254,7 +270,11 @@ def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
 
 
 def _fitted_horizon(
-    frames: Measures, states: Mapping[str, Float64Array2D], features: IntradayFeatures, horizon: Horizon
+    frames: Measures,
+    states: Mapping[str, Float64Array2D],
+    nights: Mapping[str, Float64Array2D],
+    features: IntradayFeatures,
+    horizon: Horizon,
 ) -> tuple[HorizonState, dict[str, SymbolHorizon]]:
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
     profiles, designs, targets = {}, {}, {}
@@ -266,7 +286,8 @@ def _fitted_horizon(
         rows = np.flatnonzero(ended)
         rows = rows[rows >= HISTORY]
         days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
-        designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows])
+        before = nights[name][rows]
+        designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows], before)
         targets[name] = logs[rows] - profiles[name][hours[rows]]
     regression = fit_state(
         np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), features.term_count
