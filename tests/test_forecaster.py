@@ -2,9 +2,11 @@
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -245,6 +247,26 @@ def test_out_of_several_symbols_the_models_own_is_taken(month: pd.DataFrame) -> 
     bundle = untrained("one", month)
     forecaster.swap(replace(bundle, manifest={**bundle.manifest, "symbol": "SPY"}))
     assert forecaster.forecast(stacked).volatility == forecaster.forecast(month).volatility
+
+
+@pytest.mark.parametrize("symbol", [True, 5.0, Decimal("sNaN"), b"SPY", ["SPY"]])
+def test_a_symbol_that_is_no_text_is_refused(month: pd.DataFrame, symbol: object) -> None:
+    forecaster = VolatilityForecaster("ewma")
+    marked = month.copy()
+    marked.attrs = {"symbol": symbol}
+    doors: list[Callable[[], object]] = [
+        lambda: forecaster.forecast(month, symbol=cast(str, symbol)),
+        lambda: forecaster.forecast_series(month, symbol=cast(str, symbol)),
+        lambda: forecaster.stream(month, cast(str, symbol)),
+        lambda: forecaster.stream(month).forecast(symbol=cast(str, symbol)),
+        lambda: forecaster.forecast(marked),
+        lambda: get_hourly_rv(marked),
+        lambda: get_hourly_rv(month, cast(str, symbol)),
+    ]
+    for door in doors:
+        with pytest.raises(BarsError, match=r"the symbol is .* no text"):
+            door()
+    forecaster.forecast(month)
 
 
 def test_training_in_place_swaps_model_and_scaler_twice_in_one_process(tmp_path: Path, bars: pd.DataFrame) -> None:

@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from volcast.backtest.forecasts import model_forecasts
 from volcast.backtest.market import Market
-from volcast.backtest.total_volatility import day_volatility
+from volcast.backtest.total_volatility import day_volatility, variance_over
+from volcast.forecaster import VolatilityForecaster
+from volcast.forecasters.horizons import TOTAL_HORIZONS
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,41 @@ def test_a_day_rests_on_nothing_that_comes_with_it(prices: pd.DataFrame) -> None
     days, after = day_volatility(forecasts, prices), day_volatility(forecasts, changed)
     assert days.iloc[:61].equals(after.iloc[:61])
     assert days.iloc[61] != after.iloc[61]
+
+
+def test_a_total_volatility_takes_the_place_of_what_the_hours_say(prices: pd.DataFrame) -> None:
+    hours = pd.Series(0.01, index=prices.index)
+    totals = pd.Series(0.011 + 0.002 * np.arange(80) / 80, index=prices.index).where(prices.index > prices.index[50])
+    days, of_hours = day_volatility(hours, prices, totals), day_volatility(hours, prices)
+    assert days.iloc[:51].equals(of_hours.iloc[:51])
+    ratio, squares = 0.0, 0.0
+    for count, row in enumerate(range(51, 80)):
+        scale = (63 + count * (squares / ratio if count else 1.0)) / (63 + count)
+        assert days.iloc[row] == pytest.approx(totals.iloc[row] * math.sqrt(scale), rel=1e-9)
+        variance = totals.iloc[row] ** 2
+        ratio += (prices["variance"].iloc[row] + prices["night"].iloc[row] ** 2) / variance
+        squares += math.log(prices["close"].iloc[row] / prices["close"].iloc[row - 1]) ** 2 / variance
+
+
+def test_variance_between_horizons_lies_on_straight_lines() -> None:
+    volatilities = dict(zip(TOTAL_HORIZONS, (0.01, 0.02, 0.03, 0.05), strict=True))
+    totals = pd.DataFrame([volatilities, {name: 2 * value for name, value in volatilities.items()}])
+    for sessions, expected in ((1, 1e-4), (5, 4e-4), (3, 2.5e-4), (7, 6e-4), (16, 17e-4), (22, 25e-4), (44, 50e-4)):
+        assert variance_over(totals, sessions).to_numpy() == pytest.approx([expected, 4 * expected])
+
+
+def test_a_model_looks_at_the_session_ahead_of_each_open(some_bars: pd.DataFrame) -> None:
+    forecaster = VolatilityForecaster("ewma")
+    table = model_forecasts(forecaster, some_bars)["XYZ"]
+    for horizon in TOTAL_HORIZONS:
+        totals = forecaster.forecast_series(some_bars, horizon, kind="total")
+        by_day = dict(zip([label.date() for label in totals.index], totals["volatility"], strict=True))
+        for asof, volatility in zip(table["asof"], table[horizon], strict=True):
+            expected = by_day.get(asof.date(), math.nan)
+            assert volatility == expected or (math.isnan(volatility) and math.isnan(expected))
+    outlook = Market.of(some_bars, {"XYZ": table}).outlook["XYZ"]
+    assert outlook[list(TOTAL_HORIZONS)].notna().any(axis=None)
+    assert (outlook["volatility"] / outlook["1 session"]).dropna().between(0.8, 1.25).all()
 
 
 def test_an_outlook_is_as_of_the_open(some_market: Market) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.bars import make_bars
 from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, FloatArray, Int64Array1D, time_index
-from volcast.bars.cleaning import CLEANING_RULES
+from volcast.bars.cleaning import CLEANING_RULES, clean_bars
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
@@ -228,6 +228,19 @@ def test_what_an_estimator_cannot_do_is_said() -> None:
     hourly = bars.resample("60min").agg({"open": "first", "high": "max", "low": "min", "close": "last"})
     with pytest.raises(NotEnoughDataError, match=r"holds 1 of them.*'yang_zhang' needs 2"):
         get_hourly_rv(hourly, estimator="yang_zhang")
+
+
+@pytest.mark.parametrize("name", ["parkinson", "garman_klass", "rogers_satchell", "yang_zhang"])
+def test_a_range_that_does_not_hold_open_and_close_is_refused_or_set_right(name: str) -> None:
+    bars = make_bars("2024-12-02", "2024-12-03", minutes=5)
+    bars["high"], bars["low"] = bars[["open", "close"]].max(axis=1), bars[["open", "close"]].min(axis=1)
+    rounded, crossed = bars.copy(), bars.copy()
+    rounded["high"] *= 1 - 5e-4
+    crossed.loc[crossed.index[3], "high"] *= 0.99
+    np.testing.assert_allclose(get_hourly_rv(rounded, estimator=name), get_hourly_rv(bars, estimator=name), rtol=1e-12)
+    with pytest.raises(BarsError, match=r"1 bar\(s\) open or close beyond .* ends 2024-12-02 15:00 UTC"):
+        get_hourly_rv(crossed, estimator=name)
+    assert np.isfinite(get_hourly_rv(clean_bars(crossed, ["crossed"])[0], estimator=name)).all()
 
 
 def test_an_hour_with_the_fewest_returns_makes_hardly_ever_nothing() -> None:

@@ -107,7 +107,8 @@ def test_a_missing_and_an_additional_file_are_found(tmp_path: Path, rv: pd.Serie
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path, rv: pd.Series) -> None:
     with pytest.raises(ConfigError, match="no-such-folder"):
         ModelStore(tmp_path).save(bundle_named("one", rv), {"no-such-folder/x": b""})
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    # Some releases of filelock take their file away when they let go.
+    assert {path.name for path in tmp_path.iterdir()} <= {".lock"}
     assert ModelStore(tmp_path).list() == []
 
 

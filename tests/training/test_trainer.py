@@ -225,7 +225,8 @@ def test_a_model_directory_explains_itself(small_bars: pd.DataFrame, tmp_path: P
     assert manifest["seed"] == 42
     assert pd.Timestamp(manifest["trained_through"]) < pd.Timestamp(manifest["evaluation"]["first"])
     assert set(manifest["files"]) == names - {"manifest.json", "manifest.sha256"}
-    assert {path.name for path in tmp_path.iterdir()} == {result.bundle.name, "serving.json", ".lock"}
+    # Some releases of filelock take their file away when they let go.
+    assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {result.bundle.name, "serving.json"}
     assert list(pd.read_csv(result.bundle.path / "trials.csv")["trial"]) == [1, 2]
     assert {"model", *BASELINES} == set(result.evaluation.metrics)
 

@@ -16,7 +16,7 @@ from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
 from volcast.forecasters.baselines.har import FEWEST_BUCKETS, diurnal_log_har
 from volcast.forecasters.baselines.simple import diurnal_ewma
-from volcast.forecasters.horizons import over_horizon
+from volcast.forecasters.horizons import TOTAL_HORIZONS, over_horizon
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.measures.hourly import get_hourly_measures
 from volcast.sessions import next_bucket, session_buckets
@@ -47,12 +47,13 @@ def model_forecasts(
     models
         ``"serving"``: the model that serves now, of what it has not seen; ``"as-of"``: the one that served, or could
         have, at each open. With a schedule (``every``) the forecaster trains on the way what would have been trained.
+
+    Returns
+    -------
+    `VolatilityForecaster.forecast_series` with ``horizon="session_end"``, and a column for each of
+    `horizons.TOTAL_HORIZONS`: total volatility, not annualized, as of the close before; NaN where there is none.
     """
-    symbols = _symbols(bars)
-    return {
-        name: forecaster.forecast_series(bars, "session_end", symbol=symbol, models=models)
-        for name, symbol in symbols.items()
-    }
+    return {name: _by_model(forecaster, bars, symbol, models) for name, symbol in _symbols(bars).items()}
 
 
 def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
@@ -99,6 +100,22 @@ def perfect_foresight(bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, p
         table["volatility"] = outcome.reindex(sessions).to_numpy()
         tables[name] = table.dropna(subset=["volatility"]).assign(model_version="perfect foresight")
     return tables
+
+
+def _by_model(
+    forecaster: VolatilityForecaster, bars: pd.DataFrame, symbol: str | None, models: Literal["serving", "as-of"]
+) -> pd.DataFrame:
+    table = forecaster.forecast_series(bars, "session_end", symbol=symbol, models=models)
+    asof = pd.DatetimeIndex(table["asof"])
+    for horizon in TOTAL_HORIZONS:
+        totals = forecaster.forecast_series(bars, horizon, symbol=symbol, models=models, kind="total")
+        # The session that is not over is the one that closes first.
+        row = time_index(totals).searchsorted(asof, side="right")
+        is_ahead = row < len(totals)
+        row = np.minimum(row, len(totals) - 1)
+        is_ahead &= np.asarray(pd.DatetimeIndex(totals["asof"])[row] <= asof)
+        table[horizon] = np.where(is_ahead, totals["volatility"].to_numpy()[row], np.nan)
+    return table
 
 
 def _symbols(bars: pd.DataFrame) -> dict[str, str | None]:

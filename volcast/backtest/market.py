@@ -14,6 +14,7 @@ from volcast.backtest.prices import link_factors, regular_bars, session_prices
 from volcast.backtest.total_volatility import day_volatility
 from volcast.bars.checks import bar_length
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
+from volcast.forecasters.horizons import TOTAL_HORIZONS
 from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
 
 __all__ = ["Market"]
@@ -30,7 +31,8 @@ class Market:
     bars
         By symbol: the bars of regular sessions, see `prices.regular_bars`.
     forecasts
-        By symbol: `VolatilityForecaster.forecast_series` with ``horizon="session_end"``.
+        By symbol: `VolatilityForecaster.forecast_series` with ``horizon="session_end"``, and where the model forecasts
+        total volatility a column for each of its horizons, see `forecasts.model_forecasts`.
     calendar
         Name of the exchange in `exchange_calendars`.
     implied
@@ -126,8 +128,9 @@ class Market:
 
         DataFrames indexed by session (naive date): `asof` (its open, New York time), `session_volatility` (forecast, of
         its hours, not annualized), `volatility` (forecast, of a day from close to close, not annualized),
-        `annualized_volatility` (of the same), `model_version`. Sessions without a forecast, or without the 22 sessions
-        before them that the night's share needs, are absent.
+        `annualized_volatility` (of the same), `model_version`, and, where they are forecast, total volatilities over
+        the horizons, not annualized. Sessions without a forecast, or without the 22 sessions before that the night's
+        share needs, are absent.
         """
         return {name: self._outlook(name) for name in self.bars}
 
@@ -213,16 +216,18 @@ class Market:
         session = pd.Series(opens.index, index=pd.DatetimeIndex(opens)).reindex(asof)
         rows = table.assign(asof=asof).set_axis(pd.DatetimeIndex(session, name="session"))
         rows = rows[rows.index.notna() & rows.index.isin(prices.index)]
-        total = day_volatility(rows["volatility"], prices)
-        return pd.DataFrame(
+        totals = rows[[column for column in TOTAL_HORIZONS if column in rows]]
+        days = day_volatility(rows["volatility"], prices, totals.get("1 session"))
+        outlook = pd.DataFrame(
             {
                 "asof": rows["asof"],
                 "session_volatility": rows["volatility"],
-                "volatility": total,
-                "annualized_volatility": total * 252**0.5,
+                "volatility": days,
+                "annualized_volatility": days * 252**0.5,
                 "model_version": rows["model_version"],
             }
-        ).dropna(subset=["volatility"])
+        )
+        return outlook.join(totals).dropna(subset=["volatility"])
 
     def _path(self, name: str) -> pd.Series:
         bars, prices = self.bars[name], self.prices[name]

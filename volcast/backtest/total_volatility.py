@@ -1,7 +1,8 @@
-r"""From the volatility of a session's hours to that of the day for which a position is held: the session and its night.
+r"""The volatility of the day for which a position is held: a session and its night.
 
-Hourly forecasts know nothing of nights, which are 20 to 42 % of the variance of a day. What the past says of them
-scales a session's forecast :math:`\hat\sigma_t` up:
+Where a model forecasts total volatility, that of the session ahead is the day's. Where there are forecasts of hours
+alone, as by a baseline, they know nothing of nights, which are 20 to 42 % of the variance of a day; what the past says
+of them scales a session's forecast :math:`\hat\sigma_t` up:
 
 .. math:: \hat\tau_t^2 = k_t \varphi_t \hat\sigma_t^2, \quad
           k_t = \frac{m\, a_t + \sum_{s < t - 1} \lambda^{t-s} (RV_s + r_{s+1}^2) / \hat\sigma_s^2}
@@ -14,7 +15,7 @@ the last months most, which also mends a forecast that is off on average. Means 
 position is held in inverse proportion to the forecast, so that variance in calm times counts more.
 
 What is aimed at is the volatility of returns :math:`R_s` from close to close, and prices that trend or turn within a
-day make it larger or smaller than the root of :math:`RV_s + r_s^2`:
+day make it larger or smaller than the root of :math:`RV_s + r_s^2`. So forecasts of either kind are scaled by
 
 .. math:: \varphi_t = \frac{m' + n_t q_t}{m' + n_t}, \quad
           q_t = \frac{\sum_{s < t} R_s^2 / \hat\sigma_s^2}{\sum_{s < t} (RV_s + r_s^2) / \hat\sigma_s^2}
@@ -25,7 +26,10 @@ One squared return says little, so :math:`q_t` is shrunk to 1 with the weight of
 import numpy as np
 import pandas as pd
 
-__all__ = ["FEWEST_NIGHTS", "day_volatility"]
+from volcast.arrays import Float64Array2D
+from volcast.forecasters.horizons import TOTAL_HORIZONS
+
+__all__ = ["FEWEST_NIGHTS", "day_volatility", "variance_over"]
 
 FEWEST_NIGHTS = 22
 """Nights that must have passed before the first day is forecast; the weight m of what they say."""
@@ -35,7 +39,9 @@ _CLOSE_TO_CLOSE_PRIOR = 63.0
 """The weight m' of a ratio of 1."""
 
 
-def day_volatility(session_volatility: pd.Series, prices: pd.DataFrame) -> pd.Series:
+def day_volatility(
+    session_volatility: pd.Series, prices: pd.DataFrame, total_volatility: pd.Series | None = None
+) -> pd.Series:
     """Volatility of each day, from close to close, not annualized, as of its session's open.
 
     Parameters
@@ -44,16 +50,39 @@ def day_volatility(session_volatility: pd.Series, prices: pd.DataFrame) -> pd.Se
         Forecasts as of the open, of the session's hours, not annualized, indexed by session.
     prices
         `prices.session_prices` of the same symbol; sessions before a day alone are looked at.
+    total_volatility
+        Forecasts of each session with the night before it, not annualized, indexed alike; they take the place of what
+        the hours say wherever there is one.
 
     Returns
     -------
-    Series indexed as `session_volatility`; NaN where fewer than 22 nights had passed.
+    Series indexed as `session_volatility`; NaN where there is no total volatility and fewer than 22 nights had passed.
     """
     forecasts = session_volatility.reindex(prices.index) ** 2
     scale = _held_over_forecast(forecasts, prices) * _close_to_close(forecasts, prices)
     nights = prices["night"].notna().cumsum().shift(fill_value=0)
     scale = scale.where(nights >= FEWEST_NIGHTS).reindex(session_volatility.index)
-    return (session_volatility * scale**0.5).rename("volatility")
+    days = session_volatility * scale**0.5
+    if total_volatility is not None:
+        totals = total_volatility.reindex(prices.index) ** 2
+        of_totals = (totals * _close_to_close(totals, prices)) ** 0.5
+        days = of_totals.reindex(days.index).fillna(days)
+    return days.rename("volatility")
+
+
+def variance_over(totals: pd.DataFrame, sessions: int) -> pd.Series:
+    """Total variance forecast over the next `sessions`: straight lines between horizons, then on at the last's rate.
+
+    `totals` has a column for each of `horizons.TOTAL_HORIZONS`: volatility over it, not annualized.
+    """
+    variances: Float64Array2D = totals[list(TOTAL_HORIZONS)].to_numpy(dtype=float) ** 2
+    counts = np.fromiter(TOTAL_HORIZONS.values(), dtype=float)
+    row = min(int(counts.searchsorted(sessions)), len(counts) - 1)
+    if sessions >= counts[-1]:
+        return pd.Series(variances[:, -1] * (sessions / counts[-1]), totals.index)
+    before = max(row - 1, 0)
+    part = 0.0 if row == before else (sessions - counts[before]) / (counts[row] - counts[before])
+    return pd.Series(variances[:, before] + part * (variances[:, row] - variances[:, before]), totals.index)
 
 
 def _held_over_forecast(forecasts: pd.Series, prices: pd.DataFrame) -> pd.Series:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
-from volcast.bars.checks import are_usable, commonest_step, select_symbol, validate_bars
+from volcast.bars.checks import are_usable, commonest_step, select_symbol, symbol_named, validate_bars
 from volcast.bars.columns import FIELDS, PRICES
 from volcast.bars.evidence import Evidence
 from volcast.bars.frames import as_bars_frame
@@ -68,7 +68,7 @@ class SymbolBars:
         arrays.require_usable(rows)
         stamps, prices = arrays.stamps(rows), arrays.prices(rows)
         Evidence().followed_by(stamps, prices).require_one_kind(frame.attrs)
-        return cls(frame, stamps, prices, commonest_step(stamps), symbol or frame.attrs.get("symbol"))
+        return cls(frame, stamps, prices, commonest_step(stamps), symbol_named(symbol, frame.attrs))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """What bars must be before anything is computed from them."""
 
-from collections.abc import Iterable, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ __all__ = [
     "require_close",
     "select_symbol",
     "symbol_among",
+    "symbol_named",
     "validate_bars",
 ]
 
@@ -181,14 +184,32 @@ def select_symbol(bars: pd.DataFrame, symbol: str | None = None) -> pd.DataFrame
     Raises
     ------
     BarsError
-        The frame holds several symbols and none was named, or not the one that was.
+        The frame holds several symbols and none was named, or not the one that was; or what was named is no text.
     """
+    symbol = symbol_named(symbol)
     if not isinstance(bars.index, pd.MultiIndex):
         return bars
     symbol = symbol_among(list(bars.index.get_level_values(0).unique()), symbol)
     selected = cast(pd.DataFrame, bars.xs(symbol, level=0))
     selected.attrs = dict(bars.attrs)
     return selected
+
+
+def symbol_named(symbol: object, attrs: Mapping[Any, Any] = MappingProxyType({})) -> str | None:
+    """The symbol that was named, or else the one that the `attrs` of bars name; None where neither does.
+
+    Raises
+    ------
+    BarsError
+        What was named is no text.
+    """
+    for name in (symbol, attrs.get("symbol")):
+        if isinstance(name, str) and name:
+            return name
+        if name is not None and not isinstance(name, str):
+            shown = " ".join(reprlib.repr(name).split())
+            raise BarsError(f"the symbol is {shown}, which is no text; symbols are named as in 'SPY'; name it so.")
+    return None
 
 
 def symbol_among(present: Sequence[str], symbol: str | None = None) -> str:

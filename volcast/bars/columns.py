@@ -20,6 +20,7 @@ __all__ = [
     "numbers_of",
     "plain_name",
     "require_prices_in_range",
+    "text_of",
 ]
 
 DecimalMark = Literal[".", ","]
@@ -124,7 +125,15 @@ def numbers_of(column: pd.Series, mark: DecimalMark | None, name: str) -> pd.Ser
         return _from_arrow(column, name)
     if not _is_text(column):
         column = column.map(lambda value: value if value is None or isinstance(value, str) else _written(value))
-    return _from_text(column.astype("str"), mark, name)
+    return _from_text(text_of(column), mark, name)
+
+
+def text_of(column: pd.Series) -> "pd.Series[str]":
+    """Each entry as text, in objects of Python: pandas' own text is read by what happens to be installed beside it.
+
+    What is missing is None, which an older pandas would write out as 'nan'.
+    """
+    return column.astype("str").astype(object).where(column.notna(), None)
 
 
 def count_out_of_range(bars: pd.DataFrame | Mapping[str, Float64Array1D]) -> dict[str, int]:
@@ -193,14 +202,14 @@ def _from_text(text: "pd.Series[str]", mark: DecimalMark | None, name: str) -> "
     for letter, exponent in _SCALES.items():
         bare = bare.str.replace(rf"(?<=\d)\s?{letter}$", exponent, regex=True)
     mark = mark or _mark_of(bare, str(text.name), name)
-    is_number = bare.str.fullmatch(_NUMBER[mark].pattern).fillna(False).astype(bool)
+    is_number = bare.str.fullmatch(_NUMBER[mark].pattern, na=False).astype(bool)
     digits = bare.where(is_number).str.replace(_GROUPS[mark], "", regex=True)
     return pd.to_numeric(digits.str.replace(",", ".", regex=False), errors="coerce").astype(float)
 
 
 def _mark_of(text: "pd.Series[str]", column: str, name: str) -> DecimalMark:
     """What parts whole from decimals in numbers that a comma is in."""
-    numbers = text[text.str.contains(r"\d,\d", regex=True).fillna(False).astype(bool)]
+    numbers = text[text.str.contains(r"\d,\d", regex=True, na=False).astype(bool)]
     if numbers.empty:
         return "."
     dotted = numbers.str.contains(".", regex=False)

@@ -31,6 +31,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from volcast.arrays import Float64Array1D
 from volcast.bars.columns import PRICES
@@ -42,6 +43,8 @@ __all__ = ["ESTIMATORS", "Estimator", "price_logs"]
 
 _MED_RV = np.pi / (6 - 4 * np.sqrt(3) + np.pi)
 _SUBSAMPLE_MINUTES = 5.0
+_ROUNDING = 1e-3
+"""Part of a price by which prices rounded one by one may lie beyond high and low: `bars.cleaning` leaves them."""
 
 
 @dataclass(frozen=True)
@@ -194,19 +197,29 @@ def yang_zhang(bars: BucketedBars) -> Float64Array1D:
 
 
 def price_logs(bars: BucketedBars) -> list[Float64Array1D]:
-    """Logs of open, high, low and close, shape (n,) each.
+    """Logs of open, high, low and close, shape (n,) each; a high or low that rounding has left inside is set right.
 
     Raises
     ------
     BarsError
-        The bars have not all of them.
+        The bars have not all of them, or some have an open or close beyond their high and low.
     """
     if not set(PRICES) <= set(bars.logs):
         raise BarsError(
             "the bars have no open, high and low, which a range estimator needs; give them, or set rv_estimator "
             "to 'close'."
         )
-    return [bars.logs[name] for name in PRICES]
+    opens, highs, lows, closes = (bars.logs[name] for name in PRICES)
+    top, bottom = np.maximum(opens, closes), np.minimum(opens, closes)
+    is_crossed = (top > highs + _ROUNDING) | (bottom < lows - _ROUNDING)
+    if is_crossed.any():
+        first = pd.Timestamp(int(bars.labels[bars.bucket[is_crossed.argmax()]]), unit="us", tz="UTC")
+        raise BarsError(
+            f"{int(is_crossed.sum())} bar(s) open or close beyond their high and low, the first in the bucket that "
+            f"ends {first:%Y-%m-%d %H:%M} UTC; a range estimator needs a range that holds both; drop them with "
+            "clean_bars(bars, ['crossed']), or set rv_estimator to 'close'."
+        )
+    return [opens, np.maximum(highs, top), np.minimum(lows, bottom), closes]
 
 
 def _averaged_grids(bars: BucketedBars, steps: int) -> Float64Array1D:

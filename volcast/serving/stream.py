@@ -10,6 +10,7 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D
 from volcast.bars.arrays import FrameArrays
+from volcast.bars.checks import symbol_named
 from volcast.errors import BarsError, ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import (
@@ -66,8 +67,9 @@ class ForecastStream:
     def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
         """The stream that begins with `bars`; see `update`. Warns where the model was trained on others' bars."""
         arrays = FrameArrays.of(bars)
+        name = symbol_named(symbol, arrays.attrs)
         model.warn_of_mismatch(arrays.attrs, arrays.names)
-        stream = cls(model, symbol or arrays.attrs.get("symbol"))
+        stream = cls(model, name)
         stream.follow(arrays, symbol, None)
         stream._updated = arrays
         return stream
@@ -177,7 +179,7 @@ class ForecastStream:
             Fewer buckets, or sessions, had ended by `asof` than the model's memory.
         """
         horizon = horizon_named(horizon, kind)
-        model, key = self.model, self._key(self._histories, symbol or self.symbol)
+        model, key = self.model, self._key(self._histories, symbol_named(symbol) or self.symbol)
         history = self._histories[key]
         last_end = _new_york(history.last_end)
         moment = last_end if asof is None else in_new_york(asof)
@@ -357,8 +359,8 @@ class LiveStreams:
         streams: list[ForecastStream] = self._of_thread.__dict__.setdefault("streams", [])
         frames = (stream.followed for stream in streams if stream.followed is not None)
         arrays = FrameArrays.of(bars, next((frame for frame in frames if frame.has_columns_of(bars)), None))
+        name = symbol_named(symbol, arrays.attrs)
         model.warn_of_mismatch(arrays.attrs, arrays.names)
-        name = symbol or arrays.attrs.get("symbol")
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
         if stream is None:
             stream = ForecastStream(model, name if None in arrays.symbols else None)

@@ -9,11 +9,12 @@ import pytest
 from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import run_backtest, run_strategy
-from volcast.backtest.forecasts import baseline_forecasts
+from volcast.backtest.forecasts import baseline_forecasts, model_forecasts
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
 from volcast.backtest.strategies.straddle import StraddleTiming, life_volatility, steps_of
 from volcast.errors import ConfigError
+from volcast.forecaster import VolatilityForecaster
 from volcast.testing import assert_no_lookahead
 
 pytest.importorskip("QuantLib", reason="options need QuantLib")
@@ -102,6 +103,14 @@ def test_nothing_is_traded_where_the_forecast_is_what_is_implied(some_bars: pd.D
     assert run.account.trades.empty
     assert (run.sessions["equity"] == 1.0).all()
     assert len(run.plan.remarks) == 1
+
+
+def test_the_life_of_an_option_is_forecast_by_a_model_that_does(some_bars: pd.DataFrame) -> None:
+    market = Market.of(some_bars, model_forecasts(VolatilityForecaster("ewma"), some_bars))
+    outlook = market.outlook["XYZ"].dropna()
+    life = life_volatility(market, 22, 0.94).reindex(outlook.index)
+    scale = outlook["volatility"] / outlook["1 session"]
+    assert life.to_numpy() == pytest.approx((outlook["22 sessions"] * scale * math.sqrt(252 / 22)).to_numpy())
 
 
 def test_it_buys_what_is_cheap_sells_what_is_dear_and_does_not_flutter(some_bars: pd.DataFrame) -> None:

@@ -13,7 +13,9 @@ from volcast.backtest.market import Market
 from volcast.backtest.options import OptionValue, european_option
 from volcast.backtest.plan import Plan
 from volcast.backtest.strategies.base import require_positive
+from volcast.backtest.total_volatility import variance_over
 from volcast.errors import ConfigError, NotEnoughDataError
+from volcast.forecasters.horizons import TOTAL_HORIZONS
 from volcast.sessions import session_buckets
 
 __all__ = ["StraddleTiming", "life_volatility", "steps_of"]
@@ -55,7 +57,8 @@ class StraddleTiming:
         Where the market has no implied volatility of its own, it is this many times what was realized over the last
         22 sessions; the report says so.
     persistence
-        Part of a day's variance above its mean that is expected to be there a session later.
+        Part of a day's variance above its mean that is expected to be there a session later, where no model forecasts
+        the total volatility over the option's life.
 
     Raises
     ------
@@ -146,14 +149,18 @@ class StraddleTiming:
 def life_volatility(market: Market, sessions: int, persistence: float) -> pd.Series:
     r"""Annualized volatility forecast over the next `sessions`, as of each session's open, indexed by session.
 
-    A day's variance is expected to return to its mean so far, m: the mean over h = 0 to n - 1 of
-    :math:`m + \phi^h (\hat\tau_t^2 - m)`, with `persistence` as :math:`\phi`.
+    Where a model forecasts total volatility it is that, scaled from bars and nights to returns from close to close as
+    the day's is. Where none does, a day's variance is expected to return to its mean so far, m: the mean over h = 0 to
+    n - 1 of :math:`m + \phi^h (\hat\tau_t^2 - m)`, with `persistence` as :math:`\phi`.
     """
     outlook, prices = market.outlook[market.symbol], market.prices[market.symbol]
     day = prices["variance"] + prices["night"].fillna(0.0) ** 2
     mean = day.expanding().mean().shift().reindex(outlook.index)
     weight = float(np.mean(persistence ** np.arange(sessions)))
     variance = mean + weight * (outlook["volatility"] ** 2 - mean)
+    if set(TOTAL_HORIZONS) <= set(outlook):
+        day_over_total = (outlook["volatility"] / outlook["1 session"]) ** 2
+        variance = (variance_over(outlook, sessions) / sessions * day_over_total).fillna(variance)
     return cast(pd.Series, np.sqrt(252 * variance)).rename("forecast")
 
 

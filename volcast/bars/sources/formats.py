@@ -30,6 +30,7 @@ from volcast.bars.columns import (
     named_columns,
     numbers_of,
     require_prices_in_range,
+    text_of,
 )
 from volcast.bars.sources.stamps import StampFlags, StampSide, is_stamp_name, read_stamps
 from volcast.errors import BarsError, NotEnoughDataError
@@ -106,7 +107,8 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
         whole = [column for column in PRICES if column in frame and pd.api.types.is_integer_dtype(frame[column])]
         frame[whole] = frame[whole] * _NANO_PRICE
     if SYMBOL in places:
-        frame[SYMBOL] = table.iloc[:, places[SYMBOL]].astype("str").str.strip().replace("", None)
+        symbols = text_of(table.iloc[:, places[SYMBOL]]).str.strip()
+        frame[SYMBOL] = symbols.mask(symbols == "", None)
     wrong = _wrong_rows(frame, index)
     left_out = _listed(wrong, table, frame)
     frame.index = index
@@ -177,7 +179,7 @@ def _vendor(table: pd.DataFrame) -> str:
         return "Polygon"
     if {"t", "o", "h", "l", "c"} <= present:
         # Polygon counts, Alpaca writes.
-        written = table.iloc[:, columns.index("t")].astype("str").str.contains(r"\D\d", regex=True)
+        written = text_of(table.iloc[:, columns.index("t")]).str.contains(r"\D\d", regex=True, na=False)
         return "Alpaca" if written.any() else "Polygon"
     if "trade_count" in present:
         return "Alpaca"
@@ -240,7 +242,7 @@ def _listed(wrong: npt.NDArray[np.object_], table: pd.DataFrame, frame: pd.DataF
     """The wrong rows; those that are empty or a comment are left out of the list as well."""
     rows = np.flatnonzero(wrong != "")
     raw = table.iloc[rows]
-    means_a_bar = ~raw.isna().all(axis=1) & ~raw.iloc[:, 0].astype("str").str.startswith("#", na=False)
+    means_a_bar = ~raw.isna().all(axis=1) & ~text_of(raw.iloc[:, 0]).str.startswith("#", na=False).astype(bool)
     symbols = frame[SYMBOL].iloc[rows].to_numpy() if SYMBOL in frame else np.full(len(rows), None)
     listed = pd.DataFrame({"row": table.index[rows], "what": wrong[rows], SYMBOL: symbols})
     return listed[means_a_bar.to_numpy()]

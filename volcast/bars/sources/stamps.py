@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Int64Array1D, Int64Array2D
-from volcast.bars.columns import plain_name
+from volcast.bars.columns import plain_name, text_of
 from volcast.errors import BarsError
 from volcast.sessions import session_schedule
 
@@ -175,10 +175,10 @@ def _with_times(dates: pd.Series, table: pd.DataFrame) -> pd.Series:
     if place is None:
         return dates
     times = _text(table.iloc[:, place])
-    if times.str.fullmatch(r"\d{1,6}").fillna(False).all():
+    if times.str.fullmatch(r"\d{1,6}", na=False).all():
         # 930 is half past nine, 93000 the same with seconds.
         times = times.str.zfill(4 if times.str.len().max() <= 4 else 6)
-    elif times.str.contains(r"\d[-/.]\d+[-/.]\d", regex=True).fillna(False).any():
+    elif times.str.contains(r"\d[-/.]\d+[-/.]\d", regex=True, na=False).any():
         return times
     days = _text(dates)
     if pd.api.types.is_datetime64_any_dtype(dates):
@@ -187,7 +187,7 @@ def _with_times(dates: pd.Series, table: pd.DataFrame) -> pd.Series:
 
 
 def _text(stamps: pd.Series) -> "pd.Series[str]":
-    return stamps.astype("str").str.strip()
+    return text_of(stamps).str.strip()
 
 
 def _as_times(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
@@ -251,7 +251,7 @@ def _from_text(text: "pd.Series[str]", flags: StampFlags) -> tuple[pd.DatetimeIn
         # A year of New York stamps carries two offsets, which pandas reads only by way of UTC.
         endings = text.str.slice(-6)
         zoned = {ending: re.search(_ZONED, ending) is not None for ending in endings.dropna().unique()}
-        is_zoned = bool(text.iloc[:_SAMPLE].str.contains(_ZONED, regex=True).mean() > 0.5)
+        is_zoned = bool(text.iloc[:_SAMPLE].dropna().str.contains(_ZONED, regex=True).mean() > 0.5)
         # Of those with a zone and those without, the fewer are no stamps: pandas reads no mixture.
         alike = text.where(endings.map(zoned) == is_zoned) if len(set(zoned.values())) > 1 else text
         index = pd.DatetimeIndex(pd.to_datetime(alike, utc=is_zoned, format="ISO8601", errors="coerce"))
