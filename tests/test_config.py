@@ -70,6 +70,7 @@ OTHER: dict[str, Any] = {
     "network": "roadmap",
     "networks": 3,
     "nights": "never",
+    "known_days": ("cpi", "days.csv"),
     "scaling": "minmax",
     "tuner": "bayesian",
     "workers": 2,

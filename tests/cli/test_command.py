@@ -50,6 +50,7 @@ OTHER = {
     "rv_estimator": "medrv",
     "companions": "QQQ",
     "nights": "never",
+    "known_days": "month_end",
 }
 """For each setting whose option takes a value, one that is not its default."""
 

@@ -19,7 +19,7 @@ A model of many symbols also sees the mean state of all of them in the same buck
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -45,6 +45,7 @@ from volcast.features.bar_steps import (
     usual_volume,
 )
 from volcast.features.fed_decisions import decision_dummies
+from volcast.features.known_days import KnownDays
 from volcast.features.nights import log_nights, night_deviations
 from volcast.features.windows import HAR_LAGS
 from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
@@ -124,6 +125,8 @@ class IntradayFeatures:
         releases, whose networks see the states, and where bars are longer than a step, which have no networks.
     with_nights
         Whether the regression sees what traded between sessions, see `features.nights`.
+    known_days
+        What it knows of days ahead, beside the Fed's, see `features.known_days`.
     """
 
     profile: Float64Array2D
@@ -136,6 +139,7 @@ class IntradayFeatures:
     term_spread: Float64Array1D
     step_inputs: tuple[str, ...] = ()
     with_nights: bool = False
+    known_days: KnownDays = field(default_factory=KnownDays)
 
     @classmethod
     def unscaled(
@@ -145,13 +149,14 @@ class IntradayFeatures:
         *,
         with_market: bool,
         step_inputs: tuple[str, ...],
-        with_nights: bool = False,
+        with_nights: bool,
+        known_days: KnownDays,
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
         terms = _term_count(width) + (len(NIGHT_PARTS) if with_nights else 0)
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs, with_nights)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, with_nights, known_days)
 
     def scaled(
         self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D], nights: Sequence[Float64Array2D]
@@ -296,7 +301,7 @@ class IntradayFeatures:
         opens: BoolArray1D,
         nights: Float64Array2D,
     ) -> Float64Array2D:
-        """Rows of the regression: standardized terms, then dummies for hours of the day and decisions of the Fed.
+        """Rows of the regression: standardized terms, then dummies for known days, hours and decisions of the Fed.
 
         Parameters
         ----------
@@ -315,9 +320,10 @@ class IntradayFeatures:
         """
         terms = np.concatenate([terms_of(states, last, opens), nights], axis=1)
         terms = (terms - self.term_mean) / self.term_spread
+        known = self.known_days.dummies(target_days, target_hours, int(self.hours[0]))
         hours = target_hours[:, None] == self.hours
         decisions = decision_dummies(target_days, target_hours) if self.with_decisions else hours[:, :0]
-        return np.concatenate([terms, hours, decisions], axis=1)
+        return np.concatenate([terms, known, hours, decisions], axis=1)
 
     @cached_property
     def _hand_of_hour(self) -> Float64Array2D:
@@ -327,13 +333,14 @@ class IntradayFeatures:
 
     @property
     def term_count(self) -> int:
-        """How many leading columns of `design` are terms; the rest are dummies."""
-        return len(self.term_mean)
+        """How many leading columns of `design` are shrunk: terms and known days; the rest are other dummies."""
+        return len(self.term_mean) + self.known_days.column_count
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        arrays = {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
-        return {**arrays, "step_inputs": list(self.step_inputs), "with_nights": self.with_nights}
+        others = {"step_inputs": list(self.step_inputs), "known_days": self.known_days.to_dict()}
+        names = [name for name in self.__dataclass_fields__ if name not in others]
+        return {**{name: np.asarray(getattr(self, name)).tolist() for name in names}, **others}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
@@ -347,6 +354,7 @@ class IntradayFeatures:
             with_decisions=bool(numbers.get("with_decisions", False)),
             step_inputs=tuple(numbers.get("step_inputs", ())),
             with_nights=bool(numbers.get("with_nights", False)),
+            known_days=KnownDays.from_dict(numbers["known_days"]) if "known_days" in numbers else KnownDays(),
             **arrays,
         )
 

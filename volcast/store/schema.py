@@ -25,6 +25,7 @@ from pydantic import (
 
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import HISTORY, STATES, terms_of
+from volcast.features.known_days import KnownDays
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
 from volcast.measures.bucketed import STEPS
@@ -218,6 +219,26 @@ class _Horizon(_Schema):
     tracker: _Tracker
 
 
+class _KnownDay(_Schema):
+    day: Annotated[int, Field(ge=0, le=100_000)]
+    hour: Annotated[int, Field(ge=0, le=_HOURS)]
+    kind: str
+    symbol: str
+
+
+class _KnownDays(_Schema):
+    kinds: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(default_factory=list, max_length=100)
+    own_days: list[_KnownDay] = Field(default_factory=list, max_length=1_000_000)
+    calendar: str = "XNYS"
+
+    @field_validator("kinds")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("kinds of days, each once")
+        return value
+
+
 class _Features(_Schema):
     profile: StateProfile
     hours: Annotated[list[Annotated[int, Field(ge=0, lt=_HOURS)]], Field(min_length=1, max_length=_HOURS)]
@@ -229,6 +250,7 @@ class _Features(_Schema):
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
     with_nights: bool = False
+    known_days: _KnownDays = Field(default_factory=lambda: _KnownDays())
 
     @field_validator("hours")
     @classmethod
@@ -277,7 +299,8 @@ class _Features(_Schema):
         """Columns of the regression."""
         none = np.empty(0, dtype=np.int64)
         decisions = decision_dummies(none, none).shape[1] if self.with_decisions else 0
-        return len(self.term_mean) + len(self.hours) + decisions
+        days = KnownDays(tuple(self.known_days.kinds)).column_count
+        return len(self.term_mean) + days + len(self.hours) + decisions
 
 
 class _SymbolHorizon(_Schema):

@@ -18,6 +18,7 @@ from volcast.features.intraday import (
     new_york_days,
     opens_session,
 )
+from volcast.features.known_days import KnownDays
 from volcast.features.nights import have_nights
 from volcast.features.windows import TimeSplit
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -66,7 +67,11 @@ class HarLstmTargets:
 
 
 def har_lstm_targets(
-    measures: Measures, splits: Mapping[str, TimeSplit], *, with_market: bool = False
+    measures: Measures,
+    splits: Mapping[str, TimeSplit],
+    *,
+    with_market: bool = False,
+    known_days: KnownDays | None = None,
 ) -> HarLstmTargets:
     """Fit features and regression on the training parts, and make of their errors what networks learn.
 
@@ -79,6 +84,8 @@ def har_lstm_targets(
         The parts of each.
     with_market
         Whether the model looks at the mean state of all symbols, where they are `FEWEST_IN_MARKET` at least.
+    known_days
+        What it knows of days ahead, beside the Fed's; None is nothing.
 
     Raises
     ------
@@ -86,7 +93,7 @@ def har_lstm_targets(
         No symbol has enough training buckets, or no outcome of a horizon ends in the validation parts.
     """
     stops = {name: split.train.stop for name, split in splits.items()}
-    regression = _fitted(measures, stops, with_market=with_market)
+    regression = _fitted(measures, stops, with_market=with_market, known_days=known_days or KnownDays())
     _require_outcomes(regression, measures, splits)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
@@ -126,7 +133,8 @@ def with_networks(
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
-    final = _fitted(measures, stops, with_market=recipe.features.with_market, earlier=earlier)
+    features = recipe.features
+    final = _fitted(measures, stops, with_market=features.with_market, known_days=features.known_days, earlier=earlier)
     return replace(
         chosen,
         features=final.features,
@@ -193,7 +201,12 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
 
 
 def _fitted(
-    measures: Measures, stops: Mapping[str, int], *, with_market: bool, earlier: HarLstm | None = None
+    measures: Measures,
+    stops: Mapping[str, int],
+    *,
+    with_market: bool,
+    known_days: KnownDays,
+    earlier: HarLstm | None = None,
 ) -> HarLstm:
     """Profiles and regressions of all horizons on each symbol's buckets before its stop, with bounds yet to be learnt.
 
@@ -206,7 +219,8 @@ def _fitted(
             f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
-    recipe = _without_regressions(frames, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
+    with_market = with_market and len(frames) >= FEWEST_IN_MARKET
+    recipe = _without_regressions(frames, earlier, with_market=with_market, known_days=known_days)
     frames = recipe.with_market(frames)
     of_symbol = {name: recipe.for_symbol(name, frame).features for name, frame in frames.items()}
     states = {name: of_symbol[name].states(frame) for name, frame in frames.items()}
@@ -215,7 +229,8 @@ def _fitted(
     if earlier is None:
         opens = [opens_session(time_index(frame)) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens, list(nights.values()))
-    fits = {horizon: _fitted_horizon(frames, states, nights, features, horizon) for horizon in HORIZONS}
+    scaled = {name: replace(features, known_days=one.known_days) for name, one in of_symbol.items()}
+    fits = {horizon: _fitted_horizon(frames, states, nights, scaled, horizon) for horizon in HORIZONS}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
@@ -224,7 +239,9 @@ def _fitted(
     return replace(recipe, features=features, horizons=horizons, symbols=symbols)
 
 
-def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_market: bool) -> HarLstm:
+def _without_regressions(
+    frames: Measures, earlier: HarLstm | None, *, with_market: bool, known_days: KnownDays
+) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
     inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
@@ -237,7 +254,12 @@ def _without_regressions(frames: Measures, earlier: HarLstm | None, *, with_mark
         hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
         features = IntradayFeatures.unscaled(
-            typical, hours, with_market=with_market, step_inputs=inputs, with_nights=with_nights
+            typical,
+            hours,
+            with_market=with_market,
+            step_inputs=inputs,
+            with_nights=with_nights,
+            known_days=known_days,
         )
     else:
         features = earlier.features
@@ -273,7 +295,7 @@ def _fitted_horizon(
     frames: Measures,
     states: Mapping[str, Float64Array2D],
     nights: Mapping[str, Float64Array2D],
-    features: IntradayFeatures,
+    features: Mapping[str, IntradayFeatures],
     horizon: Horizon,
 ) -> tuple[HorizonState, dict[str, SymbolHorizon]]:
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
@@ -287,16 +309,15 @@ def _fitted_horizon(
         rows = rows[rows >= HISTORY]
         days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
         before = nights[name][rows]
-        designs[name] = features.design(states[name], rows - 1, hours[rows], days[rows], opens[rows], before)
+        designs[name] = features[name].design(states[name], rows - 1, hours[rows], days[rows], opens[rows], before)
         targets[name] = logs[rows] - profiles[name][hours[rows]]
-    regression = fit_state(
-        np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), features.term_count
-    )
+    term_count = next(iter(features.values())).term_count
+    regression = fit_state(np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), term_count)
     coefficients, symbols = regression.coefficients, {}
     for name, target in targets.items():
         smearing_sum = float(np.exp(2 * (target - designs[name] @ coefficients)).sum())
         has_regression = horizon == 1 and len(frames) > 1
-        of_symbol = fit_state(designs[name], target, features.term_count) if has_regression else None
+        of_symbol = fit_state(designs[name], target, term_count) if has_regression else None
         symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, _UNKNOWN, of_symbol)
     typical = regression if len(frames) == 1 else _typical(regression)
     return HorizonState(np.mean(list(profiles.values()), axis=0), typical, _UNKNOWN), symbols
