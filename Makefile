@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 FUZZ_MINUTES ?= 20
 
-.PHONY: help train test quick coverage fuzz test-slow test-lowest lint docs lock clean
+.PHONY: help train test quick coverage fuzz test-slow test-lowest test-pandas lint docs lock clean
 
 help:
 	@echo "make train        train both networks on Alpaca's bars where there are keys, else on simulated ones (ARGS='--symbol SPY' ...)"
@@ -19,8 +19,9 @@ help:
 	@echo "make fuzz         try the doors with ever new inputs, right and wrong (FUZZ_MINUTES=20)"
 	@echo "make test-slow    run the tests that take minutes"
 	@echo "make test-lowest  run the tests on the lowest versions that pyproject.toml claims"
+	@echo "make test-pandas  compare forecasts on each pandas from 2.2 on, in environments without extras"
 	@echo "make lint         check style, types and which room imports which"
-	@echo "make docs         write the settings' own sentences into docs/configuration.md"
+	@echo "make docs         build the documents as a site, build/site, with its pictures and the table of settings"
 	@echo "make lock         choose exact versions anew"
 
 # The lock fits Python 3.11 to 3.13 on any system; an index that has not all of its versions gets the floors. A file that
@@ -34,7 +35,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	then $(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .; \
 	elif grep --quiet 'DO NOT MATCH THE HASHES' $(VENV)/lock.log; then cat $(VENV)/lock.log; exit 1; \
 	else echo "The exact versions of requirements.lock cannot be had here; others are taken:"; tail -n 1 $(VENV)/lock.log; \
-		$(BIN)/python $(PIP) --editable '.[train,dev]'; fi
+		$(BIN)/python $(PIP) --editable '.[train,backtest,dev,frameworks,docs]'; fi
 	@touch $@
 
 train: $(INSTALLED)
@@ -71,8 +72,17 @@ test-slow: $(INSTALLED)
 # In an environment of its own, made anew: what lies in one that is there says nothing of the floors.
 test-lowest: $(INSTALLED)
 	$(PYTHON) -m venv --clear $(LOWEST)
-	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[train,dev]'
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[train,backtest,dev]'
 	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile
+
+# In environments without extras, made anew; the same numpy in all of them, whose own logarithms differ between releases.
+test-pandas: $(INSTALLED)
+	@for version in 2.2.3 2.3.3 3.0.0; do \
+		$(PYTHON) -m venv --clear $(LOWEST) && \
+		$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python . "pandas==$$version" 'numpy==2.3.5' && \
+		$(LOWEST)/bin/python studies/pandas_forecasts.py > $(LOWEST)/said.txt || exit 1; \
+		cat $(LOWEST)/said.txt; tail -n 1 $(LOWEST)/said.txt >> $(VENV)/forecasts.$$$$; \
+	done; sort -u $(VENV)/forecasts.$$$$ | wc -l | grep --quiet '^ *1$$'; status=$$?; rm $(VENV)/forecasts.$$$$; exit $$status
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -80,12 +90,15 @@ lint: $(INSTALLED)
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
+# Links and anchors that lead nowhere end it; pictures are drawn anew.
 docs: $(INSTALLED)
 	$(BIN)/python studies/settings_table.py
+	$(BIN)/python studies/gallery.py
+	$(BIN)/mkdocs build
 
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile pyproject.toml --extra train --extra dev --universal --upgrade --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra backtest --extra dev --extra frameworks \
+		--extra docs --universal --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build *.egg-info

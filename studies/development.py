@@ -18,16 +18,17 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import Float64Array1D, time_index
+from volcast.features.windows import HAR_LAGS
+from volcast.markets.registry import market_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from volcast.evaluation.losses import qlike_losses
-from volcast.features.intraday import HISTORY, new_york_days, opens_session
+from volcast.features.intraday import opens_session
 from volcast.features.windows import TimeSplit
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.regression import RIDGE, fit_state
 from volcast.measures.hourly import get_hourly_measures
-from volcast.sessions import session_hours
 from volcast.training.har_lstm import har_lstm_targets
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
@@ -53,7 +54,7 @@ def development_parts(data: Path) -> Iterator[tuple[str, pd.DataFrame, int]]:
             measures = measures.iloc[: int(len(measures) * plan["share"])]
         measures = measures[measures.index < cut]
         first = int(len(measures) * (1 - plan["test_share"]))
-        if first >= 2 * HISTORY:
+        if first >= 2 * max(HAR_LAGS):
             yield name, measures, first
 
 
@@ -64,14 +65,16 @@ def regression_ratio(
     split = TimeSplit(slice(0, first), slice(first, first), slice(first, len(measures)))
     fitted = har_lstm_targets({"": measures}, {"": split}).regression
     features = replace(fitted.features, with_decisions=with_decisions)
-    hours, rows = session_hours(time_index(measures)), np.arange(HISTORY, len(measures))
-    days, opens = new_york_days(time_index(measures))[rows], opens_session(time_index(measures))[rows]
+    rows = np.arange(max(HAR_LAGS), len(measures))
+    hours, days = market_of(measures).hours_and_days(time_index(measures).as_unit("us").asi8)
+    days = days[rows]
+    labels, opens = time_index(measures).as_unit("us").asi8[rows], opens_session(measures)[rows]
     nights = features.nights_before(measures)[rows]
-    whole = features.design(features.states(measures), rows - 1, hours[rows], days, opens, nights)
+    whole = features.design(features.states(measures), rows - 1, labels, hours[rows], opens, nights)
     design = np.column_stack([whole[:, columns], whole[:, TERMS:]])
     profile = features.profile[hours[rows], 0]
     outcome = np.log(measures["rv_hourly"].to_numpy()[rows]) - profile
-    test = np.arange(first - HISTORY, len(rows))
+    test = np.arange(first - max(HAR_LAGS), len(rows))
     forecast = np.empty(len(test))
     for day in np.unique(days[test]):
         today = days[test] == day

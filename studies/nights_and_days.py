@@ -23,8 +23,8 @@ from volcast.evaluation.losses import qlike_losses
 from volcast.features.known_days import KINDS, KnownDays
 from volcast.features.windows import TimeSplit
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.measures.hourly import get_hourly_measures
-from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 from volcast.training.har_lstm import har_lstm_targets
 from volcast.training.trainer import LocalLSTMTrainer
 
@@ -38,7 +38,7 @@ FEWEST_BEFORE, FEWEST_IN = 600, 150
 def of_nights(data: Path, first: str, end: str) -> pd.DataFrame:
     """QLIKE of the window by hour, with nights relative to without, and the share inside the intervals."""
     bars = pd.read_parquet(data / FUTURE)
-    bars = bars[bars.index < pd.Timestamp(end, tz=EXCHANGE_TIMEZONE)]
+    bars = bars[bars.index < pd.Timestamp(end, tz=DEFAULT_ZONE)]
     losses, inside = {}, {}
     for nights in ("never", "auto"):
         with tempfile.TemporaryDirectory() as place:
@@ -51,7 +51,7 @@ def of_nights(data: Path, first: str, end: str) -> pd.DataFrame:
         inside[nights] = (judged["realized"] >= judged["lower"]) & (judged["realized"] <= judged["upper"])
     table = pd.DataFrame(losses)
     groups = {"all": np.ones(len(table), dtype=bool)}
-    hours = session_hours(time_index(table))
+    hours = time_index(table).hour.to_numpy()
     groups |= {f"{hour}:00": hours == hour for hour in np.unique(hours)}
     rows = {
         name: {
@@ -92,7 +92,7 @@ def _is_enough(measures: pd.DataFrame, window: tuple[str, str]) -> bool:
 
 
 def _rows(measures: pd.DataFrame, window: tuple[str, str]) -> tuple[int, int]:
-    first, end = (int(measures.index.searchsorted(pd.Timestamp(day, tz=EXCHANGE_TIMEZONE))) for day in window)
+    first, end = (int(measures.index.searchsorted(pd.Timestamp(day, tz=DEFAULT_ZONE))) for day in window)
     return first, end
 
 

@@ -20,19 +20,19 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
+from volcast.markets.registry import market_named
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from volcast.evaluation.evaluation import evaluate_bundle
 from volcast.evaluation.losses import qlike_losses
-from volcast.features.intraday import hour_means, new_york_days
+from volcast.features.intraday import hour_means
 from volcast.features.windows import HAR_LAGS, har_terms
-from volcast.forecasters.baselines.har import FEWEST_BUCKETS
+from volcast.forecasters.baselines.har import fewest_buckets
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.tensorflow import load_tensorflow_quietly
-from volcast.sessions import session_hours
 from volcast.store.bundle import ModelBundle
 from volcast.training.result import TrainingResult
 from volcast.training.trainer import LocalLSTMTrainer
@@ -110,7 +110,11 @@ def winkler(realized: Float64Array1D, lower: Float64Array1D, upper: Float64Array
 def direct_log_har(measures: pd.DataFrame, positions: Int64Array1D, horizon: Horizon) -> Float64Array1D:
     """The diurnal log-HAR of a longer horizon: fitted on its own outcomes, refitted daily on those that had ended."""
     logs = np.log(np.maximum(measures["rv_hourly"].to_numpy(), RV_FLOOR))
-    hours, days, first = session_hours(time_index(measures)), new_york_days(time_index(measures)), int(positions[0])
+    hours, days, first = (
+        market_named("XNYS").hours_of_labels(time_index(measures)),
+        market_named("XNYS").days_of_labels(time_index(measures)),
+        int(positions[0]),
+    )
     outcomes = horizon_outcomes(measures, horizon)
     ended = outcomes.known_with < first
     outcome = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
@@ -181,7 +185,7 @@ def judged(bundle: ModelBundle, measures: Mapping[str, pd.DataFrame], symbols: l
     cut = pd.Timestamp(PROTOCOL["pooled"]["cut"], tz="America/New_York")
     frames = bundle.recipe.with_market(measures)
     begins = {name: int(frames[name].index.searchsorted(cut)) for name in symbols}
-    known = {name: begin for name, begin in begins.items() if begin >= FEWEST_BUCKETS}
+    known = {name: begin for name, begin in begins.items() if begin >= fewest_buckets(market_named("XNYS"))}
     positions = {name: np.arange(begin, len(frames[name])) for name, begin in known.items()}
     evaluation = evaluate_bundle(bundle, frames, positions)
     print(evaluation.verdict)

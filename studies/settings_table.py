@@ -1,4 +1,4 @@
-"""The table of settings in docs/configuration.md, made from the fields of `TrainingConfig`.
+"""The table of settings in docs/reference/configuration.md, made from the fields of `TrainingConfig`.
 
 ``make docs`` writes it into the document.
 """
@@ -9,7 +9,7 @@ from volcast.config import TRAINING_CONFIG, TrainingConfig
 
 __all__ = ["document_with_table", "settings_table"]
 
-_DOCUMENT = Path(__file__).parents[1] / "docs" / "configuration.md"
+_DOCUMENT = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
 _FIRST = "| setting | default | option | meaning |"
 
 

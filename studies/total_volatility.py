@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from volcast.markets.registry import market_named
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from volcast.forecasters.har_lstm.regression import RegressionState
@@ -45,7 +47,7 @@ FINAL = {"2025-10 to 2026-03": ("2025-10-01", "2026-03-31")}
 TYPICAL_UNTIL = "2025-05-01"
 SHIPPED = Path(total_state.__file__).parent / "typical.json"
 FEWEST_JUDGED = 30
-CALENDAR = "XNYS"
+MARKET = market_named("XNYS")
 
 Tables = Mapping[str, HourlyTable]
 
@@ -63,7 +65,7 @@ def tables_in(folder: Path) -> dict[str, HourlyTable]:
 
 def typical_numbers(tables: Tables, until: int) -> dict[str, object]:
     """The numbers of `typical.json` from the sessions of all symbols that had closed by a moment."""
-    parts = {name: SessionTable.of(table, until, CALENDAR) for name, table in tables.items()}
+    parts = {name: SessionTable.of(table, until, MARKET) for name, table in tables.items()}
     parts = {name: sessions for name, sessions in parts.items() if len(sessions) >= FEWEST_FOR_BASELINES}
     terms = {name: SessionTerms.of(sessions, PastLevel()) for name, sessions in parts.items()}
     every = np.concatenate([one.design[~np.isnan(one.log_level)] for one in terms.values()])
@@ -98,7 +100,7 @@ def typical_trackers(
     for horizon, count in TOTAL_HORIZONS.items():
         errors, closes = [], []
         for table in tables.values():
-            totals = RunningTotals(begun, table, CALENDAR)
+            totals = RunningTotals(begun, table, MARKET)
             totals.follow(until)
             known = np.arange(FEWEST_FOR_BASELINES, len(totals.sessions) + 1)
             if len(known):
@@ -136,7 +138,7 @@ def state_of(gram: np.ndarray, horizons: Mapping[str, Mapping[str, object]]) -> 
 
 def judged(name: str, table: HourlyTable, state: TotalState, first: int, last: int) -> pd.DataFrame:
     """Realized and forecast variance of the sessions of one symbol whose forecast is made in a span, by horizon."""
-    totals = RunningTotals(state, table, CALENDAR)
+    totals = RunningTotals(state, table, MARKET)
     totals.follow(last)
     sessions, parts = totals.sessions, []
     for horizon, count in TOTAL_HORIZONS.items():
@@ -222,7 +224,7 @@ def single(data: Path) -> pd.DataFrame:
     parts = []
     for name in PROTOCOL["single_symbol"]["files"]:
         table = HourlyTable.of(get_hourly_measures(pd.read_parquet(data / name)))
-        closes = SessionTable.of(table, moment("2100-01-01"), CALENDAR).close
+        closes = SessionTable.of(table, moment("2100-01-01"), MARKET).close
         first = int(closes[int(len(closes) * (1 - PROTOCOL["single_symbol"]["test_share"]))])
         parts.append(judged(name, table, typical_state(), first, moment("2100-01-01")))
     return figures(pd.concat(parts))
@@ -231,7 +233,7 @@ def single(data: Path) -> pd.DataFrame:
 def future(data: Path) -> pd.DataFrame:
     """The Nasdaq-100 future: nothing of it is in the typical numbers."""
     table = HourlyTable.of(get_hourly_measures(pd.read_parquet(data / "NQ_1min.parquet")))
-    closes = SessionTable.of(table, moment("2100-01-01"), CALENDAR).close
+    closes = SessionTable.of(table, moment("2100-01-01"), MARKET).close
     return figures(judged("NQ", table, typical_state(), int(closes[FEWEST_FOR_BASELINES - 1]), moment("2100-01-01")))
 
 

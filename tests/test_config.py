@@ -93,7 +93,7 @@ OTHER: dict[str, Any] = {
     "accept_quality": True,
     "accept_verdict": True,
     "rv_estimator": "bipower",
-    "calendar": "NYSE",
+    "market": "XLON",
     "min_bucket_coverage": 0.5,
 }
 """For each setting a value that is not its default."""
@@ -237,7 +237,7 @@ def test_a_key_like_no_other_is_answered_without_a_guess() -> None:
         ("tuner", "grid", "'random', 'bayesian', 'hyperband' or 'median'"),
         ("max_search_minutes", 0, "greater than 0"),
         ("bars_source", "yahoo!", "'alpaca'"),
-        ("calendar", "XNYSE", "must be an exchange of exchange_calendars such as XNYS"),
+        ("market", "XNYSE", "or an exchange of exchange_calendars such as XNYS"),
         ("min_bucket_coverage", 1.1, "less than or equal to 1"),
         ("learning_rate_range", (float("nan"), 0.01), "finite"),
     ],

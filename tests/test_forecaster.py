@@ -92,7 +92,7 @@ def test_models_are_found_by_name_by_path_and_as_the_newest(tmp_path: Path, mont
 def test_a_forecast_names_its_bucket_and_units(forecaster: VolatilityForecaster, month: pd.DataFrame) -> None:
     forecast = forecaster.forecast(month, pd.Timestamp("2024-11-27 09:30", tz=NEW_YORK))
     assert forecast.bucket == pd.Timestamp("2024-11-27 10:00", tz=NEW_YORK)
-    assert forecast.annualized_volatility == pytest.approx(annualize(forecast.volatility, 30))
+    assert forecast.annualized_volatility == pytest.approx(annualize(forecast.volatility, 30, 252 * 390))
     assert (forecast.lower, forecast.upper) == (forecast.volatility * 0.5, forecast.volatility * 2)
     assert forecast.model_version == "one"
     assert not forecast.is_fallback

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from volcast.forecaster import VolatilityForecaster
     from volcast.measures.hourly import get_hourly_rv
     from volcast.networks.architectures import build_lstm_model_fast
+    from volcast.packages import show_versions
     from volcast.serving.served_model import Forecast
     from volcast.training.trainer import LocalLSTMTrainer, train_with_hyperparameter_tuning
 
@@ -32,6 +33,7 @@ __all__ = [
     "build_lstm_model_fast",
     "get_hourly_rv",
     "prepare_lstm_sequences",
+    "show_versions",
     "train_with_hyperparameter_tuning",
 ]
 
@@ -47,6 +49,7 @@ _HOMES = {
     "build_lstm_model_fast": "volcast.networks.architectures",
     "get_hourly_rv": "volcast.measures.hourly",
     "prepare_lstm_sequences": "volcast.features.windows",
+    "show_versions": "volcast.packages",
     "train_with_hyperparameter_tuning": "volcast.training.trainer",
 }
 

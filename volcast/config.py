@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cache
 from importlib.metadata import EntryPoint
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -20,7 +20,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from volcast.bars.sources.registry import BAR_SOURCES, minutes_of, source_names
 from volcast.errors import ConfigError
 from volcast.files import file_name_of
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.registry import offered
+
+if TYPE_CHECKING:
+    from volcast.markets.market import TradingMarket
 
 __all__ = ["NETWORKS_GROUP", "SEARCHED_NETWORKS", "TRAINING_CONFIG", "Flag", "Role", "TrainingConfig"]
 
@@ -122,13 +126,13 @@ class TrainingConfig(BaseModel):
     symbol: Annotated[str, Role.FORECAST, Flag("--symbol", "S")] = "TSLA"
     """Ticker, in capitals."""
     start_date: Annotated[Day, Role.DATA, Flag("--start-date", "D")] = date(2023, 1, 1)
-    """First day of bars, New York; the default does not cut your own file."""
+    """First day of bars, the market's; the default does not cut your own file."""
     end_date: Annotated[Day, Role.DATA, Flag("--end-date", "D")] = date(2024, 12, 31)
-    """Last day of bars, New York, included; the default does not cut your own file."""
+    """Last day of bars, the market's, included; the default does not cut your own file."""
     data_frequency: Annotated[str, Role.FORECAST, Flag("--timeframe", "T")] = "1Min"
     """Length of a bar as Alpaca writes it: 1Min to 59Min, 1Hour."""
-    timezone: Annotated[str, Role.FORECAST] = "America/New_York"
-    """Time zone of bucket labels."""
+    timezone: Annotated[str, Role.FORECAST] = DEFAULT_ZONE
+    """Time zone of bucket labels; the default is that of the market's clock, New York's or another."""
     memory: Annotated[int, Field(ge=2, le=10_000), Role.FORECAST] = 60
     """Hourly buckets that a network looks back."""
     n_layers_range: Annotated[IntRange, Role.SEARCH] = (1, 2)
@@ -202,8 +206,8 @@ class TrainingConfig(BaseModel):
     resume: Annotated[bool, Role.RUN, Flag("--resume")] = True
     """Go on with an interrupted search of the same kind."""
     bars_source: Annotated[str, Role.DATA, Flag("--source", "NAME")] = "auto"
-    """Where bars come from: ``alpaca``, ``yahoo``, ``file``, ``simulator``, or the name of an installed source;
-    ``auto``: the file if there is one, else Alpaca."""
+    """Where bars come from: ``alpaca``, ``yahoo``, ``binance``, ``coinbase``, ``kraken``, ``file``, ``simulator``, or
+    the name of an installed source; ``auto``: the file if there is one, else Alpaca."""
     bars_path: Annotated[FilePath | None, Role.DATA, Flag("--bars", "PATH")] = None
     """Your own bars: a CSV, Parquet or Feather file, a directory or a glob of such."""
     bars_timezone: Annotated[str | None, Role.DATA, Flag("--bars-timezone", "ZONE")] = None
@@ -222,9 +226,9 @@ class TrainingConfig(BaseModel):
     adjustment: Annotated[Literal["raw", "split", "dividend", "all"], Role.DATA, Flag("--adjustment", "A")] = "all"
     """What Alpaca's prices are adjusted for: ``all``, ``split``, ``dividend``, or nothing (``raw``)."""
     cache_dir: Annotated[FilePath | None, Role.RUN, Flag("--cache-dir", "DIR")] = None
-    """Where Alpaca's bars are kept; by default the user's cache directory."""
+    """Where fetched bars are kept; by default the user's cache directory."""
     offline: Annotated[bool, Role.RUN, Flag("--offline")] = False
-    """Take Alpaca's bars from the cache alone."""
+    """Take bars from the cache alone."""
     cleaning: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--clean", "RULES")] = ()
     """Rules by which bars are mended, with commas, or ``all``; what they do is counted and said."""
     accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False
@@ -233,8 +237,9 @@ class TrainingConfig(BaseModel):
     """Let a new model serve whose verdict is not to use it, too; otherwise it is saved, and what served serves on."""
     rv_estimator: Annotated[str, Role.FORECAST, Flag("--rv-estimator", "E")] = "close"
     """How variance is made of the bars of a bucket: an estimator's name, such as ``medrv`` (``session``)."""
-    calendar: Annotated[str, Role.FORECAST] = "XNYS"
-    """Exchange, by its name in ``exchange_calendars``; its hours must be New York's."""
+    market: Annotated[str, Role.FORECAST, Flag("--market", "M")] = DEFAULT_MARKET
+    """Whose sessions, hours and days: an exchange by its name in ``exchange_calendars``, such as XLON or CMES; ``24/7``
+    for coins, ``24/5`` for currencies. ``calendar`` means the same."""
     min_bucket_coverage: Annotated[float, Field(ge=0, le=1), Role.FORECAST] = 0.8
     """Share of a bucket's bars below which it is dropped (``session``)."""
 
@@ -256,6 +261,8 @@ class TrainingConfig(BaseModel):
                 "{'symbol': 'SPY'}."
             )
         values = dict(settings or {})
+        if "calendar" in values:
+            values.setdefault("market", values.pop("calendar"))
         problems = [_unknown_key(key) for key in values if key not in cls.model_fields]
         values = {key: value for key, value in values.items() if key in cls.model_fields}
         try:
@@ -334,6 +341,19 @@ class TrainingConfig(BaseModel):
         return "alpaca" if self.bars_path is None else "file"
 
     @property
+    def effective_timezone(self) -> str:
+        """The time zone of bucket labels: `timezone`, or the market's own."""
+        return self.effective_market.zone if self.timezone == DEFAULT_ZONE else self.timezone
+
+    @property
+    def effective_market(self) -> "TradingMarket":
+        """The market itself."""
+        # Help is to be there before pandas is.
+        from volcast.markets.registry import market_named
+
+        return market_named(self.market)
+
+    @property
     def requested_span(self) -> tuple[date | None, date | None]:
         """First and last day to ask for; None where the user's own file is not to be cut."""
         if self.effective_source != "file":
@@ -407,19 +427,24 @@ class TrainingConfig(BaseModel):
     def _known_timezone(cls, value: str | None) -> str | None:
         if value is not None and value not in _time_zones():
             near = difflib.get_close_matches(value, _time_zones(), 1)
-            raise ValueError("must be a time zone such as " + (near[0] if near else "America/New_York"))
+            raise ValueError("must be a time zone such as " + (near[0] if near else DEFAULT_ZONE))
         return value
 
-    @field_validator("calendar")
+    @field_validator("market")
     @classmethod
-    def _known_calendar(cls, value: str) -> str:
-        if value == cls.model_fields["calendar"].default:
+    def _known_market(cls, value: str) -> str:
+        if value == DEFAULT_MARKET:
             return value
         from exchange_calendars import get_calendar_names
 
-        if value not in (names := get_calendar_names()):
+        from volcast.markets.registry import MARKETS
+
+        if value not in MARKETS and value not in (names := [*MARKETS, *get_calendar_names()]):
             near = difflib.get_close_matches(value, names, 1)
-            raise ValueError(f"must be an exchange of exchange_calendars such as {near[0] if near else 'XNYS'}")
+            raise ValueError(
+                f"must be one of {', '.join(MARKETS)}, or an exchange of exchange_calendars such as "
+                f"{near[0] if near else DEFAULT_MARKET}"
+            )
         return value
 
 

@@ -20,7 +20,7 @@ LIQUID = ("SPY", "QQQ", "IWM", "AAPL", "MSFT", "NVDA", "AMZN", "GOOGL", "META", 
 
 _OF_THE_HANDLER = (
     "bars_path", "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "cache_dir",
-    "offline", "cleaning", "calendar", "seed",
+    "offline", "cleaning", "seed",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def handler_of(config: TrainingConfig, progress: "FetchProgress | None" = None) 
     from volcast.bars.handler import DataHandler
 
     settings = {name: getattr(config, name) for name in _OF_THE_HANDLER}
-    return DataHandler(config.effective_source, **settings, progress=progress)
+    return DataHandler(config.effective_source, **settings, market=config.effective_market, progress=progress)
 
 
 def bars_of(config: TrainingConfig, symbol: str | None = None, progress: "FetchProgress | None" = None) -> pd.DataFrame:
@@ -58,16 +58,16 @@ def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.D
     measures = get_hourly_measures(
         checked,
         config.preset,
-        tz=config.timezone,
+        tz=config.effective_timezone,
         min_bucket_coverage=config.min_bucket_coverage,
-        calendar=config.calendar,
+        market=config.effective_market,
         estimator=config.rv_estimator,
         nights=config.nights == "auto",
     )
     if measures.empty:
         raise NotEnoughDataError(
             f"the {len(checked.frame):,} bars from {checked.frame.index[0]} to {checked.frame.index[-1]} cover no hour "
-            f"of a session of {config.calendar} to {config.min_bucket_coverage:.0%}; one at least must be; give more "
+            f"of a session of {config.market} to {config.min_bucket_coverage:.0%}; one at least must be; give more "
             "bars, or look at them with volcast bars quality."
         )
     return measures

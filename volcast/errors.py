@@ -12,6 +12,7 @@ __all__ = [
     "CredentialsError",
     "DataSourceError",
     "LookAheadError",
+    "MissingPackageError",
     "ModelKeptOutWarning",
     "ModelMismatchWarning",
     "ModelNotFoundError",
@@ -46,6 +47,10 @@ class DataSourceError(VolatilityError):
 
 class CredentialsError(DataSourceError):
     """Keys for a source of bars are missing or were refused."""
+
+
+class MissingPackageError(VolatilityError):
+    """What was asked for needs a package that is not installed."""
 
 
 class TrainingError(VolatilityError):

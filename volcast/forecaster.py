@@ -15,11 +15,13 @@ import pandas as pd
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import validate_bars
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ConfigError, ModelKeptOutWarning, ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, Kind, horizon_named, kind_of
+from volcast.markets.market import TradingMarket
 from volcast.reprs import OneLineRepr
 from volcast.retraining.background import ProgressHook, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
@@ -27,7 +29,6 @@ from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_un
 from volcast.retraining.timeline import ModelTimeline
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
 from volcast.serving.stream import ForecastStream, LiveStreams
-from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 from volcast.store.bundle import CONDEMNED
 from volcast.store.colab import colab_bundle
 from volcast.store.store import ModelBundle, ModelStore
@@ -75,19 +76,41 @@ class VolatilityForecaster(OneLineRepr):
         policy = RetrainingPolicy()
         if isinstance(retraining_config, Mapping):
             policy, retraining_config = RetrainingPolicy.split(retraining_config)
-        self._config = TrainingConfig.from_mapping(retraining_config)
-        self._store = ModelStore(self._config.model_save_path)
-        hook = on_retraining or _say_nothing
-        self._retraining = Retraining(self._store, self._config, policy, self._train_for_schedule, hook)
-        self._timelines = threading.local()
-        self._change = threading.Lock()
+        self._set_up(TrainingConfig.from_mapping(retraining_config), policy, on_retraining or _say_nothing)
         # One reference holds networks, recipe and configuration: whoever forecasts reads it once.
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
-        self._streams = LiveStreams()
+
+    @property
+    def _market(self) -> TradingMarket:
+        return self._serving.market
 
     def _facts(self) -> dict[str, object]:
         return {"model": self._serving.version, "store": self._store.path}
+
+    def __getstate__(self) -> dict[str, object]:
+        # What it is, for another process; what it remembers of bars, threads and simulated time begins anew there.
+        return {
+            "settings": self._config.as_dict(),
+            "policy": self._retraining.policy,
+            "on_retraining": self._on_retraining,
+            "serving": self._serving,
+            "served_before": self._served_before,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set_up(TrainingConfig.from_mapping(state["settings"]), state["policy"], state["on_retraining"])
+        self._serving, self._served_before = state["serving"], state["served_before"]
+
+    def _set_up(
+        self, config: TrainingConfig, policy: RetrainingPolicy, on_retraining: Callable[[RetrainingOutcome], None]
+    ) -> None:
+        self._config, self._on_retraining = config, on_retraining
+        self._store = ModelStore(config.model_save_path)
+        self._retraining = Retraining(self._store, config, policy, self._train_for_schedule, on_retraining)
+        self._timelines = threading.local()
+        self._change = threading.Lock()
+        self._streams = LiveStreams()
 
     def forecast(
         self,
@@ -108,7 +131,7 @@ class VolatilityForecaster(OneLineRepr):
             One symbol's bars, stamped at their start, tz-aware; at least the model's memory in hourly buckets. A pooled
             model also takes those of many symbols, indexed by (symbol, timestamp): they are the market it looks at.
         asof
-            The moment of the forecast; without a time zone it is New York time. None is the end of the last bar.
+            The moment of the forecast; without a time zone it is the market's time. None is the end of the last bar.
         horizon
             What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
             session; 7, one session; 35, five sessions. Of the kind ``"total"``: ``"1 session"``, ``"5 sessions"``,
@@ -134,28 +157,29 @@ class VolatilityForecaster(OneLineRepr):
         BarsError
             The bars are unusable.
         """
-        horizon = horizon_named(horizon, kind)
-        moment = None if asof is None else in_new_york(asof)
+        horizon = horizon_named(horizon, kind, self._market)
+        moment = None if asof is None else self._market.clock.moment(asof)
         if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
         return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
 
     def forecast_series(
         self,
-        bars: pd.DataFrame,
+        bars: Frame,
         horizon: Horizon = 1,
         *,
         symbol: str | None = None,
         allow_in_sample: bool = False,
         models: _Models = "serving",
         kind: Kind = "hourly",
-    ) -> pd.DataFrame:
+    ) -> Frame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
 
         Parameters
         ----------
         bars
-            One symbol's bars, stamped at their start, tz-aware.
+            One symbol's bars, stamped at their start, tz-aware: a frame of pandas, Polars, PyArrow or another that
+            narwhals knows, or, with columns ``unique_id`` and ``ds``, a long one.
         horizon
             What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
             session; 7, one session; 35, five sessions. Of the kind ``"total"``: ``"1 session"``, ``"5 sessions"``,
@@ -173,7 +197,8 @@ class VolatilityForecaster(OneLineRepr):
 
         Returns
         -------
-        DataFrame indexed by bucket label (its end, New York time), columns `asof`, `volatility`,
+        A frame of the kind that `bars` are, of pandas indexed by bucket label (its end, New York time), of others with
+        it in a column `bucket` (`ds` in a long one); columns `asof`, `volatility`,
         `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback`, `deseasonalized_volatility` as in
         `Forecast`: the last is without the day's U-shape and can be compared across hours, `annualized_volatility` of
         single buckets carries it.
@@ -181,11 +206,14 @@ class VolatilityForecaster(OneLineRepr):
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` and
         ``attrs["kind"]`` say of what the forecasts are.
         """
-        horizon = horizon_named(horizon, kind)
+        horizon = horizon_named(horizon, kind, self._market)
+        layout, table = FrameLayout.of(bars), as_bars_frame(bars)
         if _are_of_their_time(models):
-            return self._series_as_of(bars, symbol, horizon)
-        stream = ForecastStream.of(self._serving, bars, symbol)
-        return stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
+            series = self._series_as_of(table, symbol, horizon)
+        else:
+            stream = ForecastStream.of(self._serving, table, symbol)
+            series = stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
+        return cast(Frame, layout.frame(series, symbol or table.attrs.get("symbol")))
 
     def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
         """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
@@ -333,8 +361,8 @@ class VolatilityForecaster(OneLineRepr):
         The job or the outcome; None where nothing is due.
         """
         bars = cut_each_symbol(as_bars_frame(bars), validate_bars)
-        now = last_end(bars) if asof is None else in_new_york(asof)
-        moment = self._retraining.moment_due(bars, now.tz_convert(EXCHANGE_TIMEZONE), self._champion)
+        now = last_end(bars) if asof is None else self._market.clock.moment(asof)
+        moment = self._retraining.moment_due(bars, now.tz_convert(self._market.zone), self._champion)
         if moment is None:
             return None
         past = bars_until(bars, moment)
@@ -418,7 +446,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> Forecast:
         bars = as_bars_frame(bars)
         moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
-        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(EXCHANGE_TIMEZONE))
+        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(self._market.zone))
         return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
@@ -454,7 +482,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
         symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
-        moment = last_end(symbol_bars) if due is None else due.tz_convert(EXCHANGE_TIMEZONE)
+        moment = last_end(symbol_bars) if due is None else due.tz_convert(self._market.zone)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion

@@ -13,11 +13,11 @@ from volcast.arrays import time_index
 from volcast.backtest.implied import read_implied, traded_implied
 from volcast.backtest.options import european_option, implied_volatility
 from volcast.backtest.prices import session_prices
-from volcast.bars.sources.alpaca import AlpacaCredentials
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars, contract_name
+from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials
 from volcast.bars.sources.http import Patience
 from volcast.errors import BarsError, CredentialsError, NotEnoughDataError
-from volcast.sessions import session_schedule
+from volcast.markets.registry import market_named
 
 _VOLATILITY = 0.23
 
@@ -59,7 +59,7 @@ def bars() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def options(bars: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Hourly bars of contracts at whole strikes, priced at one volatility, of a spot two percent above the bars'."""
-    sessions = session_schedule(bars.index[0], bars.index[-1] + pd.Timedelta(days=90))
+    sessions = market_named("XNYS").schedule(bars.index[0], bars.index[-1] + pd.Timedelta(days=90))
     numbers = {day: number for number, day in enumerate(sessions.index)}
     hours = bars["close"].groupby(time_index(bars).floor("h")).last()
     hours = hours[time_index(hours).tz_localize(None).normalize().isin(sessions.index)]
@@ -87,7 +87,7 @@ def served(options: dict[str, pd.DataFrame]) -> Iterator[AlpacaStandIn]:
 
 
 def option_bars(server: AlpacaStandIn, secret: str = SECRET) -> AlpacaOptionBars:
-    return AlpacaOptionBars(AlpacaCredentials(KEY, secret), url_override=server.url, patience=Patience(attempts=2))
+    return AlpacaOptionBars(AlpacaAccess(AlpacaCredentials(KEY, secret), server.url, Patience(attempts=2)))
 
 
 def test_the_volatility_that_options_are_traded_at_comes_back(served: AlpacaStandIn, bars: pd.DataFrame) -> None:
@@ -122,7 +122,9 @@ def test_closes_are_known_at_the_end_of_their_hour_and_not_before(served: Alpaca
     assert closes[name].dropna().tolist() == served.bars[name].loc[: closes.index[-1], "close"].tolist()[: len(closes)]
     assert closes.index[0] == start + pd.Timedelta(hours=1)
     source = AlpacaOptionBars(
-        AlpacaCredentials(KEY, SECRET), url_override=served.url, clock=lambda: start + pd.Timedelta(minutes=70)
+        AlpacaAccess(
+            AlpacaCredentials(KEY, SECRET), url_override=served.url, clock=lambda: start + pd.Timedelta(minutes=70)
+        )
     )
     assert source.closes(names, start, start + pd.Timedelta(days=3)).empty
 

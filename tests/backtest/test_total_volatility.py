@@ -115,6 +115,12 @@ def test_a_model_looks_at_the_session_ahead_of_each_open(some_bars: pd.DataFrame
     assert (outlook["volatility"] / outlook["1 session"]).dropna().between(0.8, 1.25).all()
 
 
+def test_of_too_few_sessions_there_is_no_total_volatility(some_bars: pd.DataFrame) -> None:
+    table = model_forecasts(VolatilityForecaster("ewma"), some_bars.iloc[:780])["XYZ"]
+    assert len(table) > 1
+    assert table[list(TOTAL_HORIZONS)].isna().all(axis=None)
+
+
 def test_an_outlook_is_as_of_the_open(some_market: Market) -> None:
     outlook = some_market.outlook["XYZ"]
     assert (outlook["asof"].dt.strftime("%H:%M") == "09:30").all()

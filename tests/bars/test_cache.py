@@ -21,7 +21,7 @@ from tests.support.bars import ROOT, make_bars
 from volcast.arrays import time_index
 from volcast.bars.cache import BarCache, cached_symbols, months_of
 from volcast.bars.handler import DataHandler
-from volcast.bars.sources import alpaca as alpaca_bars
+from volcast.bars.sources import alpaca_pages
 from volcast.bars.sources.http import Patience, RequestLimiter
 from volcast.cli import bars as data_cli
 from volcast.errors import CredentialsError, DataSourceError
@@ -32,7 +32,7 @@ NOW = datetime(2025, 1, 15, 16, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _keys_and_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alpaca_bars, "_LIMITER", RequestLimiter(100_000, 60))
+    monkeypatch.setattr(alpaca_pages, "_LIMITER", RequestLimiter(100_000, 60))
     monkeypatch.setenv("APCA_API_KEY_ID", KEY)
     monkeypatch.setenv("APCA_API_SECRET_KEY", SECRET)
 

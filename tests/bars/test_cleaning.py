@@ -16,6 +16,7 @@ from volcast.bars.handler import DataHandler
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import BarsError, ConfigError
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_rv
 
 WEEK = make_bars("2024-06-03", "2024-06-07")
@@ -129,9 +130,9 @@ def test_splits_are_found_by_their_ratio_and_ordinary_nights_are_none(spy_bars: 
     bars = WEEK.copy()
     bars.iloc[390:, :4] /= 3
     bars.iloc[1170:, :4] *= 10
-    assert split_steps(bars).round(6).to_list() == [round(1 / 3, 6), 10]
-    assert split_steps(WEEK).empty
-    assert split_steps(spy_bars).empty
+    assert split_steps(bars, market_named("XNYS")).round(6).to_list() == [round(1 / 3, 6), 10]
+    assert split_steps(WEEK, market_named("XNYS")).empty
+    assert split_steps(spy_bars, market_named("XNYS")).empty
 
 
 def test_unknown_rules_and_stamps_without_a_zone_are_refused() -> None:

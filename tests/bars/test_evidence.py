@@ -12,7 +12,7 @@ from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.bars.evidence import Evidence
 from volcast.errors import BarsError
-from volcast.sessions import session_schedule
+from volcast.markets.registry import market_named
 
 PRICES = ("open", "high", "low", "close")
 FIVE_MINUTES = make_bars("2024-06-03", "2024-06-14", minutes=5, extended=True)
@@ -32,7 +32,7 @@ def plainly_ends(stamps: pd.DatetimeIndex) -> bool:
     """Whether stamps look like ends, day by day."""
     verdicts = []
     local = stamps.tz_convert("America/New_York")
-    for day, hours in session_schedule(local[0], local[-1]).iterrows():
+    for day, hours in market_named("XNYS").schedule(local[0], local[-1]).iterrows():
         today = local[local.tz_localize(None).normalize() == day]
         if not len(today):
             continue

@@ -14,6 +14,7 @@ from volcast.arrays import time_index
 from volcast.bars.quality import assess_quality
 from volcast.bars.scale import scale_steps
 from volcast.bars.sources.simulator import simulate_bars
+from volcast.markets.registry import market_named
 
 PRICES = ["open", "high", "low", "close"]
 BARS = {minutes: simulate_bars("SPY", "2024-03-04", "2024-03-15", seed=3, minutes=minutes) for minutes in (1, 5)}
@@ -89,7 +90,7 @@ def test_a_few_bars_off_the_scale_are_found(minutes: int, ratio: str, up: bool, 
     (found,) = [finding for finding in quality.of("bad") if finding.kind == "off scale"]
     moment = bars.index[place].tz_convert("America/New_York")
     assert f"{ratio} at {moment:%Y-%m-%d %H:%M}" in found.sentence
-    (step,) = scale_steps(bars)
+    (step,) = scale_steps(bars, market_named("XNYS"))
     assert step.bars == count
     assert step.factor == pytest.approx(factor, rel=0.03)
 
@@ -105,8 +106,11 @@ def test_one_price_of_one_bar_off_the_scale_is_found(field: str) -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("minutes", [1, 5, 15, 60])
 def test_clean_bars_have_no_step(seed: int, minutes: int) -> None:
-    assert scale_steps(simulate_bars("NVDA", "2023-01-03", "2023-12-29", seed=seed, minutes=minutes)) == []
-    assert scale_steps(make_bars("2024-06-03", "2024-12-31", seed=seed, minutes=minutes)) == []
+    assert (
+        scale_steps(simulate_bars("NVDA", "2023-01-03", "2023-12-29", seed=seed, minutes=minutes), market_named("XNYS"))
+        == []
+    )
+    assert scale_steps(make_bars("2024-06-03", "2024-12-31", seed=seed, minutes=minutes), market_named("XNYS")) == []
 
 
 def test_real_bars_have_no_step(shared_dir: Path) -> None:
@@ -114,5 +118,5 @@ def test_real_bars_have_no_step(shared_dir: Path) -> None:
     assert files
     for path in files:
         bars = pd.read_parquet(path)
-        assert scale_steps(bars) == [], path.name
+        assert scale_steps(bars, market_named("XNYS")) == [], path.name
         assert not {"split", "off scale"} & {finding.kind for finding in assess_quality(bars).findings}, path.name

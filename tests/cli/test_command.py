@@ -21,6 +21,7 @@ from volcast.config import TRAINING_CONFIG, TrainingConfig
 from volcast.errors import BarsError, ConfigError
 
 OTHER = {
+    "market": "XLON",
     "symbol": "SPY",
     "start_date": "2024-01-02",
     "end_date": "2024-06-28",

@@ -174,6 +174,13 @@ def test_backtest(content: bytes | None, forecasts: str, words: list[str]) -> No
         assert_json(command(["backtest", *where, "--forecasts", forecasts, *words], folder), words)
 
 
+@examples(8)
+@given(flags({"--json": None}))
+def test_doctor(words: list[str]) -> None:
+    with folder_with_bars(None) as (folder, _):
+        assert_json(command(["doctor", *words], folder), words)
+
+
 @examples(40)
 @given(
     st.lists(

@@ -80,7 +80,7 @@ def test_volatility_of_whatever_it_is(
 ) -> None:
     rv = outcome(
         "get_hourly_rv",
-        lambda: get_hourly_rv(bars, symbol, price, preset=preset, estimator=estimator, calendar=calendar),
+        lambda: get_hourly_rv(bars, symbol, price, preset=preset, estimator=estimator, market=calendar),
     )
     if isinstance(rv, Refusal):
         return

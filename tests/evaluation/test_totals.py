@@ -21,6 +21,7 @@ from volcast.forecasters.recipe import ScaledWindows
 from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.baselines import ALL_TOTAL_BASELINES
 from volcast.forecasters.total.session_table import SessionTable
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 from volcast.store.bundle import ModelBundle
 
@@ -153,5 +154,5 @@ def test_it_stands_beside_the_hourly_figures_and_says_which_it_is(
 
 
 def test_the_sessions_of_the_table_are_those_of_the_bars(measures: dict[str, pd.DataFrame]) -> None:
-    sessions = SessionTable.of(HourlyTable.of(measures["AAA"]), 4_102_444_800_000_000, "XNYS")
+    sessions = SessionTable.of(HourlyTable.of(measures["AAA"]), 4_102_444_800_000_000, market_named("XNYS"))
     assert len(sessions) == len(pd.DatetimeIndex(measures["AAA"].index).normalize().unique())

@@ -10,13 +10,11 @@ import pytest
 from tests.support.bars import ROOT, make_bars
 from volcast.arrays import time_index
 from volcast.features.fed_decisions import DECISION_KINDS, beyond_the_list, decision_dummies
-from volcast.features.intraday import new_york_days
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
 from volcast.measures.hourly import get_hourly_measures
-from volcast.sessions import session_hours
 from volcast.store.store import ModelStore
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
@@ -25,7 +23,7 @@ DECIDED = ("2024-05-01", "2024-06-12", "2024-07-31", "2024-09-18", "2024-11-07",
 
 def kinds_of(labels: list[str]) -> list[str]:
     index = pd.DatetimeIndex(labels).tz_localize("America/New_York")
-    found = decision_dummies(new_york_days(index), session_hours(index))
+    found = decision_dummies(index.as_unit("us").asi8)
     return [", ".join(np.array(DECISION_KINDS)[row]) for row in found]
 
 
@@ -46,7 +44,7 @@ def test_decisions_and_minutes_by_their_dates() -> None:
 
 def test_eight_decisions_a_year_on_trading_days() -> None:
     days = pd.date_range("2016-01-01", "2027-12-31 15:00", freq="B", tz="America/New_York") + pd.Timedelta(hours=15)
-    decided = decision_dummies(new_york_days(days), session_hours(days))[:, 1]
+    decided = decision_dummies(days.as_unit("us").asi8)[:, 1]
     counts = pd.Series(decided, days).groupby(days.year).sum()
     assert (counts.drop(2020) == 8).all()
     assert counts[2020] == 7

@@ -10,8 +10,8 @@ from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
 from volcast.forecasters.intervals import MISS, QuantileTracker
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
-from volcast.sessions import session_hours
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 HOURS = np.tile(np.arange(10, 17), 1000)
@@ -87,7 +87,7 @@ def recipe(measures: pd.DataFrame) -> HarLstm:
 def test_a_miss_is_one_of_the_bounds_that_were_given(recipe: HarLstm, measures: pd.DataFrame, horizon: Horizon) -> None:
     tracker, outcomes = recipe.horizons[horizon].tracker, horizon_outcomes(measures, horizon)
     first = int(measures.index.searchsorted(recipe.trained_through, side="right"))
-    positions, hours = np.arange(first, len(measures)), session_hours(time_index(measures))
+    positions, hours = np.arange(first, len(measures)), market_named("XNYS").hours_of_labels(time_index(measures))
     made = recipe.forecast((), measures, time_index(measures)[positions], positions, horizon)
     lower, upper, step, noted = tracker.lower, tracker.upper, tracker.rate * tracker.spread, 0
     given: list[tuple[float, float]] = []

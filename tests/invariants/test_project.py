@@ -45,18 +45,26 @@ def test_the_top_of_the_repository_fits_one_screen() -> None:
 
 
 def test_forecasting_needs_no_tensorflow() -> None:
-    assert not {"tensorflow", "keras", "keras-tuner"} & {name_of(line) for line in PROJECT["dependencies"]}
+    assert not {"tensorflow", "keras", "keras-tuner", "pyarrow", "matplotlib"} & {
+        name_of(line) for line in PROJECT["dependencies"]
+    }
 
 
 def test_files_of_requirements_repeat_nothing() -> None:
-    assert lines_of("requirements_training.txt") == ["-e .[train]"]
+    assert lines_of("requirements_training.txt") == ["-e .[train,backtest]"]
     assert lines_of("requirements_bench.txt") == ["-e .[train,bench]"]
-    assert {"train", "bench", "dev"} <= set(PROJECT["optional-dependencies"])
 
 
 def test_the_lock_has_every_requirement_with_its_hashes_and_names_no_index() -> None:
     extras = PROJECT["optional-dependencies"]
-    wanted = {name_of(line) for line in (*PROJECT["dependencies"], *extras["train"], *extras["dev"])}
+    wanted = {
+        name_of(line)
+        for requirements in (
+            PROJECT["dependencies"],
+            *(extras[name] for name in ("train", "backtest", "dev", "frameworks", "docs")),
+        )
+        for line in requirements
+    }
     pinned = re.findall(r"^([\w.-]+)==\S+.*\\\n    --hash=sha256:", LOCK, flags=re.MULTILINE)
     assert wanted <= {name_of(name) for name in pinned}
     assert len(pinned) == len(re.findall(r"^\w", LOCK, flags=re.MULTILINE))

@@ -88,7 +88,7 @@ def test_a_door_with_a_command_is_one(environment: Path, door: str, tmp_path: Pa
     assert f"usage: {door}.py" in run(environment / "python", "-m", door, "--help", cwd=tmp_path)
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("bars",), ("evaluate",), ("models",), ("backtest",)])
+@pytest.mark.parametrize("command", [(), ("train",), ("bars",), ("evaluate",), ("models",), ("backtest",), ("doctor",)])
 def test_the_command_says_how_it_is_used(environment: Path, command: tuple[str, ...], tmp_path: Path) -> None:
     assert " ".join(("usage: volcast", *command)) in run(environment / "volcast", *command, "--help", cwd=tmp_path)
 

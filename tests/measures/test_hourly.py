@@ -13,8 +13,8 @@ from tests.support.bars import make_bars, place_of, with_noise_after
 from tests.support.plain_measures import plain_colab_rv, plain_session_rv
 from volcast.arrays import time_index
 from volcast.errors import BarsError, ConfigError
-from volcast.measures.hourly import MINUTES_PER_YEAR, Preset, annualize, get_hourly_rv
-from volcast.sessions import session_schedule
+from volcast.markets.registry import market_named
+from volcast.measures.hourly import Preset, annualize, get_hourly_rv, minutes_per_year
 
 NEW_YORK = "America/New_York"
 
@@ -140,14 +140,18 @@ def test_a_frame_without_an_open_begins_with_its_second_bar() -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match="session"):
-        get_hourly_rv(make_bars("2024-06-03", "2024-06-03"), preset="daily")  # type: ignore[arg-type]
+        get_hourly_rv(make_bars("2024-06-03", "2024-06-03"), preset="daily")  # type: ignore[call-overload]
 
 
 def test_a_year_of_constant_variance_annualizes_to_itself() -> None:
-    per_minute = 0.20 / math.sqrt(MINUTES_PER_YEAR["session"])
-    assert annualize(per_minute * math.sqrt(60), 60) == pytest.approx(0.20)
-    assert annualize(per_minute * math.sqrt(30), 30) == pytest.approx(0.20)
-    assert annualize(0.01, 60, "colab") == pytest.approx(0.01 * math.sqrt(365 * 24))
+    year = minutes_per_year("session", market_named("XNYS"))
+    assert year == 252 * 390
+    per_minute = 0.20 / math.sqrt(year)
+    assert annualize(per_minute * math.sqrt(60), 60, year) == pytest.approx(0.20)
+    assert annualize(per_minute * math.sqrt(30), 30, year) == pytest.approx(0.20)
+    assert annualize(0.01, 60, minutes_per_year("colab", market_named("XNYS"))) == pytest.approx(
+        0.01 * math.sqrt(365 * 24)
+    )
 
 
 def test_real_bars_have_seven_buckets_on_full_days(spy_bars: pd.DataFrame) -> None:
@@ -166,7 +170,7 @@ def test_a_future_that_trades_at_night_equals_plain_pandas(shared_dir: Path) -> 
     bars = pd.read_parquet(path)["2023-06-01":"2023-12-31"]
     rv = get_hourly_rv(bars)
     ends = (time_index(bars) + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
-    sessions = session_schedule(ends[0], ends[-1]).reindex(ends.tz_localize(None).normalize())
+    sessions = market_named("XNYS").schedule(ends[0], ends[-1]).reindex(ends.tz_localize(None).normalize())
     inside = (ends > pd.DatetimeIndex(sessions["open"])) & (ends <= pd.DatetimeIndex(sessions["close"]))
     bars, ends = bars[inside].set_axis(ends[inside]), ends[inside]
     returns = np.log(bars["close"]).groupby(ends.date).diff()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from volcast.arrays import time_index
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.sources.simulator import simulate_bars
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS, nights_after
 
@@ -91,7 +92,7 @@ def test_a_night_so_far_is_that_of_the_bars_that_had_ended(minutes: int, missing
 
     def measured(frame: pd.DataFrame) -> np.ndarray:
         ended = SymbolBars.of(frame[frame.index <= asof - pd.Timedelta(minutes=1)])
-        return nights_after(ended.stamps, ended.prices, 60_000_000, days, asof.value // 1000, "XNYS")
+        return nights_after(ended.stamps, ended.prices, 60_000_000, days, asof.value // 1000, market_named("XNYS"))
 
     so_far = measured(every)
     later = np.asarray(every.index > asof - pd.Timedelta(minutes=1))

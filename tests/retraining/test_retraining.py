@@ -19,6 +19,7 @@ from volcast.errors import BarsError, ConfigError, LookAheadError, TrainingError
 from volcast.features.scaling import DiurnalLogScaler
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.recipe import ScaledWindows
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_rv
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy, candidate_moments
@@ -79,22 +80,22 @@ def half_year() -> pd.DataFrame:
 
 def test_moments_are_the_opens_of_first_sessions() -> None:
     first, last = at("2024-06-03 09:30"), at("2024-09-10 16:00")
-    months = candidate_moments("month", first, last)
+    months = candidate_moments("month", first, last, market_named("XNYS"))
     assert list(months) == [at("2024-07-01 09:30"), at("2024-08-01 09:30"), at("2024-09-03 09:30")]
-    weeks = candidate_moments("week", at("2024-08-28 12:00"), last)
+    weeks = candidate_moments("week", at("2024-08-28 12:00"), last, market_named("XNYS"))
     assert list(weeks) == [at("2024-09-03 09:30"), at("2024-09-09 09:30")]  # 2 September is Labor Day
-    tenths = candidate_moments(10, first, at("2024-07-02 16:00"))
+    tenths = candidate_moments(10, first, at("2024-07-02 16:00"), market_named("XNYS"))
     assert list(tenths) == [at("2024-06-17 09:30"), at("2024-07-02 09:30")]  # 19 June is a holiday
-    assert len(candidate_moments("decay", first, at("2024-06-10 16:00"))) == 5
-    assert len(candidate_moments(None, first, last)) == 0
+    assert len(candidate_moments("decay", first, at("2024-06-10 16:00"), market_named("XNYS"))) == 5
+    assert len(candidate_moments(None, first, last, market_named("XNYS"))) == 0
 
 
 def test_moments_do_not_depend_on_how_far_one_looks() -> None:
     first = at("2024-06-03 09:30")
     for every in ("month", "week", 7, "decay"):
-        whole = candidate_moments(every, first, at("2025-06-03 16:00"))
+        whole = candidate_moments(every, first, at("2025-06-03 16:00"), market_named("XNYS"))
         for last in (at("2024-07-15 10:00"), at("2024-12-31 16:00")):
-            assert list(candidate_moments(every, first, last)) == list(whole[whole <= last])
+            assert list(candidate_moments(every, first, last, market_named("XNYS"))) == list(whole[whole <= last])
 
 
 def test_a_wrong_policy_names_all_that_is_wrong() -> None:

@@ -16,10 +16,10 @@ from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.forecasters.seasonality import TypicalDays, deseasonalized_volatility
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 from volcast.serving.served_model import ServedModel
 from volcast.serving.stream import ForecastStream
-from volcast.sessions import session_buckets, session_hours
 from volcast.store.bundle import ModelBundle
 
 NEW_YORK = "America/New_York"
@@ -65,7 +65,7 @@ def series_of(model: ServedModel, bars: pd.DataFrame, horizon: Horizon = 1) -> p
 
 def spread_by_hour(series: pd.Series) -> float:
     """How far the hours' mean logarithms lie apart."""
-    means = np.log(series).groupby(session_hours(time_index(series))).mean()
+    means = np.log(series).groupby(market_named("XNYS").hours_of_labels(time_index(series))).mean()
     return float(means.max() - means.min())
 
 
@@ -117,15 +117,15 @@ def test_the_future_changes_none_of_them(models: Mapping[str, ServedModel], bars
 @pytest.mark.parametrize("horizon", [1, "session_end", 7, 35])
 def test_it_is_the_sum_over_the_buckets_of_each_horizon(horizon: Horizon) -> None:
     """A half-day and a day on which clocks are set are among them; 13 has not been seen by the first of the two."""
-    buckets = session_buckets(pd.Timestamp("2024-10-28"), pd.Timestamp("2024-12-31"))
-    hours = session_hours(time_index(buckets))
+    buckets = market_named("XNYS").bucket_table(pd.Timestamp("2024-10-28"), pd.Timestamp("2024-12-31"))
+    hours = market_named("XNYS").hours_of_labels(time_index(buckets))
     labels, random = time_index(buckets)[:170], np.random.default_rng(2)
     typical = np.full((len(labels), 24), np.nan)
     typical[:, 10:17] = random.uniform(0.001, 0.01, (len(labels), 7))
     typical[0, 13] = np.nan
     volatility = random.uniform(0.001, 0.01, len(labels))
-    days = TypicalDays.of(typical, "XNYS")
-    made = deseasonalized_volatility(volatility, labels.as_unit("us").asi8, days, horizon, "XNYS")
+    days = TypicalDays.of(typical, market_named("XNYS"))
+    made = deseasonalized_volatility(volatility, labels.as_unit("us").asi8, days, horizon, market_named("XNYS"))
     for row in range(len(labels)):
         if horizon == "session_end":
             inside = [

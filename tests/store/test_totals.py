@@ -16,6 +16,7 @@ from volcast.bars.sources.simulator import simulate_bars
 from volcast.errors import CorruptModelError
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.total.state import typical_state
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 from volcast.store.bundle import ModelBundle
 from volcast.store.store import ModelStore
@@ -40,7 +41,7 @@ def old(tmp_path: Path) -> ModelBundle:
 @pytest.fixture
 def saved(old: ModelBundle, bars: pd.DataFrame, tmp_path: Path) -> ModelBundle:
     assert old.trained_through is not None
-    totals = learnt_totals({"SPY": get_hourly_measures(bars)}, old.trained_through, "XNYS")
+    totals = learnt_totals({"SPY": get_hourly_measures(bars)}, old.trained_through, market_named("XNYS"))
     store = ModelStore(tmp_path / "new")
     return store.load(store.save(replace(old, path=None, totals=totals)).name)
 
@@ -58,7 +59,7 @@ def test_a_model_of_an_earlier_release_forecasts_from_the_bars_alone(old: ModelB
 def test_it_comes_back_as_it_was_saved(saved: ModelBundle, bars: pd.DataFrame) -> None:
     measures = get_hourly_measures(bars)
     assert saved.trained_through is not None
-    expected = learnt_totals({"SPY": measures}, saved.trained_through, "XNYS")["SPY"]
+    expected = learnt_totals({"SPY": measures}, saved.trained_through, market_named("XNYS"))["SPY"]
     assert saved.totals["SPY"].to_dict() == expected.to_dict()
     assert saved.total_state("SPY") is saved.total_state(None) is saved.totals["SPY"]
     assert saved.total_state("TSLA") is typical_state()

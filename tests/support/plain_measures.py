@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.sessions import session_buckets
+from volcast.markets.registry import market_named
 
 NEW_YORK = "America/New_York"
 
@@ -15,7 +15,7 @@ def plain_session_rv(bars: pd.DataFrame, min_coverage: float = 0.8) -> pd.Series
     """Minute by minute, bucket by bucket; one-minute bars."""
     ends = (time_index(bars) + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
     found = {}
-    for label, start, minutes, session in session_buckets(ends[0], ends[-1]).itertuples():
+    for label, start, minutes, session in market_named("XNYS").bucket_table(ends[0], ends[-1]).itertuples():
         session_start = session.tz_localize(NEW_YORK) + pd.Timedelta(hours=9, minutes=30)
         total, returns, bars_found = 0.0, 0, 0
         for i in np.flatnonzero((ends > start) & (ends <= label)).tolist():

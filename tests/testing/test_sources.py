@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.alpaca_stand_in import KEY, SECRET, AlpacaStandIn
 from tests.support.bars import make_bars
-from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials
+from volcast.bars.sources.alpaca import AlpacaBars
+from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials
 from volcast.bars.sources.yahoo import YahooBars
 from volcast.errors import DataSourceError
 from volcast.testing.sources import check_source
@@ -33,7 +34,8 @@ def test_a_source_that_keeps_the_rules_passes() -> None:
 
 def test_alpaca_keeps_the_rules() -> None:
     with AlpacaStandIn({"SPY": BARS}, page=200) as server:
-        check_source(AlpacaBars(AlpacaCredentials(KEY, SECRET), url_override=server.url), "SPY", START, END, "5Min")
+        access = AlpacaAccess(AlpacaCredentials(KEY, SECRET), url_override=server.url)
+        check_source(AlpacaBars(access), "SPY", START, END, "5Min")
 
 
 def test_yahoo_keeps_the_rules() -> None:

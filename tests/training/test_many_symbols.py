@@ -21,12 +21,11 @@ from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError, TrainingError
 from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import (
-    HISTORY,
     STATES,
     market_states,
-    new_york_days,
     opens_session,
 )
+from volcast.features.windows import HAR_LAGS
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -326,10 +325,11 @@ def test_what_symbols_share_is_fitted_on_the_rows_of_all(trained: TrainingResult
             state = recipe.for_symbol(name, frame)
             states, hours = state.features.states(frame), time_index(frame).hour.to_numpy()
             outcomes = horizon_outcomes(frame, horizon)
-            days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
-            rows = [row for row in range(HISTORY, len(frame)) if outcomes.known_with[row] < len(frame)]
+            labels, opens = time_index(frame).as_unit("us").asi8, opens_session(frame)
+            rows = [row for row in range(max(HAR_LAGS), len(frame)) if outcomes.known_with[row] < len(frame)]
             nights = state.features.nights_before(frame)[rows]
-            design = state.features.design(states, np.array(rows) - 1, hours[rows], days[rows], opens[rows], nights)
+            known = np.array(rows) - 1
+            design = state.features.design(states, known, labels[rows], hours[rows], opens[rows], nights)
             outcome = np.log(outcomes.volatility[rows]) - state.horizons[horizon].profile[hours[rows]]
             grams.append(design.T @ design)
             moments.append(design.T @ outcome)

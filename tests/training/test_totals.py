@@ -10,6 +10,7 @@ from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.forecasters.total.terms import FEWEST_SESSIONS
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 from volcast.training.totals import learnt_totals
 
@@ -24,17 +25,17 @@ def measures() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def learnt(measures: pd.DataFrame) -> TotalState:
-    return learnt_totals({"CHECK": measures}, THROUGH, "XNYS")["CHECK"]
+    return learnt_totals({"CHECK": measures}, THROUGH, market_named("XNYS"))["CHECK"]
 
 
 def followed(state: TotalState, measures: pd.DataFrame) -> RunningTotals:
-    totals = RunningTotals(state, HourlyTable.of(measures), "XNYS")
+    totals = RunningTotals(state, HourlyTable.of(measures), market_named("XNYS"))
     totals.follow(LATER)
     return totals
 
 
 def test_nothing_after_the_training_is_in_it(measures: pd.DataFrame, learnt: TotalState) -> None:
-    before = learnt_totals({"CHECK": measures[measures.index <= THROUGH]}, THROUGH, "XNYS")["CHECK"]
+    before = learnt_totals({"CHECK": measures[measures.index <= THROUGH]}, THROUGH, market_named("XNYS"))["CHECK"]
     assert before.to_dict() == learnt.to_dict()
     assert learnt.past.last_close == THROUGH.value // 1000
 
@@ -66,4 +67,4 @@ def test_bars_of_the_training_are_not_counted_twice(measures: pd.DataFrame, lear
 
 def test_a_symbol_with_too_few_sessions_or_without_nights_has_none(measures: pd.DataFrame) -> None:
     frames = {"SHORT": measures.iloc[-100:], "HOURS": measures[["rv_hourly"]]}
-    assert learnt_totals(frames, measures.index[-1], "XNYS") == {}
+    assert learnt_totals(frames, measures.index[-1], market_named("XNYS")) == {}

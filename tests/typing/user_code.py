@@ -88,5 +88,5 @@ def what_is_no_argument_is_an_error(bars: pd.DataFrame) -> None:
     forecaster = volcast.VolatilityForecaster()
     forecaster.forecast(bars, horizon=1.5)  # type: ignore[arg-type]  # a number of buckets, or a name
     forecaster.forecast_series(bars, models="newest")  # type: ignore[arg-type]  # "serving" or "as-of"
-    volcast.get_hourly_rv(bars, preset="daily")  # type: ignore[arg-type]  # "session" or "colab"
+    volcast.get_hourly_rv(bars, preset="daily")  # type: ignore[call-overload]  # "session" or "colab"
     data_handler.DataHandler().get_stock_bars(7)  # type: ignore[arg-type]  # symbols are words

@@ -30,8 +30,8 @@ from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning
 from volcast.evaluation.report.tables import model_row, models_table
 from volcast.files import file_name_of
 from volcast.forecaster import FALLBACK, VolatilityForecaster
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.networks.tensorflow import load_tensorflow_quietly
-from volcast.sessions import EXCHANGE_TIMEZONE
 from volcast.store.store import ModelStore
 
 __all__ = ["run_dialogue"]
@@ -105,7 +105,7 @@ def _bars(interview: Interview, config: TrainingConfig, span: Span) -> pd.DataFr
         bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
     for note in bars.attrs["notes"]:
         interview.say(note)
-    first, last = (moment.tz_convert(EXCHANGE_TIMEZONE) for moment in (bars.index[0], bars.index[-1]))
+    first, last = (moment.tz_convert(DEFAULT_ZONE) for moment in (bars.index[0], bars.index[-1]))
     simulated = "SIMULATED " if bars.attrs.get("simulated") else ""
     interview.say(
         f"{bars.attrs.get('symbol')}: {len(bars):,} {simulated}bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} "

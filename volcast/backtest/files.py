@@ -6,6 +6,7 @@ import pandas as pd
 
 from volcast.errors import ConfigError
 from volcast.files import write_whole
+from volcast.packages import required_module
 
 __all__ = ["require_table_format", "save_trades"]
 
@@ -23,6 +24,8 @@ def save_trades(trades: pd.DataFrame, path: Path) -> None:
         The file cannot be written.
     """
     require_table_format(path)
+    if path.suffix == ".parquet":
+        required_module("pyarrow", "Parquet files")
     table = trades.reset_index()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, table.to_csv(index=False).encode() if path.suffix == ".csv" else table.to_parquet(index=False))

@@ -1,6 +1,6 @@
 """Session forecasts for a backtest: by the models of a forecaster along simulated time, or by a baseline's name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, cast
 
@@ -14,23 +14,25 @@ from volcast.bars.checks import bar_length
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
-from volcast.forecasters.baselines.har import FEWEST_BUCKETS, diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har, fewest_buckets
 from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.horizons import TOTAL_HORIZONS, over_horizon
 from volcast.forecasters.walk_forward import Forecaster
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
-from volcast.sessions import next_bucket, session_buckets
 
 __all__ = ["BASELINE_FORECASTS", "baseline_forecasts", "model_forecasts", "perfect_foresight"]
 
-BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, int]] = MappingProxyType(
+BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, Callable[[TradingMarket], int]]] = MappingProxyType(
     {
-        FALLBACK: (diurnal_ewma, 7),
-        "har": (diurnal_log_har, FEWEST_BUCKETS),
-        "garch": (diurnal_garch, FEWEST_BUCKETS),
+        FALLBACK: (diurnal_ewma, lambda market: market.buckets_per_session),
+        "har": (diurnal_log_har, fewest_buckets),
+        "garch": (diurnal_garch, fewest_buckets),
     }
 )
-"""What forecasts without a model, by name, and how many hourly buckets each needs before its first forecast."""
+"""What forecasts without a model, by name, and how many buckets of a market each needs before its first forecast."""
 
 
 def model_forecasts(
@@ -56,7 +58,9 @@ def model_forecasts(
     return {name: _by_model(forecaster, bars, symbol, models) for name, symbol in _symbols(bars).items()}
 
 
-def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
+def baseline_forecasts(
+    name: str, bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET
+) -> dict[str, pd.DataFrame]:
     """By symbol, a baseline's forecasts of each session as of its open, made from the bars alone.
 
     Columns are those of `VolatilityForecaster.forecast_series`.
@@ -67,36 +71,37 @@ def baseline_forecasts(name: str, bars: pd.DataFrame, calendar: str = "XNYS") ->
         ``"ewma"``, ``"har"`` or ``"garch"``.
     bars
         One symbol's bars, or those of several, indexed by (symbol, timestamp).
-    calendar
-        Name of the exchange in `exchange_calendars`.
+    market
+        Whose hours they are, by name or itself: see `markets.registry`.
 
     Raises
     ------
     ConfigError
         There is no such baseline.
     """
+    market = market_named(market)
     if name not in BASELINE_FORECASTS:
         raise ConfigError(
             f"there is no baseline {name!r}; the rule is one of {', '.join(BASELINE_FORECASTS)}; name one of them."
         )
     forecaster, fewest = BASELINE_FORECASTS[name]
     return {
-        title: _of_one(name, forecaster, fewest, SymbolBars.of(bars, symbol), calendar)
+        title: _of_one(name, forecaster, fewest(market), SymbolBars.of(bars, symbol), market)
         for title, symbol in _symbols(bars).items()
     }
 
 
-def perfect_foresight(bars: pd.DataFrame, calendar: str = "XNYS") -> dict[str, pd.DataFrame]:
+def perfect_foresight(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> dict[str, pd.DataFrame]:
     """By symbol, what each session's volatility came to, dated as if it had been known at its open: an upper bound.
 
     Nobody can trade on it; it says how much a better forecast could be worth at the most.
     """
-    tables = {}
+    tables, market = {}, market_named(market)
     for name, symbol in _symbols(bars).items():
-        prices = session_prices(SymbolBars.of(bars, symbol).frame, calendar)
-        table = baseline_forecasts(FALLBACK, bars, calendar)[name]
+        prices = session_prices(SymbolBars.of(bars, symbol).frame, market)
+        table = baseline_forecasts(FALLBACK, bars, market)[name]
         outcome = np.sqrt(prices["variance"]).rename("volatility")
-        sessions = pd.DatetimeIndex(table["asof"]).tz_localize(None).normalize()
+        sessions = market.dates(pd.DatetimeIndex(table["asof"]))
         table["volatility"] = outcome.reindex(sessions).to_numpy()
         tables[name] = table.dropna(subset=["volatility"]).assign(model_version="perfect foresight")
     return tables
@@ -111,10 +116,9 @@ def _by_model(
         totals = forecaster.forecast_series(bars, horizon, symbol=symbol, models=models, kind="total")
         # The session that is not over is the one that closes first.
         row = time_index(totals).searchsorted(asof, side="right")
-        is_ahead = row < len(totals)
-        row = np.minimum(row, len(totals) - 1)
-        is_ahead &= np.asarray(pd.DatetimeIndex(totals["asof"])[row] <= asof)
-        table[horizon] = np.where(is_ahead, totals["volatility"].to_numpy()[row], np.nan)
+        volatility = np.append(totals["volatility"], np.nan)[row]
+        is_ahead = row < pd.DatetimeIndex(totals["asof"]).searchsorted(asof, side="right")
+        table[horizon] = np.where(is_ahead, volatility, np.nan)
     return table
 
 
@@ -124,9 +128,9 @@ def _symbols(bars: pd.DataFrame) -> dict[str, str | None]:
     return {str(bars.attrs.get("symbol", "the symbol")): None}
 
 
-def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: SymbolBars, calendar: str) -> pd.DataFrame:
-    measures = get_hourly_measures(bars, calendar=calendar)
-    first = _first_buckets(bars.frame, calendar)
+def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: SymbolBars, market: TradingMarket) -> pd.DataFrame:
+    measures = get_hourly_measures(bars, market=market)
+    first = _first_buckets(bars.frame, market)
     known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
     if len(known) == 0 or known[-1] < fewest:
         raise NotEnoughDataError(
@@ -135,16 +139,16 @@ def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: SymbolBars, ca
         )
     first, known = first[known >= fewest], known[known >= fewest]
     labels = pd.DatetimeIndex(first.index)
-    volatility = over_horizon(forecaster, measures, labels, known, "session_end", calendar)
+    volatility = over_horizon(forecaster, measures, labels, known, "session_end", market)
     table = pd.DataFrame({"asof": first["start"], "volatility": volatility, "model_version": name}, index=labels)
     table.attrs["horizon"] = "session_end"
     return table
 
 
-def _first_buckets(bars: pd.DataFrame, calendar: str) -> pd.DataFrame:
+def _first_buckets(bars: pd.DataFrame, market: TradingMarket) -> pd.DataFrame:
     """The first bucket of each session that has bars, and of the next one."""
-    sessions = regular_bars(bars, calendar)["session"].unique()
-    ahead = next_bucket(time_index(bars)[-1] + bar_length(time_index(bars)), calendar)
-    buckets = session_buckets(bars.index[0], cast(pd.Timestamp, ahead.name), calendar)
+    sessions = regular_bars(bars, market)["session"].unique()
+    ahead = market.next_bucket(time_index(bars)[-1] + bar_length(time_index(bars)))
+    buckets = market.bucket_table(bars.index[0], cast(pd.Timestamp, ahead.name))
     buckets = buckets[buckets["session"].isin([*sessions, ahead["session"]])]
     return buckets[~buckets["session"].duplicated()]

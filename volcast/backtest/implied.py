@@ -10,7 +10,10 @@ from volcast.backtest.options import implied_volatility
 from volcast.backtest.statistics import SESSIONS_PER_YEAR
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars, contract_name
 from volcast.errors import BarsError, NotEnoughDataError
-from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.markets.registry import market_named
+from volcast.packages import required_module
 
 __all__ = ["read_implied", "traded_implied"]
 
@@ -37,6 +40,8 @@ def read_implied(path: Path) -> pd.Series:
     BarsError
         The file cannot be read, has no such column, stamps without a zone, or values that are no decimals.
     """
+    if path.suffix == ".parquet":
+        required_module("pyarrow", "Parquet files")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError) as error:
@@ -64,7 +69,11 @@ def read_implied(path: Path) -> pd.Series:
 
 
 def traded_implied(
-    source: AlpacaOptionBars, symbol: str, prices: pd.DataFrame, sessions_to_expiry: int, calendar: str = "XNYS"
+    source: AlpacaOptionBars,
+    symbol: str,
+    prices: pd.DataFrame,
+    sessions_to_expiry: int,
+    market: str | TradingMarket = DEFAULT_MARKET,
 ) -> pd.Series:
     """Implied volatility at the money of the monthly options that expire nearest to `sessions_to_expiry` ahead.
 
@@ -81,8 +90,8 @@ def traded_implied(
         `prices.session_prices` of it: sessions, and about which prices strikes are to be asked for.
     sessions_to_expiry
         Life of the options.
-    calendar
-        Name of the exchange in `exchange_calendars`.
+    market
+        Whose hours they are, by name or itself: see `markets.registry`.
 
     Returns
     -------
@@ -97,7 +106,7 @@ def traded_implied(
         As `AlpacaOptionBars.closes`.
     """
     first, last = prices["opens_at"].iloc[0], prices["closes_at"].iloc[-1]
-    schedule = session_schedule(first, last + pd.Timedelta(days=90), calendar)
+    schedule = market_named(market).schedule(first, last + pd.Timedelta(days=90))
     parts = [
         _of_expiry(source.closes(_contracts(symbol, expiry, some), *_span(some)), expiry, schedule)
         for expiry, some in prices.groupby(_expiries(pd.DatetimeIndex(prices.index), schedule, sessions_to_expiry))
@@ -143,7 +152,7 @@ def _of_expiry(closes: pd.DataFrame, expiry: pd.Timestamp, schedule: pd.DataFram
     call, put = (closes[names].to_numpy() for names in (calls, [_put_of(name) for name in calls]))
     apart = np.where(np.isfinite(call - put), np.abs(call - put), np.inf)
     nearest, hours = apart.argmin(axis=1), np.arange(len(closes))
-    moments = time_index(closes).tz_convert(EXCHANGE_TIMEZONE)
+    moments = time_index(closes).tz_convert(DEFAULT_ZONE)
     years = _years_left(moments, expiry, schedule)
     implied = np.full(len(closes), np.nan)
     for row in hours[np.isfinite(apart[hours, nearest]) & (years > 0)]:

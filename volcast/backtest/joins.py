@@ -9,7 +9,7 @@ import pandas as pd
 
 from volcast.bars.checks import bar_length
 from volcast.errors import BarsError, LookAheadError
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = ["align_to", "positions_for"]
 
@@ -86,7 +86,7 @@ def positions_for(positions: pd.Series, bars: pd.DataFrame) -> pd.Series:
     """
     moments = _require_order(getattr(positions, "index", None), "the positions")
     starts = _require_order(getattr(bars, "index", None), "the bars")
-    local = moments.tz_convert(EXCHANGE_TIMEZONE)
+    local = moments.tz_convert(DEFAULT_ZONE)
     if len(local) and bool((local == local.normalize()).all()) and bar_length(starts) < pd.Timedelta(days=1):
         raise BarsError(
             f"the positions are dated by day ({local[0]:%Y-%m-%d} and on), so each would be held before what it was "
@@ -112,7 +112,7 @@ def _require_order(times: object, whose: str) -> pd.DatetimeIndex:
     if times.tz is None:
         raise BarsError(
             f"{whose} have no time zone; a join of times needs one on both sides, or it is off by hours; give them "
-            f"theirs by tz_localize, such as {EXCHANGE_TIMEZONE}."
+            f"theirs by tz_localize, such as {DEFAULT_ZONE}."
         )
     if not times.is_monotonic_increasing:
         raise BarsError(f"{whose} are not in time order; a join of times needs that; sort them.")

@@ -15,7 +15,9 @@ from volcast.backtest.total_volatility import day_volatility
 from volcast.bars.checks import bar_length
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecasters.horizons import TOTAL_HORIZONS
-from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = ["Market"]
 
@@ -44,7 +46,7 @@ class Market:
 
     bars: Mapping[str, pd.DataFrame]
     forecasts: Mapping[str, pd.DataFrame]
-    calendar: str = "XNYS"
+    trading: TradingMarket = field(default_factory=lambda: market_named(DEFAULT_MARKET))
     implied: Mapping[str, pd.Series] = field(default_factory=dict)
     simulated: bool = False
 
@@ -54,7 +56,7 @@ class Market:
         bars: pd.DataFrame,
         forecasts: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
         *,
-        calendar: str = "XNYS",
+        market: str | TradingMarket = DEFAULT_MARKET,
         implied: pd.Series | None = None,
     ) -> "Market":
         """The market of a frame of bars.
@@ -67,8 +69,8 @@ class Market:
             What `VolatilityForecaster.forecast_series` made of them with ``horizon="session_end"``; of several symbols
             by their names. None of them of a moment that the model has seen in training. None is a market without
             an outlook, in which symbols can only be held.
-        calendar
-            Name of the exchange in `exchange_calendars`.
+        market
+            Whose hours they are, by name or itself: see `markets.registry`.
         implied
             Of one symbol: annualized implied volatility, indexed by the moment (tz-aware) from which it is known.
 
@@ -92,10 +94,11 @@ class Market:
             )
         for table in tables.values():
             _require_session_forecasts(table)
-        regular = _on_joint_sessions({name: regular_bars(frame, calendar) for name, frame in frames.items()})
+        trading = market_named(market)
+        regular = _on_joint_sessions({name: regular_bars(frame, trading) for name, frame in frames.items()})
         simulated = bool(bars.attrs.get("simulated", False))
         volatility = {} if implied is None else {next(iter(frames)): implied}
-        return cls(regular, tables, calendar, volatility, simulated)
+        return cls(regular, tables, trading, volatility, simulated)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -120,7 +123,7 @@ class Market:
     @cached_property
     def prices(self) -> Mapping[str, pd.DataFrame]:
         """By symbol: `prices.session_prices`."""
-        return {name: session_prices(frame, self.calendar) for name, frame in self.bars.items()}
+        return {name: session_prices(frame, self.trading) for name, frame in self.bars.items()}
 
     @cached_property
     def outlook(self) -> Mapping[str, pd.DataFrame]:
@@ -141,7 +144,7 @@ class Market:
 
     @cached_property
     def holes(self) -> pd.DataFrame:
-        """Where sessions are missing: `last` close before and `first` open after each hole (New York time)."""
+        """Where sessions are missing: `last` close before and `first` open after each hole (the market's time)."""
         prices = self.prices[self.symbols[0]]
         after = np.flatnonzero(prices["hole"].to_numpy())
         return pd.DataFrame(
@@ -153,18 +156,18 @@ class Market:
 
     @cached_property
     def paths(self) -> pd.DataFrame:
-        """Linked prices of all symbols (columns) at each open and at each bar's end, New York time."""
+        """Linked prices of all symbols (columns) at each open and at each bar's end, the market's time."""
         return pd.concat({name: self._path(name) for name in self.bars}, axis=1).sort_index().ffill()
 
     def during(self, closes: pd.DatetimeIndex) -> "Market":
-        """The market in those of its sessions that close on the days of `closes` (New York time).
+        """The market in those of its sessions that close on the days of `closes` (the market's time).
 
         Raises
         ------
         NotEnoughDataError
             There is none.
         """
-        days = closes.tz_localize(None).normalize()
+        days = self.trading.dates(closes - pd.Timedelta(microseconds=1))
         bars = {name: frame[frame["session"].isin(days)] for name, frame in self.bars.items()}
         if any(frame.empty for frame in bars.values()):
             raise NotEnoughDataError(
@@ -183,8 +186,7 @@ class Market:
         Parameters
         ----------
         positions
-            Shares of capital, a column a symbol, indexed by the moment of the decision (New York time); NaN leaves a
-            symbol as it is.
+            Shares of capital, a column a symbol, indexed by the moment of the decision; NaN leaves a symbol as it is.
         decisions, remarks
             As in `Plan`.
 
@@ -211,8 +213,8 @@ class Market:
 
     def _outlook(self, name: str) -> pd.DataFrame:
         table, prices = self.forecasts[name], self.prices[name]
-        asof = pd.DatetimeIndex(table["asof"]).tz_convert(EXCHANGE_TIMEZONE)
-        opens = session_schedule(prices["opens_at"].iloc[0], prices["opens_at"].iloc[-1], self.calendar)["open"]
+        asof = pd.DatetimeIndex(table["asof"]).tz_convert(self.trading.zone)
+        opens = self.trading.schedule(prices["opens_at"].iloc[0], prices["opens_at"].iloc[-1])["open"]
         session = pd.Series(opens.index, index=pd.DatetimeIndex(opens)).reindex(asof)
         rows = table.assign(asof=asof).set_axis(pd.DatetimeIndex(session, name="session"))
         rows = rows[rows.index.notna() & rows.index.isin(prices.index)]
@@ -223,7 +225,7 @@ class Market:
                 "asof": rows["asof"],
                 "session_volatility": rows["volatility"],
                 "volatility": days,
-                "annualized_volatility": days * 252**0.5,
+                "annualized_volatility": days * self.trading.sessions_per_year**0.5,
                 "model_version": rows["model_version"],
             }
         )
@@ -245,7 +247,7 @@ class Market:
         inside = row < len(bars)
         row = np.minimum(row, len(bars) - 1)
         session = bars["session"].to_numpy()[row]
-        inside &= session == moments.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize().to_numpy()
+        inside &= session == self.trading.dates(moments).to_numpy()
         closes = bars["close"]
         price = bars.get("open", closes).fillna(closes).to_numpy(dtype=float)[row]
         return pd.Series(np.where(inside, price * self.factors[name].reindex(session).to_numpy(), np.nan), moments)
@@ -253,7 +255,7 @@ class Market:
     def _marks(self, names: list[str]) -> pd.DataFrame:
         """Linked closes of the symbols, a session a row, indexed by the end of the latest of their last bars."""
         ends = reduce(np.maximum, [self.prices[name]["closes_at"].to_numpy() for name in names])
-        index = pd.DatetimeIndex(ends).tz_convert(EXCHANGE_TIMEZONE)
+        index = pd.DatetimeIndex(ends).tz_convert(self.trading.zone)
         closes = {name: (self.prices[name]["close"] * self.factors[name]).to_numpy() for name in names}
         return pd.DataFrame(closes, index=index)
 

@@ -80,7 +80,7 @@ def validate_model(
 
 def _trained(interview: Interview, config: TrainingConfig, bars: pd.DataFrame) -> TrainingResult | None:
     """What the training left, not yet serving; None where it failed, which is said."""
-    for finding in assess_quality(bars, config.symbol, calendar=config.calendar).findings:
+    for finding in assess_quality(bars, config.symbol, market=config.effective_market).findings:
         interview.say(finding.sentence, "red" if finding.level == "bad" else None)
     with interview.console.status("Loading TensorFlow"):
         load_tensorflow_quietly()

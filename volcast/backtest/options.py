@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 
 from volcast.errors import ConfigError
+from volcast.packages import required_module
 
 __all__ = ["OptionValue", "european_option", "implied_volatility"]
 
@@ -99,12 +100,4 @@ def implied_volatility(call: float, put: float, strike: float, years: float) -> 
 
 @lru_cache(maxsize=1)
 def _quantlib() -> ModuleType:
-    try:
-        import QuantLib
-    except ImportError:
-        raise ConfigError(
-            "options need QuantLib, which is not installed; it belongs to the extra 'options'; "
-            "pip install 'local-volatility-training[options]'."
-        ) from None
-    module: ModuleType = QuantLib
-    return module
+    return required_module("QuantLib", "options", "options")

@@ -7,24 +7,26 @@ from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length
 from volcast.errors import NotEnoughDataError
-from volcast.sessions import EXCHANGE_TIMEZONE, bucket_calendar, session_schedule
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = ["close_to_close_returns", "link_factors", "regular_bars", "session_prices"]
 
 
-def regular_bars(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
-    """The bars that start and end inside a regular session of the exchange, in New York time.
+def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> pd.DataFrame:
+    """The bars that start and end inside a session of the market, in its time.
 
     Parameters
     ----------
     bars
         One symbol's bars, stamped at their start, tz-aware.
-    calendar
-        Name of the exchange in `exchange_calendars`.
+    market
+        Whose hours they are, by name or itself: see `markets.registry`.
 
     Returns
     -------
-    The same columns, and `session` (naive date), indexed by the start of each bar in New York time.
+    The same columns, and `session` (naive date), indexed by the start of each bar in the market's time.
 
     Raises
     ------
@@ -33,39 +35,39 @@ def regular_bars(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
     NotEnoughDataError
         None lies in a session.
     """
-    bars = SymbolBars.of(bars).frame
-    starts = pd.DatetimeIndex(bars.index).tz_convert(EXCHANGE_TIMEZONE)
-    schedule = session_schedule(starts[0], starts[-1], calendar)
-    opens, closes = (pd.DatetimeIndex(schedule[side]) for side in ("open", "close"))
-    row = opens.searchsorted(starts, side="right") - 1
-    inside = row >= 0
-    inside[inside] = np.asarray(starts[inside] + bar_length(time_index(bars)) <= closes[row[inside]])
+    bars, market = SymbolBars.of(bars).frame, market_named(market)
+    starts = time_index(bars).tz_convert(market.zone)
+    begins = starts.as_unit("us").asi8
+    opens, closes = market.stretches
+    row = opens.searchsorted(begins, side="right") - 1
+    ends = begins + bar_length(time_index(bars)) // pd.Timedelta(microseconds=1)
+    inside = (row >= 0) & (ends <= closes[row])
     if not inside.any():
         raise NotEnoughDataError(
-            f"none of {len(bars)} bars lies in a regular session of {calendar}; a backtest trades in sessions; give "
-            "bars of its hours, or name the calendar that they belong to."
+            f"none of {len(bars)} bars lies in a session of {market.name}; a backtest trades in sessions; give "
+            "bars of its hours, or name the market that they belong to."
         )
     regular = bars.loc[inside].set_axis(starts[inside])
-    regular["session"] = schedule.index[row[inside]]
+    regular["session"] = market.dates(time_index(regular))
     return regular
 
 
-def session_prices(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
+def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> pd.DataFrame:
     r"""Open, close, and realized variance of each session that has bars.
 
     Parameters
     ----------
     bars
         One symbol's bars, stamped at their start, tz-aware; those outside regular sessions are not looked at.
-    calendar
-        Name of the exchange in `exchange_calendars`.
+    market
+        Whose hours they are, by name or itself: see `markets.registry`.
 
     Returns
     -------
     DataFrame indexed by session (naive date), columns `opens_at` and `closes_at` (start of its first bar and end of its
-    last, New York time), `open`, `close`, `variance` (realized, of the session: the sum of squared log returns of its
+    last), `open`, `close`, `variance` (realized, of the session: the sum of squared log returns of its
     bars, the first from its open), `night` (log return from the close of the session before; NaN in the first session
-    and after a hole), `hole` (whether sessions of the calendar are missing before it).
+    and after a hole), `hole` (whether sessions of the market are missing before it).
 
     Raises
     ------
@@ -74,7 +76,8 @@ def session_prices(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
     NotEnoughDataError
         None lies in a session.
     """
-    regular = regular_bars(bars, calendar)
+    market = market_named(market)
+    regular = regular_bars(bars, market)
     closes = regular["close"].to_numpy(dtype=float)
     opens = regular["open"].fillna(regular["close"]).to_numpy(dtype=float) if "open" in regular else closes
     sessions = regular["session"].to_numpy()
@@ -82,7 +85,7 @@ def session_prices(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
     last = np.append(first[1:], len(sessions)) - 1
     before = np.append(opens[:1], closes[:-1])
     before[first] = opens[first]
-    hole = _follows_a_hole(pd.DatetimeIndex(sessions[first]), calendar)
+    hole = _follows_a_hole(pd.DatetimeIndex(sessions[first]), market)
     night = np.log(opens[first] / np.append(np.nan, closes[last[:-1]]))
     return pd.DataFrame(
         {
@@ -119,7 +122,7 @@ def link_factors(prices: pd.DataFrame) -> pd.Series:
     return pd.Series(np.cumprod(ratios), index=prices.index, name="factor")
 
 
-def _follows_a_hole(sessions: pd.DatetimeIndex, calendar: str) -> BoolArray1D:
-    numbers = np.unique(bucket_calendar(calendar).session)
+def _follows_a_hole(sessions: pd.DatetimeIndex, market: TradingMarket) -> BoolArray1D:
+    numbers = market.sessions.session
     place = np.searchsorted(numbers, sessions.to_numpy().astype("datetime64[D]").astype(np.int64))
     return np.append(False, np.diff(place) > 1)

@@ -14,6 +14,7 @@ from volcast.backtest.settings import BacktestSettings
 from volcast.backtest.strategies.straddle import StraddleTiming
 from volcast.bars.handler import alpaca_credentials
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars
+from volcast.bars.sources.alpaca_pages import AlpacaAccess
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of
 from volcast.errors import CredentialsError
@@ -46,15 +47,15 @@ def backtest_bars(
     # First what may not be there: forecasts can take minutes.
     benchmark = _benchmark(settings, config, bars)
     implied = _implied(settings, config, bars)
-    ewma = baseline_forecasts(FALLBACK, bars, config.calendar)
+    ewma = baseline_forecasts(FALLBACK, bars, config.effective_market)
     if settings.forecasts == FALLBACK:
         tables, twin = ewma, None
     elif settings.forecasts == "model":
         models: Literal["serving", "as-of"] = "serving" if settings.retrain == "none" else "as-of"
         tables, twin = model_forecasts(forecaster, bars, models), ewma
     else:
-        tables, twin = baseline_forecasts(settings.forecasts, bars, config.calendar), ewma
-    market = Market.of(bars, tables, calendar=config.calendar, implied=implied)
+        tables, twin = baseline_forecasts(settings.forecasts, bars, config.effective_market), ewma
+    market = Market.of(bars, tables, market=config.effective_market, implied=implied)
     return run_backtest(settings.make_strategy(), market, settings.make_costs(), twin, benchmark)
 
 
@@ -75,7 +76,7 @@ def _benchmark(
     starts = pd.DatetimeIndex(bars.index.get_level_values(-1))
     first, last = (f"{moment:%Y-%m-%d}" for moment in (starts.min(), starts.max()))
     others = handler_of(config).get_stock_bars(symbol, first, last, timeframe=config.data_frequency)
-    return Market.of(others, calendar=config.calendar)
+    return Market.of(others, market=config.effective_market)
 
 
 def _implied(settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFrame) -> pd.Series | None:
@@ -94,6 +95,6 @@ def _implied(settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFr
             "there are no keys for Alpaca; bars of options need them; set APCA_API_KEY_ID and APCA_API_SECRET_KEY, or "
             "let implied volatility be 'assumed'."
         )
-    prices = session_prices(bars, config.calendar)
-    source = AlpacaOptionBars(credentials)
-    return traded_implied(source, config.symbol, prices, strategy.sessions_to_expiry, config.calendar)
+    prices = session_prices(bars, config.effective_market)
+    source = AlpacaOptionBars(AlpacaAccess(credentials))
+    return traded_implied(source, config.symbol, prices, strategy.sessions_to_expiry, config.effective_market)

@@ -22,6 +22,7 @@ Prices = Mapping[str, Float64Array1D]
 
 _NUMBERS = "fiu"
 _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
+_WRITES_IN_PLACE = int(pd.__version__.partition(".")[0]) < 3
 _Array = npt.NDArray[Any]
 
 
@@ -75,8 +76,9 @@ class SymbolBars:
 class FrameArrays:
     """The arrays in a frame of bars, unchecked, which rows are whose, and whether they lie where others did.
 
-    pandas writes to no memory that two frames refer to, it copies first. So this keeps a frame of its own: as long as
-    it is there, bars that lie in the same memory are the same bars.
+    pandas 3 writes to no memory that two frames refer to, it copies first. So this keeps a frame of its own: as long as
+    it is there, bars that lie in the same memory are the same bars. Of an earlier pandas, which writes there, it is a
+    copy, whose bars are compared.
 
     Attributes
     ----------
@@ -111,7 +113,7 @@ class FrameArrays:
             bars, like = as_bars_frame(bars), None
         if not len(bars):
             validate_bars(bars)
-        frame, index = bars.copy(deep=False), bars.index
+        frame, index = bars.copy(deep=_WRITES_IN_PLACE), bars.index
         if like is not None and index.is_(like._index):
             symbols, stamps, level, unit = like.symbols, like._stamps, like._level, like._unit
         elif isinstance(index, pd.MultiIndex):

@@ -19,7 +19,8 @@ import pandas as pd
 
 from volcast.errors import DataSourceError
 from volcast.files import PARTIAL, file_name_of, write_whole
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.names import DEFAULT_ZONE
+from volcast.packages import required_module
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,8 +58,8 @@ def default_cache_directory() -> Path:
 
 def months_of(start: pd.Timestamp, end: pd.Timestamp) -> list[pd.Period]:
     """The months, New York time, that [`start`, `end`) touches."""
-    last = (end - pd.Timedelta(microseconds=1)).tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)
-    return list(pd.period_range(start.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None), last, freq="M"))
+    last = (end - pd.Timedelta(microseconds=1)).tz_convert(DEFAULT_ZONE).tz_localize(None)
+    return list(pd.period_range(start.tz_convert(DEFAULT_ZONE).tz_localize(None), last, freq="M"))
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class CachedMonth:
         DamagedBarsError
             The file is not what its name and place promise, or cannot be read.
         """
+        pq = required_module("pyarrow.parquet", "cached bars")
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         try:
             content = self.path.read_bytes()
@@ -176,6 +177,8 @@ class BarCache:
         """Hold these files against other processes and threads; what a killed process left unfinished is removed."""
         import filelock
 
+        # Before anything is fetched, which could not be kept then.
+        required_module("pyarrow.parquet", "cached bars")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.directory / _LOCK)
@@ -232,7 +235,7 @@ class BarCache:
 
 def month_start(month: pd.Period) -> pd.Timestamp:
     """The first moment of a month, New York time, in UTC."""
-    return month.start_time.tz_localize(EXCHANGE_TIMEZONE).tz_convert("UTC")
+    return month.start_time.tz_localize(DEFAULT_ZONE).tz_convert("UTC")
 
 
 def month_end(month: pd.Period) -> pd.Timestamp:

@@ -13,7 +13,9 @@ import pandas as pd
 from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.evidence import Evidence
 from volcast.errors import BarsError, NotEnoughDataError
-from volcast.sessions import new_york_midnight
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = [
     "are_usable",
@@ -105,7 +107,7 @@ def _check_index(index: pd.Index, name: str) -> None:
     if index.tz is None:
         raise BarsError(
             f"{name} have time stamps without a time zone (the first is {index[0]}); they must say which; "
-            "use bars.tz_localize('America/New_York'), or --bars-timezone on the command line."
+            "use bars.tz_localize('{DEFAULT_ZONE}'), or --bars-timezone on the command line."
         )
     stamps = index.asi8
     if index.hasnans:
@@ -148,9 +150,13 @@ def _check_prices(prices: pd.Series, name: str) -> None:
 
 
 def cut_to_days(
-    bars: pd.DataFrame, start_date: str | date | None, end_date: str | date | None, name: str = "the bars"
+    bars: pd.DataFrame,
+    start_date: str | date | None,
+    end_date: str | date | None,
+    name: str = "the bars",
+    market: TradingMarket | None = None,
 ) -> pd.DataFrame:
-    """One symbol's `bars` from `start_date` to `end_date`, New York days, both included; None sets no bound.
+    """One symbol's `bars` from `start_date` to `end_date`, the market's days, both included; None sets no bound.
 
     Parameters
     ----------
@@ -158,17 +164,20 @@ def cut_to_days(
         What `validate_bars` takes and leaves.
     name
         What to call them in an error.
+    market
+        Whose days; None is New York's.
 
     Raises
     ------
     NotEnoughDataError
         None of them lies there.
     """
+    market = market or market_named(DEFAULT_MARKET)
     first, last = bars.index[0], bars.index[-1]
     if start_date is not None:
-        bars = bars[bars.index >= new_york_midnight(start_date)]
+        bars = bars[bars.index >= market.day_begin(start_date)]
     if end_date is not None:
-        bars = bars[bars.index < new_york_midnight(end_date) + pd.Timedelta(days=1)]
+        bars = bars[bars.index < market.day_end(end_date)]
     if bars.empty:
         raise NotEnoughDataError(
             f"{name} are from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none from {start_date or 'their start'} to "

@@ -36,7 +36,9 @@ from volcast.arrays import BoolArray1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.checks import bar_length, require_close
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import BarsError, ConfigError
-from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.markets.registry import market_named
 
 __all__ = ["CLEANING_RULES", "Cleaning", "clean_bars", "split_steps", "wrong_ticks"]
 
@@ -74,7 +76,7 @@ class Cleaning:
 
 
 def clean_bars(
-    bars: pd.DataFrame, rules: Sequence[str] | None = None, *, calendar: str = "XNYS"
+    bars: pd.DataFrame, rules: Sequence[str] | None = None, *, market: str | TradingMarket = DEFAULT_MARKET
 ) -> tuple[pd.DataFrame, Cleaning]:
     """Apply `rules` to one symbol's bars.
 
@@ -85,8 +87,8 @@ def clean_bars(
     rules
         Names out of `CLEANING_RULES`, applied in the order of that; None, or ``"all"`` among them, applies
         all but ``outside``, which has to be named.
-    calendar
-        Name of the exchange in `exchange_calendars`.
+    market
+        Whose hours they are, by name or itself: see `markets.registry`.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def clean_bars(
     if chosen and (not isinstance(bars.index, pd.DatetimeIndex) or bars.index.tz is None):
         raise BarsError(
             f"bars to clean are indexed by {bars.index.dtype}; times with a zone are needed; "
-            "use bars.tz_localize('America/New_York'), or --bars-timezone on the command line."
+            f"use bars.tz_localize('{DEFAULT_ZONE}'), or --bars-timezone on the command line."
         )
     if chosen and len(bars):
         require_close(bars)
@@ -118,7 +120,7 @@ def clean_bars(
     for rule in CLEANING_RULES:
         if rule not in chosen or bars.empty:
             continue
-        bars, count, stamps = _RULES[rule](bars, calendar)
+        bars, count, stamps = _RULES[rule](bars, market_named(market))
         counts[rule] = count
         dropped.append(pd.Series(rule, index=stamps, dtype=object))
     return bars, Cleaning(counts, pd.concat(dropped) if dropped else pd.Series(dtype=object))
@@ -137,22 +139,22 @@ def _prices(bars: pd.DataFrame) -> Float64Array2D:
     return values
 
 
-def _missing(bars: pd.DataFrame, calendar: str) -> Applied:
+def _missing(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     return _without(bars, np.isnan(_prices(bars)).any(axis=1) | np.asarray(bars.index.isna()))
 
 
-def _zero(bars: pd.DataFrame, calendar: str) -> Applied:
+def _zero(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     values = _prices(bars)
     return _without(bars, np.asarray(((values <= 0) | np.isinf(values)).any(axis=1)))
 
 
-def _order(bars: pd.DataFrame, calendar: str) -> Applied:
+def _order(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     stamps = time_index(bars).asi8
     late = stamps < np.maximum.accumulate(stamps)
     return (bars.sort_index(kind="stable") if late.any() else bars), int(late.sum()), time_index(bars)[:0]
 
 
-def _duplicates(bars: pd.DataFrame, calendar: str) -> Applied:
+def _duplicates(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     again = np.asarray(bars.index.duplicated(keep=False))
     if not again.any():
         return bars, 0, time_index(bars)[:0]
@@ -165,7 +167,7 @@ def _duplicates(bars: pd.DataFrame, calendar: str) -> Applied:
     return cleaned.rename_axis(cast(str | None, bars.index.name)), len(extra), extra
 
 
-def _crossed(bars: pd.DataFrame, calendar: str) -> Applied:
+def _crossed(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     if not {"open", "high", "low"} <= set(bars.columns):
         return bars, 0, time_index(bars)[:0]
     opens, highs, lows, closes = (bars[name].to_numpy(dtype=float) for name in _PRICES)
@@ -175,20 +177,17 @@ def _crossed(bars: pd.DataFrame, calendar: str) -> Applied:
     return _without(bars, (highs < lows) | over | (np.minimum(opens, closes) < lows - slack))
 
 
-def _outside(bars: pd.DataFrame, calendar: str) -> Applied:
-    schedule = session_schedule(bars.index.min(), bars.index.max(), calendar)
-    if schedule.empty:
-        return _without(bars, np.ones(len(bars), dtype=bool))
+def _outside(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     starts = _microseconds(time_index(bars))
     ends = starts + bar_length(time_index(bars)) // pd.Timedelta(microseconds=1)
-    opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
-    session = np.searchsorted(opens, ends, side="left") - 1
-    outside: BoolArray1D = (session < 0) | (starts >= closes[session])
+    opens, closes = market.stretches
+    stretch = np.searchsorted(opens, ends, side="left") - 1
+    outside: BoolArray1D = (stretch < 0) | (starts >= closes[stretch])
     return _without(bars, outside)
 
 
-def _splits(bars: pd.DataFrame, calendar: str) -> Applied:
-    steps = split_steps(bars)
+def _splits(bars: pd.DataFrame, market: TradingMarket) -> Applied:
+    steps = split_steps(bars, market)
     if steps.empty:
         return bars, 0, time_index(bars)[:0]
     bars = bars.copy()
@@ -203,7 +202,7 @@ def _splits(bars: pd.DataFrame, calendar: str) -> Applied:
     return bars, int(before_any.sum()), time_index(bars)[:0]
 
 
-def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
+def split_steps(bars: pd.DataFrame, market: TradingMarket) -> "pd.Series[float]":
     """Overnight steps of the price by 3:2 or a whole ratio, up or down; `bars` in time order.
 
     Returns
@@ -213,7 +212,7 @@ def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
     closes = bars["close"].to_numpy(dtype=float)
     opens = bars["open"].to_numpy(dtype=float) if "open" in bars.columns else closes
     index = time_index(bars)
-    day = _new_york_days(index)
+    day = market.dates(index).asi8
     first = np.flatnonzero(np.diff(day) > 0) + 1
     near = np.diff(index.asi8)[first - 1] <= _LONGEST_NIGHT // pd.Timedelta(1, index.unit)
     first = first[near]
@@ -227,7 +226,7 @@ def split_steps(bars: pd.DataFrame) -> "pd.Series[float]":
     return pd.Series(ratio[is_split], index=index[first[is_split]], dtype=float)
 
 
-def _stale(bars: pd.DataFrame, calendar: str) -> Applied:
+def _stale(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     values = _prices(bars)
     volume = bars["volume"].to_numpy(dtype=float) if "volume" in bars.columns else np.full(len(bars), np.nan)
     same = np.zeros(len(bars), dtype=bool)
@@ -239,7 +238,7 @@ def _stale(bars: pd.DataFrame, calendar: str) -> Applied:
     return _without(bars, same & long[run])
 
 
-def _ticks(bars: pd.DataFrame, calendar: str) -> Applied:
+def _ticks(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     return _without(bars, wrong_ticks(bars))
 
 
@@ -277,7 +276,7 @@ def _logs(bars: pd.DataFrame, *names: str) -> Float64Array2D:
     return logs
 
 
-def _wicks(bars: pd.DataFrame, calendar: str) -> Applied:
+def _wicks(bars: pd.DataFrame, market: TradingMarket) -> Applied:
     above, below = _wrong_wicks(bars)
     if not (above | below).any():
         return bars, 0, time_index(bars)[:0]
@@ -307,7 +306,7 @@ def _wrong_wicks(bars: pd.DataFrame) -> tuple[BoolArray1D, BoolArray1D]:
     return wrong[0], wrong[1]
 
 
-_RULES: dict[str, Callable[[pd.DataFrame, str], Applied]] = {
+_RULES: dict[str, Callable[[pd.DataFrame, TradingMarket], Applied]] = {
     "missing": _missing,
     "zero": _zero,
     "order": _order,
@@ -328,11 +327,6 @@ def _hours(index: pd.DatetimeIndex) -> Int64Array1D:
     length = bar_length(index) // pd.Timedelta(microseconds=1)
     hours: Int64Array1D = -(-(_microseconds(index) + length) // _HOUR_US)
     return hours
-
-
-def _new_york_days(index: pd.DatetimeIndex) -> Int64Array1D:
-    days: Int64Array1D = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).as_unit("us").asi8 // (24 * _HOUR_US)
-    return days
 
 
 def _microseconds(index: pd.DatetimeIndex) -> Int64Array1D:

@@ -9,7 +9,9 @@ import pandas as pd
 
 from volcast.arrays import Int64Array1D, time_index
 from volcast.errors import BarsError
-from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.markets.registry import market_named
 
 __all__ = [
     "LIKELY_ZONES",
@@ -22,14 +24,13 @@ __all__ = [
 
 
 LIKELY_ZONES = (
-    EXCHANGE_TIMEZONE, "UTC", "America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/London",
+    DEFAULT_ZONE, "UTC", "America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/London",
     "Europe/Berlin", "Europe/Athens", "Europe/Moscow", "Asia/Dubai", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo",
     "Australia/Sydney", "America/Sao_Paulo",
 )  # fmt: skip
 _MINUTE = 60_000_000
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
-_CALENDAR = "XNYS"
 _EXTENDED_HOURS = (4 * 60 * _MINUTE, 20 * 60 * _MINUTE)
 _MOST_INSIDE = 0.95
 _NEAR = 15 * _MINUTE
@@ -51,13 +52,17 @@ class _Days:
 
 
 def fitting_zones(
-    stamps: pd.DatetimeIndex, length: pd.Timedelta, calendar: str = "XNYS", likely: Sequence[str] = LIKELY_ZONES
+    stamps: pd.DatetimeIndex,
+    length: pd.Timedelta,
+    market: TradingMarket | None = None,
+    likely: Sequence[str] = LIKELY_ZONES,
 ) -> list[str]:
     """Zones of `likely`, in their order, in which naive `stamps` of bars of `length` keep an exchange's hours.
 
     Stamps do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most
     days begin and end with. Dates without a time of day fit every zone.
     """
+    market = market or market_named(DEFAULT_MARKET)
     stamps = stamps[stamps.notna()].as_unit("us")
     if (stamps.asi8 % _DAY == 0).all():
         return list(likely)
@@ -67,12 +72,12 @@ def fitting_zones(
     chosen = days[np.unique(np.linspace(0, len(days) - 1, few).astype(int))] if few < len(days) else days
     sample = stamps[np.isin(stamps.asi8 // _DAY, chosen)]
     near = max(_NEAR, int(length // pd.Timedelta(microseconds=1)))
-    return [zone for zone in likely if _keeps_hours(sample, zone, near, calendar)]
+    return [zone for zone in likely if _keeps_hours(sample, zone, near, market)]
 
 
-def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, calendar: str) -> bool:
+def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, market: TradingMarket) -> bool:
     there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), dtype=bool), nonexistent="shift_forward")
-    days = _days(_microseconds(there.sort_values()), calendar)
+    days = _days(_microseconds(there.sort_values()), market)
     if days is None:
         return False
     if days.inside >= _MOST_INSIDE and np.mean(np.abs(days.first - days.opens) <= near) >= 0.5:
@@ -83,9 +88,9 @@ def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, calendar: str) 
     return bool(within.mean() >= _MOST_INSIDE and full.mean() >= 0.5)
 
 
-def _days(clock: Int64Array1D, calendar: str) -> _Days | None:
+def _days(clock: Int64Array1D, market: TradingMarket) -> _Days | None:
     """The sessions of ordered stamps in microseconds since the epoch; None where they have none."""
-    sessions = _sessions(calendar)
+    sessions = _sessions(market)
     here = slice(*np.searchsorted(sessions[0], [clock[0] - 2 * _DAY, clock[-1] + 1]))
     midnights, next_midnights, opens, closes = (moments[here] for moments in sessions)
     begin, end = clock.searchsorted(midnights), clock.searchsorted(next_midnights)
@@ -136,7 +141,7 @@ class DayEdges:
         if not len(stamps) or stamps[-1] < self.quiet_until:
             return self
         clock = np.concatenate([np.array(self.edges, dtype=np.int64), stamps])
-        days = _days(clock, _CALENDAR)
+        days = _days(clock, market_named(DEFAULT_MARKET))
         if days is None:
             return self
         begin, end = _EXTENDED_HOURS
@@ -184,10 +189,10 @@ def require_starts(days: DayEdges, name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _sessions(calendar: str) -> tuple[Int64Array1D, Int64Array1D, Int64Array1D, Int64Array1D]:
-    """Of all sessions of an exchange the day's begin and end in New York, the open and the close, in microseconds."""
-    schedule = session_schedule(pd.Timestamp("1990-01-01"), pd.Timestamp("2100-01-01"), calendar)
-    days = time_index(schedule).tz_localize(EXCHANGE_TIMEZONE)
+def _sessions(market: TradingMarket) -> tuple[Int64Array1D, Int64Array1D, Int64Array1D, Int64Array1D]:
+    """Of all sessions of a market the day's begin and end, the open and the close, in microseconds."""
+    schedule = market.schedule(pd.Timestamp("1990-01-01"), pd.Timestamp("2100-01-01"))
+    days = time_index(schedule).tz_localize(market.zone)
     opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
     return _microseconds(days), _microseconds(days + pd.DateOffset(days=1)), opens, closes
 

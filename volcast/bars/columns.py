@@ -50,7 +50,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     # Brokers' files have the number of ticks beside a volume that is zero for most of their markets.
     "volume": ("volume", "tickvol", "tick volume", "vol", "v", "5 volume", "total volume", "volume traded"),
-    SYMBOL: ("symbol", "ticker", "sym", "tic", "contract"),
+    SYMBOL: ("symbol", "ticker", "sym", "tic", "contract", "unique id"),
 }
 """What vendors call each field, as `plain_name` writes it; the first that is there is taken."""
 

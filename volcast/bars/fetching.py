@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.bars.cache import BarCache, CachedMonth, DamagedBarsError, month_end, month_start, months_of
 from volcast.errors import DataSourceError
-from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.markets.registry import market_named
 
 __all__ = ["FetchProgress", "SettledBars", "bars_through_cache", "cached_bars"]
 
@@ -24,6 +25,7 @@ _FIRST_TRADE, _LAST_TRADE = pd.Timedelta(hours=4), pd.Timedelta(hours=20)
 """Extended hours, New York time; outside of them there is nothing to fetch."""
 
 
+@runtime_checkable
 class SettledBars(Protocol):
     """A source of bars that says how far they are final."""
 
@@ -253,7 +255,7 @@ def _is_whole(month: CachedMonth | None) -> bool:
 def _may_have_traded(start: pd.Timestamp, end: pd.Timestamp) -> bool:
     if end <= start:
         return False
-    days = time_index(session_schedule(start, end)).tz_localize(EXCHANGE_TIMEZONE)
+    days = time_index(market_named(DEFAULT_MARKET).schedule(start, end)).tz_localize(DEFAULT_ZONE)
     return bool(((days + _FIRST_TRADE < end) & (days + _LAST_TRADE > start)).any())
 
 

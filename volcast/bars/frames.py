@@ -11,9 +11,12 @@ import pandas as pd
 from volcast.bars.checks import bar_length
 from volcast.bars.clocks import fitting_zones, zone_sentence
 from volcast.bars.columns import FIELDS, SYMBOL, named_columns, plain_name
+from volcast.bars.layouts import pandas_frame
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import StampFlags
-from volcast.errors import BarsError
+from volcast.errors import BarsError, MissingPackageError
+from volcast.markets.names import DEFAULT_ZONE
+from volcast.packages import required_module
 
 __all__ = ["as_bars_frame"]
 
@@ -21,9 +24,10 @@ __all__ = ["as_bars_frame"]
 def as_bars_frame(bars: object, name: str = "the bars") -> pd.DataFrame:
     """`bars` as a frame of pandas with the columns and the index of bars; itself where it is one already.
 
-    Read are frames of pandas and of every library that hands its tables over as Arrow does (Polars, PyArrow, DuckDB,
-    narwhals ...): names of columns in any case and of any vendor, yfinance's two levels of columns, prices as decimals,
-    categories or text, stamps in the index or in a column, as times, text or epochs.
+    Read are frames of pandas, of Polars and others that narwhals knows, and of every library that hands its tables over
+    as Arrow does (PyArrow, DuckDB ...): names of columns in any case and of any vendor, yfinance's two levels of
+    columns, long frames of Nixtla's libraries (``unique_id``, ``ds``), prices as decimals, categories or text, stamps
+    in the index or in a column, as times, text or epochs.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ def as_bars_frame(bars: object, name: str = "the bars") -> pd.DataFrame:
             "needs a stamp and its prices; drop those rows."
         )
     plain = _by_symbol(_zoned(table, name))
-    plain.attrs = dict(frame.attrs)
+    plain.attrs = {**plain.attrs, **frame.attrs}
     return plain
 
 
@@ -82,7 +86,7 @@ def _are_plain(columns: tuple[Hashable, ...]) -> bool:
 
 
 def _from_other(bars: object, name: str) -> pd.DataFrame:
-    """A table of another library, by way of Arrow."""
+    """A table of another library: one that narwhals knows, or by way of Arrow."""
     kind = type(bars).__name__
     if hasattr(bars, "collect") and not hasattr(bars, "__arrow_c_stream__"):
         raise BarsError(f"{name} are a {kind}, which holds no rows yet; a frame is needed; hand over bars.collect().")
@@ -91,18 +95,21 @@ def _from_other(bars: object, name: str) -> pd.DataFrame:
             f"{name} are a {kind}; a DataFrame with 'close' among its columns, indexed by the start of each bar, is "
             "needed; make one with pandas."
         )
-    return _from_arrow(bars, name)
+    return _from_table(bars, name)
 
 
-def _from_arrow(bars: Any, name: str) -> pd.DataFrame:
-    import pyarrow as pa
-
+def _from_table(bars: Any, name: str) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = pa.table(bars).to_pandas()
-    except (pa.ArrowException, TypeError, ValueError) as error:
+        frame = pandas_frame(bars)
+        if frame is None:
+            frame = required_module("pyarrow", f"tables such as this {type(bars).__name__}").table(bars).to_pandas()
+    except MissingPackageError:
+        raise
+    # Each library has errors of its own.
+    except Exception as error:
         reason = (str(error).splitlines() or [""])[0][:120]
         raise BarsError(
-            f"{name} are a {type(bars).__name__} that Arrow makes no table of ({reason}); numbers and times are "
+            f"{name} are a {type(bars).__name__} that no table can be made of ({reason}); numbers and times are "
             "needed; hand over one of pandas."
         ) from None
     return frame
@@ -134,7 +141,7 @@ def _zoned(table: StampedTable, name: str) -> pd.DataFrame:
     stamps = pd.DatetimeIndex(frame.index)
     if stamps.tz is None:
         zones = fitting_zones(stamps, bar_length(stamps.sort_values()))
-        zone = zones[0] if zones else "America/New_York"
+        zone = zones[0] if zones else DEFAULT_ZONE
         raise BarsError(f"{name} have {zone_sentence(stamps, zones)}; use bars.tz_localize('{zone}').")
     return frame
 
@@ -143,5 +150,7 @@ def _by_symbol(frame: pd.DataFrame) -> pd.DataFrame:
     if SYMBOL not in frame:
         return frame
     if frame[SYMBOL].nunique() == 1:
-        return frame.drop(columns=SYMBOL)
+        alone = frame.drop(columns=SYMBOL)
+        alone.attrs["symbol"] = str(frame[SYMBOL].iloc[0])
+        return alone
     return frame.set_index(SYMBOL, append=True).swaplevel().sort_index(level=0, sort_remaining=False, kind="stable")

@@ -18,15 +18,19 @@ from volcast.bars.checks import cut_to_days, validate_bars
 from volcast.bars.cleaning import clean_bars
 from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
 from volcast.bars.frames import as_bars_frame
-from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials, Feed, FeedNotInPlanError
+from volcast.bars.sources.alpaca import AlpacaBars, Feed
+from volcast.bars.sources.alpaca_coins import COIN_FEED, AlpacaCoinBars, is_pair
+from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials, AlpacaHistory, FeedNotInPlanError
 from volcast.bars.sources.files import read_bars_file
 from volcast.bars.sources.http import Patience
-from volcast.bars.sources.registry import load_source, minutes_of
+from volcast.bars.sources.registry import BarSource, load_source, minutes_of
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from volcast.files import file_name_of
-from volcast.sessions import new_york_midnight
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = ["DataHandler", "alpaca_credentials"]
 
@@ -52,13 +56,14 @@ class DataHandler:
         Alpaca's feed (``"sip"``, ``"iex"``, or ``"auto"``: the consolidated one where the keys' plan has it, else IEX,
         which is said) and adjustment (``"raw"``, ``"split"``, ``"dividend"`` or ``"all"``).
     cache_dir
-        Where Alpaca's bars are kept; None is the user's cache directory.
+        Where bars are kept of Alpaca, and of other sources that say how far theirs are final; None is the user's cache
+        directory.
     offline
         Whether only the cache is asked.
     cleaning
         Rules of `bars.cleaning` to apply; what they do is counted in ``attrs["cleaning"]``.
-    calendar
-        The exchange, by its name in `exchange_calendars`.
+    market
+        Whose sessions and days: a name out of `markets.registry`, or itself.
     seed
         The simulator's.
     progress
@@ -88,7 +93,7 @@ class DataHandler:
         cache_dir: str | Path | None = None,
         offline: bool = False,
         cleaning: Sequence[str] = (),
-        calendar: str = "XNYS",
+        market: str | TradingMarket = DEFAULT_MARKET,
         seed: int = 42,
         progress: FetchProgress | None = None,
         url_override: str | None = None,
@@ -101,7 +106,12 @@ class DataHandler:
         self._other = None if source in _WITH_SETTINGS else load_source(source)
         self._bars_path, self._file_format = bars_path, (bars_timezone, bars_stamps, bars_epoch, bars_dates)
         self._feeds = _BOTH_FEEDS if feed == "auto" else (cast(Feed, feed),)
-        self._adjustment, self._cleaning, self._calendar, self._seed = adjustment, tuple(cleaning), calendar, seed
+        self._adjustment, self._cleaning, self._market, self._seed = (
+            adjustment,
+            tuple(cleaning),
+            market_named(market),
+            seed,
+        )
         self._cache_root = Path(cache_dir) if cache_dir is not None else default_cache_directory()
         self._offline, self._progress = offline, progress
         self._url_override, self._patience, self._clock = url_override, patience, clock
@@ -113,7 +123,7 @@ class DataHandler:
         end_date: str | date | None = None,
         timeframe: str = "1Min",
     ) -> pd.DataFrame:
-        """Bars of `symbol` from `start_date` to `end_date`, New York days, both included.
+        """Bars of `symbol` from `start_date` to `end_date`, the market's days, both included.
 
         Parameters
         ----------
@@ -148,7 +158,7 @@ class DataHandler:
             )
         bars = self.unchecked_bars(symbol, start_date, end_date, timeframe)
         name = f"the bars of {symbol} ({self.source}, {bars.attrs['detail']})"
-        return cut_to_days(validate_bars(bars, name), start_date, end_date, name)
+        return cut_to_days(validate_bars(bars, name), start_date, end_date, name, self._market)
 
     def unchecked_bars(
         self,
@@ -162,7 +172,7 @@ class DataHandler:
         notes = _Notes(self._progress)
         bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)
         simulated = bool(bars.attrs.get("simulated", False))
-        bars, cleaning = clean_bars(bars, self._cleaning, calendar=self._calendar)
+        bars, cleaning = clean_bars(bars, self._cleaning, market=self._market)
         if cleaning.sentence():
             notes.say(f"Cleaned the bars of {symbol}: {cleaning.sentence()}.")
         bars.attrs = {
@@ -191,17 +201,18 @@ class DataHandler:
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")
         if self.source == "simulator":
-            bars = simulate_bars(symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe))
+            bars = simulate_bars(
+                symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe), market=self._market
+            )
             return bars, str(bars.attrs["detail"])
-        start, end = new_york_midnight(start_date), new_york_midnight(end_date) + pd.Timedelta(days=1)
+        start, end = self._market.day_begin(start_date), self._market.day_end(end_date)
         if self._other is None:
-            bars, feed = self._from_alpaca(symbol, start, end, timeframe, notes)
-            detail = f"feed {feed}, adjustment {self._adjustment}"
+            bars, detail = self._from_alpaca(symbol, start, end, timeframe, notes)
+        elif isinstance(self._other, SettledBars):
+            cache, detail = self._cache(self.source, "spot", "raw", timeframe, symbol), timeframe
+            bars = self._cached(self._other, cache, symbol, start, end, timeframe, notes)
         else:
-            fetched = self._other.fetch(symbol, start, end, timeframe)
-            for sentence in getattr(fetched, "attrs", {}).get("notes", ()):
-                notes.say(sentence)
-            bars, detail = as_bars_frame(fetched, f"the bars of {symbol} ({self.source})"), timeframe
+            bars, detail = self._fetched(self._other, symbol, start, end, timeframe, notes), timeframe
         if bars.empty:
             raise NotEnoughDataError(
                 f"{self.source} has no bars of {symbol} from {start_date} to {end_date} ({detail}); symbol and dates "
@@ -209,35 +220,52 @@ class DataHandler:
             )
         return bars, detail
 
+    def _fetched(
+        self,
+        source: BarSource,
+        symbol: str,
+        start: pd.Timestamp,
+        end: pd.Timestamp,
+        timeframe: str,
+        notes: "_Notes",
+    ) -> pd.DataFrame:
+        fetched = source.fetch(symbol, start, end, timeframe)
+        for sentence in getattr(fetched, "attrs", {}).get("notes", ()):
+            notes.say(sentence)
+        return as_bars_frame(fetched, f"the bars of {symbol} ({self.source})")
+
+    def _cached(
+        self,
+        source: SettledBars,
+        cache: BarCache,
+        symbol: str,
+        start: pd.Timestamp,
+        end: pd.Timestamp,
+        timeframe: str,
+        notes: "_Notes",
+    ) -> pd.DataFrame:
+        if not self._offline:
+            return bars_through_cache(source, cache, symbol, start, end, timeframe, notes)
+        return _offline_bars(cache, symbol, start, end, notes)
+
     def _from_alpaca(
         self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str, notes: "_Notes"
-    ) -> tuple[pd.DataFrame, Feed]:
-        caches = {feed: self._cache("alpaca", feed, timeframe, symbol) for feed in self._feeds}
+    ) -> tuple[pd.DataFrame, str]:
+        """Alpaca's bars, and which they are, in words."""
+        feeds, adjustment = ((COIN_FEED,), "raw") if is_pair(symbol) else (self._feeds, self._adjustment)
+        caches = {feed: self._cache("alpaca", feed, adjustment, timeframe, symbol) for feed in feeds}
         if self._offline:
-            feed = next((feed for feed, cache in caches.items() if cache.months()), self._feeds[0])
-            bars = cached_bars(caches[feed], symbol, start, end)
-            if not bars.empty:
-                notes.say(f"Offline: cached bars of {symbol}, the last one of {bars.index[-1]:%Y-%m-%d %H:%M} UTC.")
-            return bars, feed
-        credentials = alpaca_credentials()
-        if credentials is None:
-            raise CredentialsError(
-                f"there are no bars to use: set {_KEY} and {_SECRET} (or put them in a .env file) to fetch them from "
-                "Alpaca, or give your own with --bars FILE; --simulate runs without either."
-            )
+            feed = next((feed for feed, cache in caches.items() if cache.months()), feeds[0])
+            bars = _offline_bars(caches[feed], symbol, start, end, notes)
+            return bars, f"feed {feed}, adjustment {adjustment}"
         for feed, cache in caches.items():
-            source: SettledBars = AlpacaBars(
-                credentials,
-                feed=feed,
-                adjustment=self._adjustment,
-                url_override=self._url_override,
-                patience=self._patience,
-                clock=self._clock,
-            )
             try:
-                return bars_through_cache(source, cache, symbol, start, end, timeframe, notes), feed
+                bars = bars_through_cache(
+                    self._alpaca(symbol, cast(Feed, feed)), cache, symbol, start, end, timeframe, notes
+                )
+                return bars, f"feed {feed}, adjustment {adjustment}"
             except FeedNotInPlanError:
-                if feed == self._feeds[-1]:
+                if feed == feeds[-1]:
                     raise
                 notes.warn(
                     "Alpaca's plan of these keys does not include the consolidated feed: these are IEX's bars, 2 to "
@@ -245,8 +273,34 @@ class DataHandler:
                 )
         raise AssertionError("there is at least one feed")
 
-    def _cache(self, source: str, feed: str, timeframe: str, symbol: str) -> BarCache:
-        return BarCache.of_symbol(self._cache_root, source, feed, self._adjustment, timeframe, symbol)
+    def _alpaca(self, symbol: str, feed: Feed) -> AlpacaHistory:
+        """Alpaca's bars of stocks, or of coins where the symbol is a pair.
+
+        Raises
+        ------
+        CredentialsError
+            There are no keys, which stocks need.
+        """
+        credentials = alpaca_credentials()
+        if credentials is None and not is_pair(symbol):
+            raise CredentialsError(
+                f"there are no bars to use: set {_KEY} and {_SECRET} (or put them in a .env file) to fetch them from "
+                "Alpaca, or give your own with --bars FILE; --simulate runs without either."
+            )
+        access = AlpacaAccess(credentials, self._url_override, self._patience or Patience(), self._clock)
+        return AlpacaCoinBars(access) if is_pair(symbol) else AlpacaBars(access, feed=feed, adjustment=self._adjustment)
+
+    def _cache(self, source: str, feed: str, adjustment: str, timeframe: str, symbol: str) -> BarCache:
+        return BarCache.of_symbol(self._cache_root, source, feed, adjustment, timeframe, symbol)
+
+
+def _offline_bars(
+    cache: BarCache, symbol: str, start: pd.Timestamp, end: pd.Timestamp, notes: "_Notes"
+) -> pd.DataFrame:
+    bars = cached_bars(cache, symbol, start, end)
+    if not bars.empty:
+        notes.say(f"Offline: cached bars of {symbol}, the last one of {bars.index[-1]:%Y-%m-%d %H:%M} UTC.")
+    return bars
 
 
 def _check_request(symbol: str, timeframe: str) -> None:

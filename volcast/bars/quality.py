@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.cleaning import clean_bars, split_steps
+from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.errors import BarsError, NotEnoughDataError
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
+from volcast.packages import required_module
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +26,6 @@ __all__ = ["DataQuality", "Finding", "assess_quality", "require_acceptable"]
 Level = Literal["fact", "flaw", "bad"]
 
 _CUT_COVERAGE, _CUT_MINUTES = 0.8, 30
-_FULL_DAY_MINUTES = 390
 _VOLUME_BREAK, _VOLUME_STEP, _FEED_CHANGE = 6.0, 4.0, 8.0
 _SESSIONS_AROUND = 3
 _FEWEST_COVERED = 0.8
@@ -130,6 +132,7 @@ class DataQuality:
 
     def figure(self) -> "Figure":
         """Coverage and volume of each session; holes are white."""
+        required_module("matplotlib", "pictures")
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 4.5), layout="constrained")
@@ -154,7 +157,9 @@ class DataQuality:
         return ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "nothing wrong"
 
 
-def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNYS") -> DataQuality:
+def assess_quality(
+    bars: pd.DataFrame, symbol: str = "", *, market: str | TradingMarket = DEFAULT_MARKET
+) -> DataQuality:
     """Look at one symbol's bars, in whatever state; they are not changed.
 
     Parameters
@@ -163,8 +168,8 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNY
         Columns ``close`` at least, on a tz-aware index of starts.
     symbol
         What to call them; empty takes ``attrs["symbol"]``.
-    calendar
-        Name of the exchange in `exchange_calendars`.
+    market
+        Whose hours they are, by name or itself: see `markets.registry`.
 
     Raises
     ------
@@ -173,27 +178,28 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, calendar: str = "XNY
     NotEnoughDataError
         No bar is left when wrong ones are out.
     """
-    cleaned, cleaning = clean_bars(bars, _RULES, calendar=calendar)
+    market = market_named(market)
+    cleaned, cleaning = clean_bars(bars, _RULES, market=market)
     if cleaned.empty:
         raise NotEnoughDataError(f"no bar of {symbol or 'these'} is usable; one at least must be; check how they came.")
-    sheet = SessionSheet(cleaned, calendar)
+    sheet = SessionSheet(cleaned, market)
     breaks = _volume_breaks(sheet.sessions["volume"])
     findings = [
         *_left_out_rows(bars),
-        *_wrong_bars(cleaning.counts, cleaning.dropped, len(bars)),
-        *_split_findings(cleaned),
-        *_scale_findings(bars, calendar),
+        *_wrong_bars(cleaning, len(bars), market),
+        *_split_findings(cleaned, market),
+        *_scale_findings(bars, market),
         *_coarse_findings(sheet.length),
         *_coverage_findings(sheet),
         *_break_findings(breaks),
         *_volume_findings(cleaned),
-        *_facts(sheet, len(cleaned)),
+        *_facts(sheet, len(cleaned), market),
     ]
     order = {"bad": 0, "flaw": 1, "fact": 2}
     return DataQuality(
         symbol or str(bars.attrs.get("symbol", "")),
         sheet.length / pd.Timedelta(minutes=1),
-        _by_month(sheet, cleaning.dropped, breaks),
+        _by_month(sheet, cleaning.dropped, breaks, market),
         tuple(sorted(findings, key=lambda finding: order[finding.level])),
         dict(bars.attrs.get("cleaning", {})),
         sheet.sessions[["coverage", "volume"]],
@@ -227,7 +233,7 @@ def _left_out_rows(bars: pd.DataFrame) -> list[Finding]:
     return [Finding("left out", level, f"{_counted(count, 'row')} of the file left out ({where}).")]
 
 
-def _wrong_bars(counts: Mapping[str, int], dropped: "pd.Series[str]", total: int) -> list[Finding]:
+def _wrong_bars(cleaning: Cleaning, total: int, market: TradingMarket) -> list[Finding]:
     words = {
         "missing": "bars without a price or a stamp",
         "zero": "bars with a price of zero or less",
@@ -239,21 +245,21 @@ def _wrong_bars(counts: Mapping[str, int], dropped: "pd.Series[str]", total: int
         "wicks": "single wrong highs or lows, beyond anything around them",
     }
     findings = []
-    for rule, count in counts.items():
+    for rule, count in cleaning.counts.items():
         if not count:
             continue
         level: Level = "bad" if count > max(_MOST_WRONG * total, 1) else "flaw"
-        stamps = pd.DatetimeIndex(dropped.index[(dropped == rule).to_numpy()].dropna())
-        days = _names(stamps.tz_convert(EXCHANGE_TIMEZONE).normalize().unique()) if len(stamps) else ()
+        stamps = pd.DatetimeIndex(cleaning.dropped.index[(cleaning.dropped == rule).to_numpy()].dropna())
+        days = _names(market.dates(stamps).unique()) if len(stamps) else ()
         findings.append(Finding(rule, level, f"{count:,} {words[rule]}{_when(days)}.", days))
     return findings
 
 
-def _split_findings(bars: pd.DataFrame) -> list[Finding]:
-    steps = split_steps(bars)
+def _split_findings(bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
+    steps = split_steps(bars, market)
     if steps.empty:
         return []
-    days = _names(pd.DatetimeIndex(steps.index).tz_convert(EXCHANGE_TIMEZONE))
+    days = _names(market.dates(time_index(steps)))
     ratios = ", ".join(
         ScaleStep(moment, ratio, None).ratio for moment, ratio in zip(time_index(steps), steps, strict=True)
     )
@@ -261,23 +267,23 @@ def _split_findings(bars: pd.DataFrame) -> list[Finding]:
     return [Finding("split", "bad", sentence, days)]
 
 
-def _scale_findings(bars: pd.DataFrame, calendar: str) -> list[Finding]:
+def _scale_findings(bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
     """Prices on another scale than those around them, inside of sessions: cleaning would hide some of them."""
-    ordered, _ = clean_bars(bars, ("missing", "zero", "order", "duplicates"), calendar=calendar)
-    steps = scale_steps(ordered)
+    ordered, _ = clean_bars(bars, ("missing", "zero", "order", "duplicates"), market=market)
+    steps = scale_steps(ordered, market)
     lasting, passing = ([step for step in steps if (step.bars is None) == lasts] for lasts in (True, False))
     findings = []
     if lasting:
         sentence = "Prices step inside a session as in a split that was not adjusted for"
-        findings.append(_scale_finding("split", sentence, lasting))
+        findings.append(_scale_finding("split", sentence, lasting, market))
     if passing:
-        findings.append(_scale_finding("off scale", "Prices leave their scale for some bars", passing))
+        findings.append(_scale_finding("off scale", "Prices leave their scale for some bars", passing, market))
     return findings
 
 
-def _scale_finding(kind: str, sentence: str, steps: "list[ScaleStep]") -> Finding:
-    moments = [step.moment.tz_convert(EXCHANGE_TIMEZONE) for step in steps]
-    days = _names(pd.DatetimeIndex(moments).normalize().unique())
+def _scale_finding(kind: str, sentence: str, steps: "list[ScaleStep]", market: TradingMarket) -> Finding:
+    moments = [step.moment.tz_convert(market.zone) for step in steps]
+    days = _names(market.dates(pd.DatetimeIndex(moments)).unique())
     shown = [f"{step.ratio} at {moment:%Y-%m-%d %H:%M}" for step, moment in zip(steps, moments, strict=True)][:_SHOWN]
     return Finding(kind, "bad", f"{sentence} ({', '.join(shown)}{' ...' if len(steps) > _SHOWN else ''}).", days)
 
@@ -358,9 +364,9 @@ def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
     return [Finding("no volume", "flaw", f"{without:,} bars have no volume.")] if without else []
 
 
-def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
+def _facts(sheet: SessionSheet, total: int, market: TradingMarket) -> list[Finding]:
     facts = []
-    half = sheet.sessions[(sheet.sessions["minutes"] < _FULL_DAY_MINUTES) & (sheet.sessions["bars"] > 0)]
+    half = sheet.sessions[(sheet.sessions["minutes"] < market.minutes_per_session) & (sheet.sessions["bars"] > 0)]
     if len(half):
         days = _names(time_index(half))
         facts.append(Finding("half-day", "fact", f"{_counted(len(half), 'half-day')}{_when(days)}.", days))
@@ -370,7 +376,9 @@ def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     return facts
 
 
-def _by_month(sheet: SessionSheet, dropped: "pd.Series[str]", breaks: "pd.Series[float]") -> pd.DataFrame:
+def _by_month(
+    sheet: SessionSheet, dropped: "pd.Series[str]", breaks: "pd.Series[float]", market: TradingMarket
+) -> pd.DataFrame:
     sessions = sheet.sessions.assign(missing=sheet.sessions["bars"] == 0)
     months = sessions.groupby(time_index(sessions).to_period("M"))
     table = pd.DataFrame(
@@ -387,9 +395,9 @@ def _by_month(sheet: SessionSheet, dropped: "pd.Series[str]", breaks: "pd.Series
     started = time_index(sheet.bars)
     no_volume = started[~(sheet.bars["volume"] >= 0)] if "volume" in sheet.bars else started
     for name, moments in (
-        ("dropped", stamps.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)),
+        ("dropped", market.dates(stamps)),
         ("outside", sheet.outside),
-        ("without_volume", no_volume.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None)),
+        ("without_volume", market.dates(no_volume)),
         ("volume_breaks", pd.DatetimeIndex(breaks.index)),
     ):
         counts = pd.Series(moments.to_period("M")).value_counts()

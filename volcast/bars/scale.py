@@ -8,7 +8,7 @@ import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, begins_run, time_index
 from volcast.bars.columns import PRICES
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.market import TradingMarket
 
 __all__ = ["ScaleStep", "scale_steps"]
 
@@ -55,7 +55,7 @@ class ScaleStep:
         return f"{part.numerator}:{part.denominator}" if near else f"{factor:.3g}:1"
 
 
-def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
+def scale_steps(bars: pd.DataFrame, market: TradingMarket) -> list[ScaleStep]:
     """Steps between neighbouring bars of a day, or inside one bar, that are no returns.
 
     A step is one where a price is 1.9 times the close before, or a 1.9th of it, or more; or where a bar opens (without
@@ -66,6 +66,8 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     ----------
     bars
         ``close`` and, as far as there are, open, high and low, positive, on a tz-aware index in time order.
+    market
+        Whose days they are.
     """
     if len(bars) < 2:
         return []
@@ -75,7 +77,7 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     fields = [field for field in PRICES if field in bars]
     close = logs[:, fields.index("close")]
     first = fields.index("open") if "open" in fields else fields.index("close")
-    opens_day = _opens_day(time_index(bars))
+    opens_day = begins_run(market.dates(time_index(bars)).asi8)
     # The first bar of a day has no neighbour before it but its own open.
     before = np.where(opens_day, logs[:, first], np.concatenate([close[:1], close[:-1]]))
     away = logs - before[:, None]
@@ -85,11 +87,6 @@ def scale_steps(bars: pd.DataFrame) -> list[ScaleStep]:
     is_ratio = _is_ratio(gap, close, np.exp(before))
     step = np.where((step == 0) & is_ratio, gap, step)
     return _episodes(np.flatnonzero(step), step, close, time_index(bars))
-
-
-def _opens_day(index: pd.DatetimeIndex) -> BoolArray1D:
-    days = index.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize().as_unit("us").asi8
-    return begins_run(days)
 
 
 def _is_ratio(gap: Float64Array1D, close: Float64Array1D, price: Float64Array1D) -> BoolArray1D:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from volcast.arrays import begins_run, time_index
 from volcast.bars.checks import bar_length
-from volcast.sessions import EXCHANGE_TIMEZONE, session_schedule
+from volcast.markets.market import TradingMarket
 
 __all__ = ["SessionSheet"]
 
@@ -28,16 +28,16 @@ class SessionSheet:
         Bars outside sessions: their days (naive).
     """
 
-    def __init__(self, bars: pd.DataFrame, calendar: str) -> None:
+    def __init__(self, bars: pd.DataFrame, market: TradingMarket) -> None:
         self.length = bar_length(time_index(bars))
         self.bars = bars
-        schedule = session_schedule(bars.index[0], bars.index[-1], calendar)
+        schedule = market.schedule(bars.index[0], bars.index[-1])
         opens, closes = (pd.DatetimeIndex(schedule[side]).tz_convert("UTC") for side in ("open", "close"))
         starts = time_index(bars).tz_convert("UTC")
         session = np.asarray(opens.searchsorted(starts + self.length, side="left")) - 1
         inside = session >= 0
         inside[inside] = starts[inside] < closes[session[inside]]
-        self.outside = starts[~inside].tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).normalize()
+        self.outside = market.dates(starts[~inside])
         self._of_bar = session[inside]
         starts = starts[inside]
         minutes = np.asarray((closes - opens) / pd.Timedelta(minutes=1))

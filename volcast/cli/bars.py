@@ -133,7 +133,7 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
         if isinstance(bars, str):
             failed[symbol] = bars
         else:
-            qualities.append(assess_quality(bars, symbol, calendar=config.calendar))
+            qualities.append(assess_quality(bars, symbol, market=config.effective_market))
             notes[symbol] = bars.attrs["notes"]
     if options.json:
         print(json.dumps([*(quality.to_dict() for quality in qualities), *_as_errors(failed)], indent=2))
@@ -159,11 +159,6 @@ def _draw(qualities: Sequence[DataQuality], path: Path) -> None:
         target = path if len(qualities) == 1 else path.with_stem(f"{path.stem}_{file_name_of(quality.symbol)}")
         try:
             quality.figure().savefig(target, dpi=120)
-        except ImportError:
-            raise DataSourceError(
-                "a picture needs the package matplotlib, which is not installed; install it with pip install "
-                "matplotlib, or leave --picture out."
-            ) from None
         except (OSError, ValueError) as error:
             raise DataSourceError(
                 f"{target} cannot be written ({error}); give a PNG in a directory that can."

@@ -16,6 +16,7 @@ _COMMANDS = {
     "evaluate": "judge a saved model on bars that it has not seen",
     "models": "look at, check and choose among trained models",
     "backtest": "backtest a strategy that trades by the forecasts, interactively",
+    "doctor": "say what is here: keys, cache, models, calendar, versions",
 }
 
 

@@ -35,7 +35,9 @@ def add_bars_options(group: "argparse.ArgumentParser | argparse._ArgumentGroup")
         help="simulated bars: needs no keys and no file",
     )
     add_setting(source, "bars_source")
-    add_settings(group, "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "offline")
+    add_settings(
+        group, "market", "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "offline"
+    )
     add_setting(group, "cleaning", nargs="?", const="all")
 
 

@@ -42,14 +42,14 @@ from volcast.evaluation.verdict import (
     verdict_on,
     verdict_on_symbols,
 )
-from volcast.forecasters.baselines.har import FEWEST_BUCKETS
+from volcast.forecasters.baselines.har import fewest_buckets
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.forecasters.total.baselines import TOTAL_BASELINES, TotalBaseline
 from volcast.forecasters.walk_forward import Forecaster
+from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
 from volcast.reprs import OneLineRepr
-from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 from volcast.store.bundle import ModelBundle
 
 __all__ = [
@@ -122,7 +122,7 @@ class Evaluation(OneLineRepr):
     def of_symbols(cls, symbols: "Mapping[str, Evaluation]") -> "Evaluation":
         """The evaluation of a model on several symbols, made of that on each."""
         if not symbols:
-            return cls({}, pd.DataFrame({"realized": np.empty(0)}, pd.DatetimeIndex([], tz=EXCHANGE_TIMEZONE)), 0)
+            return cls({}, pd.DataFrame({"realized": np.empty(0)}, pd.DatetimeIndex([], tz="UTC")), 0)
         parts = list(symbols.values())
         shared = [name for name in parts[0].metrics if all(name in part.metrics for part in parts)]
         means = {name: pd.DataFrame([part.metrics[name] for part in parts]).mean() for name in shared}
@@ -279,12 +279,13 @@ class Evaluation(OneLineRepr):
     def _groups(self, by: Grouping) -> npt.NDArray[Any]:
         if self.symbols:
             return np.concatenate([part._groups(by) for part in self.symbols.values()])
-        labels = time_index(self.by_bucket).tz_convert(EXCHANGE_TIMEZONE)
+        labels = time_index(self.by_bucket)
+        hours = market_of(self.by_bucket).hours_of_labels(labels)
         if by == "hour":
-            return np.asarray(session_hours(labels))
+            return np.asarray(hours)
         if by == "month":
             return np.asarray(labels.strftime("%Y-%m"))
-        rank = self.by_bucket[REFERENCE].groupby(session_hours(labels)).rank(method="first", pct=True)
+        rank = self.by_bucket[REFERENCE].groupby(hours).rank(method="first", pct=True)
         return np.asarray(np.ceil(_FIFTHS * rank.to_numpy()), dtype=np.int64)
 
 
@@ -352,7 +353,7 @@ def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample:
         Nobody wrote down what the model has seen, and `allow_in_sample` is false.
     """
     moved = (measures["rv_hourly"].to_numpy() > RV_FLOOR).cumsum()
-    fit = max(int(moved.searchsorted(FEWEST_BUCKETS)) + 1, bundle.memory)
+    fit = max(int(moved.searchsorted(fewest_buckets(market_of(measures)))) + 1, bundle.memory)
     first = fit if len(measures) - fit >= _FEWEST_WITH_HISTORY else min(bundle.memory, len(measures))
     rows = np.arange(first, len(measures))
     if allow_in_sample:
@@ -409,8 +410,10 @@ def evaluate_forecasts(
     columns = {"realized": realized.to_numpy(dtype=float), **forecasts}
     if interval is not None:
         columns["lower"], columns["upper"] = interval
-    index = time_index(realized).tz_convert(EXCHANGE_TIMEZONE)
+    market = market_of(realized)
+    index = time_index(realized).tz_convert(market.zone)
     judged = pd.DataFrame({name: np.asarray(values, dtype=float) for name, values in columns.items()}, index)[moved]
+    judged.attrs["market"] = market.name
     metrics = {name: _metrics(judged, name) for name in forecasts}
     if interval is not None and MODEL in metrics:
         metrics[MODEL] |= _interval_metrics(judged, level)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Float64Array2D, time_index
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = [
     "MincerZarnowitz",
@@ -101,10 +101,7 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike, *, overlap: i
     # In units of the mean variance: 1e-6 beside 1 would leave the matrices next to singular.
     unit = float(outcome.mean())
     design = np.column_stack([np.ones(len(outcome)), predictor / unit])
-    if (
-        np.ptp(predictor) == 0
-        or time_index(realized).tz_convert(EXCHANGE_TIMEZONE).normalize().nunique() < _FEWEST_DAYS
-    ):
+    if np.ptp(predictor) == 0 or time_index(realized).tz_convert(DEFAULT_ZONE).normalize().nunique() < _FEWEST_DAYS:
         return MincerZarnowitz(*[math.nan] * 5)
     coefficients = np.linalg.lstsq(design, outcome / unit, rcond=None)[0]
     scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], time_index(realized))
@@ -147,7 +144,7 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
 
 def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:
     """Sums of `values` (n, k) by New York day, (days, k), scaled so that their mean is the mean of `values`."""
-    days = pd.factorize(labels.tz_convert(EXCHANGE_TIMEZONE).normalize())[0]
+    days = pd.factorize(labels.tz_convert(DEFAULT_ZONE).normalize())[0]
     sums = np.column_stack([np.bincount(days, weights=column) for column in values.T])
     return np.asarray(sums * (len(sums) / len(values)))
 

@@ -26,7 +26,6 @@ from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.session_table import MEASURES_READ
 from volcast.forecasters.total.terms import FEWEST_SESSIONS
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import new_york_times
 from volcast.store.bundle import ModelBundle
 
 __all__ = ["FEWEST_SESSIONS_JUDGED", "TOTAL_REFERENCE", "TotalEvaluation", "evaluate_totals"]
@@ -120,7 +119,7 @@ def _judged(
     # A bucket is an hour long at the most.
     first, last = labels[positions[0]] - pd.Timedelta(hours=1), labels[positions[-1]]
     table = HourlyTable.of(measures.iloc[: int(positions[-1]) + 1])
-    totals = RunningTotals(bundle.total_state(symbol), table, bundle.config.calendar)
+    totals = RunningTotals(bundle.total_state(symbol), table, bundle.config.effective_market)
     totals.follow(last.value // 1000)
     sessions, parts = totals.sessions, {}
     for horizon, count in TOTAL_HORIZONS.items():
@@ -137,7 +136,7 @@ def _judged(
         for name, baseline in baselines.items():
             with contextlib.suppress(NotEnoughDataError):
                 columns[name] = baseline(sessions, known, count)
-        closes = new_york_times(sessions.close[rows])
+        closes = sessions.market.clock.times(sessions.close[rows])
         parts[horizon] = pd.DataFrame(columns, index=closes.rename("asof"))
     return parts
 

@@ -65,15 +65,15 @@ def deviations(columns: Float64Array2D, means: Float64Array2D) -> Float64Array2D
     return np.asarray(np.nan_to_num(unusual, nan=0.0))
 
 
-def usual_volume(volumes: Float64Array1D, last: Int64Array1D) -> Float64Array1D:
-    """Mean of the `VOLUME_MEMORY` values before each of the rows `last`, of fewer where there are fewer; 0 of none.
+def usual_volume(volumes: Float64Array1D, last: Int64Array1D, count: int = VOLUME_MEMORY) -> Float64Array1D:
+    """Mean of the `count` values before each of the rows `last`, of fewer where there are fewer; 0 of none.
 
     `volumes` are the mean deviations of volume of each bucket, shape (n,). Row by row, each from its own: a row is the
     same to the last bit whichever rows are made with it.
     """
-    rows = last[:, None] - np.arange(VOLUME_MEMORY, 0, -1)
+    rows = last[:, None] - np.arange(count, 0, -1)
     sums = np.cumsum(np.where(rows >= 0, volumes[np.maximum(rows, 0)], 0.0), axis=1)[:, -1]
-    return np.asarray(sums / np.clip(last, 1, VOLUME_MEMORY))
+    return np.asarray(sums / np.clip(last, 1, count))
 
 
 def step_inputs_of(columns: Float64Array2D, *, with_market: bool) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from datetime import date
 import numpy as np
 
 from volcast.arrays import BoolArray2D, Int64Array1D
+from volcast.markets.clocks import HOUR, clock_of
 
 __all__ = ["DECISION_KINDS", "beyond_the_list", "decision_dummies", "fed_span"]
 
@@ -49,6 +50,7 @@ _MINUTES = np.append(
     _DECISIONS[_IN_TIME] + _UNTIL_MINUTES,
     np.array(list(_MOVED_MINUTES.values()), dtype="datetime64[D]").astype(np.int64),
 )
+_CLOCK = clock_of("America/New_York")
 _BUCKET = 15
 
 # By day from the day before the first decision on to the day after the last minutes: 1 with a decision, 2 with minutes.
@@ -56,21 +58,22 @@ _FIRST = int(_DECISIONS[0]) - 1
 _KIND_OF_DAY = np.zeros(int(_DECISIONS[-1]) + _UNTIL_MINUTES + 2 - _FIRST, dtype=np.int64)
 _KIND_OF_DAY[_DECISIONS - _FIRST] = 1
 _KIND_OF_DAY[_MINUTES - _FIRST] = 2
-# By kind of day and clock hour.
-_DUMMIES = np.zeros((3, 24, len(DECISION_KINDS)), dtype=bool)
+# By kind of day and clock hour, named by its end.
+_DUMMIES = np.zeros((3, 25, len(DECISION_KINDS)), dtype=bool)
 _DUMMIES[1, :_BUCKET, 0] = _DUMMIES[1, _BUCKET, 1] = _DUMMIES[1, _BUCKET + 1 :, 2] = _DUMMIES[2, _BUCKET, 3] = True
 
 
-def decision_dummies(days: Int64Array1D, hours: Int64Array1D) -> BoolArray2D:
+def decision_dummies(labels: Int64Array1D) -> BoolArray2D:
     """Which buckets stand before, with or after a decision on its day, or with minutes, shape (n, 4).
 
     Parameters
     ----------
-    days
-        New York days of the buckets, counted from 1970-01-01, shape (n,).
-    hours
-        New York clock hours of their labels, shape (n,): bucket 15 ends an hour after the statement.
+    labels
+        When the buckets end, in microseconds since the epoch, shape (n,): one that ends in the hour to 15:00
+        in New York is with the statement.
     """
+    ended = (_CLOCK.shown(labels) - 1) // HOUR
+    days, hours = ended // 24, ended % 24 + 1
     place = np.minimum(np.maximum(days - _FIRST, 0), len(_KIND_OF_DAY) - 1)
     return np.asarray(_DUMMIES[_KIND_OF_DAY[place], hours])
 

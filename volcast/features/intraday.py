@@ -48,21 +48,19 @@ from volcast.features.fed_decisions import decision_dummies
 from volcast.features.known_days import KnownDays
 from volcast.features.nights import log_nights, night_deviations
 from volcast.features.windows import HAR_LAGS
+from volcast.markets.registry import market_of
 from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS
-from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock, session_hours
 
 __all__ = [
     "FEWEST_IN_MARKET",
-    "HISTORY",
     "MEASURES",
     "STATES",
     "IntradayFeatures",
     "hour_means",
     "log_measures",
     "market_states",
-    "new_york_days",
     "opens_session",
     "states_of",
     "terms_of",
@@ -80,22 +78,18 @@ MEASURES = (
 STATES = ("rv", "parkinson", *(f"recent_{half}" for half in HALF_LIVES), "range")
 """What is known of a bucket that has ended, in the order of a network's inputs."""
 
-HISTORY = max(HAR_LAGS)
-"""Buckets that must be known before the regression's terms are whole."""
-
 FEWEST_IN_MARKET = 3
 """Symbols that must have a bucket before their mean state counts as the market's."""
 
 _MARKET = "market_"
 _MARKET_STATES = [f"{_MARKET}{state}" for state in STATES]
 _MARKET_RANGES = [f"{_MARKET}{name}" for name in STEP_RANGES]
-_PARKINSON_LAGS = (1, 7, 35)
-_MARKET_LAGS = (1, 7, 35)
-_SESSION_LAG = 7
+_VOLUME_SESSIONS = 10
+# Lags up to a week's.
+_WEEK = 3
 _LARGEST_STATE = 2.0
 _VARIANCE_FLOOR = RV_FLOOR**2
 _HOURS = 24
-_DAY = 86_400_000_000
 # What makes the variance of an hour of each measure; two of them are volatilities, and squared first.
 _SQUARED = np.array([name in ("rv_hourly", "range_log") for name in MEASURES])
 _TO_HOURS = np.array([1.0, 1.0] + [60.0] * len(HALF_LIVES) + [1 / (4 * np.log(2))])
@@ -123,6 +117,8 @@ class IntradayFeatures:
     step_inputs
         What the networks see of each of the bars' steps, see `features.bar_steps`; nothing in models of earlier
         releases, whose networks see the states, and where bars are longer than a step, which have no networks.
+    lags
+        Buckets in an hour, a session, a week and, where there is enough to learn from, a month of sessions.
     with_nights
         Whether the regression sees what traded between sessions, see `features.nights`.
     known_days
@@ -138,6 +134,7 @@ class IntradayFeatures:
     term_mean: Float64Array1D
     term_spread: Float64Array1D
     step_inputs: tuple[str, ...] = ()
+    lags: tuple[int, ...] = HAR_LAGS
     with_nights: bool = False
     known_days: KnownDays = field(default_factory=KnownDays)
 
@@ -146,6 +143,7 @@ class IntradayFeatures:
         cls,
         profile: Float64Array2D,
         hours: Int64Array1D,
+        lags: tuple[int, ...],
         *,
         with_market: bool,
         step_inputs: tuple[str, ...],
@@ -154,9 +152,9 @@ class IntradayFeatures:
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
-        terms = _term_count(width) + (len(NIGHT_PARTS) if with_nights else 0)
+        terms = _term_count(width, lags) + (len(NIGHT_PARTS) if with_nights else 0)
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs, with_nights, known_days)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, lags, with_nights, known_days)
 
     def scaled(
         self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D], nights: Sequence[Float64Array2D]
@@ -166,14 +164,19 @@ class IntradayFeatures:
         Parameters
         ----------
         states
-            Of each symbol, shape (n, F), more than `HISTORY` rows.
+            Of each symbol, shape (n, F), more than `history` rows.
         opens
             Of each symbol, which of its buckets begin a session, shape (n,).
         nights
             Of each symbol, the `nights` before its buckets, shape (n, k).
         """
         terms = [
-            np.hstack([terms_of(rows, np.arange(HISTORY - 1, len(rows) - 1), begins[HISTORY:]), before[HISTORY:]])
+            np.hstack(
+                [
+                    terms_of(rows, np.arange(self.history - 1, len(rows) - 1), begins[self.history :], self.lags),
+                    before[self.history :],
+                ]
+            )
             for rows, begins, before in zip(states, opens, nights, strict=True)
         ]
         (state_mean, state_spread), (term_mean, term_spread) = map(_mean_and_spread, (states, terms))
@@ -184,7 +187,7 @@ class IntradayFeatures:
     def states(self, measures: pd.DataFrame) -> Float64Array2D:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
         columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
-        return self.states_of_columns(columns, session_hours(time_index(measures)))
+        return self.states_of_columns(columns, market_of(measures).hours_of_labels(time_index(measures)))
 
     def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""
@@ -220,8 +223,9 @@ class IntradayFeatures:
         """The `nights` before each bucket of hourly `measures`, as the row before tells them; of the first nothing."""
         before = np.zeros((len(measures), len(NIGHT_PARTS) if self.with_nights else 0))
         if self.with_nights:
-            labels, columns = time_index(measures), measures[list(NIGHT_NAMES)].to_numpy(dtype=float)
-            before[1:] = self.nights(columns[:-1], session_hours(labels)[:-1], np.diff(new_york_days(labels)))
+            hours, days = market_of(measures).hours_and_days(time_index(measures).as_unit("us").asi8)
+            columns = measures[list(NIGHT_NAMES)].to_numpy(dtype=float)
+            before[1:] = self.nights(columns[:-1], hours[:-1], np.diff(days))
         return before
 
     @property
@@ -273,7 +277,7 @@ class IntradayFeatures:
         `unusual` are the `unusual_steps` of all rows, `volumes` the mean of their volumes, `next_hours` and
         `next_opens` as in `steps`.
         """
-        level = usual_volume(volumes, last)
+        level = usual_volume(volumes, last, _VOLUME_SESSIONS * self.lags[1])
         return step_windows(unusual[last], level, self.step_inputs, self._hand_of_hour[next_hours], next_opens)
 
     def _step_means(self, hours: Int64Array1D) -> Float64Array2D:
@@ -296,8 +300,8 @@ class IntradayFeatures:
         self,
         states: Float64Array2D,
         last: Int64Array1D,
+        target_labels: Int64Array1D,
         target_hours: Int64Array1D,
-        target_days: Int64Array1D,
         opens: BoolArray1D,
         nights: Float64Array2D,
     ) -> Float64Array2D:
@@ -308,21 +312,21 @@ class IntradayFeatures:
         states
             As `states` gives them.
         last
-            Position of the last bucket that each row may know, at least ``HISTORY - 1``.
+            Position of the last bucket that each row may know, at least ``history - 1``.
+        target_labels
+            When the bucket that each row forecasts ends, in microseconds since the epoch.
         target_hours
-            New York clock hour of the label of the bucket that each row forecasts.
-        target_days
-            New York day of that bucket, as `new_york_days` counts them.
+            Clock hour of that label, on the market's clock.
         opens
             Whether that bucket is of another session than the last known one.
         nights
             The `nights` before that bucket.
         """
-        terms = np.concatenate([terms_of(states, last, opens), nights], axis=1)
+        terms = np.concatenate([terms_of(states, last, opens, self.lags), nights], axis=1)
         terms = (terms - self.term_mean) / self.term_spread
-        known = self.known_days.dummies(target_days, target_hours, int(self.hours[0]))
+        known = self.known_days.dummies(target_labels)
         hours = target_hours[:, None] == self.hours
-        decisions = decision_dummies(target_days, target_hours) if self.with_decisions else hours[:, :0]
+        decisions = decision_dummies(target_labels) if self.with_decisions else hours[:, :0]
         return np.concatenate([terms, known, hours, decisions], axis=1)
 
     @cached_property
@@ -332,13 +336,22 @@ class IntradayFeatures:
         return np.column_stack([np.sin(angle), np.cos(angle)])
 
     @property
+    def history(self) -> int:
+        """Buckets that must be known before the regression's terms are whole."""
+        return self.lags[-1]
+
+    @property
     def term_count(self) -> int:
         """How many leading columns of `design` are shrunk: terms and known days; the rest are other dummies."""
         return len(self.term_mean) + self.known_days.column_count
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        others = {"step_inputs": list(self.step_inputs), "known_days": self.known_days.to_dict()}
+        others = {
+            "step_inputs": list(self.step_inputs),
+            "lags": list(self.lags),
+            "known_days": self.known_days.to_dict(),
+        }
         names = [name for name in self.__dataclass_fields__ if name not in others]
         return {**{name: np.asarray(getattr(self, name)).tolist() for name in names}, **others}
 
@@ -353,6 +366,7 @@ class IntradayFeatures:
             with_market=bool(numbers["with_market"]),
             with_decisions=bool(numbers.get("with_decisions", False)),
             step_inputs=tuple(numbers.get("step_inputs", ())),
+            lags=tuple(map(int, numbers.get("lags", HAR_LAGS))),
             with_nights=bool(numbers.get("with_nights", False)),
             known_days=KnownDays.from_dict(numbers["known_days"]) if "known_days" in numbers else KnownDays(),
             **arrays,
@@ -386,14 +400,9 @@ def hour_means(logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
     return means
 
 
-def opens_session(labels: pd.DatetimeIndex) -> BoolArray1D:
-    """Whether each bucket is of another New York day than the one before it."""
-    return begins_run(new_york_days(labels))
-
-
-def new_york_days(labels: pd.DatetimeIndex) -> Int64Array1D:
-    """A number for the New York day of each bucket, rising with time."""
-    return np.asarray(new_york_clock(labels.as_unit("us").asi8) // _DAY)
+def opens_session(measures: pd.DataFrame) -> BoolArray1D:
+    """Whether each row of hourly measures is of another of its market's days than the one before it."""
+    return begins_run(market_of(measures).days_of_labels(time_index(measures)))
 
 
 def states_of(deviations: Float64Array2D) -> Float64Array2D:
@@ -409,34 +418,36 @@ def market_states(states: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Only the buckets that at least `FEWEST_IN_MARKET` symbols have; a mean over the same bucket looks at no later one.
     """
-    stacked = pd.concat([frame.tz_convert(EXCHANGE_TIMEZONE) for frame in states.values()])
+    zone = time_index(next(iter(states.values()))).tz
+    stacked = pd.concat([frame.tz_convert(zone) for frame in states.values()])
     buckets = stacked.groupby(level=0)
     market = buckets.mean()[buckets.size() >= FEWEST_IN_MARKET]
     return market.add_prefix(_MARKET)
 
 
-def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D) -> Float64Array2D:
+def terms_of(states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D, lags: tuple[int, ...]) -> Float64Array2D:
     """Terms of the regression, not yet standardized; arguments as in `IntradayFeatures.design`."""
-    lags, plain, quick = _term_layout(states.shape[1])
-    terms = [_means(states[:, column], last, of) for column, of in lags]
+    averaged, plain, quick = _term_layout(states.shape[1], lags)
+    terms = [_means(states[:, column], last, of) for column, of in averaged]
     terms.append(states[last[:, None], plain])
     every = np.concatenate(terms, axis=1)
     return np.concatenate([every, every[:, quick] * opens[:, None]], axis=1)
 
 
 @cache
-def _term_layout(width: int) -> tuple[list[tuple[int, Int64Array1D]], Int64Array1D, Int64Array1D]:
+def _term_layout(
+    width: int, lags: tuple[int, ...]
+) -> tuple[list[tuple[int, Int64Array1D]], Int64Array1D, Int64Array1D]:
     """Of states of this width: columns with the lags of their means, columns taken as they are, and terms but the slow.
 
     The slow are the means over a week and a month: a night does not change them.
     """
-    lags = [(0, np.array(HAR_LAGS)), (1, np.array(_PARKINSON_LAGS))]
+    averaged = [(0, np.array(lags)), (1, np.array(lags[:_WEEK]))]
     if width > len(STATES):
-        lags.append((len(STATES), np.array(_MARKET_LAGS)))
-    averaged = [column for column, _ in lags]
-    plain = np.setdiff1d(np.arange(width), averaged)
-    every = np.concatenate([of for _, of in lags] + [np.ones(len(plain), dtype=np.int64)])
-    return lags, plain, np.flatnonzero(every <= _SESSION_LAG)
+        averaged.append((len(STATES), np.array(lags[:_WEEK])))
+    plain = np.setdiff1d(np.arange(width), [column for column, _ in averaged])
+    every = np.concatenate([of for _, of in averaged] + [np.ones(len(plain), dtype=np.int64)])
+    return averaged, plain, np.flatnonzero(every <= lags[1])
 
 
 def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Float64Array2D:
@@ -448,10 +459,10 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
     return np.asarray(sums[:, lags - 1] / lags)
 
 
-def _term_count(width: int) -> int:
+def _term_count(width: int, lags: tuple[int, ...]) -> int:
     """Terms of states of this width."""
-    lags, plain, quick = _term_layout(width)
-    return sum(len(of) for _, of in lags) + len(plain) + len(quick)
+    averaged, plain, quick = _term_layout(width, lags)
+    return sum(len(of) for _, of in averaged) + len(plain) + len(quick)
 
 
 def _mean_and_spread(parts: Sequence[Float64Array2D]) -> tuple[Float64Array1D, Float64Array1D]:

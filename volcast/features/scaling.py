@@ -10,8 +10,9 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, FloatArray, time_index
 from volcast.errors import ConfigError
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named, market_of
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import session_hours
 
 __all__ = ["DiurnalLogScaler", "RangeScaler", "Scaler", "hour_of_day_profile", "make_scaler", "scaler_from_dict"]
 
@@ -35,7 +36,7 @@ class Scaler(Protocol):
 
     @property
     def hour_profile(self) -> Float64Array1D:
-        """Mean log volatility by New York clock hour of the label, shape (24,); NaN where it is not known."""
+        """Mean log volatility by clock hour of the label, shape (24,); NaN where it is not known."""
 
 
 @dataclass
@@ -104,22 +105,23 @@ class DiurnalLogScaler:
 
     `smearing` turns the exponential of a forecast logarithm into a volatility whose square is unbiased for the
     variance: the root of the mean of ``exp(2 * residual)`` (Duan 1983, *JASA* 78). It is 1 until a fitted network's
-    residuals are known.
+    residuals are known. Hours are those of `market`'s clock, which `fit` takes from ``rv.attrs["market"]``.
     """
 
     profile: dict[int, float] = field(default_factory=dict)
     spread: float = 1.0
     smearing: float = 1.0
+    market: str = DEFAULT_MARKET
     kind: str = field(default="diurnal_log", init=False)
 
     @property
     def hour_profile(self) -> Float64Array1D:
-        """Mean log volatility by New York clock hour of the label, shape (24,); NaN where training saw none."""
+        """Mean log volatility by clock hour of the label, shape (24,); NaN where training saw none."""
         return np.array([self.profile.get(hour, np.nan) for hour in range(24)])
 
     def fit(self, rv: pd.Series) -> "DiurnalLogScaler":
         """Learn the profile and the spread of `rv` around it."""
-        self.profile = hour_of_day_profile(rv)
+        self.profile, self.market = hour_of_day_profile(rv), market_of(rv).name
         self.spread = float(np.std(_log(rv) - self._profile_at(time_index(rv)))) or 1.0
         return self
 
@@ -139,13 +141,19 @@ class DiurnalLogScaler:
     def to_dict(self) -> dict[str, Any]:
         """The scaler's numbers, ready for JSON."""
         profile = {str(hour): mean for hour, mean in sorted(self.profile.items())}
-        return {"kind": self.kind, "profile": profile, "spread": self.spread, "smearing": self.smearing}
+        return {
+            "kind": self.kind,
+            "profile": profile,
+            "spread": self.spread,
+            "smearing": self.smearing,
+            "market": self.market,
+        }
 
     def _profile_at(self, labels: pd.DatetimeIndex) -> Float64Array1D:
         # An hour that training never saw (another exchange's, say) is taken as an average one.
         by_hour = np.full(24, np.mean(list(self.profile.values())))
         by_hour[list(self.profile)] = list(self.profile.values())
-        return np.asarray(by_hour[session_hours(labels)], dtype=float)
+        return np.asarray(by_hour[market_named(self.market).hours_of_labels(labels)], dtype=float)
 
 
 _SCALERS: dict[str, Callable[[], Scaler]] = {"minmax": RangeScaler, "diurnal_log": DiurnalLogScaler}
@@ -164,13 +172,14 @@ def scaler_from_dict(numbers: Mapping[str, Any]) -> Scaler:
         return RangeScaler(float(numbers["data_min"]), float(numbers["data_max"]), int(numbers["n_samples_seen"]))
     if numbers.get("kind") == "diurnal_log":
         profile = {int(hour): float(mean) for hour, mean in numbers["profile"].items()}
-        return DiurnalLogScaler(profile, float(numbers["spread"]), float(numbers["smearing"]))
+        market = str(numbers.get("market", DEFAULT_MARKET))
+        return DiurnalLogScaler(profile, float(numbers["spread"]), float(numbers["smearing"]), market)
     raise ConfigError(f"scaler kind is {numbers.get('kind')!r}; the rule is one of {', '.join(_SCALERS)}.")
 
 
 def hour_of_day_profile(rv: pd.Series) -> dict[int, float]:
-    """Mean log RV of each hour of the day in `rv`, keyed by New York clock hour of the label."""
-    means = pd.Series(_log(rv)).groupby(session_hours(time_index(rv))).mean()
+    """Mean log RV of each hour of the day in `rv`, keyed by clock hour of the label on the market's clock."""
+    means = pd.Series(_log(rv)).groupby(market_of(rv).hours_of_labels(time_index(rv))).mean()
     return {int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)}
 
 

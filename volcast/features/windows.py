@@ -10,8 +10,17 @@ import pandas as pd
 from volcast.arrays import Float64Array2D
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.scaling import RangeScaler, Scaler
+from volcast.markets.market import TradingMarket
 
-__all__ = ["HAR_LAGS", "TimeSplit", "har_terms", "prepare_lstm_sequences", "require_windows", "split_in_time"]
+__all__ = [
+    "HAR_LAGS",
+    "TimeSplit",
+    "har_lags",
+    "har_terms",
+    "prepare_lstm_sequences",
+    "require_windows",
+    "split_in_time",
+]
 
 
 def har_terms(values: npt.ArrayLike, lags: tuple[int, ...]) -> Float64Array2D:
@@ -152,4 +161,17 @@ def split_in_time(
 
 
 HAR_LAGS = (1, 7, 35, 154)
-"""Buckets in an hour, a session, a week and a month of sessions."""
+"""Buckets in an hour, a session, a week and a month of sessions of New York's exchange."""
+
+_SESSIONS_A_WEEK, _SESSIONS_A_MONTH = 5, 22
+_MANY_BUCKETS = 12
+
+
+def har_lags(market: TradingMarket, count: int) -> tuple[int, ...]:
+    """Buckets in an hour, a session, a week and a month of sessions of a market, where `count` of them are there.
+
+    Where trading goes on through the night, a month is hundreds of buckets: without twice as many, it is left out.
+    """
+    session = market.buckets_per_session
+    lags = (1, session, _SESSIONS_A_WEEK * session, _SESSIONS_A_MONTH * session)
+    return lags[:-1] if session > _MANY_BUCKETS and count < 2 * lags[-1] else lags

@@ -17,7 +17,7 @@ from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
 from volcast.forecasters.walk_forward import Forecaster
-from volcast.sessions import session_buckets
+from volcast.markets.market import TradingMarket
 
 __all__ = [
     "HORIZONS",
@@ -31,6 +31,8 @@ __all__ = [
     "horizon_minutes",
     "horizon_named",
     "horizon_outcomes",
+    "horizon_rule",
+    "horizons_of",
     "kind_of",
     "over_horizon",
 ]
@@ -126,7 +128,28 @@ HORIZONS: dict[Horizon, HorizonRule] = {
     7: buckets_ahead(7, "one session"),
     35: buckets_ahead(35, "five sessions"),
 }
-"""What models forecast; a new horizon is a line here."""
+"""What models forecast, where a session has seven buckets; a new horizon is a line here."""
+
+_SESSION = 7
+
+
+def horizons_of(market: TradingMarket) -> dict[Horizon, HorizonRule]:
+    """What models of a market forecast: `HORIZONS`, with as many buckets in one session and in five as it has."""
+    session = market.buckets_per_session
+    if session == _SESSION:
+        return HORIZONS
+    counts: dict[Horizon, int] = {_SESSION: session, 5 * _SESSION: 5 * session}
+    return {
+        counts.get(name, name): buckets_ahead(counts[name], rule.title) if name in counts else rule
+        for name, rule in HORIZONS.items()
+    }
+
+
+def horizon_rule(horizon: Horizon) -> HorizonRule:
+    """The rule of a horizon by its name in `horizons_of` any market: a number is that of buckets ahead."""
+    if horizon in HORIZONS:
+        return HORIZONS[horizon]
+    return buckets_ahead(int(horizon), f"{horizon} buckets")
 
 
 TOTAL_HORIZONS: Mapping[str, int] = MappingProxyType(
@@ -135,8 +158,8 @@ TOTAL_HORIZONS: Mapping[str, int] = MappingProxyType(
 """What is forecast of total volatility, by name: sessions ahead, each with the night before it."""
 
 
-def horizon_named(horizon: Horizon, kind: Kind = "hourly") -> Horizon:
-    """The name of a `horizon` that can be forecast, of total volatility also by its number of sessions.
+def horizon_named(horizon: Horizon, kind: Kind, market: TradingMarket) -> Horizon:
+    """The name of a `horizon` that can be forecast of a market, of total volatility also by its number of sessions.
 
     Raises
     ------
@@ -155,8 +178,9 @@ def horizon_named(horizon: Horizon, kind: Kind = "hourly") -> Horizon:
                 f"{', '.join(map(repr, TOTAL_HORIZONS))}; ask for one of these, or for kind='hourly'."
             )
         return names[horizon]
-    if not plain or horizon not in HORIZONS:
-        hourly = ", ".join(f"{name!r} ({rule.title})" for name, rule in HORIZONS.items())
+    horizons = horizons_of(market)
+    if not plain or horizon not in horizons:
+        hourly = ", ".join(f"{name!r} ({rule.title})" for name, rule in horizons.items())
         way_out = "add kind='total' for this one" if plain and horizon in TOTAL_HORIZONS else "ask for one of these"
         raise ConfigError(f"horizon is {horizon!r}; the rule is one of {hourly}; {way_out}.")
     return horizon
@@ -170,14 +194,14 @@ def kind_of(horizon: Horizon) -> Kind:
 def horizon_outcomes(measures: pd.DataFrame, horizon: Horizon) -> HorizonOutcomes:
     """Volatility of the horizon that begins with each bucket of the hourly `measures`."""
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2
-    return HORIZONS[horizon].outcomes(variance, opens_session(time_index(measures)))
+    return horizon_rule(horizon).outcomes(variance, opens_session(measures))
 
 
-def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, calendar: str = "XNYS") -> Int64Array1D:
-    """Minutes of trading in the horizons that begin with the buckets `labels`, by the exchange's calendar."""
+def horizon_minutes(labels: pd.DatetimeIndex, horizon: Horizon, market: TradingMarket) -> Int64Array1D:
+    """Minutes of trading in the horizons that begin with the buckets `labels`, by the market's sessions."""
     if not len(labels):
         return np.empty(0, dtype=np.int64)
-    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    buckets, begin, end = _buckets_of(labels, horizon, market)
     passed = np.concatenate([[0], np.cumsum(buckets["minutes"].to_numpy(dtype=np.int64))])
     return np.asarray(passed[end] - passed[begin])
 
@@ -188,7 +212,7 @@ def over_horizon(
     labels: pd.DatetimeIndex,
     known: Int64Array1D,
     horizon: Horizon,
-    calendar: str = "XNYS",
+    market: TradingMarket,
 ) -> Float64Array1D:
     """Volatility of the horizons that begin with the buckets `labels`, by a forecaster of single buckets.
 
@@ -202,7 +226,7 @@ def over_horizon(
     """
     if horizon == 1 or not len(labels):
         return forecaster(measures, labels, known)
-    buckets, begin, end = _buckets_of(labels, horizon, calendar)
+    buckets, begin, end = _buckets_of(labels, horizon, market)
     if (begin < 0).any():
         raise ConfigError(
             f"horizon is {horizon!r} and {labels[begin < 0][0]} ends no bucket of a session; longer horizons are sums "
@@ -216,11 +240,11 @@ def over_horizon(
 
 
 def _buckets_of(
-    labels: pd.DatetimeIndex, horizon: Horizon, calendar: str
+    labels: pd.DatetimeIndex, horizon: Horizon, market: TradingMarket
 ) -> tuple[pd.DataFrame, Int64Array1D, Int64Array1D]:
-    """The calendar's buckets, and in them the first of each horizon that begins with `labels` and the end of it."""
+    """The market's buckets, and in them the first of each horizon that begins with `labels` and the end of it."""
     first, last = labels[0] - pd.Timedelta(days=1), labels[-1] + pd.Timedelta(days=30)
-    buckets = session_buckets(first, last, calendar)
+    buckets = market.bucket_table(first, last)
     begin = time_index(buckets).get_indexer(labels.tz_convert(time_index(buckets).tz))
-    ends = HORIZONS[horizon].ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))
+    ends = horizon_rule(horizon).ends(buckets["session"].to_numpy().astype("M8[D]").astype(np.int64))
     return buckets, begin, ends[begin]

@@ -34,7 +34,7 @@ class ForecastRecipe(Protocol):
 
     @property
     def hour_profile(self) -> Float64Array1D:
-        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
+        """Mean log volatility by clock hour of a bucket's label, shape (24,); NaN where it is not known."""
 
     def forecast(
         self,
@@ -78,7 +78,7 @@ class ScaledWindows:
 
     @property
     def hour_profile(self) -> Float64Array1D:
-        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where it is not known."""
+        """Mean log volatility by clock hour of a bucket's label, shape (24,); NaN where it is not known."""
         return self.scaler.hour_profile
 
     def forecast(

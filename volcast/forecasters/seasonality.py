@@ -18,9 +18,8 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D
 from volcast.forecasters.horizons import Horizon, over_horizon
-from volcast.forecasters.tables import hours_and_days
+from volcast.markets.market import TradingMarket
 from volcast.measures.hourly import annualize
-from volcast.sessions import bucket_calendar, new_york_times, session_hours
 
 __all__ = ["TypicalDays", "deseasonalized_volatility"]
 
@@ -34,7 +33,7 @@ class TypicalDays:
     Attributes
     ----------
     volatility
-        Of the bucket of each clock hour in New York, shape (n, 24); NaN where it is unknown.
+        Of the bucket of each clock hour, shape (n, 24); NaN where it is unknown.
     session
         Of the whole session, annualized, shape (n,).
     """
@@ -43,18 +42,18 @@ class TypicalDays:
     session: Float64Array1D
 
     @classmethod
-    def of(cls, volatility: Float64Array2D, calendar: str) -> "TypicalDays":
-        """The days with these volatilities of clock hours, shape (n, 24), on the exchange named `calendar`."""
-        minutes = _minutes_of_hours(calendar)
+    def of(cls, volatility: Float64Array2D, market: TradingMarket) -> "TypicalDays":
+        """The days with these volatilities of clock hours, shape (n, 24), of a market."""
+        minutes = _minutes_of_hours(market)
         in_session = ~np.isnan(volatility) & (minutes > 0)
         variance = np.where(in_session, volatility, 0.0) ** 2
         length = np.where(in_session, minutes, 0).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return cls(volatility, annualize(np.sqrt(variance.sum(axis=1)), length))
+            return cls(volatility, annualize(np.sqrt(variance.sum(axis=1)), length, market.minutes_per_year))
 
 
 def deseasonalized_volatility(
-    volatility: Float64Array1D, labels: Int64Array1D, typical: TypicalDays, horizon: Horizon, calendar: str
+    volatility: Float64Array1D, labels: Int64Array1D, typical: TypicalDays, horizon: Horizon, market: TradingMarket
 ) -> Float64Array1D:
     """Annualized volatility (decimal) of the whole session that each forecast implies, shape (n,).
 
@@ -68,31 +67,33 @@ def deseasonalized_volatility(
         What is typical of their days; the answer is NaN where the bucket's volatility is unknown.
     horizon
         What is forecast, see `forecasters.horizons`.
-    calendar
+    market
         Name of the exchange, whose buckets they are.
     """
     known = np.broadcast_to(typical.volatility, (len(labels), _HOURS))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(volatility / _typical_of(labels, known, horizon, calendar) * typical.session)
+        return np.asarray(volatility / _typical_of(labels, known, horizon, market) * typical.session)
 
 
-def _typical_of(labels: Int64Array1D, typical: Float64Array2D, horizon: Horizon, calendar: str) -> Float64Array1D:
+def _typical_of(
+    labels: Int64Array1D, typical: Float64Array2D, horizon: Horizon, market: TradingMarket
+) -> Float64Array1D:
     rows = np.arange(len(labels))
     if horizon == 1:
-        hours, _ = hours_and_days(labels)
+        hours, _ = market.hours_and_days(labels)
         return np.asarray(typical[rows, hours])
 
     def of_buckets(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
-        return np.asarray(typical[known, session_hours(targets)])
+        return np.asarray(typical[known, market.hours_of_labels(targets)])
 
-    index = new_york_times(labels)
-    return over_horizon(of_buckets, pd.DataFrame(), index, rows, horizon, calendar)
+    index = market.clock.times(labels)
+    return over_horizon(of_buckets, pd.DataFrame(), index, rows, horizon, market)
 
 
 @lru_cache(maxsize=4)
-def _minutes_of_hours(calendar: str) -> Int64Array1D:
+def _minutes_of_hours(market: TradingMarket) -> Int64Array1D:
     """Length of the bucket of each clock hour in a whole session, shape (24,); 0 where there is none."""
-    buckets, minutes = bucket_calendar(calendar), np.zeros(_HOURS, dtype=np.int64)
-    hours, _ = hours_and_days(buckets.label)
+    buckets, minutes = market.buckets, np.zeros(_HOURS, dtype=np.int64)
+    hours, _ = market.hours_and_days(buckets.label)
     np.maximum.at(minutes, hours, buckets.minutes)
     return minutes

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array2D, GrowingArray, Int64Array1D, begins_run, time_index
-from volcast.sessions import new_york_clock, new_york_times
+from volcast.markets.market import TradingMarket
+from volcast.markets.registry import market_of
 
-__all__ = ["HourlyTable", "hours_and_days"]
-
-_HOUR, _HOURS = 3_600_000_000, 24
+__all__ = ["HourlyTable"]
 
 
 class HourlyTable:
@@ -20,6 +19,8 @@ class HourlyTable:
     ----------
     names
         Of the measures, k of them.
+    market
+        Whose buckets they are.
 
     Attributes
     ----------
@@ -27,8 +28,8 @@ class HourlyTable:
         A number that is another whenever rows are.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
+    def __init__(self, names: Sequence[str], market: TradingMarket) -> None:
+        self.names, self.market = tuple(names), market
         self.edition = 0
         self._labels, self._hours, self._days = (GrowingArray(np.int64) for _ in range(3))
         self._values = GrowingArray(np.float64, len(self.names))
@@ -36,7 +37,7 @@ class HourlyTable:
     @classmethod
     def of(cls, measures: pd.DataFrame) -> "HourlyTable":
         """The rows of a frame, indexed by label."""
-        table = cls(list(map(str, measures.columns)))
+        table = cls(list(map(str, measures.columns)), market_of(measures))
         table.append(time_index(measures).as_unit("us").asi8, measures.to_numpy(dtype=float))
         return table
 
@@ -50,12 +51,12 @@ class HourlyTable:
 
     @property
     def hours(self) -> Int64Array1D:
-        """Clock hour in New York of each label, shape (n,)."""
+        """Clock hour of each label, shape (n,)."""
         return self._hours.values
 
     @property
     def days(self) -> Int64Array1D:
-        """A number for the day in New York of each label, rising with time, shape (n,)."""
+        """A number for the market's day of each label, rising with time, shape (n,)."""
         return self._days.values
 
     @property
@@ -65,9 +66,11 @@ class HourlyTable:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A copy as a frame, indexed by label, New York time."""
-        index = new_york_times(self.labels)
-        return pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
+        """A copy as a frame, indexed by label, the market's time."""
+        index = self.market.clock.times(self.labels)
+        frame = pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
+        frame.attrs["market"] = self.market.name
+        return frame
 
     def opens(self, begin: int = 0) -> BoolArray1D:
         """Whether each row from `begin` on is of another session than the one before it; the first counts as one."""
@@ -76,7 +79,7 @@ class HourlyTable:
     def append(self, labels: Int64Array1D, values: Float64Array2D) -> None:
         """Add rows behind the others."""
         self.edition += bool(len(labels))
-        hours, days = hours_and_days(labels)
+        hours, days = self.market.hours_and_days(labels)
         self._labels.append(labels)
         self._hours.append(hours)
         self._days.append(days)
@@ -108,9 +111,3 @@ class HourlyTable:
         self.values[places] = values
         self.edition += bool(len(changed))
         return changed
-
-
-def hours_and_days(labels: Int64Array1D) -> tuple[Int64Array1D, Int64Array1D]:
-    """Clock hour, and number of the day, in New York of buckets labelled in microseconds since the epoch."""
-    hours = new_york_clock(labels) // _HOUR
-    return hours % _HOURS, hours // _HOURS

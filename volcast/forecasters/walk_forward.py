@@ -9,7 +9,9 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.errors import ConfigError, NotEnoughDataError
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = ["Forecaster", "Refit", "WalkForwardFold", "walk_forward"]
 
@@ -40,7 +42,9 @@ class WalkForwardFold:
     targets: slice
 
 
-def walk_forward(targets: pd.DatetimeIndex, known: Int64Array1D, *, refit: Refit = "day") -> list[WalkForwardFold]:
+def walk_forward(
+    targets: pd.DatetimeIndex, known: Int64Array1D, *, refit: Refit = "day", market: TradingMarket | None = None
+) -> list[WalkForwardFold]:
     """Folds in time order, the same for whatever is fitted on them: each on all rows that are known when it begins.
 
     Parameters
@@ -50,7 +54,9 @@ def walk_forward(targets: pd.DatetimeIndex, known: Int64Array1D, *, refit: Refit
     known
         How many leading rows are known before each of them, never decreasing.
     refit
-        A new fold begins with the first target of each New York ``"day"``, ``"week"`` (from Monday) or ``"month"``.
+        A new fold begins with the first target of each ``"day"``, ``"week"`` (from Monday) or ``"month"``.
+    market
+        Whose days; None is New York's.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def walk_forward(targets: pd.DatetimeIndex, known: Int64Array1D, *, refit: Refit
         raise ConfigError(f"refit is {refit!r}; the rule is one of {', '.join(get_args(Refit))}; use 'day'.")
     if len(targets) == 0:
         return []
-    starts = _first_of_each(targets, refit)
+    starts = _first_of_each(targets, refit, market or market_named(DEFAULT_MARKET))
     if known[starts[0]] < 1:
         raise NotEnoughDataError(
             "0 buckets are there to be fitted on before the first forecast; the rule is 1 at least; give a longer span "
@@ -76,6 +82,7 @@ def walk_forward(targets: pd.DatetimeIndex, known: Int64Array1D, *, refit: Refit
     ]
 
 
-def _first_of_each(targets: pd.DatetimeIndex, refit: Refit) -> Int64Array1D:
-    periods = targets.tz_convert(EXCHANGE_TIMEZONE).tz_localize(None).to_period(_PERIODS[refit]).asi8
+def _first_of_each(targets: pd.DatetimeIndex, refit: Refit, market: TradingMarket) -> Int64Array1D:
+    days = pd.DatetimeIndex(market.days_of_labels(targets).astype("M8[D]"))
+    periods = days.to_period(_PERIODS[refit]).asi8
     return np.append(0, np.flatnonzero(np.diff(periods)) + 1)

@@ -28,7 +28,7 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D, begins_run
 from volcast.bars.arrays import Prices
 from volcast.bars.columns import PRICES
-from volcast.sessions import bucket_calendar
+from volcast.markets.market import TradingMarket
 
 __all__ = [
     "HALF_LIVES",
@@ -95,18 +95,18 @@ class BucketedBars:
     length
         Of a bar, in microseconds.
     opens
-        Whether each bar is the first of its session.
+        Whether each bar is the first after a break in trading: of its session, or of its second half.
     logs
         Logs of the prices of each bar.
     volume
         Of each bar, NaN where it is no volume; None where bars have none.
     previous
-        Log of the price before each bar: its close, or where the bar opens a session, the bar's open.
+        Log of the price before each bar: its close, or where the bar opens, the bar's open.
     gap
-        Log return overnight, where a bar opens a session; else 0.
+        Log return over the night or the break before a bar that opens; else 0.
     counted
-        Which returns belong to their bucket: none over more than `LONGEST_RETURN`, and at a session's first bar none
-        where bars have no open.
+        Which returns belong to their bucket: none over more than `LONGEST_RETURN`, and at a bar that opens
+        none where bars have no open.
     outside
         How many bars there are in no bucket.
     """
@@ -126,14 +126,14 @@ class BucketedBars:
     outside: int = 0
 
     @classmethod
-    def of(cls, stamps: Int64Array1D, prices: Prices, length: int, calendar: str) -> "BucketedBars":
+    def of(cls, stamps: Int64Array1D, prices: Prices, length: int, market: TradingMarket) -> "BucketedBars":
         """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`."""
-        buckets, ends = bucket_calendar(calendar), stamps + length
+        buckets, ends = market.buckets, stamps + length
         bucket = buckets.label.searchsorted(ends)
         inside = (bucket < len(buckets.label)) & (ends > buckets.start.take(bucket, mode="clip"))
         bucket, ends = bucket[inside], ends[inside]
         session = buckets.session[bucket]
-        opens = begins_run(session)
+        opens = begins_run(buckets.stretch[bucket])
         # Of the whole sessions from the first bar's to the last one's.
         first = int(buckets.session.searchsorted(session[0])) if len(session) else 0
         stop = int(buckets.session.searchsorted(session[-1], side="right")) if len(session) else 0
@@ -197,7 +197,7 @@ class BucketedBars:
         squares, ranges = returns * returns, (high - low) ** 2 / _SQUARED_RANGE
         neighbours = np.abs(returns)
         neighbours[1:] *= neighbours[:-1]
-        neighbours[self.opens] = 0.0
+        neighbours[self._first_of_session | self.opens] = 0.0
         weights = self._weights()
         plain = [ranges, squares * (returns < 0), squares * squares, neighbours, returns, self.gap]
         sums = self._of_buckets(np.add, np.concatenate([plain, weights * ranges, weights]), 0.0)
@@ -222,6 +222,10 @@ class BucketedBars:
         close, previous = self.logs["close"], self.previous
         high = np.maximum(np.maximum(self.logs.get("high", close), close), previous)
         return high, np.minimum(np.minimum(self.logs.get("low", close), close), previous)
+
+    @cached_property
+    def _first_of_session(self) -> BoolArray1D:
+        return begins_run(self.session[self.bucket])
 
     def _steps(self) -> Float64Array2D:
         """Range, return and volume of the last steps of each bucket, shape (3 * STEPS, count); NaN where no bar is.
@@ -251,7 +255,8 @@ class BucketedBars:
 
     def _weights(self) -> Float64Array2D:
         """What each bar counts, shape (3, n): twice as much every so many minutes after the session's first bar."""
-        opened = self.ends[self.opens][np.cumsum(self.opens) - 1]
+        first = self._first_of_session
+        opened = self.ends[first][np.cumsum(first) - 1]
         return np.asarray(np.exp2((self.ends - opened) / _HALF_LIVES))
 
     def _recent(self, sums: Float64Array2D) -> Float64Array2D:

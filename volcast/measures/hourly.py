@@ -8,11 +8,10 @@ and realized volatility its square root (Andersen, Bollerslev, Diebold and Labys
 Values are decimals per bucket (0.004 is 0.4 % over that hour) and never annualized here unless a name says so.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,19 +22,21 @@ from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Arr
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import select_symbol
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
+from volcast.markets.clocks import clock_of
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.markets.registry import market_named
 from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
 from volcast.measures.estimators import ESTIMATORS, Estimator
 from volcast.measures.nights import NIGHT_NAMES, nights_after
-from volcast.sessions import EXCHANGE_TIMEZONE, new_york_clock
 
 if TYPE_CHECKING:
     from volcast.bars.handler import DataHandler
 
 __all__ = [
-    "MINUTES_PER_SESSION",
-    "MINUTES_PER_YEAR",
     "RV_FLOOR",
     "HourlyMeasurement",
     "Preset",
@@ -43,23 +44,16 @@ __all__ = [
     "annualize",
     "get_hourly_measures",
     "get_hourly_rv",
+    "minutes_per_year",
     "panel",
 ]
 
 Preset = Literal["session", "colab"]
 
-MINUTES_PER_SESSION = 390
-"""Minutes for which a session counts in a year, with the night before it where that is part of what accrued."""
-
-MINUTES_PER_YEAR: Mapping[Preset, int] = MappingProxyType(
-    {"session": 252 * MINUTES_PER_SESSION, "colab": 365 * 24 * 60}
-)
-"""Minutes in which variance accrues: 252 regular sessions, or, under `colab`, every hour of the calendar year."""
-
 RV_FLOOR = 1e-5
 """Hourly volatilities below this (a tenth of a basis point) count as this much before a logarithm is taken."""
 
-_DAY = 86_400_000_000
+_CLOCK_YEAR = 365 * 24 * 60
 
 Rows = tuple[Int64Array1D, Float64Array2D]
 """Labels of buckets in microseconds since the epoch, shape (n,), and the measures of each, shape (n, k)."""
@@ -71,8 +65,10 @@ class HourlyMeasurement:
 
     Attributes
     ----------
-    preset, estimator, min_bucket_coverage, calendar
+    preset, estimator, min_bucket_coverage
         As in `get_hourly_rv`.
+    market
+        Whose buckets.
     nights
         Whether what trades between sessions is measured, too; see `measures.nights`.
 
@@ -85,7 +81,7 @@ class HourlyMeasurement:
     preset: Preset = "session"
     estimator: str | Estimator = "close"
     min_bucket_coverage: float = 0.8
-    calendar: str = "XNYS"
+    market: TradingMarket = field(default_factory=lambda: market_named(DEFAULT_MARKET))
     nights: bool = False
 
     def __post_init__(self) -> None:
@@ -123,10 +119,10 @@ class HourlyMeasurement:
             The estimator needs other prices, or more bars.
         """
         if self.preset == "colab":
-            closes = pd.Series(prices["close"], _moments(stamps, EXCHANGE_TIMEZONE))
+            closes = pd.Series(prices["close"], self.market.clock.times(stamps))
             rv = _notebook_rv(closes)
             return time_index(rv).as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
-        bars = BucketedBars.of(stamps, prices, length, self.calendar)
+        bars = BucketedBars.of(stamps, prices, length, self.market)
         if not is_tail:
             self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
@@ -141,9 +137,9 @@ class HourlyMeasurement:
 
         Bars, all that had ended by a `moment` in microseconds, as in `rows`.
         """
-        days = new_york_clock(labels) // _DAY
+        _, days = self.market.hours_and_days(labels)
         last = np.flatnonzero(np.append(days[1:] != days[:-1], True)[: len(days)])
-        return last, nights_after(stamps, prices, length, days[last], moment, self.calendar)
+        return last, nights_after(stamps, prices, length, days[last], moment, self.market)
 
     def require_enough_bars(self, bars: BucketedBars) -> None:
         """Refuse `bars` of which the estimator can make nothing; see `Estimator.require_enough_bars`."""
@@ -158,46 +154,76 @@ class HourlyMeasurement:
         return self.variance_of(bars), has_any & is_covered
 
 
+@overload
 def get_hourly_rv(
     bars_df: pd.DataFrame,
     symbol: str | None = None,
     price_col: str = "close",
-    tz: str = EXCHANGE_TIMEZONE,
+    tz: str | None = None,
     preset: Preset = "session",
     *,
     min_bucket_coverage: float = 0.8,
-    calendar: str = "XNYS",
+    market: str | TradingMarket = DEFAULT_MARKET,
     estimator: str | Estimator = "close",
-) -> pd.Series:
+) -> pd.Series: ...
+
+
+@overload
+def get_hourly_rv(
+    bars_df: Frame,
+    symbol: str | None = None,
+    price_col: str = "close",
+    tz: str | None = None,
+    preset: Preset = "session",
+    *,
+    min_bucket_coverage: float = 0.8,
+    market: str | TradingMarket = DEFAULT_MARKET,
+    estimator: str | Estimator = "close",
+) -> Frame: ...
+
+
+def get_hourly_rv(
+    bars_df: Any,
+    symbol: str | None = None,
+    price_col: str = "close",
+    tz: str | None = None,
+    preset: Preset = "session",
+    *,
+    min_bucket_coverage: float = 0.8,
+    market: str | TradingMarket = DEFAULT_MARKET,
+    estimator: str | Estimator = "close",
+) -> Any:
     """Hourly realized volatility of one symbol, not annualized.
 
     Parameters
     ----------
     bars_df
-        Bars stamped at their start, tz-aware: one symbol's frame, or alpaca-py's with a (symbol, timestamp) index.
+        Bars stamped at their start, tz-aware: one symbol's frame, or alpaca-py's with a (symbol, timestamp) index; of
+        pandas, or of another library that narwhals knows.
     symbol
         Which symbol to take from a frame with several; may be left out when there is one.
     price_col
         Column of prices.
     tz
-        Time zone of the returned labels.
+        Time zone of the returned labels; None is the market's.
     preset
-        ``"session"``: regular hours of the exchange calendar, bars counted at their end, overnight returns left out,
+        ``"session"``: regular hours of the market, bars counted at their end, overnight returns left out,
         buckets without bars absent, buckets under `min_bucket_coverage` dropped. A session's first bar counts with
         its return from open to close where bars have an ``open``.
         ``"colab"``: the notebook's recipe: simple returns of all consecutive bars at their start stamps, every
         calendar hour between first and last bar a row, 0.0 where nothing traded.
     min_bucket_coverage
         Share of a bucket's expected bars that must be there (`session` only).
-    calendar
-        Name of the exchange in `exchange_calendars` (`session` only).
+    market
+        Whose hours they are, by name or itself: see `markets.registry` (`session` only).
     estimator
         How variance is made of the bars of a bucket (`session` only): a name in `measures.estimators.ESTIMATORS`, or
         an `Estimator` of your own.
 
     Returns
     -------
-    Series named ``rv_hourly``, indexed by bucket label (its end) in `tz`. Under `session`,
+    Series named ``rv_hourly``, indexed by bucket label (its end) in `tz`; of bars of another library a frame of its
+    own, with columns ``bucket`` and ``rv_hourly``. ``attrs["market"]`` names the market; under `session`,
     ``attrs["left_out"]`` counts what was left out and why.
 
     Raises
@@ -208,19 +234,25 @@ def get_hourly_rv(
     ConfigError
         There is no such preset, estimator or time zone, or the estimator does not go with the preset.
     """
-    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar)
-    _require_zone(tz)
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, market_named(market))
+    zone = _zone_of(tz, measurement.market)
     frame = select_symbol(as_bars_frame(bars_df), symbol)
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
-    checked = SymbolBars.of(frame)
-    if preset == "colab":
-        return _colab_hourly_rv(checked, tz)
+    rv = _hourly_rv(SymbolBars.of(frame), measurement, zone)
+    return rv if isinstance(bars_df, pd.DataFrame) else FrameLayout.of(bars_df).frame(rv)
+
+
+def _hourly_rv(checked: SymbolBars, measurement: HourlyMeasurement, zone: str) -> pd.Series:
+    if measurement.preset == "colab":
+        rv = _colab_hourly_rv(checked, zone)
+        rv.attrs["market"] = measurement.market.name
+        return rv
     bars = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bars)
-    labels = _moments(bars.labels[is_whole], tz).rename("bucket")
+    labels = clock_of(zone).times(bars.labels[is_whole]).rename("bucket")
     rv = pd.Series(np.sqrt(variance[is_whole]), index=labels, name="rv_hourly")
-    rv.attrs["left_out"] = _left_out(bars, is_whole)
+    rv.attrs = {"market": measurement.market.name, "left_out": _left_out(bars, is_whole)}
     return rv
 
 
@@ -228,9 +260,9 @@ def get_hourly_measures(
     bars: pd.DataFrame | SymbolBars,
     preset: Preset = "session",
     *,
-    tz: str = EXCHANGE_TIMEZONE,
+    tz: str | None = None,
     min_bucket_coverage: float = 0.8,
-    calendar: str = "XNYS",
+    market: str | TradingMarket = DEFAULT_MARKET,
     estimator: str | Estimator = "close",
     nights: bool = False,
 ) -> pd.DataFrame:
@@ -242,13 +274,12 @@ def get_hourly_measures(
     -------
     DataFrame with the rows of `get_hourly_rv`: its series as column ``rv_hourly``, and under `session` also
     ``parkinson_variance``, ``negative_semivariance``, ``quarticity``, ``bipower_variance``, ``bucket_return`` (log),
-    ``range_log`` (log high less log low of the bucket), ``minutes`` (its length), ``overnight_return`` (log, open of
-    the session over the close before; in its first bucket, else 0), ``recent_variance_3``, ``_10`` and ``_30`` (a
-    minute), and of the bucket's last six steps of five minutes ``step_range_1`` to ``_6`` (log), ``step_return_1`` to
-    ``_6`` (log) and ``step_volume_1`` to ``_6``, NaN where no bar is; see `measures.bucketed`. Where bars have no highs
-    and lows, their closes stand in. With `nights`, the columns `measures.nights.NIGHT_NAMES` of the night after the
-    session, in the row of its last bucket, as of the end of the last bar; NaN in other rows. ``attrs`` are those of the
-    series.
+    ``range_log`` (log high less log low of the bucket), ``minutes`` (its length), ``overnight_return`` (log, over the
+    night or the break before it; else 0), ``recent_variance_3``, ``_10`` and ``_30`` (a minute), and of the
+    bucket's last six steps of five minutes ``step_range_1`` to ``_6`` (log), ``step_return_1`` to ``_6`` (log) and
+    ``step_volume_1`` to ``_6``, NaN where no bar is; see `measures.bucketed`. Where bars have no highs and lows, their
+    closes stand in. With `nights`, the columns `measures.nights.NIGHT_NAMES` of the night after the session, in the
+    row of its last bucket, as of the end of the last bar; NaN in other rows. ``attrs`` are those of the series.
 
     Raises
     ------
@@ -257,19 +288,18 @@ def get_hourly_measures(
     """
     if preset == "colab":
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
-        return get_hourly_rv(frame, tz=tz, preset=preset, estimator=estimator).to_frame()
-    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, calendar, nights)
-    _require_zone(tz)
-    checked = SymbolBars.of(bars)
+        return get_hourly_rv(frame, tz=tz, preset=preset, market=market, estimator=estimator).to_frame()
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, market_named(market), nights)
+    zone, checked = _zone_of(tz, measurement.market), SymbolBars.of(bars)
     bucketed = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bucketed)
     whole = bucketed.labels[is_whole]
     columns = [np.sqrt(variance[is_whole])[:, None], bucketed.measures()[is_whole]]
     if nights:
         columns.append(_nights(checked, measurement, whole))
-    labels = _moments(whole, tz).rename("bucket")
+    labels = clock_of(zone).times(whole).rename("bucket")
     measures = pd.DataFrame(np.hstack(columns), index=labels, columns=list(measurement.names))
-    measures.attrs["left_out"] = _left_out(bucketed, is_whole)
+    measures.attrs = {"market": measurement.market.name, "left_out": _left_out(bucketed, is_whole)}
     return measures
 
 
@@ -281,7 +311,7 @@ def panel(
     timeframe: str = "1Min",
     *,
     min_bucket_coverage: float = 0.8,
-    calendar: str = "XNYS",
+    market: str | TradingMarket = DEFAULT_MARKET,
     rv_estimator: str = "close",
 ) -> pd.DataFrame:
     """Hourly RV of many symbols side by side, of which only the hourly rows stay in memory.
@@ -294,12 +324,12 @@ def panel(
         One that fails does not stop the others.
     start_date, end_date, timeframe
         As in `DataHandler.get_stock_bars`.
-    min_bucket_coverage, calendar, rv_estimator
+    min_bucket_coverage, market, rv_estimator
         As in `get_hourly_rv`, where the last is ``estimator``.
 
     Returns
     -------
-    DataFrame indexed by bucket label (New York time), a column for each symbol, NaN where it has no value.
+    DataFrame indexed by bucket label (the market's time), a column for each symbol, NaN where it has no value.
     ``attrs["failed"]`` says for each symbol that is missing why; ``attrs["left_out"]`` what was left out of each.
 
     Raises
@@ -310,7 +340,7 @@ def panel(
 
     def hours_of(symbol: str) -> pd.Series:
         bars = handler.get_stock_bars(symbol, start_date, end_date, timeframe)
-        return get_hourly_rv(bars, min_bucket_coverage=min_bucket_coverage, calendar=calendar, estimator=rv_estimator)
+        return get_hourly_rv(bars, min_bucket_coverage=min_bucket_coverage, market=market, estimator=rv_estimator)
 
     series, failed = for_each_symbol(hours_of, symbols)
     left_out = {symbol: rv.attrs.pop("left_out") for symbol, rv in series.items()}
@@ -319,26 +349,29 @@ def panel(
     return side_by_side
 
 
-@overload
-def annualize(volatility: float, minutes: float, preset: Preset = "session") -> float: ...
+def minutes_per_year(preset: Preset, market: TradingMarket) -> int:
+    """Minutes of a year in which variance accrues: those of the market's sessions, or, under `colab`, all of them."""
+    return _CLOCK_YEAR if preset == "colab" else market.minutes_per_year
 
 
 @overload
-def annualize(volatility: pd.Series, minutes: float | pd.Series, preset: Preset = "session") -> pd.Series: ...
+def annualize(volatility: float, minutes: float, year: float) -> float: ...
 
 
 @overload
-def annualize(
-    volatility: Float64Array1D, minutes: Float64Array1D | Int64Array1D, preset: Preset = "session"
-) -> Float64Array1D: ...
+def annualize(volatility: pd.Series, minutes: float | pd.Series, year: float) -> pd.Series: ...
 
 
-def annualize(volatility: Any, minutes: Any, preset: Preset = "session") -> Any:
+@overload
+def annualize(volatility: Float64Array1D, minutes: Float64Array1D | Int64Array1D, year: float) -> Float64Array1D: ...
+
+
+def annualize(volatility: Any, minutes: Any, year: float) -> Any:
     """Annualized volatility (decimal; 0.25 is 25 %) of a `volatility` that accrued over `minutes`.
 
-    Variance per minute times the minutes of a year in which variance accrues, `MINUTES_PER_YEAR`.
+    Variance per minute times the minutes of a `year` in which variance accrues, see `minutes_per_year`.
     """
-    return volatility * (MINUTES_PER_YEAR[preset] / minutes) ** 0.5
+    return volatility * (year / minutes) ** 0.5
 
 
 def _colab_hourly_rv(bars: SymbolBars, tz: str) -> pd.Series:
@@ -361,7 +394,7 @@ def _notebook_rv(prices: pd.Series) -> pd.Series:
 
 
 def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
-    bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.calendar)
+    bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.market)
     measurement.require_enough_bars(bucketed)
     return bucketed
 
@@ -375,13 +408,16 @@ def _nights(bars: SymbolBars, measurement: HourlyMeasurement, labels: Int64Array
     return nights
 
 
-def _require_zone(tz: str) -> None:
+def _zone_of(tz: str | None, market: TradingMarket) -> str:
+    if tz is None:
+        return market.zone
     try:
         ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise ConfigError(
-            f"tz is {str(tz)[:60]!r}; it must be the name of a time zone; use 'America/New_York' or 'UTC'."
+            f"tz is {str(tz)[:60]!r}; it must be the name of a time zone; use '{DEFAULT_ZONE}' or 'UTC'."
         ) from None
+    return tz
 
 
 def _left_out(bars: BucketedBars, is_whole: BoolArray1D) -> dict[str, int]:
@@ -395,7 +431,3 @@ def _left_out(bars: BucketedBars, is_whole: BoolArray1D) -> dict[str, int]:
         "buckets_without_bars": int(((bars_in == 0) & traded).sum()),
         "buckets_under_coverage": int(((bars_in > 0) & ~is_whole).sum()),
     }
-
-
-def _moments(microseconds: Int64Array1D, tz: str) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(microseconds.view("M8[us]"), tz="UTC").tz_convert(tz)

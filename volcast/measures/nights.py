@@ -16,8 +16,8 @@ import numpy as np
 
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D
 from volcast.bars.arrays import Prices
+from volcast.markets.market import TradingMarket
 from volcast.measures.bucketed import LONGEST_RETURN
-from volcast.sessions import session_calendar
 
 __all__ = ["NIGHT_LEADS", "NIGHT_NAMES", "NIGHT_PARTS", "NIGHT_TO_GO", "nights_after"]
 
@@ -30,7 +30,7 @@ NIGHT_PARTS: Mapping[str, tuple[int, int]] = MappingProxyType(
         "night_last": (30, 0),
     }
 )
-"""Minutes before the open between which each part lies: on XNYS 18:00 to 4:00, to 8:00, to 9:30, 8:30 to 8:45, when
+"""Minutes before the open between which each part lies: in New York 18:00 to 4:00, to 8:00, to 9:30, 8:30 to 8:45, when
 statistics are released, and 9:00 to 9:30. To the first belongs all that traded since the close."""
 
 NIGHT_TO_GO = "night_to_go"
@@ -48,7 +48,7 @@ _FIRST_PART = next(iter(NIGHT_PARTS))
 
 
 def nights_after(
-    stamps: Int64Array1D, prices: Prices, length: int, days: Int64Array1D, moment: int, calendar: str
+    stamps: Int64Array1D, prices: Prices, length: int, days: Int64Array1D, moment: int, market: TradingMarket
 ) -> Float64Array2D:
     """What had traded by a moment in the nights after sessions, shape (n, len(NIGHT_NAMES)).
 
@@ -60,15 +60,15 @@ def nights_after(
         Days of the sessions, as `SessionCalendar.session` counts them, shape (n,), rising.
     moment
         In microseconds since the epoch.
-    calendar
-        Name of the exchange.
+    market
+        Whose sessions they are.
 
     Returns
     -------
     Variance of each part of `NIGHT_PARTS`, as far as it had passed, NaN where no bar ended in it; minutes to go; and
     days to the session that the night leads to. All are NaN where the night had not begun.
     """
-    every = session_calendar(calendar)
+    every = market.sessions
     place = every.session.searchsorted(days)
     following = np.minimum(place + 1, len(every.session) - 1)
     close, open_ = every.close[place], every.open[following]

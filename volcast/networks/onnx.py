@@ -59,12 +59,16 @@ class OnnxNetwork:
 
     def __init__(self, content: bytes, name: str = "the ONNX graph") -> None:
         refuse_unsafe_graph(content, name)
-        self.content = content
+        self.content, self._name = content, name
         self._session = _session(content, name)
         self._inputs = tuple(value.name for value in self._session.get_inputs())
         self._output_names = [value.name for value in self._session.get_outputs()]
         if self._inputs not in (("window",), ("window", "side")):
             raise CorruptModelError(f"{name} has the inputs {', '.join(self._inputs)}; the rule is window, then side.")
+
+    def __reduce__(self) -> tuple[type["OnnxNetwork"], tuple[bytes, str]]:
+        # A session belongs to its process: another one makes its own of the same graph.
+        return OnnxNetwork, (self.content, self._name)
 
     @property
     def window_shape(self) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import pandas as pd
 from volcast import errors
 from volcast.config import TrainingConfig
 from volcast.errors import TrainingError, VolatilityError
+from volcast.packages import required_module
 from volcast.processes import environment_of_children, module_command
 from volcast.retraining.retraining import RetrainingOutcome
 
@@ -53,6 +54,7 @@ class RetrainingJob:
         settle: Callable[[str | VolatilityError], RetrainingOutcome],
         on_progress: ProgressHook | None = None,
     ) -> None:
+        required_module("pyarrow", "trainings in the background", "train")
         self._settle, self._on_progress = settle, on_progress
         self._directory = Path(tempfile.mkdtemp(prefix="retraining-"))
         self._outcome: RetrainingOutcome | None = None

@@ -10,7 +10,7 @@ import pandas as pd
 from volcast.bars.symbols import symbols_of
 from volcast.evaluation.losses import qlike_losses
 from volcast.evaluation.significance import diebold_mariano_by_day
-from volcast.forecasters.baselines.har import diurnal_log_har
+from volcast.forecasters.baselines.har import diurnal_log_har, fewest_buckets
 from volcast.measures.hourly import RV_FLOOR
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.serving.grid import ForecastGrid
@@ -20,7 +20,6 @@ from volcast.store.bundle import CONDEMNED
 
 __all__ = ["GateDecision", "has_decayed", "judge"]
 
-_HAR_HISTORY = 308
 _BAND = 2.0
 
 
@@ -93,7 +92,11 @@ def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFram
     grid, realized = _judged(stream, grid, grid)
     recent = np.arange(len(realized)) >= len(realized) - 6 * policy.decay_buckets
     grid, realized = grid.where(recent), realized[recent]
-    if champion.bundle is None or len(realized) < 3 * policy.decay_buckets or grid.known[0] < _HAR_HISTORY:
+    if (
+        champion.bundle is None
+        or len(realized) < 3 * policy.decay_buckets
+        or grid.known[0] < fewest_buckets(champion.market)
+    ):
         return False
     volatility = stream.rows(grid)["volatility"].to_numpy()
     har = diurnal_log_har(grid.measures, grid.labels, grid.known)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from volcast.bars.symbols import cut_each_symbol
 from volcast.errors import ConfigError
-from volcast.sessions import session_schedule
+from volcast.markets.market import TradingMarket
 
 __all__ = ["RetrainingPolicy", "candidate_moments"]
 
@@ -84,14 +84,14 @@ class RetrainingPolicy:
 
 
 def candidate_moments(
-    every: str | int | None, first: pd.Timestamp, last: pd.Timestamp, calendar: str = "XNYS"
+    every: str | int | None, first: pd.Timestamp, last: pd.Timestamp, market: TradingMarket
 ) -> pd.DatetimeIndex:
-    """Moments from `first` to `last` at which a training may be due: opens of sessions, New York time.
+    """Moments from `first` to `last` at which a training may be due: opens of sessions, the market's time.
 
-    Under ``"decay"`` every session's. Moments depend on `first` and the calendar alone, so a loop that asks again
+    Under ``"decay"`` every session's. Moments depend on `first` and the market alone, so a loop that asks again
     and again, with a later `last` each time, meets the same ones.
     """
-    opens = session_schedule(first, last, calendar)["open"]
+    opens = market.schedule(first, last)["open"]
     sessions = pd.DatetimeIndex(opens.index)
     if every is None:
         return pd.DatetimeIndex(opens)[:0]
@@ -100,8 +100,8 @@ def candidate_moments(
     elif every == "decay":
         due = np.ones(len(opens), dtype=bool)
     else:
-        # The calendar's first session of a period, whether or not the bars reach back to it.
-        before = session_schedule(first - pd.Timedelta(days=12), first - pd.Timedelta(days=1), calendar).index
+        # The market's first session of a period, whether or not the bars reach back to it.
+        before = market.schedule(first - pd.Timedelta(days=12), first - pd.Timedelta(days=1)).index
         period = "M" if every == "month" else "W"
         periods = pd.DatetimeIndex([*before, *sessions]).to_period(period)
         due = np.append(True, periods[1:] != periods[:-1])[-len(sessions) :] if len(sessions) else np.empty(0, bool)

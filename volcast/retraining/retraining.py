@@ -15,17 +15,15 @@ from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import Role, TrainingConfig
 from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
 from volcast.files import file_name_of
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy, candidate_moments
 from volcast.serving.served_model import ServedModel
-from volcast.sessions import EXCHANGE_TIMEZONE
 from volcast.store.bundle import ModelBundle
 from volcast.store.serving_log import Event, HistoryEntry
 from volcast.store.store import ModelStore
 
 __all__ = ["Retraining", "RetrainingOutcome", "bars_until", "first_start", "last_end"]
-
-_BUCKETS_PER_DAY = 5  # Seven a session, five sessions in seven days.
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ class Retraining:
     def moment_due(self, bars: pd.DataFrame, now: pd.Timestamp, champion: ServedModel | None) -> pd.Timestamp | None:
         """The schedule's last moment until `now` (real time), unless what came of it is known already."""
         first = first_start(bars)
-        moments = candidate_moments(self.policy.every, first, now, self.config.calendar)
+        moments = candidate_moments(self.policy.every, first, now, self.config.effective_market)
         if not len(moments):
             return None
         moment = moments[-1]
@@ -172,7 +170,10 @@ class Retraining:
         self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel, latest: pd.Timestamp | None
     ) -> bool:
         """Whether the champion has decayed, and a whole window has gone by since the retraining before (`latest`)."""
-        rest = pd.Timedelta(days=self.policy.decay_buckets / _BUCKETS_PER_DAY)
+        market = self.config.effective_market
+        # Of seven days, those of a week have sessions.
+        a_day = market.buckets_per_session * (1 if market.never_closes else 5 / 7)
+        rest = pd.Timedelta(days=self.policy.decay_buckets / a_day)
         return (latest is None or moment - latest >= rest) and has_decayed(champion, bars, self.policy)
 
     def symbol_of(self, bars: pd.DataFrame) -> str | None:
@@ -211,10 +212,10 @@ def bars_until(bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
 
 def first_start(bars: pd.DataFrame) -> pd.Timestamp:
     """When the first of the bars began, of any symbol, New York time."""
-    return pd.DatetimeIndex(bars.index.get_level_values(-1)).min().tz_convert(EXCHANGE_TIMEZONE)
+    return pd.DatetimeIndex(bars.index.get_level_values(-1)).min().tz_convert(DEFAULT_ZONE)
 
 
 def last_end(bars: pd.DataFrame) -> pd.Timestamp:
     """When the last of the bars ended, of any symbol, New York time."""
     stamps = [time_index(bars.xs(name)) for name in symbols_of(bars)] or [time_index(bars)]
-    return max(index[-1] + bar_length(index) for index in stamps).tz_convert(EXCHANGE_TIMEZONE)
+    return max(index[-1] + bar_length(index) for index in stamps).tz_convert(DEFAULT_ZONE)

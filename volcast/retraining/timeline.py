@@ -7,10 +7,11 @@ import pandas as pd
 
 from volcast.bars.arrays import FrameArrays
 from volcast.errors import VolatilityError
+from volcast.markets.clocks import clock_of
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.retraining.policy import candidate_moments
 from volcast.retraining.retraining import Retraining, bars_until, first_start
 from volcast.serving.served_model import ServedModel
-from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 from volcast.store.bundle import is_condemned
 from volcast.store.serving_log import serving_stack
 from volcast.store.store import ModelStore
@@ -18,7 +19,7 @@ from volcast.store.store import ModelStore
 __all__ = ["ModelTimeline"]
 
 _LOOK_AHEAD = pd.Timedelta(days=62)
-_BEGINNING = pd.Timestamp("1900-01-01", tz=EXCHANGE_TIMEZONE)
+_BEGINNING = pd.Timestamp("1900-01-01", tz="UTC")
 
 
 class ModelTimeline:
@@ -72,8 +73,8 @@ class ModelTimeline:
             return
         first = first_start(bars)
         if asof > self._due_through:
-            every, calendar = self._retraining.policy.every, self._retraining.config.calendar
-            moments = candidate_moments(every, first, asof + _LOOK_AHEAD, calendar)
+            every, market = self._retraining.policy.every, self._retraining.config.effective_market
+            moments = candidate_moments(every, first, asof + _LOOK_AHEAD, market)
             self._due += list(moments[moments > self._due_through])
             self._due_through = asof + _LOOK_AHEAD
         while self._due and self._due[0] <= asof:
@@ -125,11 +126,11 @@ def _store_timeline(store: ModelStore, symbol: str | None) -> list[tuple[pd.Time
         for manifest in store.list()
         if (manifest.get("trained_through") and symbol is None) or manifest.get("symbol") in (None, symbol)
     ]
-    through = {manifest["name"]: in_new_york(manifest["trained_through"]) for manifest in manifests}
+    through = {manifest["name"]: pd.Timestamp(manifest["trained_through"]) for manifest in manifests}
     history = [entry for entry in store.history() if entry.asof is None]
     kept_out = {entry.name for entry in store.history() if entry.event == "kept out"}
     kept_out |= {manifest["name"] for manifest in manifests if is_condemned(manifest)}
-    decided = [in_new_york(entry.since) for entry in history]
+    decided = [clock_of(DEFAULT_ZONE).moment(entry.since) for entry in history]
     timeline: list[tuple[pd.Timestamp, str]] = []
     for moment in sorted({*through.values(), *decided}):
         stack = serving_stack(history[: bisect_right(decided, moment)], through)

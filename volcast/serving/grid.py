@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Int64Array1D
-from volcast.forecasters.tables import HourlyTable, hours_and_days
+from volcast.forecasters.tables import HourlyTable
+from volcast.markets.market import TradingMarket
 from volcast.measures.hourly import Preset
 from volcast.serving.history import HourlyHistory
-from volcast.sessions import EXCHANGE_TIMEZONE, beyond_the_sessions, bucket_calendar, new_york_times
 
 __all__ = ["ForecastGrid", "NextBucket", "bucket_to_forecast", "forecast_grid"]
 
@@ -23,9 +23,9 @@ class ForecastGrid:
     Attributes
     ----------
     measures
-        Hourly measures of the buckets that had ended (see `measures.bucketed`), indexed by label, New York time.
+        Hourly measures of the buckets that had ended (see `measures.bucketed`), indexed by label, the market's time.
     labels
-        The buckets to forecast (their ends, New York time).
+        The buckets to forecast (their ends, the market's time).
     asof
         The moment from which each forecast can be made: the start of its bucket.
     minutes
@@ -65,7 +65,7 @@ class NextBucket:
     rows_before: int
 
 
-def bucket_to_forecast(table: HourlyTable, moment: int, preset: Preset, calendar: str) -> NextBucket | None:
+def bucket_to_forecast(table: HourlyTable, moment: int, preset: Preset, market: TradingMarket) -> NextBucket | None:
     """The bucket to forecast at a moment in microseconds, of a `table` of what had ended; None where there is none.
 
     Under `colab` every calendar hour is one; none before the first hour that is known.
@@ -78,16 +78,16 @@ def bucket_to_forecast(table: HourlyTable, moment: int, preset: Preset, calendar
     if preset == "colab":
         label = int(table.labels[-1]) + _HOUR if len(table) else None
         return None if label is None else NextBucket(label, label - _HOUR, 60, len(table))
-    buckets = bucket_calendar(calendar)
+    buckets = market.buckets
     row = int(buckets.label.searchsorted(moment, side="right"))
     if row == len(buckets.label):
-        raise beyond_the_sessions(pd.Timestamp(moment, unit="us", tz=EXCHANGE_TIMEZONE), calendar)
+        raise market.beyond_the_sessions(market.clock.time(moment))
     start = int(buckets.start[row])
     count = int(table.labels.searchsorted(start, side="right"))
     return NextBucket(int(buckets.label[row]), start, int(buckets.minutes[row]), count)
 
 
-def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, calendar: str) -> ForecastGrid:
+def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, market: TradingMarket) -> ForecastGrid:
     """The grid of a `history` at the end of its last bar, its measures, and perhaps others beside them, in `table`.
 
     Under `session`, the buckets of every session that has a bar, and the next one. Under `colab`, every calendar
@@ -96,13 +96,13 @@ def forecast_grid(history: HourlyHistory, table: HourlyTable, preset: Preset, ca
     """
     if preset == "colab":
         starts, count = table.labels, len(table)
-        asof = new_york_times(starts + history.length)
+        asof = market.clock.times(starts + history.length)
         return ForecastGrid(
-            table.frame, new_york_times(starts + _HOUR), asof, np.full(count, 60), np.arange(1, count + 1)
+            table.frame, market.clock.times(starts + _HOUR), asof, np.full(count, 60), np.arange(1, count + 1)
         )
-    buckets = bucket_calendar(calendar)
+    buckets = market.buckets
     ahead = int(buckets.label.searchsorted(history.last_end, side="right"))
-    _, days = hours_and_days(history.stamps + history.length)
+    _, days = market.hours_and_days(history.stamps + history.length)
     past = np.flatnonzero(np.isin(buckets.session[:ahead], np.unique(days)))
     rows = np.append(past, ahead)
     known = np.asarray(table.labels.searchsorted(buckets.start[rows], side="right"), dtype=np.int64)

@@ -16,7 +16,6 @@ from volcast.bars.evidence import Evidence
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import HourlyMeasurement, Rows
 from volcast.measures.nights import NIGHT_NAMES
-from volcast.sessions import bucket_calendar, session_calendar
 
 __all__ = ["HourlyHistory", "history_of"]
 
@@ -36,12 +35,12 @@ class HourlyHistory:
 
     def __init__(self, measurement: HourlyMeasurement, names: tuple[str, ...]) -> None:
         self._measurement = measurement
-        self.table = HourlyTable(measurement.names)
+        self.table = HourlyTable(measurement.names, measurement.market)
         self.length = _MINUTE
         self._stamps = GrowingArray(np.int64)
         self._prices = {name: GrowingArray(np.float64) for name in names}
         self._steps: Counter[int] = Counter()
-        # Buckets of the calendar, and rows of the table, that no further bar can change.
+        # Buckets of the market, and rows of the table, that no further bar can change.
         self._final = self._settled = 0
         self._measured = (0, 0)
         self._changed = 0
@@ -200,7 +199,7 @@ class HourlyHistory:
             self._measure_nights(moment)
 
     def _measure_buckets(self, moment: int) -> None:
-        ended = int(bucket_calendar(self._measurement.calendar).label.searchsorted(moment, side="right"))
+        ended = int(self._measurement.market.buckets.label.searchsorted(moment, side="right"))
         ended = max(ended, self._final)
         if self._measured == (ended, len(self)) or (ended == self._final and self._settled == len(self.table)):
             return
@@ -210,7 +209,7 @@ class HourlyHistory:
 
     def _measure_nights(self, moment: int) -> None:
         """Bring what traded in the nights that no bar had ended by the last measuring to a moment."""
-        every = session_calendar(self._measurement.calendar)
+        every = self._measurement.market.sessions
         opened = every.open[max(int(every.open.searchsorted(self._nights_until, side="right")) - 1, 0)]
         begin = int(self.table.labels.searchsorted(opened, side="right"))
         labels = self.table.labels[begin:]
@@ -229,8 +228,8 @@ class HourlyHistory:
         self._changed = min(self._changed, self.table.replace(begin, labels, values))
 
     def _unsettled(self, ended: int) -> Rows:
-        """Rows of the buckets that may have changed, of the first `ended` of the calendar."""
-        labels = bucket_calendar(self._measurement.calendar).label
+        """Rows of the buckets that may have changed, of the first `ended` of the market."""
+        labels = self._measurement.market.buckets.label
         begin = self._first_bar_of(self._final)
         prices = {name: column.values[begin:] for name, column in self._prices.items()}
         rows, values = self._measurement.rows(self.stamps[begin:], prices, self.length, is_tail=begin > 0)
@@ -240,8 +239,8 @@ class HourlyHistory:
         return rows[first:stop], values[first:stop]
 
     def _first_bar_of(self, bucket: int) -> int:
-        """Position of the first bar that measures of a bucket of the calendar, and of those after it, look at."""
-        buckets = bucket_calendar(self._measurement.calendar)
+        """Position of the first bar that measures of a bucket of the market, and of those after it, look at."""
+        buckets = self._measurement.market.buckets
         opened = int(buckets.start[buckets.session.searchsorted(buckets.session[bucket])])
         before = int(self.stamps.searchsorted(opened - self.length, side="right"))
         # The return overnight is since the last bar of a session.
@@ -256,7 +255,7 @@ class HourlyHistory:
     def _settle(self) -> None:
         """What lies after the last bar is not final."""
         self._nights_until = min(self._nights_until, self.last_end)
-        final = int(bucket_calendar(self._measurement.calendar).label.searchsorted(self.last_end, side="right"))
+        final = int(self._measurement.market.buckets.label.searchsorted(self.last_end, side="right"))
         self._final = min(self._final, final)
         self._settled = min(self._settled, int(self.table.labels.searchsorted(self.last_end, side="right")))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from volcast.arrays import Float64Array2D, Int64Array1D
-from volcast.features.intraday import FEWEST_IN_MARKET, HISTORY
+from volcast.features.intraday import FEWEST_IN_MARKET
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.tables import HourlyTable
@@ -35,7 +35,7 @@ class SymbolShare:
         # How many rows the numbers were learnt from, and the first row with which it is part of the market.
         self._learnt_from, self._first = -1, 0
         self.state: HarLstmState | None = None
-        self.states = HourlyTable(recipe.features.market_columns)
+        self.states = HourlyTable(recipe.features.market_columns, table.market)
 
     def follow(self, changed: int) -> int:
         """Follow the table, whose rows from `changed` on are new.
@@ -62,7 +62,8 @@ class SymbolShare:
         if self._symbol not in self._recipe.symbols:
             trained = self._recipe.trained_through.value // 1000
             past = int(self._table.labels.searchsorted(trained, side="right"))
-            rows, first = (past, 0) if past >= HISTORY else (HISTORY, HISTORY - 1)
+            history = self._recipe.features.history
+            rows, first = (past, 0) if past >= history else (history, history - 1)
         if len(self._table) < rows:
             had_any, self.state, self._learnt_from = self.state is not None, None, -1
             return had_any
@@ -86,7 +87,7 @@ class MarketStates:
 
     def __init__(self, shares: Sequence[SymbolShare], names: Sequence[str]) -> None:
         self._shares = shares
-        self._table = HourlyTable(names)
+        self._table = HourlyTable(names, shares[0].states.market)
 
     def update(self, since: int) -> None:
         """Make the means anew from the bucket with the label `since` on."""

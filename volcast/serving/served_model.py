@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,8 @@ from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataEr
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import Horizon, Kind
 from volcast.forecasters.total.state import TotalState, typical_state
-from volcast.measures.hourly import HourlyMeasurement, Preset
+from volcast.markets.market import TradingMarket
+from volcast.measures.hourly import HourlyMeasurement, Preset, minutes_per_year
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
 
@@ -23,8 +24,6 @@ __all__ = ["FALLBACK", "Forecast", "ServedModel"]
 
 FALLBACK = "ewma"
 """The version that forecasts without a model name, and the `model_path` that asks for it."""
-
-_FALLBACK_MEMORY = 7
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +47,8 @@ class Forecast(OneLineRepr):
     is_fallback
         Whether it came from the deseasonalized EWMA that serves without a model.
     horizon
-        What is forecast: 1 is that bucket, 7 and 35 that many from it on, ``"session_end"`` those left of its session.
+        What is forecast: 1 is that bucket, another number that many from it on, ``"session_end"`` those left of its
+        session.
     deseasonalized_volatility
         Annualized volatility, decimal, of the whole session that the forecast implies. ``annualized_volatility`` of one
         bucket carries the day's U-shape: it falls until noon and rises after, whatever happens. This one is without it,
@@ -70,6 +70,16 @@ class Forecast(OneLineRepr):
     horizon: Horizon = 1
     deseasonalized_volatility: float = math.nan
     kind: Kind = "hourly"
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields by name, for JSON and rows of tables: moments as ISO 8601, what is NaN as None."""
+        plain: dict[str, object] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, pd.Timestamp):
+                value = value.isoformat()
+            plain[item.name] = None if isinstance(value, float) and math.isnan(value) else value
+        return plain
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -113,7 +123,7 @@ class ServedModel:
     @property
     def memory(self) -> int:
         """Buckets that must be known before the model can forecast."""
-        return _FALLBACK_MEMORY if self.bundle is None else self.bundle.memory
+        return self.market.buckets_per_session if self.bundle is None else self.bundle.memory
 
     @property
     def preset(self) -> Preset:
@@ -155,7 +165,7 @@ class ServedModel:
             self.preset,
             config.rv_estimator,
             config.min_bucket_coverage,
-            config.calendar,
+            config.effective_market,
             self.sees_nights,
         )
 
@@ -164,6 +174,16 @@ class ServedModel:
         """Whether the model looks at what trades between sessions."""
         recipe = None if self.bundle is None else self.bundle.recipe
         return isinstance(recipe, HarLstm) and recipe.features.with_nights
+
+    @cached_property
+    def market(self) -> TradingMarket:
+        """Whose buckets are forecast."""
+        return self.config.effective_market
+
+    @cached_property
+    def minutes_per_year(self) -> int:
+        """Minutes of a year in which variance accrues."""
+        return minutes_per_year(self.preset, self.market)
 
     def total_state(self, symbol: str | None) -> TotalState:
         """What the forecast of a symbol's total volatility begins with."""

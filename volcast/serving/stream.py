@@ -2,8 +2,6 @@
 
 import threading
 from collections.abc import Collection, Mapping
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -25,7 +23,8 @@ from volcast.forecasters.horizons import (
 from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.terms import FEWEST_SESSIONS
-from volcast.measures.hourly import MINUTES_PER_SESSION, annualize
+from volcast.markets.market import TradingMarket
+from volcast.measures.hourly import annualize
 from volcast.measures.nights import NIGHT_NAMES
 from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of
@@ -33,12 +32,10 @@ from volcast.serving.market import NEVER, MarketStates, SymbolShare
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.serving.table_forecasts import TableForecasts
 from volcast.serving.totals import session_to_forecast, total_grid
-from volcast.sessions import EXCHANGE_TIMEZONE, in_new_york
 
 __all__ = ["ForecastStream", "LiveStreams"]
 
 _MOST_STREAMS = 32
-_ZONE = ZoneInfo(EXCHANGE_TIMEZONE)
 
 
 class ForecastStream:
@@ -160,7 +157,7 @@ class ForecastStream:
         Parameters
         ----------
         asof
-            The moment of the forecast, New York time where it has no time zone; None is the end of the last bar.
+            The moment of the forecast, the market's time where it has no time zone; None is the end of the last bar.
         horizon
             What is forecast, see `forecasters.horizons`.
         symbol
@@ -178,11 +175,11 @@ class ForecastStream:
         NotEnoughDataError
             Fewer buckets, or sessions, had ended by `asof` than the model's memory.
         """
-        horizon = horizon_named(horizon, kind)
         model, key = self.model, self._key(self._histories, symbol_named(symbol) or self.symbol)
+        horizon = horizon_named(horizon, kind, model.market)
         history = self._histories[key]
-        last_end = _new_york(history.last_end)
-        moment = last_end if asof is None else in_new_york(asof)
+        last_end = model.market.clock.time(history.last_end)
+        moment = last_end if asof is None else model.market.clock.moment(asof)
         if moment < last_end:
             raise LookAheadError(
                 f"a forecast as of {moment} was asked of a stream that has taken in bars until {last_end}; it may not "
@@ -192,7 +189,7 @@ class ForecastStream:
         history.measure(now)
         if kind == "total":
             return self._total(key, now, moment, horizon, allow_in_sample=allow_in_sample)
-        ahead = bucket_to_forecast(history.table, now, model.preset, model.config.calendar)
+        ahead = bucket_to_forecast(history.table, now, model.preset, model.market)
         if ahead is None or ahead.rows_before < model.memory:
             raise model.too_few(0 if ahead is None else ahead.rows_before, moment)
         if not allow_in_sample:
@@ -205,9 +202,9 @@ class ForecastStream:
         key = self._key(self._histories, self.symbol)
         history = self._histories[key]
         if kind_of(horizon) == "total":
-            return total_grid(history, self._totals_of(key, history.last_end).sessions, self.model.config.calendar)
+            return total_grid(history, self._totals_of(key, history.last_end).sessions, self.model.market)
         table = self._of_table(key, history.last_end).table
-        return forecast_grid(history, table, self.model.preset, self.model.config.calendar)
+        return forecast_grid(history, table, self.model.preset, self.model.market)
 
     def series(self, grid: ForecastGrid, horizon: Horizon = 1, *, allow_in_sample: bool) -> pd.DataFrame:
         """Forecasts of the rows of `grid` that have enough history; see `VolatilityForecaster.forecast_series`."""
@@ -232,12 +229,12 @@ class ForecastStream:
         last_end = self._histories[key].last_end
         if kind_of(horizon) == "total":
             forecast = self._sound(self._totals_of(key, last_end).forecast(grid.known, str(horizon)))
-            annualized = session = _annualized_total(forecast.volatility, horizon)
+            annualized = session = _annualized_total(forecast.volatility, horizon, self.model.market)
         else:
             asked = grid.labels.as_unit("us").asi8, grid.known, horizon
             forecast, session = self._of_table(key, last_end).of(*asked)
-            minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.config.calendar)
-            annualized = annualize(forecast.volatility, minutes, model.preset)
+            minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.market)
+            annualized = annualize(forecast.volatility, minutes, model.minutes_per_year)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
@@ -257,7 +254,7 @@ class ForecastStream:
     ) -> Forecast:
         """Total volatility as of a `moment`, `now` in microseconds, from the sessions that had closed by then."""
         totals = self._totals_of(key, now)
-        ahead = session_to_forecast(totals.sessions, now, self.model.config.calendar)
+        ahead = session_to_forecast(totals.sessions, now, self.model.market)
         if ahead.rows_before < FEWEST_SESSIONS:
             raise NotEnoughDataError(
                 f"{ahead.rows_before} sessions had closed by {moment}; total volatility needs {FEWEST_SESSIONS}; give "
@@ -266,10 +263,10 @@ class ForecastStream:
         if not allow_in_sample:
             self.model.refuse_look_ahead(moment)
         forecast = self._sound(totals.forecast(np.array([ahead.rows_before]), str(horizon)))
-        annualized = float(_annualized_total(forecast.volatility, horizon)[0])
+        annualized = float(_annualized_total(forecast.volatility, horizon, self.model.market)[0])
         return Forecast(
             asof=moment,
-            bucket=_new_york(ahead.label),
+            bucket=self.model.market.clock.time(ahead.label),
             volatility=float(forecast.volatility[0]),
             annualized_volatility=annualized,
             lower=float(forecast.lower[0]),
@@ -293,7 +290,7 @@ class ForecastStream:
                 )
             name = self.symbol if key is None else key
             state = self.model.total_state(name)
-            self._totals[key] = RunningTotals(state, history.table, self.model.config.calendar)
+            self._totals[key] = RunningTotals(state, history.table, self.model.market)
         self._totals[key].follow(moment)
         return self._totals[key]
 
@@ -319,14 +316,15 @@ class ForecastStream:
     def _named(
         self, forecast: IntervalForecast, session: float, moment: pd.Timestamp, ahead: NextBucket, horizon: Horizon
     ) -> Forecast:
-        bucket, minutes, volatility = _new_york(ahead.label), ahead.minutes, float(forecast.volatility[0])
+        market, minutes, volatility = self.model.market, ahead.minutes, float(forecast.volatility[0])
+        bucket = market.clock.time(ahead.label)
         if horizon != 1:
-            minutes = int(horizon_minutes(pd.DatetimeIndex([bucket]), horizon, self.model.config.calendar)[0])
+            minutes = int(horizon_minutes(pd.DatetimeIndex([bucket]), horizon, market)[0])
         return Forecast(
             asof=moment,
             bucket=bucket,
             volatility=volatility,
-            annualized_volatility=float(annualize(volatility, minutes, self.model.preset)),
+            annualized_volatility=float(annualize(volatility, minutes, self.model.minutes_per_year)),
             lower=float(forecast.lower[0]),
             upper=float(forecast.upper[0]),
             model_version=self.model.version,
@@ -407,7 +405,7 @@ class _ManyTables:
         columns = recipe.features.market_columns
         self._market = MarketStates(list(self._shares.values()), columns)
         names = [*model.measurement.names, *columns]
-        self._tables = {key: HourlyTable(names) for key in histories}
+        self._tables = {key: HourlyTable(names, model.market) for key in histories}
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
         self._rows, self._labels = dict.fromkeys(histories, 0), dict.fromkeys(histories, NEVER)
         self._forecasts: dict[str | None, TableForecasts] = {}
@@ -441,15 +439,9 @@ class _ManyTables:
         return table.replace(begin, labels, np.hstack([hours.values[begin:], self._market.states_at(labels)]))
 
 
-def _annualized_total(volatility: Float64Array1D, horizon: Horizon) -> Float64Array1D:
-    minutes = np.full(len(volatility), float(MINUTES_PER_SESSION * TOTAL_HORIZONS[str(horizon)]))
-    return annualize(volatility, minutes)
-
-
-def _new_york(moment: int) -> pd.Timestamp:
-    # In a third of the time that pandas takes for a number and a zone.
-    seconds, microseconds = divmod(moment, 1_000_000)
-    return pd.Timestamp(datetime.fromtimestamp(seconds, _ZONE).replace(microsecond=microseconds))
+def _annualized_total(volatility: Float64Array1D, horizon: Horizon, market: TradingMarket) -> Float64Array1D:
+    minutes = np.full(len(volatility), float(market.minutes_per_session * TOTAL_HORIZONS[str(horizon)]))
+    return annualize(volatility, minutes, market.minutes_per_year)
 
 
 def _listed(symbols: Collection[str | None]) -> str:

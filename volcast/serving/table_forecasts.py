@@ -13,7 +13,6 @@ from volcast.forecasters.horizons import Horizon, IntervalForecast, over_horizon
 from volcast.forecasters.seasonality import TypicalDays, deseasonalized_volatility
 from volcast.forecasters.tables import HourlyTable
 from volcast.serving.served_model import ServedModel
-from volcast.sessions import new_york_times
 from volcast.store.bundle import ModelBundle
 
 __all__ = ["TableForecasts"]
@@ -36,7 +35,7 @@ class TableForecasts:
 
     def __init__(self, model: ServedModel, table: HourlyTable, state: HarLstmState | None) -> None:
         self.table, self.state = table, state
-        self._calendar, self._has_sessions = model.config.calendar, model.preset == "session"
+        self._market, self._has_sessions = table.market, model.preset == "session"
         self._source = _source_of(model, table, state)
         self._last: dict[Horizon, tuple[tuple[int, int, int], _Answer]] = {}
 
@@ -65,7 +64,7 @@ class TableForecasts:
         if not self._has_sessions:
             return forecast, np.full(len(labels), np.nan)
         typical = self._source.typical_days(known)
-        return forecast, deseasonalized_volatility(forecast.volatility, labels, typical, horizon, self._calendar)
+        return forecast, deseasonalized_volatility(forecast.volatility, labels, typical, horizon, self._market)
 
 
 class _Source(Protocol):
@@ -80,13 +79,13 @@ class _Source(Protocol):
 
 def _source_of(model: ServedModel, table: HourlyTable, state: HarLstmState | None) -> _Source:
     if model.bundle is None:
-        return _Fallback(table, model.config.calendar)
+        return _Fallback(table)
     return _Carried(model.bundle, table, state) if state is not None else _Recipe(model.bundle, table)
 
 
 class _Fallback:
-    def __init__(self, table: HourlyTable, calendar: str) -> None:
-        self._ewma, self._calendar = RunningEwma(table), calendar
+    def __init__(self, table: HourlyTable) -> None:
+        self._ewma, self._market = RunningEwma(table), table.market
 
     def forget(self, row: int) -> None:
         self._ewma.forget(row)
@@ -97,11 +96,11 @@ class _Fallback:
 
         if horizon == 1:
             return _without_bounds(self._ewma.forecast(labels, known))
-        index = new_york_times(labels)
-        return _without_bounds(over_horizon(of_single, pd.DataFrame(), index, known, horizon, self._calendar))
+        index = self._market.clock.times(labels)
+        return _without_bounds(over_horizon(of_single, pd.DataFrame(), index, known, horizon, self._market))
 
     def typical_days(self, known: Int64Array1D) -> TypicalDays:
-        return TypicalDays.of(self._ewma.levels(known), self._calendar)
+        return TypicalDays.of(self._ewma.levels(known), self._market)
 
 
 class _Recipe:
@@ -109,7 +108,7 @@ class _Recipe:
 
     def __init__(self, bundle: ModelBundle, table: HourlyTable) -> None:
         self._bundle, self._table = bundle, table
-        self._typical_days = TypicalDays.of(np.exp(bundle.recipe.hour_profile)[None], bundle.config.calendar)
+        self._typical_days = TypicalDays.of(np.exp(bundle.recipe.hour_profile)[None], table.market)
 
     def forget(self, row: int) -> None:
         """It remembers no row."""
@@ -118,10 +117,10 @@ class _Recipe:
         def of_single(measures: pd.DataFrame, targets: pd.DatetimeIndex, rows: Int64Array1D) -> Float64Array1D:
             return self._bundle.forecast(measures, targets, rows).volatility
 
-        frame, index = self._table.frame, new_york_times(labels)
+        frame, index = self._table.frame, self._table.market.clock.times(labels)
         if horizon == 1:
             return self._bundle.forecast(frame, index, known)
-        return _without_bounds(over_horizon(of_single, frame, index, known, horizon, self._bundle.config.calendar))
+        return _without_bounds(over_horizon(of_single, frame, index, known, horizon, self._table.market))
 
     def typical_days(self, known: Int64Array1D) -> TypicalDays:
         return self._typical_days
@@ -132,7 +131,7 @@ class _Carried:
 
     def __init__(self, bundle: ModelBundle, table: HourlyTable, state: HarLstmState) -> None:
         self._bundle, self._table, self._state = bundle, table, state
-        self._typical_days = TypicalDays.of(np.exp(state.hour_profile)[None], bundle.config.calendar)
+        self._typical_days = TypicalDays.of(np.exp(state.hour_profile)[None], table.market)
         self._running: dict[Horizon, RunningForecast] = {}
 
     def forget(self, row: int) -> None:

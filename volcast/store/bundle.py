@@ -20,7 +20,6 @@ from volcast.measures.hourly import Preset
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import Network
 from volcast.reprs import OneLineRepr
-from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["CONDEMNED", "ModelBundle", "is_condemned", "version_name"]
 
@@ -105,9 +104,9 @@ class ModelBundle(OneLineRepr):
 
     @property
     def trained_through(self) -> pd.Timestamp | None:
-        """Last moment (New York time) whose data the model saw; None where nobody wrote it down (a Colab pair)."""
+        """Last moment (the market's time) whose data the model saw; None where nobody wrote it down (a Colab pair)."""
         seen = self.manifest.get("trained_through")
-        return None if seen is None else pd.Timestamp(seen).tz_convert(EXCHANGE_TIMEZONE)
+        return None if seen is None else pd.Timestamp(seen).tz_convert(self.config.effective_market.zone)
 
     @property
     def is_condemned(self) -> bool:

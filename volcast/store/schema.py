@@ -24,13 +24,15 @@ from pydantic import (
 )
 
 from volcast.features.fed_decisions import decision_dummies
-from volcast.features.intraday import HISTORY, STATES, terms_of
+from volcast.features.intraday import STATES, terms_of
 from volcast.features.known_days import KnownDays
+from volcast.features.windows import HAR_LAGS
+from volcast.forecasters.har_lstm.state import is_number
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.measures.bucketed import STEPS
 from volcast.measures.nights import NIGHT_PARTS
-from volcast.sessions import EXCHANGE_TIMEZONE
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
@@ -220,8 +222,7 @@ class _Horizon(_Schema):
 
 
 class _KnownDay(_Schema):
-    day: Annotated[int, Field(ge=0, le=100_000)]
-    hour: Annotated[int, Field(ge=0, le=_HOURS)]
+    moment: Annotated[int, Field(ge=0, le=2**53)]
     kind: str
     symbol: str
 
@@ -229,7 +230,7 @@ class _KnownDay(_Schema):
 class _KnownDays(_Schema):
     kinds: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(default_factory=list, max_length=100)
     own_days: list[_KnownDay] = Field(default_factory=list, max_length=1_000_000)
-    calendar: str = "XNYS"
+    market: str = DEFAULT_MARKET
 
     @field_validator("kinds")
     @classmethod
@@ -249,8 +250,16 @@ class _Features(_Schema):
     term_mean: list[Standardized]
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
+    lags: Annotated[list[Annotated[int, Field(ge=1, le=5000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
     with_nights: bool = False
     known_days: _KnownDays = Field(default_factory=lambda: _KnownDays())
+
+    @field_validator("lags")
+    @classmethod
+    def _from_one(cls, value: list[int]) -> list[int]:
+        if sorted(set(value)) != value or value[0] != 1:
+            raise ValueError("lags in rising order, from 1")
+        return value
 
     @field_validator("hours")
     @classmethod
@@ -261,7 +270,7 @@ class _Features(_Schema):
 
     @model_validator(mode="after")
     def _of_the_states(self) -> Self:
-        states, terms = self.state_count, _term_count(self.state_count) + self.night_count
+        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags)) + self.night_count
         for name, count in (
             ("state_mean", states),
             ("state_spread", states),
@@ -298,7 +307,7 @@ class _Features(_Schema):
     def design_width(self) -> int:
         """Columns of the regression."""
         none = np.empty(0, dtype=np.int64)
-        decisions = decision_dummies(none, none).shape[1] if self.with_decisions else 0
+        decisions = decision_dummies(none).shape[1] if self.with_decisions else 0
         days = KnownDays(tuple(self.known_days.kinds)).column_count
         return len(self.term_mean) + days + len(self.hours) + decisions
 
@@ -332,8 +341,8 @@ class _HarLstm(_Schema):
     @classmethod
     def _of_this_release(cls, value: dict[str, _Horizon]) -> dict[str, _Horizon]:
         names = [str(horizon) for horizon in HORIZONS]
-        if "1" not in value or not set(value) <= set(names):
-            raise ValueError(f"1 and any of {', '.join(names[1:])}")
+        if "1" not in value or not all(name in names or is_number(name) for name in value):
+            raise ValueError(f"1 and any of {', '.join(names[1:])}, or another number of buckets")
         return value
 
     @model_validator(mode="after")
@@ -443,7 +452,7 @@ class RecipeSchema(_Schema):
         states = self.recipe.shared if isinstance(self.recipe, _Pooled) else self.recipe
         if isinstance(states, _ScaledWindows):
             return None
-        return pd.Timestamp(states.trained_through).tz_convert(EXCHANGE_TIMEZONE)
+        return pd.Timestamp(states.trained_through).tz_convert(DEFAULT_ZONE)
 
 
 def checked_manifest(content: Any) -> ManifestSchema:
@@ -494,6 +503,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _term_count(states: int) -> int:
+def _term_count(states: int, lags: tuple[int, ...]) -> int:
     nothing = np.empty(0, dtype=np.int64)
-    return int(terms_of(np.zeros((HISTORY, states)), nothing, nothing.astype(bool)).shape[1])
+    return int(terms_of(np.zeros((lags[-1], states)), nothing, nothing.astype(bool), lags).shape[1])

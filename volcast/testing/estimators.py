@@ -7,9 +7,10 @@ import pandas as pd
 
 from volcast.arrays import BoolArray1D, time_index
 from volcast.errors import VolatilityError
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 from volcast.measures.estimators import Estimator
 from volcast.measures.hourly import get_hourly_rv
-from volcast.sessions import session_schedule
 from volcast.testing.rules import require, require_equal
 
 __all__ = ["check_estimator"]
@@ -156,7 +157,7 @@ def _brownian_bars() -> pd.DataFrame:
 
     Between two steps of the simulation the extreme of a Brownian bridge is drawn.
     """
-    schedule = session_schedule(pd.Timestamp("2023-01-03"), pd.Timestamp("2023-12-29"))
+    schedule = market_named(DEFAULT_MARKET).schedule(pd.Timestamp("2023-01-03"), pd.Timestamp("2023-12-29"))
     lengths = (pd.TimedeltaIndex(schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
     minutes = np.concatenate([np.arange(length) for length in lengths])
     stamps = pd.DatetimeIndex(np.repeat(schedule["open"].dt.tz_convert("UTC").array, lengths)) + pd.to_timedelta(
@@ -190,7 +191,7 @@ def _with_noise(bars: pd.DataFrame, where: BoolArray1D) -> pd.DataFrame:
 
 def _thinned(bars: pd.DataFrame) -> pd.DataFrame:
     """Bars of some weeks, of which most hours keep one, two or three."""
-    few = bars.iloc[: 20 * 390]
+    few = bars.iloc[: 20 * market_named(DEFAULT_MARKET).minutes_per_session]
     minute = time_index(few).minute
     hours = np.cumsum(minute == 0) % 4
     thinned: pd.DataFrame = few[(hours == 0) | (minute % 60 < 2 + hours) & (minute >= 2)]

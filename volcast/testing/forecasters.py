@@ -10,9 +10,10 @@ import pandas as pd
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.errors import ConfigError, NotEnoughDataError
-from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
+from volcast.forecasters.horizons import Horizon, IntervalForecast, horizons_of
 from volcast.forecasters.recipe import ForecastRecipe, recipe_from_dict
 from volcast.forecasters.walk_forward import Forecaster
+from volcast.markets.registry import market_of
 from volcast.measures.hourly import get_hourly_measures
 from volcast.networks.onnx import Network
 from volcast.testing.rules import require, require_equal
@@ -177,7 +178,7 @@ def check_recipe(recipe: ForecastRecipe, networks: Sequence[Network], measures: 
 
 
 def _horizons_of(recipe: ForecastRecipe, networks: Sequence[Network], measures: pd.DataFrame) -> Iterator[Horizon]:
-    for horizon in HORIZONS:
+    for horizon in horizons_of(market_of(measures)):
         try:
             _asked(_bound(recipe, networks, horizon), measures, recipe.memory)
         except ConfigError:

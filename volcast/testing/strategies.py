@@ -127,7 +127,7 @@ def _require_fresh(
             other = table.copy()
             cells: Any = other.iloc  # of which pandas cannot say that they are numbers
             cells[row, other.columns.get_loc("volatility")] *= factor
-            shown = Market(market.bars, {**market.forecasts, name: other}, market.calendar, market.implied)
+            shown = Market(market.bars, {**market.forecasts, name: other}, market.trading, market.implied)
             first = _first_difference(orders, strategy.plan(shown, Costs()).orders)
             if first is None:
                 continue

@@ -1,6 +1,6 @@
 """The rules of a baseline of total volatility: no look at the future, volatilities in their unit."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from volcast.forecasters.horizons import TOTAL_HORIZONS
 from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.baselines import TotalForecaster
 from volcast.forecasters.total.session_table import SessionTable
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 from volcast.testing.rules import require, require_equal
 
@@ -60,11 +62,11 @@ def _simulated_sessions(power: float) -> SessionTable:
     bars = simulate_bars("CHECK", "2024-01-02", "2024-09-30", minutes=5)
     prices = ["open", "high", "low", "close"]
     bars[prices] = bars[prices] ** power
-    return SessionTable.of(HourlyTable.of(get_hourly_measures(bars)), _LATER, "XNYS")
+    return SessionTable.of(HourlyTable.of(get_hourly_measures(bars)), _LATER, market_named(DEFAULT_MARKET))
 
 
 def _values(sessions: SessionTable) -> Float64Array1D:
-    return np.concatenate([np.asarray(getattr(sessions, one.name), dtype=float) for one in fields(sessions)])
+    return np.concatenate([np.asarray(column, dtype=float) for column in sessions.columns()])
 
 
 def _check_values(forecasts: Float64Array1D, realized: Float64Array1D, count: int) -> None:
@@ -99,7 +101,7 @@ def _check_no_look_ahead(baseline: TotalForecaster, sessions: SessionTable, know
             day_return=sessions.day_return * noise,
             night=sessions.night * noise,
         )
-        cut = SessionTable(**{one.name: getattr(sessions, one.name)[:stop] for one in fields(sessions)})
+        cut = sessions.leading(stop)
         expected = baseline(sessions, asked, count)
         for what, changed in (("are noise", noisy), ("are missing", cut)):
             sentence = f"a forecast from {stop} sessions changes where those after them {what}: it looks ahead"

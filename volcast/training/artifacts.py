@@ -19,7 +19,7 @@ from volcast.evaluation.report.page import evaluation_page
 from volcast.evaluation.report.tables import baselines, symbols, totals
 from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.names import DEFAULT_ZONE
 from volcast.store.bundle import CONDEMNED, ModelBundle
 from volcast.training.data import TrainingData
 
@@ -253,7 +253,7 @@ def _subject(data: TrainingData) -> str:
 
 
 def _day(moment: str) -> str:
-    return f"{pd.Timestamp(moment).tz_convert(EXCHANGE_TIMEZONE):%Y-%m-%d}"
+    return f"{pd.Timestamp(moment).tz_convert(DEFAULT_ZONE):%Y-%m-%d}"
 
 
 def _short(value: Any) -> str:

@@ -17,17 +17,15 @@ from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
 from volcast.configured import companions_of, measures_of
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
-from volcast.features.intraday import HISTORY
 from volcast.features.known_days import KINDS, KnownDays, known_days_in
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
-from volcast.features.windows import TimeSplit, prepare_lstm_sequences, split_in_time
+from volcast.features.windows import TimeSplit, har_lags, prepare_lstm_sequences, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.intervals import MISS
 from volcast.forecasters.recipe import ScaledWindows
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
 from volcast.reprs import OneLineRepr
-from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 __all__ = ["TrainingData", "finished_recipe", "known_days_of", "prepare_training_data"]
@@ -237,8 +235,10 @@ def known_days_of(config: TrainingConfig, frame: pd.DataFrame | None = None) -> 
             ".csv; use one of these."
         )
     frames = [*map(_days_file, files), *([] if frame is None else [frame])]
-    own_days = tuple(day for one in frames for day in known_days_in(one, config.calendar))
-    return KnownDays(tuple(dict.fromkeys([*kinds, *(day.kind for day in own_days)])), own_days, config.calendar)
+    own_days = tuple(day for one in frames for day in known_days_in(one))
+    return KnownDays(
+        tuple(dict.fromkeys([*kinds, *(day.kind for day in own_days)])), own_days, config.effective_market.name
+    )
 
 
 def _days_file(path: str) -> pd.DataFrame:
@@ -276,7 +276,7 @@ def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[
     """Hourly measures of a symbol's bars, and what a model remembers of these."""
     checked = SymbolBars.of(bars)
     provenance = data_provenance(bars, symbol)
-    quality = assess_quality(bars, symbol, calendar=config.calendar)
+    quality = assess_quality(bars, symbol, market=config.effective_market)
     require_acceptable(quality, accept=config.accept_quality)
     measures = measures_of(config, checked)
     left_out = measures.attrs.get("left_out", {})
@@ -314,7 +314,7 @@ def _splits(measures: Mapping[str, pd.DataFrame], config: TrainingConfig) -> dic
         return _splits_at_one_date(measures, config)
     ((name, frame),) = measures.items()
     split = _split(frame["rv_hourly"], config)
-    _require_windows(split, _first_target(config), len(frame))
+    _require_windows(split, _first_target(config, split), len(frame))
     _require_movement(split, frame["rv_hourly"])
     return {name: split}
 
@@ -324,27 +324,24 @@ def _splits_at_one_date(measures: Mapping[str, pd.DataFrame], config: TrainingCo
 
     What one symbol shows in training must not be later than what another is validated or tested on.
     """
+    market = config.effective_market
     labels = np.sort(np.concatenate([time_index(frame).as_unit("us").asi8 for frame in measures.values()]))
     if config.test_from is None:
-        test = _midnight(labels[int(len(labels) * (1 - config.test_split)) - 1])
+        test = market.day_of(labels[int(len(labels) * (1 - config.test_split)) - 1])
     else:
-        test = new_york_midnight(config.test_from)
+        test = market.day_begin(config.test_from)
     before = labels[labels < test.timestamp() * 1e6]
     if not len(before) or len(before) == len(labels):
         raise NotEnoughDataError(
             f"all buckets lie on one side of {test:%Y-%m-%d}, where the test part begins; some must lie on each; "
             "change test_from or test_split, or give a longer span."
         )
-    validation = _midnight(before[int(len(before) * (1 - config.validation_split)) - 1])
+    validation = market.day_of(before[int(len(before) * (1 - config.validation_split)) - 1])
     splits = {}
     for name, frame in measures.items():
         begin, end = (int(frame.index.searchsorted(moment)) for moment in (validation, test))
         splits[name] = TimeSplit(slice(0, begin), slice(begin, end), slice(end, len(frame)))
     return splits
-
-
-def _midnight(microseconds: int) -> pd.Timestamp:
-    return new_york_midnight(pd.Timestamp(int(microseconds), unit="us", tz="UTC").tz_convert(EXCHANGE_TIMEZONE))
 
 
 def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
@@ -355,7 +352,7 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
             test_split=config.test_split,
             test_start=None
             if config.test_from is None
-            else int(rv.index.searchsorted(new_york_midnight(config.test_from))),
+            else int(rv.index.searchsorted(config.effective_market.day_begin(config.test_from))),
         )
     # The notebook's: the last seven days for test; validation is Keras' last fifth of the windows before them; no gap.
     fitted = int((rv.index <= rv.index.max() - _COLAB_TEST_SPAN).sum())
@@ -364,8 +361,10 @@ def _split(rv: pd.Series, config: TrainingConfig) -> TimeSplit:
     return TimeSplit(slice(0, first_validation), slice(first_validation, fitted), slice(fitted, len(rv)))
 
 
-def _first_target(config: TrainingConfig) -> int:
-    return HISTORY if config.effective_network == "har_lstm" else config.memory
+def _first_target(config: TrainingConfig, split: TimeSplit) -> int:
+    if config.effective_network != "har_lstm":
+        return config.memory
+    return har_lags(config.effective_market, split.train.stop)[-1]
 
 
 def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:

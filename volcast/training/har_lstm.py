@@ -11,28 +11,27 @@ from volcast.errors import NotEnoughDataError
 from volcast.features.bar_steps import STEP_MEASURES, step_inputs_of
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
-    HISTORY,
     IntradayFeatures,
     hour_means,
     log_measures,
-    new_york_days,
     opens_session,
 )
 from volcast.features.known_days import KnownDays
 from volcast.features.nights import have_nights
-from volcast.features.windows import TimeSplit
+from volcast.features.windows import TimeSplit, har_lags
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState
 from volcast.forecasters.har_lstm.windows import StepWindows
-from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_outcomes
+from volcast.forecasters.horizons import Horizon, horizon_outcomes, horizons_of
 from volcast.forecasters.intervals import QuantileTracker
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.market import TradingMarket
+from volcast.markets.registry import market_of
 from volcast.measures.bucketed import STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_PARTS
 from volcast.networks.onnx import Network
-from volcast.sessions import session_hours
 
 __all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks"]
 
@@ -93,7 +92,8 @@ def har_lstm_targets(
         No symbol has enough training buckets, or no outcome of a horizon ends in the validation parts.
     """
     stops = {name: split.train.stop for name, split in splits.items()}
-    regression = _fitted(measures, stops, with_market=with_market, known_days=known_days or KnownDays())
+    lags = har_lags(_market_of(measures), max(stops.values()))
+    regression = _fitted(measures, stops, lags, with_market=with_market, known_days=known_days or KnownDays())
     _require_outcomes(regression, measures, splits)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
@@ -108,7 +108,7 @@ def har_lstm_targets(
 
 def _require_outcomes(recipe: HarLstm, measures: Measures, splits: Mapping[str, TimeSplit]) -> None:
     """Before networks are trained: bounds of each horizon are learnt from what came of it in the validation parts."""
-    for horizon, rule in HORIZONS.items():
+    for horizon, rule in horizons_of(_market_of(measures)).items():
         realized = [_outcomes(recipe, measures[name], splits[name], horizon)[1] for name in recipe.symbols]
         if not any((volatility > RV_FLOOR).any() for volatility in realized):
             most = max(len(_validation(splits[name], recipe)) for name in recipe.symbols)
@@ -129,12 +129,19 @@ def with_networks(
     frames = _learnt_from(recipe, measures)
     corrections = [_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
     chosen = replace(recipe, weight=learnt_weight(*(np.concatenate(parts) for parts in zip(*corrections, strict=True))))
-    trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in HORIZONS}
+    trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in recipe.horizons}
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
     features = recipe.features
-    final = _fitted(measures, stops, with_market=features.with_market, known_days=features.known_days, earlier=earlier)
+    final = _fitted(
+        measures,
+        stops,
+        features.lags,
+        with_market=features.with_market,
+        known_days=features.known_days,
+        earlier=earlier,
+    )
     return replace(
         chosen,
         features=final.features,
@@ -185,14 +192,15 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
     """
     features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
-    hours, opens, rows = session_hours(labels), opens_session(labels), np.arange(state.memory, len(measures))
-    days, nights = new_york_days(labels)[rows], features.nights_before(measures)[rows]
+    hours, opens, rows = _hours_of(measures), opens_session(measures), np.arange(state.memory, len(measures))
+    nights = features.nights_before(measures)[rows]
     windows = np.empty((len(rows), STEPS, 0), dtype=np.float32)
     if features.step_inputs:
         steps = StepWindows(features, HourlyTable.of(measures))
         steps.take_in()
         windows = steps.windows(rows - 1, hours[rows], opens[rows])
-    design = features.design(features.states(measures), rows - 1, hours[rows], days, opens[rows], nights)
+    moments = _moments(labels)[rows]
+    design = features.design(features.states(measures), rows - 1, moments, hours[rows], opens[rows], nights)
     regression = one_bucket.regression
     forecast = one_bucket.profile[hours[rows]] + design @ regression.coefficients + regression.log_smearing
     realized = measures["rv_hourly"].to_numpy()[rows]
@@ -203,6 +211,7 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
 def _fitted(
     measures: Measures,
     stops: Mapping[str, int],
+    lags: tuple[int, ...],
     *,
     with_market: bool,
     known_days: KnownDays,
@@ -212,7 +221,7 @@ def _fitted(
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
-    fewest = HISTORY + _FEWEST_ROWS
+    fewest = lags[-1] + _FEWEST_ROWS
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
@@ -220,17 +229,18 @@ def _fitted(
             "that begin earlier."
         )
     with_market = with_market and len(frames) >= FEWEST_IN_MARKET
-    recipe = _without_regressions(frames, earlier, with_market=with_market, known_days=known_days)
+    recipe = _without_regressions(frames, lags, earlier, with_market=with_market, known_days=known_days)
     frames = recipe.with_market(frames)
     of_symbol = {name: recipe.for_symbol(name, frame).features for name, frame in frames.items()}
     states = {name: of_symbol[name].states(frame) for name, frame in frames.items()}
     nights = {name: of_symbol[name].nights_before(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
-        opens = [opens_session(time_index(frame)) for frame in frames.values()]
+        opens = [opens_session(frame) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens, list(nights.values()))
     scaled = {name: replace(features, known_days=one.known_days) for name, one in of_symbol.items()}
-    fits = {horizon: _fitted_horizon(frames, states, nights, scaled, horizon) for horizon in HORIZONS}
+    horizons_here = horizons_of(_market_of(frames))
+    fits = {horizon: _fitted_horizon(frames, states, nights, scaled, horizon) for horizon in horizons_here}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
@@ -240,7 +250,7 @@ def _fitted(
 
 
 def _without_regressions(
-    frames: Measures, earlier: HarLstm | None, *, with_market: bool, known_days: KnownDays
+    frames: Measures, lags: tuple[int, ...], earlier: HarLstm | None, *, with_market: bool, known_days: KnownDays
 ) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
@@ -251,11 +261,12 @@ def _without_regressions(
         for name, frame in frames.items()
     }
     if earlier is None:
-        hours = np.unique(np.concatenate([session_hours(time_index(frame)) for frame in frames.values()]))
+        hours = np.unique(np.concatenate([_hours_of(frame) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
         features = IntradayFeatures.unscaled(
             typical,
             hours,
+            lags,
             with_market=with_market,
             step_inputs=inputs,
             with_nights=with_nights,
@@ -278,11 +289,23 @@ def _without_regressions(
 def _profile(measures: pd.DataFrame, with_steps: bool, with_nights: bool) -> Float64Array2D:
     """Hour-of-day means of the logs of measures; a night's are the same whichever the last hour before it."""
     logs = log_measures(measures, with_steps=with_steps, with_nights=with_nights)
-    profile = hour_means(logs, session_hours(time_index(measures)))
+    profile = hour_means(logs, _hours_of(measures))
     if with_nights:
         every_hour = np.zeros(len(logs), dtype=np.int64)
         profile[:, -len(NIGHT_PARTS) :] = hour_means(logs[:, -len(NIGHT_PARTS) :], every_hour)
     return profile
+
+
+def _market_of(measures: Measures) -> TradingMarket:
+    return market_of(next(iter(measures.values())))
+
+
+def _hours_of(measures: pd.DataFrame) -> Int64Array1D:
+    return market_of(measures).hours_of_labels(time_index(measures))
+
+
+def _moments(labels: pd.DatetimeIndex) -> Int64Array1D:
+    return labels.as_unit("us").asi8
 
 
 def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
@@ -301,15 +324,14 @@ def _fitted_horizon(
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
     profiles, designs, targets = {}, {}, {}
     for name, frame in frames.items():
-        outcomes, hours = horizon_outcomes(frame, horizon), session_hours(time_index(frame))
+        outcomes, hours = horizon_outcomes(frame, horizon), _hours_of(frame)
         ended = outcomes.known_with < len(frame)
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
         profiles[name] = hour_means(logs[ended][:, None], hours[ended])[:, 0]
         rows = np.flatnonzero(ended)
-        rows = rows[rows >= HISTORY]
-        days, opens = new_york_days(time_index(frame)), opens_session(time_index(frame))
-        before = nights[name][rows]
-        designs[name] = features[name].design(states[name], rows - 1, hours[rows], days[rows], opens[rows], before)
+        rows = rows[rows >= features[name].history]
+        labels, opens, before = _moments(time_index(frame)), opens_session(frame), nights[name][rows]
+        designs[name] = features[name].design(states[name], rows - 1, labels[rows], hours[rows], opens[rows], before)
         targets[name] = logs[rows] - profiles[name][hours[rows]]
     term_count = next(iter(features.values())).term_count
     regression = fit_state(np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), term_count)
@@ -340,7 +362,7 @@ def _correction(
         replace(recipe, weight=weight).forecast(networks, measures, labels, positions).volatility[moved]
         for weight in (0.0, 1.0)
     )
-    return np.log(realized[moved] / alone), np.log(together / alone), new_york_days(labels)[moved]
+    return np.log(realized[moved] / alone), np.log(together / alone), market_of(measures).days_of_labels(labels)[moved]
 
 
 def _validation(split: TimeSplit, recipe: HarLstm) -> Int64Array1D:
@@ -380,7 +402,7 @@ def _errors(
     labels = time_index(measures)[positions]
     forecast = recipe.forecast(networks, measures, labels, positions, horizon).volatility
     moved = realized > RV_FLOOR
-    return _Errors(np.log(realized[moved] / forecast[moved]), session_hours(labels)[moved], waits)
+    return _Errors(np.log(realized[moved] / forecast[moved]), market_of(measures).hours_of_labels(labels)[moved], waits)
 
 
 def _outcomes(

@@ -18,6 +18,7 @@ from rich.table import Table
 from volcast.config import Role, TrainingConfig
 from volcast.errors import TrainingError, VolatilityError, describe_os_error
 from volcast.files import file_name_of, json_bytes, write_whole
+from volcast.packages import required_module
 from volcast.processes import environment_of_children
 
 __all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "train_symbols"]
@@ -202,10 +203,7 @@ def _begin_process(environment: dict[str, str], parent: int) -> None:
 
 def _on_ray(configs: dict[str, TrainingConfig], address: str) -> Iterator[tuple[str, Trained]]:
     """Results as they come from a Ray cluster, whose machines see the bars and the models by the same paths."""
-    try:
-        import ray
-    except ImportError as error:
-        raise TrainingError("Ray is not installed; a cluster needs it; install the extra 'ray'.") from error
+    ray = required_module("ray", "trainings on a cluster", "ray")
     try:
         environment = {"env_vars": {**_ONE_THREAD, "PYTHONPATH": environment_of_children()["PYTHONPATH"]}}
         ray.init(address=address, log_to_driver=False, runtime_env=environment)

@@ -9,12 +9,13 @@ from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.session_table import MEASURES_READ
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.forecasters.total.terms import FEWEST_SESSIONS
+from volcast.markets.market import TradingMarket
 
 __all__ = ["learnt_totals"]
 
 
 def learnt_totals(
-    measures: Mapping[str, pd.DataFrame], trained_through: pd.Timestamp, calendar: str
+    measures: Mapping[str, pd.DataFrame], trained_through: pd.Timestamp, market: TradingMarket
 ) -> dict[str, TotalState]:
     """By symbol, what its sessions until `trained_through` leave to later forecasts.
 
@@ -25,7 +26,7 @@ def learnt_totals(
     states = {}
     for symbol, frame in measures.items():
         if set(MEASURES_READ) <= set(frame.columns):
-            totals = RunningTotals(typical_state(), HourlyTable.of(frame), calendar)
+            totals = RunningTotals(typical_state(), HourlyTable.of(frame), market)
             totals.follow(trained_through.value // 1000)
             if len(totals.sessions) >= FEWEST_SESSIONS:
                 states[symbol] = totals.learnt()

@@ -373,7 +373,7 @@ class LocalLSTMTrainer:
         config = self.config if self.config.save_config else self.config.for_forecasting()
         subject = f"pooled-{len(trained_on)}" if data.subject is None else file_name_of(data.subject)
         name = version_name(subject, simulated=data.simulated)
-        totals = learnt_totals(data.measures, data.trained_through, config.calendar)
+        totals = learnt_totals(data.measures, data.trained_through, config.effective_market)
         return ModelBundle(name, networks, recipe, config, manifest, totals=totals)
 
     def _prepared_data(self) -> TrainingData:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.support.alpaca_stand_in import KEY, SECRET, AlpacaStandIn, Script
 from tests.support.bars import make_bars, of_symbol
 from volcast.bars.handler import DataHandler
-from volcast.bars.sources import alpaca as alpaca_bars
-from volcast.bars.sources.alpaca import AlpacaBars, AlpacaCredentials
+from volcast.bars.sources import alpaca_pages
+from volcast.bars.sources.alpaca import AlpacaBars
+from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials
 from volcast.bars.sources.http import Patience, RequestLimiter
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError, VolatilityError
 
@@ -39,12 +40,12 @@ START, END = pd.Timestamp("2024-06-01", tz="UTC"), pd.Timestamp("2024-06-30", tz
 
 @pytest.fixture(autouse=True)
 def _fresh_limiter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alpaca_bars, "_LIMITER", RequestLimiter(10_000, 60))
+    monkeypatch.setattr(alpaca_pages, "_LIMITER", RequestLimiter(10_000, 60))
 
 
 def fetched(script: Script, *, page: int = 700, patience: Patience = HASTY, symbol: str = "SPY") -> pd.DataFrame:
     with AlpacaStandIn({"SPY": BARS}, script, page=page, stall=60) as server:
-        source = AlpacaBars(AlpacaCredentials(KEY, SECRET), url_override=server.url, patience=patience)
+        source = AlpacaBars(AlpacaAccess(AlpacaCredentials(KEY, SECRET), server.url, patience))
         return source.fetch(symbol, START, END, "1Min")
 
 
@@ -139,7 +140,7 @@ JSON = st.recursive(
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(JSON | st.builds(lambda inner: {"bars": {"SPY": [{**BAR, "c": inner}]}}, JSON))
 def test_whatever_is_answered_is_bars_or_one_sentence(answer: Any) -> None:
-    alpaca_bars._LIMITER = RequestLimiter(10_000, 60)
+    alpaca_pages._LIMITER = RequestLimiter(10_000, 60)
     sentence = ""
     try:
         bars = fetched([f"body {json.dumps(answer)}"] * 60, patience=replace(HASTY, attempts=1))
@@ -180,7 +181,7 @@ def test_an_error_has_no_cause_that_could_show_the_request() -> None:
 
 
 def test_an_unreachable_service_is_said_in_bounded_time() -> None:
-    source = AlpacaBars(AlpacaCredentials(KEY, SECRET), url_override="http://127.0.0.1:1", patience=HASTY)
+    source = AlpacaBars(AlpacaAccess(AlpacaCredentials(KEY, SECRET), "http://127.0.0.1:1", HASTY))
     began = time.monotonic()
     with pytest.raises(DataSourceError, match="the connection failed"):
         source.fetch("SPY", START, END, "1Min")
@@ -202,10 +203,10 @@ def test_the_last_fifteen_minutes_are_not_asked_of_the_consolidated_feed() -> No
     with AlpacaStandIn({"SPY": BARS}) as server:
         for feed, last in (("sip", BARS.index[499]), ("iex", BARS.index[513])):
             source = AlpacaBars(
-                AlpacaCredentials(KEY, SECRET),
+                AlpacaAccess(
+                    AlpacaCredentials(KEY, SECRET), url_override=server.url, clock=lambda: now.to_pydatetime()
+                ),
                 feed=feed,  # type: ignore[arg-type]
-                url_override=server.url,
-                clock=lambda: now.to_pydatetime(),
             )
             assert source.fetch("SPY", START, END, "1Min").index[-1] == last
             assert {request["feed"] for request in server.requests} == {feed}

@@ -117,7 +117,7 @@ def test_days_without_a_session_have_no_bars(year: pd.DataFrame) -> None:
 
 
 def test_the_level_is_that_of_a_stock(rv: pd.Series) -> None:
-    per_year = annualize(float((rv**2).groupby(time_index(rv).date).sum().mean()) ** 0.5, 390)
+    per_year = annualize(float((rv**2).groupby(time_index(rv).date).sum().mean()) ** 0.5, 390, 252 * 390)
     assert 0.15 < per_year < 0.8
 
 

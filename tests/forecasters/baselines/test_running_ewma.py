@@ -9,9 +9,9 @@ from volcast.arrays import time_index
 from volcast.forecasters.baselines.running_ewma import RunningEwma, exponential_mean
 from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.tables import HourlyTable
-from volcast.sessions import session_buckets
+from volcast.markets.registry import market_named
 
-BUCKETS = session_buckets(pd.Timestamp("2024-06-03"), pd.Timestamp("2024-07-12"))
+BUCKETS = market_named("XNYS").bucket_table(pd.Timestamp("2024-06-03"), pd.Timestamp("2024-07-12"))
 LABELS = time_index(BUCKETS).as_unit("us").asi8
 
 
@@ -19,7 +19,7 @@ LABELS = time_index(BUCKETS).as_unit("us").asi8
 @given(data=st.data())
 def test_rows_that_come_and_change_leave_no_trace(data: st.DataObject) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    table = HourlyTable(["minutes", "rv_hourly"])
+    table = HourlyTable(["minutes", "rv_hourly"], market_named("XNYS"))
     running = RunningEwma(table)
     for _ in range(6):
         begin = data.draw(st.integers(max(len(table) - 9, 0), len(table)))
@@ -37,7 +37,7 @@ def test_rows_that_come_and_change_leave_no_trace(data: st.DataObject) -> None:
 
 def test_levels_are_the_mean_variance_of_each_hour() -> None:
     rv = np.random.default_rng(3).lognormal(-6, 1, len(LABELS))
-    table = HourlyTable(["rv_hourly"])
+    table = HourlyTable(["rv_hourly"], market_named("XNYS"))
     table.append(LABELS, rv[:, None])
     known = np.array([1, 5, len(LABELS)])
     levels = RunningEwma(table).levels(known)

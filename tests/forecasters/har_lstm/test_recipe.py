@@ -12,12 +12,13 @@ import pytest
 from tests.support.bars import make_bars, with_noise_after
 from volcast.arrays import Float32Array3D, Float64Array1D, Float64Array2D, time_index
 from volcast.errors import ConfigError, NotEnoughDataError
-from volcast.features.intraday import HISTORY, IntradayFeatures, opens_session
-from volcast.features.windows import split_in_time
+from volcast.features.intraday import IntradayFeatures, opens_session
+from volcast.features.windows import HAR_LAGS, split_in_time
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 from volcast.training.result import TrainingResult
@@ -86,10 +87,10 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     position = first + 40
     known = measures.iloc[:position]
     states, outcomes = recipe.features.states(known), horizon_outcomes(known, horizon)
-    hours, opens = time_index(measures).hour, opens_session(time_index(measures))
+    hours, opens = time_index(measures).hour, opens_session(measures)
     today = int(np.flatnonzero(time_index(measures).date == time_index(measures)[position].date())[0])
     profile = recipe.horizons[horizon].profile
-    rows = [i for i in range(HISTORY, today) if outcomes.known_with[i] < today]
+    rows = [i for i in range(max(HAR_LAGS), today) if outcomes.known_with[i] < today]
     design = np.array([plain_design_row(recipe.features, states, i - 1, measures.index[i], opens[i]) for i in rows])
     outcome = np.array([np.log(outcomes.volatility[i]) - profile[hours[i]] for i in rows])
     penalty = np.diag([30.0] * len(recipe.features.term_mean) + [1e-6] * (len(recipe.features.hours) + 4))
@@ -161,7 +162,7 @@ def test_what_is_fitted_sees_the_training_part_alone(measures: pd.DataFrame) -> 
     )
     made, changed = (har_lstm_targets({"SPY": frame}, {"SPY": split}) for frame in (measures, noise))
     assert json.dumps(made.regression.to_dict()) == json.dumps(changed.regression.to_dict())
-    rows = split.train.stop - HISTORY
+    rows = split.train.stop - max(HAR_LAGS)
     assert (made.windows["SPY"][:rows] == changed.windows["SPY"][:rows]).all()
     assert (made.targets["SPY"][:rows] == changed.targets["SPY"][:rows]).all()
     assert not (made.targets["SPY"][rows:] == changed.targets["SPY"][rows:]).all()
@@ -268,7 +269,7 @@ def test_outcomes_of_horizons_by_their_definition(measures: pd.DataFrame) -> Non
 
 def test_minutes_of_horizons_follow_the_calendar() -> None:
     labels = pd.DatetimeIndex(["2024-11-27 16:00", "2024-11-29 10:00"]).tz_localize("America/New_York")
-    assert list(horizon_minutes(labels, 1)) == [60, 30]
+    assert list(horizon_minutes(labels, 1, market_named("XNYS"))) == [60, 30]
     # Thanksgiving is closed, the day after ends at 13:00.
-    assert list(horizon_minutes(labels, "session_end")) == [60, 210]
-    assert list(horizon_minutes(labels, 7)) == [60 + 210 + 90, 210 + 150]
+    assert list(horizon_minutes(labels, "session_end", market_named("XNYS"))) == [60, 210]
+    assert list(horizon_minutes(labels, 7, market_named("XNYS"))) == [60 + 210 + 90, 210 + 150]

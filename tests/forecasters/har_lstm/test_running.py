@@ -12,8 +12,9 @@ from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.horizons import HORIZONS, Horizon
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.clocks import clock_of
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
-from volcast.sessions import new_york_clock
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ class Asked:
     """A running forecast, asked with tables of which it is told what has changed."""
 
     def __init__(self, recipe: HarLstm, measures: pd.DataFrame, horizon: Horizon) -> None:
-        self.table = HourlyTable(list(measures.columns))
+        self.table = HourlyTable(list(measures.columns), market_named("XNYS"))
         self.running = RunningForecast(recipe.for_symbol("SPY", measures), (CountingNetwork(),), horizon, self.table)
 
     def __call__(self, measures: pd.DataFrame, labels: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
@@ -101,4 +102,4 @@ def test_a_row_in_between_that_comes_late_is_taken_in(recipe: HarLstm, measures:
 def test_clocks_in_new_york_are_those_of_the_time_zone() -> None:
     moments = pd.date_range("1970-01-01", "2100-01-01", freq="433min", tz="UTC").as_unit("us")
     shown = moments.tz_convert("America/New_York").tz_localize(None)
-    np.testing.assert_array_equal(new_york_clock(moments.asi8), shown.as_unit("us").asi8)
+    np.testing.assert_array_equal(clock_of("America/New_York").shown(moments.asi8), shown.as_unit("us").asi8)

@@ -8,6 +8,7 @@ from volcast.errors import NotEnoughDataError
 from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.baselines import ALL_TOTAL_BASELINES, FEWEST_FOR_BASELINES
 from volcast.forecasters.total.session_table import SessionTable
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 
 LATER = 4_102_444_800_000_000
@@ -20,7 +21,7 @@ def table() -> HourlyTable:
 
 @pytest.fixture(scope="module")
 def sessions(table: HourlyTable) -> SessionTable:
-    return SessionTable.of(table, LATER, "XNYS")
+    return SessionTable.of(table, LATER, market_named("XNYS"))
 
 
 @pytest.mark.parametrize("name", ALL_TOTAL_BASELINES)
@@ -31,7 +32,7 @@ def test_none_looks_ahead(table: HourlyTable, sessions: SessionTable, name: str,
     assert forecasts.shape == known.shape
     assert (forecasts > 0).all()
     for stop in (80, 120, len(sessions) - 1):
-        until = SessionTable.of(table, int(sessions.close[stop - 1]), "XNYS")
+        until = SessionTable.of(table, int(sessions.close[stop - 1]), market_named("XNYS"))
         asked = known[known <= stop]
         again = ALL_TOTAL_BASELINES[name](until, asked, count)
         assert again.tolist() == forecasts[: len(asked)].tolist()

@@ -14,6 +14,7 @@ from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.session_table import SessionTable
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.forecasters.total.terms import FEWEST_SESSIONS, TERMS, PastLevel, SessionTerms
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 
 LATER = 4_102_444_800_000_000
@@ -33,7 +34,7 @@ def table() -> HourlyTable:
 
 
 def followed(table: HourlyTable, moment: int = LATER, state: TotalState | None = None) -> RunningTotals:
-    totals = RunningTotals(state or typical_state(), table, "XNYS")
+    totals = RunningTotals(state or typical_state(), table, market_named("XNYS"))
     totals.follow(moment)
     return totals
 

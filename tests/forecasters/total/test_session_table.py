@@ -8,6 +8,7 @@ from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.session_table import MEASURES_READ, SessionTable
+from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 
 NEW_YORK = "America/New_York"
@@ -18,7 +19,7 @@ def micros(moment: str) -> int:
 
 
 def sessions_of(bars: pd.DataFrame, moment: str = "2100-01-01") -> SessionTable:
-    return SessionTable.of(HourlyTable.of(get_hourly_measures(bars)), micros(moment), "XNYS")
+    return SessionTable.of(HourlyTable.of(get_hourly_measures(bars)), micros(moment), market_named("XNYS"))
 
 
 def plain_days(bars: pd.DataFrame) -> pd.DataFrame:
@@ -115,6 +116,6 @@ def test_the_first_session_that_is_another_is_told(bars: pd.DataFrame) -> None:
 
 
 def test_no_bars_are_no_sessions() -> None:
-    empty = SessionTable.of(HourlyTable(MEASURES_READ), 0, "XNYS")
+    empty = SessionTable.of(HourlyTable(MEASURES_READ, market_named("XNYS")), 0, market_named("XNYS"))
     assert len(empty) == 0
     assert len(empty.outcomes(5)) == 0

@@ -16,7 +16,6 @@ from volcast.backtest.strategies.base import require_positive
 from volcast.backtest.total_volatility import variance_over
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecasters.horizons import TOTAL_HORIZONS
-from volcast.sessions import session_buckets
 
 __all__ = ["StraddleTiming", "life_volatility", "steps_of"]
 
@@ -170,7 +169,7 @@ def steps_of(market: Market) -> pd.DataFrame:
     Columns `spot` (linked price of the last bar that had ended by then), `session` (naive date), `ends_session`.
     """
     path = market.paths[market.symbol]
-    buckets = session_buckets(path.index[0], path.index[-1], market.calendar)
+    buckets = market.trading.bucket_table(path.index[0], path.index[-1])
     buckets = buckets[buckets["session"].isin(market.prices[market.symbol].index)]
     buckets = buckets[buckets.index <= path.index[-1]]
     row = path.index.searchsorted(buckets.index, side="right") - 1

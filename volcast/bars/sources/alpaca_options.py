@@ -1,13 +1,11 @@
 """Hourly closes of options from Alpaca, through alpaca-py."""
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.sources.alpaca import AlpacaCredentials, AlpacaPages, bar_frame
-from volcast.bars.sources.http import Patience
+from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaPages, bar_frame
 
 __all__ = ["AlpacaOptionBars", "contract_name"]
 
@@ -22,28 +20,12 @@ class AlpacaOptionBars:
 
     Parameters
     ----------
-    credentials
-        The keys.
-    url_override
-        Another address than Alpaca's, such as a stand-in server's.
-    patience
-        Timeouts and retries.
-    clock
-        The present moment, tz-aware; for tests.
+    access
+        Keys, address, patience, clock.
     """
 
-    def __init__(
-        self,
-        credentials: AlpacaCredentials,
-        *,
-        url_override: str | None = None,
-        patience: Patience | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        from alpaca.data.historical import OptionHistoricalDataClient
-
-        client = OptionHistoricalDataClient(credentials.key, credentials.secret, url_override=url_override)
-        self._pages, self._clock = AlpacaPages(client, patience or Patience()), clock
+    def __init__(self, access: AlpacaAccess) -> None:
+        self._pages, self._access = AlpacaPages("OptionHistoricalDataClient", access), access
 
     def closes(self, contracts: Sequence[str], start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
         """The last price of each contract in each hour that began in [`start`, `end`) and is over.
@@ -67,7 +49,7 @@ class AlpacaOptionBars:
         DataSourceError
             The service could not be reached, failed for as long as was waited, or refused the request.
         """
-        end = min(end, pd.Timestamp(self._clock()).tz_convert("UTC") - _DELAY)
+        end = min(end, self._access.settled_until(_DELAY))
         columns: dict[str, pd.Series] = {}
         for some in _in_parts(contracts) if start < end else ():
             for name, closes in self._of_some(some, start, end).items():

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from volcast.arrays import time_index
 from volcast.bars.checks import bar_length
@@ -15,14 +14,16 @@ from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
-from volcast.errors import BarsError
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.errors import BarsError, MissingPackageError
+from volcast.markets.names import DEFAULT_ZONE
+from volcast.packages import required_module
 
 __all__ = ["read_bars_file"]
 
-_TEXT = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz")
+_TEXT = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz", ".zip")
 _ARROW = (".feather", ".arrow")
 _SUFFIXES = (*_TEXT, ".parquet", ".pq", *_ARROW)
+_IN_PAGES = ("Binance", "Coinbase", "Kraken", "ccxt")
 _LONGEST_LIST = 6
 
 
@@ -78,13 +79,36 @@ def read_bars_file(
         _require_starts(frame.index, name)
     if first.side == "end":
         frame.index = frame.index - bar_length(frame.index.sort_values())
+    frame, changes = _in_order(frame, first.vendor)
     files = f"{len(paths)} files" if len(paths) > 1 else paths[0].name
-    of_whom = "plain columns" if first.vendor == "plain" else f"{first.vendor}'s columns"
     side = f"stamps are the {first.side or 'start'} of a bar"
-    frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {of_whom}, {side}, {clock}."
+    frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {_of_whom(first)}, {side}, {clock}{changes}."
     frame.attrs["left_out_rows"] = _left_out(tables, symbol_taken)
     frame.attrs["stamps"] = "start"
     return frame
+
+
+def _of_whom(table: StampedTable) -> str:
+    if table.vendor == "plain":
+        return "plain columns"
+    return f"{table.vendor}'s columns" + (", told by their order and values without a header" * table.is_headless)
+
+
+def _in_order(frame: pd.DataFrame, vendor: str) -> tuple[pd.DataFrame, str]:
+    """Bars of exchanges, which come in pages: without whole copies of rows, as where pages join, and in order of time,
+    since some have the newest first; and what was done, in words to go behind others.
+    """
+    index, changes = time_index(frame), ""
+    if vendor not in _IN_PAGES:
+        return frame, changes
+    if index.has_duplicates:
+        copies = frame.reset_index().duplicated().to_numpy()
+        if copies.any():
+            frame, changes = frame[~copies], f", {int(copies.sum()):,} copies of rows left out"
+            index = time_index(frame)
+    if index.is_monotonic_increasing:
+        return frame, changes
+    return frame.sort_index(kind="stable"), f"{changes}, sorted with the newest last"
 
 
 def _left_out(tables: list[StampedTable], symbol: str | None) -> dict[str, object]:
@@ -127,7 +151,7 @@ def _of_symbol(files: list[Path], symbol: str | None, folder: Path) -> list[Path
     if not files:
         raise BarsError(f"{folder} holds no file of bars; one must end in {', '.join(_SUFFIXES)}; check the path.")
     words = {file: re.split(r"[_\-. ]", file.name.upper())[0] for file in files}
-    named = [file for file, word in words.items() if symbol is not None and word == symbol.upper()]
+    named = [file for file, word in words.items() if symbol is not None and word == symbol.upper().replace("/", "")]
     if named or len(files) == 1 or len(set(words.values())) == 1 or all(not word.isalpha() for word in words.values()):
         return named or files
     raise BarsError(
@@ -155,7 +179,7 @@ def _stamped(path: Path, symbol: str | None, flags: StampFlags) -> StampedTable:
             frame, mark, unit, first = text.frame, text.mark, "line", text.first_line
         else:
             frame = _read_arrow(path, suffix, symbol)
-    except BarsError:
+    except (BarsError, MissingPackageError):
         raise
     except FileNotFoundError:
         raise BarsError(f"there is no file {path}; give the path of a CSV, Parquet or Feather file of bars.") from None
@@ -177,6 +201,7 @@ def _reason(error: Exception) -> str:
 
 def _read_arrow(path: Path, suffix: str, symbol: str | None) -> pd.DataFrame:
     """A Parquet or Feather file, or of Parquet that holds many symbols the rows of `symbol` alone."""
+    pq = required_module("pyarrow.parquet", "Parquet and Feather files")
     if suffix in _ARROW:
         return pd.read_feather(path)
     names = pq.read_schema(path).names
@@ -248,8 +273,8 @@ def _with_zone(index: pd.DatetimeIndex, timezone: str | None, clock: str, name: 
                 "give --bars-timezone UTC."
             )
         return localized(index, timezone), f"zone {timezone}"
-    if zones[:1] == [EXCHANGE_TIMEZONE]:
-        return localized(index, EXCHANGE_TIMEZONE), f"no zone in the stamps: {EXCHANGE_TIMEZONE}, whose hours they fit"
+    if zones[:1] == [DEFAULT_ZONE]:
+        return localized(index, DEFAULT_ZONE), f"no zone in the stamps: {DEFAULT_ZONE}, whose hours they fit"
     raise BarsError(f"{name} has {zone_sentence(index, zones)}; give --bars-timezone {zones[0] if zones else 'ZONE'}.")
 
 

@@ -10,6 +10,10 @@
 | Interactive Brokers | `average` and `barCount`, or `wap` and `count` | start; zone in the text or by flag; epoch |
 | Kibot | no header: date, time, open, high, low, close, volume | start, New York |
 | MetaTrader | `<DATE>`, `<TIME>` and no ticker | start; zone by flag or by the hours |
+| Binance | `open_time`; or no header and twelve fields | start, epoch in ms or us |
+| Coinbase | `time, low, high, open, close, volume`; or no header and these six | start, epoch in s, newest first |
+| Kraken | no header: epoch, open, high, low, close, perhaps the mean price, volume, trades | start, epoch in s |
+| ccxt | no header: epoch, open, high, low, close, volume | start, epoch in ms |
 | any other | a column of stamps and `close` | start, unless told; zone in the text, by flag, or by the hours |
 """
 
@@ -29,15 +33,17 @@ from volcast.bars.columns import (
     count_out_of_range,
     named_columns,
     numbers_of,
+    plain_name,
     require_prices_in_range,
     text_of,
 )
+from volcast.bars.sources.headless import headless_columns, is_headless
 from volcast.bars.sources.stamps import StampFlags, StampSide, is_stamp_name, read_stamps
 from volcast.errors import BarsError, NotEnoughDataError
 
 __all__ = ["StampedTable", "stamped_table"]
 
-_KIBOT = ["date", "time", *FIELDS]
+_COINBASE = ["time", "low", "high", "open", "close", "volume"]
 _NANO_PRICE = 1e-9
 
 
@@ -52,6 +58,8 @@ class StampedTable:
         without a stamp or one of their prices are left out.
     vendor
         Whose columns it has; ``"plain"`` where they are nobody's in particular.
+    is_headless
+        Whether the vendor was told by the order and the values of columns that have no names.
     side
         What the stamps are; None where neither the vendor nor the user says it.
     clock
@@ -62,6 +70,7 @@ class StampedTable:
 
     frame: pd.DataFrame
     vendor: str
+    is_headless: bool
     side: StampSide | None
     clock: str
     left_out: pd.DataFrame
@@ -90,8 +99,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
         There is no row.
     """
     table = _flat(table, name)
-    vendor = _vendor(table)
-    table = _headed(table, vendor)
+    vendor, table, headless = _vendor_and_columns(table, name)
     if table.empty:
         raise NotEnoughDataError(f"{name} holds no bars; at least one is needed; check how it was written.")
     if vendor == "Stooq" and (flags.timezone is None or flags.side is None):
@@ -115,7 +123,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
     usable = np.asarray(wrong == "")
     frame = frame if usable.all() else frame[usable]
     _require_rows(frame, len(table), name)
-    return StampedTable(frame, vendor, vendor_flags.side, clock, left_out)
+    return StampedTable(frame, vendor, headless, vendor_flags.side, clock, left_out)
 
 
 def _with_vendors_habits(flags: StampFlags, vendor: str) -> StampFlags:
@@ -187,15 +195,22 @@ def _vendor(table: pd.DataFrame) -> str:
         return "Interactive Brokers"
     if present & {"adj close", "dividends", "stock splits"} or columns[:1] == ["price"]:
         return "Yahoo"
-    if columns == [str(number) for number in range(len(_KIBOT))]:
-        return "Kibot"
-    return "plain"
+    if plain_name(columns[0]) == "open time":
+        return "Binance"
+    return "Coinbase" if columns == _COINBASE else "plain"
+
+
+def _vendor_and_columns(table: pd.DataFrame, name: str) -> tuple[str, pd.DataFrame, bool]:
+    """Whose columns a table has, the table under their names, and whether it had none."""
+    if is_headless(table) and len(table):
+        vendor, columns = headless_columns(table, name)
+        return vendor, table.set_axis(list(columns), axis=1), True
+    vendor = _vendor(table)
+    return vendor, _headed(table, vendor), False
 
 
 def _headed(table: pd.DataFrame, vendor: str) -> pd.DataFrame:
     """The table under its own column names."""
-    if vendor == "Kibot":
-        return table.set_axis(_KIBOT, axis=1)
     named = vendor == "Yahoo" and table.shape[1] > 1 and str(table.columns[0]).lower() == "price"
     if named and not _has_stamps(table):
         # Rows under the header: Ticker, and the name of the index.

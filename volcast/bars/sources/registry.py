@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["BAR_SOURCES", "SOURCES", "BarSource", "load_source", "minutes_of", "source_names"]
 
 BAR_SOURCES = {
-    "alpaca": "Alpaca (keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file)",
+    "alpaca": "Alpaca (keys in APCA_API_KEY_ID and APCA_API_SECRET_KEY, or in a .env file; coins need none)",
     "file": "Own file (CSV, Parquet or Feather)",
     "simulator": "Simulated",
     "yahoo": "Yahoo, of the last 30 days",
+    "binance": "Binance, coins such as BTC/USDT",
+    "coinbase": "Coinbase, coins such as BTC/USD",
+    "kraken": "Kraken, the last 720 bars of coins",
 }
 """What people are told of the library's own sources."""
 
@@ -43,7 +46,13 @@ class BarSource(Protocol):
 SOURCES = Registry(
     "source of bars",
     object,
-    {"yahoo": EntryPoint("yahoo", "volcast.bars.sources.yahoo:YahooBars", _GROUPS[0])},
+    {
+        "yahoo": EntryPoint("yahoo", "volcast.bars.sources.yahoo:YahooBars", _GROUPS[0]),
+        **{
+            name: EntryPoint(name, f"volcast.bars.sources.exchanges:{name}", _GROUPS[0])
+            for name in ("binance", "coinbase", "kraken")
+        },
+    },
     *_GROUPS,
 )
 """By name what makes each, called without arguments; loaded when it is asked for."""

@@ -23,13 +23,14 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, begins_run
 from volcast.errors import NotEnoughDataError
-from volcast.sessions import EXCHANGE_TIMEZONE, new_york_midnight, next_bucket, session_schedule
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = ["simulate_bars"]
 
 
 _ANNUAL_VOLATILITY = 0.35
-_MINUTES_PER_YEAR = 252 * 390
 _SLOW_SPREAD, _FAST_SPREAD = 0.25, 0.35
 _FAST_STEP_MINUTES = 30
 _MISSING = 0.005
@@ -45,6 +46,7 @@ def simulate_bars(
     *,
     seed: int = 0,
     minutes: int = 1,
+    market: str | TradingMarket = DEFAULT_MARKET,
     nights: bool = False,
     news: Collection[date] = (),
 ) -> pd.DataFrame:
@@ -75,10 +77,11 @@ def simulate_bars(
     NotEnoughDataError
         The exchange has no session in the span.
     """
-    first, last = new_york_midnight(start_date), new_york_midnight(end_date)
+    market = market_named(market)
+    first, last = market.day_begin(start_date), market.day_end(end_date) - pd.Timedelta(minutes=1)
     # Bars that end where the known sessions end would have no bucket ahead to forecast.
-    next_bucket(last + pd.Timedelta(days=1))
-    schedule = session_schedule(first, last)
+    market.next_bucket(last + pd.Timedelta(minutes=1))
+    schedule = market.schedule(first, last)
     if schedule.empty:
         raise NotEnoughDataError(f"the exchange has no session from {start_date} to {end_date}; give a longer span.")
     digest = hashlib.sha256(f"{symbol} {seed}".encode()).digest()
@@ -86,9 +89,9 @@ def simulate_bars(
     opens = schedule["open"].dt.tz_convert("UTC")
     lengths = (pd.TimedeltaIndex(schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
     day, minute = _minutes_of_days(np.zeros(len(lengths), dtype=np.int64), lengths)
-    volatility = _minute_volatility(random, day, minute, lengths)
+    volatility = _minute_volatility(random, day, minute, lengths, market)
     if nights:
-        days = pd.DatetimeIndex(schedule.index).tz_localize(EXCHANGE_TIMEZONE)
+        days = pd.DatetimeIndex(schedule.index).tz_localize(market.zone)
         begin, end = (
             ((days + moment - opens.array) // pd.Timedelta(minutes=1)).to_numpy()
             for moment in (_FIRST_TRADE, _LAST_TRADE)
@@ -157,6 +160,7 @@ def _minute_volatility(
     day: Int64Array1D,
     minute: Int64Array1D,
     lengths: Int64Array1D,
+    market: TradingMarket,
 ) -> Float64Array1D:
     slow = _autoregression(random, len(lengths), 0.985, _SLOW_SPREAD)[day]
     step = minute // _FAST_STEP_MINUTES
@@ -164,7 +168,7 @@ def _minute_volatility(
     fast = _autoregression(random, int(steps_before[-1]), 0.85, _FAST_SPREAD)[steps_before[day] + step]
     left = lengths[day] - minute
     shape = 0.72 + 1.1 * np.exp(-minute / 25) + 0.45 * np.exp(-left / 40)
-    level = _ANNUAL_VOLATILITY / np.sqrt(_MINUTES_PER_YEAR)
+    level = _ANNUAL_VOLATILITY / np.sqrt(market.minutes_per_year)
     return cast(Float64Array1D, level * shape * np.exp(slow + fast - _SLOW_SPREAD**2 - _FAST_SPREAD**2))
 
 

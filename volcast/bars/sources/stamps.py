@@ -14,7 +14,8 @@ import pandas as pd
 from volcast.arrays import Int64Array1D, Int64Array2D
 from volcast.bars.columns import plain_name, text_of
 from volcast.errors import BarsError
-from volcast.sessions import session_schedule
+from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.registry import market_named
 
 __all__ = [
     "_UNITS",
@@ -34,7 +35,7 @@ DateOrder = Literal["mdy", "dmy"]
 _NAMES = (
     "timestamp", "datetime", "date time", "ts event", "window start", "epoch", "unix", "unix time", "unix timestamp",
     "epoch time", "open time", "start time", "time start", "bar time", "gmt time", "time utc", "time gmt",
-    "datetime utc", "timestamp utc", "date utc", "utc", "begins at", "ts", "dt", "t", "time stamp",
+    "datetime utc", "timestamp utc", "date utc", "utc", "begins at", "ts", "ds", "dt", "t", "time stamp",
     "date", "day", "time", "unnamed 0", "index",
 )  # fmt: skip
 """What columns of stamps are called, as `plain_name` writes it; the first that is there is taken."""
@@ -224,26 +225,26 @@ def _mostly(text: "pd.Series[str]", pattern: str) -> bool:
 def _from_epoch(stamps: pd.Series, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
     """Moments counted from 1970; those of whole numbers are exact."""
     numbers = pd.to_numeric(stamps, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    fitting: dict[str, float] = {
-        unit: float(((numbers >= _EARLIEST * scale) & (numbers <= _LATEST * scale)).mean())
-        for unit, scale in _UNITS.items()
-    }
-    likeliest: EpochUnit = max(_UNITS, key=lambda unit: fitting[unit])
-    unit = flags.epoch or likeliest
-    if flags.epoch is None and fitting[unit] < 1 - _MOST_UNREADABLE:
+    exact = np.full(len(numbers), np.iinfo(np.int64).min)
+    units: list[EpochUnit] = []
+    # Each number has one unit by its size: exchanges changed theirs, and what was joined has both.
+    for unit, scale in _UNITS.items() if flags.epoch is None else [(flags.epoch, _UNITS[flags.epoch])]:
+        readable = (numbers >= _EARLIEST * scale) & (numbers <= _LATEST * scale)
+        if not readable.any():
+            continue
+        units.append(unit)
+        whole = readable & (numbers % 1 == 0)
+        exact[whole] = stamps[whole].astype("int64") * (10**9 // scale)
+        parts = readable & ~whole
+        # A float of seconds is good for microseconds.
+        exact[parts] = np.round(numbers[parts] * (10**6 / scale)).astype(np.int64) * 1000
+    index = pd.DatetimeIndex(exact.view("M8[ns]"), tz="UTC")
+    if flags.epoch is None and np.mean(index.isna()) > _MOST_UNREADABLE:
         raise _NoStampsError(
             f"the number {stamps.iloc[0]} for a stamp, which is no time from 1990 to 2100 in s, ms, us or "
             "ns; the unit must be known; give --bars-epoch."
         )
-    scale = _UNITS[unit]
-    readable = (numbers >= _EARLIEST * scale) & (numbers <= _LATEST * scale)
-    exact = np.full(len(numbers), np.iinfo(np.int64).min)
-    whole = readable & (numbers % 1 == 0)
-    exact[whole] = stamps[whole].astype("int64") * (10**9 // scale)
-    parts = readable & ~whole
-    # A float of seconds is good for microseconds.
-    exact[parts] = np.round(numbers[parts] * (10**6 / scale)).astype(np.int64) * 1000
-    return pd.DatetimeIndex(exact.view("M8[ns]"), tz="UTC"), f"epoch in {unit}, UTC"
+    return index, f"epoch in {' and '.join(units)}, UTC"
 
 
 def _from_text(text: "pd.Series[str]", flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:
@@ -368,5 +369,5 @@ def _density(dates: Int64Array1D) -> float:
     """Share of the exchange's sessions between the first and the last of these dates that are among them."""
     years = np.where(dates[:, 0] < 100, dates[:, 0] + 2000, dates[:, 0])
     days = pd.to_datetime({"year": years, "month": dates[:, 1], "day": dates[:, 2]}, errors="coerce").dropna()
-    sessions = session_schedule(days.min(), days.max()).index if len(days) else days
+    sessions = market_named(DEFAULT_MARKET).schedule(days.min(), days.max()).index if len(days) else days
     return float(sessions.isin(days).mean()) if len(sessions) else 0.0

@@ -1,16 +1,21 @@
-"""Tables of text in whatever dialect: separators, decimal marks, comments above the header, encodings, gzip."""
+"""Tables of text in whatever dialect: separators, decimal marks, comments above the header, encodings, gzip and zip."""
 
 import csv
 import gzip
 import re
 import warnings
+import zipfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal, cast
 
 import pandas as pd
 
 from volcast.bars.columns import DecimalMark
+from volcast.bars.sources.headless import EPOCH
 from volcast.bars.sources.stamps import is_stamp_name
 from volcast.errors import BarsError, NotEnoughDataError
 
@@ -21,7 +26,9 @@ _SEPARATORS = (",", ";", "\t", "|", r"\s+")
 _COMMENT = re.compile(r"\s*(?:#|//|--|%|;\s|sep=|$)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*,\d+|[+-]?\d+,\d+")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
-_BEGINS_WITH_A_BAR = re.compile(r"\d{1,2}/\d{1,2}/\d{4},")
+_BEGINS_WITH_A_DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{4},")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
+_ZIPPED: dict[bytes, Literal["gzip", "zip"]] = {b"\x1f\x8b": "gzip", b"PK": "zip"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class _Dialect:
     skipped: int
     header: list[str] | None
     encoding: str
-    is_zipped: bool
+    compression: Literal["gzip", "zip"] | None
 
 
 def read_text_table(path: Path) -> TextTable:
@@ -82,7 +89,7 @@ def read_text_table(path: Path) -> TextTable:
             dtype=stamps,
             encoding=dialect.encoding,
             encoding_errors="replace",
-            compression="gzip" if dialect.is_zipped else None,
+            compression=dialect.compression,
             skip_blank_lines=False,
             skipinitialspace=True,
             index_col=False,
@@ -94,8 +101,8 @@ def read_text_table(path: Path) -> TextTable:
 
 def _dialect(path: Path) -> _Dialect:
     with open(path, "rb") as raw:
-        is_zipped = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if is_zipped else open(path, "rb") as file:
+        compression = _ZIPPED.get(raw.read(2))
+    with _unzipped(path, compression) as file:
         sample = file.read(_SAMPLE_BYTES)
     encoding = "utf-16" if sample[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     lines = sample.decode(encoding, errors="replace").removeprefix("\ufeff").splitlines()
@@ -108,10 +115,38 @@ def _dialect(path: Path) -> _Dialect:
     rows = [(number, _fields(line, separator)) for number, line in numbered]
     first = _first_row(rows, width, str(path))
     number, header = rows[first]
-    is_headless = _BEGINS_WITH_A_BAR.match(lines[number]) is not None
+    is_headless = _is_a_bar(header, lines[number])
     values = [fields for _, fields in rows[first + (not is_headless) :]]
     mark = _mark(values, header, separator)
-    return _Dialect(separator, mark, number, None if is_headless else header, encoding, is_zipped)
+    return _Dialect(separator, mark, number, None if is_headless else header, encoding, compression)
+
+
+@contextmanager
+def _unzipped(path: Path, compression: Literal["gzip", "zip"] | None) -> Iterator[BinaryIO]:
+    """The text of a file, as bytes.
+
+    Raises
+    ------
+    BarsError
+        It is an archive of several files.
+    """
+    if compression == "zip":
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(names) != 1:
+                raise BarsError(f"{path} is an archive of {len(names)} files; one is needed; unpack it and name one.")
+            with archive.open(names[0]) as file:
+                yield cast(BinaryIO, file)
+        return
+    with gzip.open(path, "rb") if compression == "gzip" else open(path, "rb") as plain:
+        yield cast(BinaryIO, plain)
+
+
+def _is_a_bar(fields: list[str], line: str) -> bool:
+    """Whether the first line of a table is a bar: it begins with a date, or is a row of numbers behind an epoch."""
+    if _BEGINS_WITH_A_DATE.match(line):
+        return True
+    return re.fullmatch(EPOCH, fields[0]) is not None and all(map(_NUMBER.fullmatch, fields))
 
 
 def _first_row(rows: list[tuple[int, list[str]]], width: int, name: str) -> int:

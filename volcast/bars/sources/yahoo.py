@@ -8,6 +8,7 @@ import pandas as pd
 
 from volcast.bars.sources.registry import minutes_of
 from volcast.errors import DataSourceError, NotEnoughDataError
+from volcast.packages import required_module
 
 __all__ = ["YAHOO_REACH_DAYS", "YahooBars"]
 
@@ -127,12 +128,5 @@ def _utc_now() -> datetime:
 
 
 def _yfinance_download() -> Callable[..., Any]:
-    try:
-        import yfinance
-    except ImportError:
-        raise DataSourceError(
-            "Yahoo's bars need the package yfinance, which is not installed; install it with pip install "
-            "'local-volatility-training[yahoo]', or use another source."
-        ) from None
-    download: Callable[..., Any] = yfinance.download
+    download: Callable[..., Any] = required_module("yfinance", "Yahoo's bars", "yahoo").download
     return download

@@ -11,7 +11,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.verdict import MODEL, REFERENCE, title_of
-from volcast.sessions import EXCHANGE_TIMEZONE
+from volcast.markets.names import DEFAULT_ZONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,7 +175,7 @@ def _axes(height: float = _SIZE[1]) -> "tuple[Figure, Axes]":
 
 
 def _dates(axes: "Axes", labels: pd.DatetimeIndex) -> None:
-    local = labels.tz_convert(EXCHANGE_TIMEZONE)
+    local = labels.tz_convert(DEFAULT_ZONE)
     ticks = np.linspace(0, len(local) - 1, min(4, len(local))).astype(int)
     axes.set_xticks(ticks, [f"{local[tick]:%Y-%m-%d}" for tick in ticks])
 

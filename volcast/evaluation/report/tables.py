@@ -11,7 +11,8 @@ from rich.table import Table
 
 from volcast.evaluation.evaluation import Evaluation, Grouping
 from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
-from volcast.sessions import in_new_york
+from volcast.markets.clocks import clock_of
+from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = [
     "GROUPINGS",
@@ -151,7 +152,7 @@ def models_table(
             row["name"],
             row["symbol"] or "-",
             f"{(row['first_bar'] or 'unknown')[:10]} to {(through or 'unknown')[:10]}",
-            "-" if through is None else f"{(today - in_new_york(through)).days:,}",
+            "-" if through is None else f"{(today - clock_of(DEFAULT_ZONE).moment(through)).days:,}",
             "-" if row["qlike_ratio"] is None else f"{row['qlike_ratio']:.3f}",
             row["judgment"] or "-",
             _minute(row["created"] or "unknown"),

@@ -16,7 +16,7 @@ import pandas as pd
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.forecasters.baselines.har import hourly_variance_profile, require_history
 from volcast.forecasters.walk_forward import walk_forward
-from volcast.sessions import session_hours
+from volcast.markets.registry import market_of
 
 __all__ = [
     "diurnal_egarch",
@@ -129,15 +129,18 @@ def _weekly(
 ) -> Float64Array1D:
     require_history(measures, known, "bucket_return")
     pattern = hourly_variance_profile(measures, known[0])
-    returns = measures["bucket_return"].to_numpy(dtype=float) / np.sqrt(pattern[session_hours(time_index(measures))])
+    market = market_of(measures)
+    returns = measures["bucket_return"].to_numpy(dtype=float) / np.sqrt(
+        pattern[market_of(measures).hours_of_labels(time_index(measures))]
+    )
     parameters = None
     variances = np.empty(len(targets))
-    for fold in walk_forward(targets, known, refit="week"):
+    for fold in walk_forward(targets, known, refit="week", market=market):
         parameters = garch_parameters(returns[fold.train], family, asymmetry, parameters)
         of_fold = known[fold.targets]
         # The recursion is run here and not by `arch`, whose bounds on a filtered variance depend on later returns.
         variances[fold.targets] = variance(parameters, returns[: of_fold[-1]])[of_fold]
-    return np.asarray(np.sqrt(variances * pattern[session_hours(targets)]))
+    return np.asarray(np.sqrt(variances * pattern[market.hours_of_labels(targets)]))
 
 
 def _backcast(returns: Float64Array1D) -> float:

@@ -15,26 +15,24 @@ from threadpoolctl import threadpool_limits
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.scaling import hour_of_day_profile
-from volcast.features.windows import HAR_LAGS, har_terms
+from volcast.features.windows import har_lags, har_terms
 from volcast.forecasters.walk_forward import walk_forward
+from volcast.markets.market import TradingMarket
+from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import session_hours
 
 __all__ = [
-    "FEWEST_BUCKETS",
     "diurnal_har",
     "diurnal_harq",
     "diurnal_log_har",
     "diurnal_semivariance_har",
+    "fewest_buckets",
     "har",
     "hourly_variance_profile",
     "log_har",
     "require_history",
 ]
 
-
-FEWEST_BUCKETS = 2 * max(HAR_LAGS)
-"""Buckets that must be known before a first forecast."""
 
 _HOURS = 24
 
@@ -47,24 +45,25 @@ def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) 
     """
     require_history(measures, known)
     values = measures["rv_hourly"].to_numpy(dtype=float)
-    return _on_levels(har_terms(values, HAR_LAGS), values, targets, known)
+    return _on_levels(har_terms(values, _lags(measures, known)), values, targets, known, measures)
 
 
 def diurnal_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on levels of volatility over the root of its hour's mean variance; insanity filter as in `har`."""
     require_history(measures, known)
     pattern = np.sqrt(hourly_variance_profile(measures, known[0]))
-    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[session_hours(time_index(measures))]
-    return _on_levels(har_terms(values, HAR_LAGS), values, targets, known) * pattern[session_hours(targets)]
+    values = measures["rv_hourly"].to_numpy(dtype=float) / pattern[_hours(measures)]
+    terms = har_terms(values, _lags(measures, known))
+    return _on_levels(terms, values, targets, known, measures) * pattern[_hours(measures, targets)]
 
 
 def log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on log volatility, with a constant; back by Duan's smearing on the variance scale, as `diurnal_log_har`."""
     require_history(measures, known)
     values = _log_rv(measures)
-    terms = _with_constant(har_terms(values, HAR_LAGS))
+    terms = _with_constant(har_terms(values, _lags(measures, known)))
     forecasts = np.empty(len(targets))
-    for day, coefficients, residuals, _ in _daily_fits(terms[_LONGEST - 1 : -1], values, targets, known):
+    for day, coefficients, residuals, _ in _daily_fits(terms[:-1], values, targets, known, measures):
         smearing = np.sqrt(np.mean(np.exp(2 * residuals)))
         forecasts[day] = np.exp(terms[known[day] - 1] @ coefficients) * smearing
     return forecasts
@@ -83,14 +82,17 @@ def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: In
     """
     require_history(measures, known)
     profile = _profile_array(hour_of_day_profile(measures["rv_hourly"].iloc[: known[0]]))
-    hours, target_hours = session_hours(time_index(measures)), session_hours(targets)
+    hours, target_hours = (
+        _hours(measures),
+        _hours(measures, targets),
+    )
     values = _log_rv(measures) - profile[hours]
-    terms = har_terms(values, HAR_LAGS)
+    terms = har_terms(values, _lags(measures, known))
     hours_seen = np.unique(hours[: known[0]])
-    design = np.column_stack([terms[_LONGEST - 1 : -1], hours[_LONGEST:, None] == hours_seen])
+    design = np.column_stack([terms[:-1], hours[1:, None] == hours_seen])
     rows = np.column_stack([terms[known - 1], target_hours[:, None] == hours_seen])
     forecasts = np.empty(len(targets))
-    for day, coefficients, residuals, _ in _daily_fits(design, values, targets, known):
+    for day, coefficients, residuals, _ in _daily_fits(design, values, targets, known, measures):
         smearing = np.sqrt(np.mean(np.exp(2 * residuals)))
         forecasts[day] = np.exp(rows[day] @ coefficients + profile[target_hours[day]]) * smearing
     return forecasts
@@ -110,11 +112,13 @@ def diurnal_harq(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64
     """
     require_history(measures, known, "quarticity")
     pattern = hourly_variance_profile(measures, known[0])
-    hour_variance = pattern[session_hours(time_index(measures))]
+    hour_variance = pattern[_hours(measures)]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     error = np.sqrt(measures["quarticity"].to_numpy(dtype=float)) / hour_variance
-    terms = np.column_stack([har_terms(variance, HAR_LAGS), error * variance])
-    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
+    terms = np.column_stack([har_terms(variance, _lags(measures, known)), error * variance])
+    return np.asarray(
+        np.sqrt(_on_levels(terms, variance, targets, known, measures) * pattern[_hours(measures, targets)])
+    )
 
 
 def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
@@ -130,17 +134,24 @@ def diurnal_semivariance_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, 
     """
     require_history(measures, known, "negative_semivariance")
     pattern = hourly_variance_profile(measures, known[0])
-    hour_variance = pattern[session_hours(time_index(measures))]
+    hour_variance = pattern[_hours(measures)]
     variance = measures["rv_hourly"].to_numpy(dtype=float) ** 2 / hour_variance
     falls = measures["negative_semivariance"].to_numpy(dtype=float) / hour_variance
-    terms = np.column_stack([variance - falls, falls, har_terms(variance, HAR_LAGS[1:])])
-    return np.asarray(np.sqrt(_on_levels(terms, variance, targets, known) * pattern[session_hours(targets)]))
+    terms = np.column_stack([variance - falls, falls, har_terms(variance, _lags(measures, known)[1:])])
+    return np.asarray(
+        np.sqrt(_on_levels(terms, variance, targets, known, measures) * pattern[_hours(measures, targets)])
+    )
+
+
+def _hours(measures: pd.DataFrame, labels: pd.DatetimeIndex | None = None) -> Int64Array1D:
+    """Clock hours of `labels`, or of the rows of the measures, on the clock of their market."""
+    return market_of(measures).hours_of_labels(time_index(measures) if labels is None else labels)
 
 
 def hourly_variance_profile(measures: pd.DataFrame, count: int) -> Float64Array1D:
     """Mean variance of each clock hour in the first `count` rows, shape (24,); the mean of these for hours not seen."""
     variance = np.maximum(measures["rv_hourly"].iloc[:count].to_numpy(dtype=float), RV_FLOOR) ** 2
-    means = pd.Series(variance).groupby(session_hours(time_index(measures)[:count])).mean()
+    means = pd.Series(variance).groupby(_hours(measures)[:count]).mean()
     return _profile_array({int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)})
 
 
@@ -158,23 +169,33 @@ def require_history(measures: pd.DataFrame, known: Int64Array1D, *columns: str) 
             f"the measures have no {' and no '.join(missing)}; this baseline needs it; measure the bars under the "
             "preset 'session'."
         )
-    if known[0] < FEWEST_BUCKETS:
+    if known[0] < fewest_buckets(market_of(measures)):
         raise NotEnoughDataError(
             f"this baseline has {known[0]} buckets before its first forecast; the rule is twice the longest lag of "
-            f"the HAR, {FEWEST_BUCKETS}; give a longer span of bars."
+            f"the HAR, {fewest_buckets(market_of(measures))}; give a longer span of bars."
         )
 
 
-_LONGEST = max(HAR_LAGS)
+def fewest_buckets(market: TradingMarket) -> int:
+    """Buckets of a market that must be known before a first forecast: twice the longest lag of the HAR."""
+    return 2 * har_lags(market, 0)[-1]
+
+
+def _lags(measures: pd.DataFrame, known: Int64Array1D) -> tuple[int, ...]:
+    return har_lags(market_of(measures), int(known[0]))
 
 
 def _on_levels(
-    terms: Float64Array2D, values: Float64Array1D, targets: pd.DatetimeIndex, known: Int64Array1D
+    terms: Float64Array2D,
+    values: Float64Array1D,
+    targets: pd.DatetimeIndex,
+    known: Int64Array1D,
+    measures: pd.DataFrame,
 ) -> Float64Array1D:
     """Next values, shape (len(targets),), regressed on a constant and `terms`, through the insanity filter."""
     terms = _with_constant(terms)
     forecasts = np.empty(len(targets))
-    for day, coefficients, _, outcome in _daily_fits(terms[_LONGEST - 1 : -1], values, targets, known):
+    for day, coefficients, _, outcome in _daily_fits(terms[:-1], values, targets, known, measures):
         forecast = terms[known[day] - 1] @ coefficients
         sane = (forecast >= outcome.min()) & (forecast <= outcome.max())
         forecasts[day] = np.where(sane, forecast, outcome.mean())
@@ -182,16 +203,21 @@ def _on_levels(
 
 
 def _daily_fits(
-    design: Float64Array2D, values: Float64Array1D, targets: pd.DatetimeIndex, known: Int64Array1D
+    design: Float64Array2D,
+    values: Float64Array1D,
+    targets: pd.DatetimeIndex,
+    known: Int64Array1D,
+    measures: pd.DataFrame,
 ) -> Iterator[tuple[slice, Float64Array1D, Float64Array1D, Float64Array1D]]:
     """For each day: its targets, and the coefficients, residuals and outcomes of a fit on all that was known before.
 
-    Row r of `design` is what was known before ``values[r + longest lag]``.
+    Row r of `design` is what was known before ``values[r + 1]``; rows before the longest lag are not whole.
     """
     # On several threads so small a problem takes ten times as long, and a hundred times on a busy machine.
     with threadpool_limits(1, "blas"):
-        for fold in walk_forward(targets, known, refit="day"):
-            fitted_on, outcome = design[: fold.train.stop - _LONGEST], values[_LONGEST : fold.train.stop]
+        longest = _lags(measures, known)[-1]
+        for fold in walk_forward(targets, known, refit="day", market=market_of(measures)):
+            fitted_on, outcome = design[longest - 1 : fold.train.stop - 1], values[longest : fold.train.stop]
             coefficients = np.asarray(np.linalg.lstsq(fitted_on, outcome, rcond=None)[0], dtype=float)
             yield fold.targets, coefficients, outcome - fitted_on @ coefficients, outcome
 

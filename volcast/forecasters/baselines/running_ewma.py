@@ -11,7 +11,7 @@ from itertools import accumulate
 import numpy as np
 
 from volcast.arrays import Float64Array1D, Float64Array2D, FloatArray, GrowingArray, Int64Array1D
-from volcast.forecasters.tables import HourlyTable, hours_and_days
+from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
 
 __all__ = ["DECAY", "RunningEwma", "exponential_mean"]
@@ -48,7 +48,7 @@ class RunningEwma:
     def forecast(self, labels: Int64Array1D, known: Int64Array1D) -> Float64Array1D:
         """Volatility of the buckets with these labels, in microseconds, each from its `known` leading rows, (n,)."""
         self._take_in()
-        last, (hours, _) = known - 1, hours_and_days(labels)
+        last, (hours, _) = known - 1, self._table.market.hours_and_days(labels)
         return np.asarray(np.sqrt(self._levels.values[last] * self._hour_variance(last, hours)))
 
     def levels(self, known: Int64Array1D) -> Float64Array2D:

@@ -14,8 +14,8 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
 from volcast.forecasters.baselines.running_ewma import DECAY, RunningEwma, exponential_mean
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import session_hours
 
 __all__ = [
     "diurnal_ewma",
@@ -38,7 +38,9 @@ def persistence(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64A
 def same_hour_yesterday(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """The volatility of the newest known bucket with the target's hour of day; of the newest of all if none has it."""
     rows = np.arange(len(measures))[:, None]
-    newest = np.maximum.accumulate(np.where(_hour_seen(measures), rows, -1), axis=0)[known - 1, session_hours(targets)]
+    newest = np.maximum.accumulate(np.where(_hour_seen(measures), rows, -1), axis=0)[
+        known - 1, market_of(measures).hours_of_labels(targets)
+    ]
     return np.asarray(measures["rv_hourly"].to_numpy(dtype=float)[np.where(newest < 0, known - 1, newest)])
 
 
@@ -51,7 +53,7 @@ def long_run_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int6
 def hour_of_day_mean(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """The root of the mean variance of all buckets so far with the target's hour of day; of all if none has it."""
     profile = _expanding_hourly_mean(_variance(measures), _hour_seen(measures))
-    return np.asarray(np.sqrt(profile[known - 1, session_hours(targets)]))
+    return np.asarray(np.sqrt(profile[known - 1, market_of(measures).hours_of_labels(targets)]))
 
 
 def ewma(
@@ -76,7 +78,7 @@ def _variance(measures: pd.DataFrame) -> Float64Array1D:
 
 def _hour_seen(measures: pd.DataFrame) -> BoolArray1D:
     """Whether each row's bucket has each hour of day: shape (n, 24)."""
-    return np.asarray(session_hours(time_index(measures))[:, None] == np.arange(_HOURS))
+    return np.asarray(market_of(measures).hours_of_labels(time_index(measures))[:, None] == np.arange(_HOURS))
 
 
 def _expanding_hourly_mean(values: Float64Array1D, seen: BoolArray1D) -> Float64Array1D:

@@ -26,7 +26,6 @@ import pandas as pd
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
-    HISTORY,
     IntradayFeatures,
     hour_means,
     market_states,
@@ -36,15 +35,15 @@ from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_outcomes
 from volcast.forecasters.tables import HourlyTable
+from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
 from volcast.networks.onnx import Network
-from volcast.sessions import EXCHANGE_TIMEZONE, session_hours
 
 __all__ = ["HarLstm"]
 
 
 _SHRINKAGE = 20.0
-_BEFORE_ALL = pd.Timestamp(0, tz=EXCHANGE_TIMEZONE)
+_BEFORE_ALL = pd.Timestamp(0, tz="UTC")
 _HOURS = 24
 
 
@@ -92,7 +91,7 @@ class HarLstm(HarLstmState):
         ConfigError
             The model was not trained to forecast that `horizon`.
         NotEnoughDataError
-            The symbol was not in training, and `measures` are fewer than `HISTORY`.
+            The symbol was not in training, and `measures` are fewer than the features' `history`.
         """
         if not len(targets):
             return IntervalForecast(np.empty(0), np.empty(0), np.empty(0))
@@ -104,13 +103,13 @@ class HarLstm(HarLstmState):
         """The numbers with which one symbol is forecast; those of a model of one symbol, whichever is asked for.
 
         A symbol that was not in training gets profiles from its `measures`: those up to the model's
-        ``trained_through`` where there are enough, else the first `HISTORY`. A forecast needs as many before it, so
-        none sees a bucket that comes after it.
+        ``trained_through`` where there are enough, else the first, as many as the longest lag. A forecast needs as many
+        before it, so none sees a bucket that comes after it.
 
         Raises
         ------
         NotEnoughDataError
-            The symbol was not in training, and `measures` are fewer than `HISTORY`.
+            The symbol was not in training, and `measures` are fewer than the features' `history`.
         """
         trained_on = self._trained_on(symbol)
         symbol_state = trained_on or self._stranger(measures)
@@ -182,7 +181,7 @@ class HarLstm(HarLstmState):
             correction_spread=float(numbers["correction_spread"]),
             weight=float(numbers["weight"]),
             smearing_shift=float(numbers["smearing_shift"]),
-            trained_through=pd.Timestamp(numbers["trained_through"]).tz_convert(EXCHANGE_TIMEZONE),
+            trained_through=pd.Timestamp(numbers["trained_through"]),
             symbols={name: SymbolState.from_dict(state) for name, state in numbers["symbols"].items()},
         )
 
@@ -194,14 +193,16 @@ class HarLstm(HarLstmState):
 
     def _stranger(self, measures: pd.DataFrame) -> SymbolState:
         """A typical symbol, moved towards the history in `measures`; see `for_symbol`."""
-        if len(measures) < HISTORY:
+        if len(measures) < self.features.history:
             raise NotEnoughDataError(
                 f"found {len(measures)} hourly buckets of a symbol that the model has not been trained on; the rule is "
-                f"{HISTORY}, to learn its hours of the day; give bars that begin earlier."
+                f"{self.features.history}, to learn its hours of the day; give bars that begin earlier."
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
-        history = measures.iloc[: past if past >= HISTORY else HISTORY]
-        profile = _shrunk(self.features.profile, self.features.logs(history), session_hours(time_index(history)))
+        history = measures.iloc[: max(past, self.features.history)]
+        profile = _shrunk(
+            self.features.profile, self.features.logs(history), market_of(history).hours_of_labels(time_index(history))
+        )
         horizons = {}
         for name, state in self.horizons.items():
             # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
@@ -214,15 +215,17 @@ class HarLstm(HarLstmState):
     def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:
         """What a symbol adds to the market in each bucket: in all, or in those after its profile is known."""
         symbol_state, first = self._trained_on(symbol), 0
-        if symbol_state is None and len(measures) < HISTORY:
+        if symbol_state is None and len(measures) < self.features.history:
             return pd.DataFrame(columns=self._share_names, index=measures.index[:0], dtype=float)
         if symbol_state is None:
             symbol_state = self._stranger(measures)
-            learnt_before = int(measures.index.searchsorted(self.trained_through, side="right")) >= HISTORY
-            first = 0 if learnt_before else HISTORY - 1
+            learnt_before = (
+                int(measures.index.searchsorted(self.trained_through, side="right")) >= self.features.history
+            )
+            first = 0 if learnt_before else self.features.history - 1
         features = replace(self.features, profile=symbol_state.profile)
         columns = measures[features.share_columns].to_numpy(dtype=float)
-        share = features.market_share(columns, session_hours(time_index(measures)))
+        share = features.market_share(columns, market_of(measures).hours_of_labels(time_index(measures)))
         return pd.DataFrame(share[first:], measures.index[first:], self._share_names)
 
     @property
@@ -242,7 +245,7 @@ def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) 
 
 def _shrunk_to_outcomes(typical: Float64Array1D, measures: pd.DataFrame, horizon: Horizon) -> Float64Array1D:
     """Profile of a horizon, shape (24,): the `typical` one moved towards what came of it in `measures`."""
-    outcomes, hours = horizon_outcomes(measures, horizon), session_hours(time_index(measures))
+    outcomes, hours = horizon_outcomes(measures, horizon), market_of(measures).hours_of_labels(time_index(measures))
     ended = outcomes.known_with < len(measures)
     logs = np.log(np.maximum(outcomes.volatility[ended], RV_FLOOR))
     return _shrunk(typical[:, None], logs[:, None], hours[ended])[:, 0]

@@ -14,8 +14,8 @@ from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.har_lstm.windows import NetworkWindows, StateWindows, StepWindows
-from volcast.forecasters.horizons import HORIZONS, Horizon, IntervalForecast
-from volcast.forecasters.tables import HourlyTable, hours_and_days
+from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_rule
+from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS, NIGHT_TO_GO
 from volcast.networks.onnx import Network
@@ -37,7 +37,7 @@ class RunningForecast:
     recipe, networks
         Those of a bundle.
     horizon
-        One of `forecasters.horizons.HORIZONS`.
+        One of `forecasters.horizons.horizons_of` its market.
     table
         Hourly measures, with the market's states among them where the recipe sees a market and there is one.
 
@@ -78,12 +78,12 @@ class RunningForecast:
         self._nights.require_some()
         self._states.take_in()
         self._take_in()
-        hours, days = hours_and_days(labels)
+        hours, days = self._table.market.hours_and_days(labels)
         rows = self._own_row(labels, known)
         others = rows < 0
         log_forecast = self._forecasts.values[rows] if len(self._forecasts) else np.empty(len(labels))
         if others.any():
-            asked = known[others], hours[others], days[others]
+            asked = known[others], labels[others], hours[others], days[others]
             design = self._design_of(*asked)
             log_forecast[others] = logs = self._log_forecasts(design, *asked)
             # The next bucket to end is the one that was asked last.
@@ -129,10 +129,10 @@ class RunningForecast:
         self._note_outcomes()
         asked = self._asked_as(int(table.labels[rows[0]]), int(rows[0]))
         if len(rows) > 1 or asked not in self._asked:
-            hours, days = table.hours[rows], table.days[rows]
-            design = self._design_of(rows, hours, days)
+            when = table.labels[rows], table.hours[rows], table.days[rows]
+            design = self._design_of(rows, *when)
             self._design.append(design)
-            self._forecasts.append(self._log_forecasts(design, rows, hours, days))
+            self._forecasts.append(self._log_forecasts(design, rows, *when))
         else:
             design, log_forecast = self._asked[asked]
             self._design.append(design)
@@ -148,7 +148,7 @@ class RunningForecast:
         first = self._first + len(self._outcomes)
         begin = int(np.searchsorted(table.days, table.days[first]))
         variance = self._states.variance.values[begin:]
-        outcomes = HORIZONS[self._horizon].outcomes(variance, table.opens(begin))
+        outcomes = horizon_rule(self._horizon).outcomes(variance, table.opens(begin))
         is_over = outcomes.known_with < len(variance)
         is_over[: first - begin] = False
         logs = np.log(np.maximum(outcomes.volatility[is_over], RV_FLOOR))
@@ -157,14 +157,21 @@ class RunningForecast:
         self._centred.append(logs - self._state.profile[hours])
         self._known_with.append(outcomes.known_with[is_over] + begin)
 
-    def _design_of(self, known: Int64Array1D, hours: Int64Array1D, days: Int64Array1D) -> Float64Array2D:
+    def _design_of(
+        self, known: Int64Array1D, labels: Int64Array1D, hours: Int64Array1D, days: Int64Array1D
+    ) -> Float64Array2D:
         opens, nights = days != self._table.days[known - 1], self._nights.before(days, known)
-        return self._recipe.features.design(self._states.states.values, known - 1, hours, days, opens, nights)
+        return self._recipe.features.design(self._states.states.values, known - 1, labels, hours, opens, nights)
 
     def _log_forecasts(
-        self, design: Float64Array2D, known: Int64Array1D, hours: Int64Array1D, days: Int64Array1D
+        self,
+        design: Float64Array2D,
+        known: Int64Array1D,
+        labels: Int64Array1D,
+        hours: Int64Array1D,
+        days: Int64Array1D,
     ) -> Float64Array1D:
-        """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
+        """Forecasts of the log for buckets at these labels, hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)

@@ -1,5 +1,6 @@
 """The numbers of the default forecast: what it remembers of its training data, as JSON."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,12 +10,12 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Float64Array2D
 from volcast.errors import ConfigError
-from volcast.features.intraday import HISTORY, IntradayFeatures
+from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RegressionState
 from volcast.forecasters.horizons import HORIZONS, Horizon
 from volcast.forecasters.intervals import QuantileTracker
 
-__all__ = ["HarLstmState", "HorizonState", "SymbolHorizon", "SymbolState", "by_horizon"]
+__all__ = ["HarLstmState", "HorizonState", "SymbolHorizon", "SymbolState", "by_horizon", "is_number"]
 
 State = TypeVar("State")
 
@@ -159,11 +160,11 @@ class HarLstmState:
     @property
     def memory(self) -> int:
         """Buckets that must be known before a forecast can be made."""
-        return max(self.window, HISTORY)
+        return max(self.window, self.features.history)
 
     @property
     def hour_profile(self) -> Float64Array1D:
-        """Mean log volatility by New York clock hour of a bucket's label, shape (24,); NaN where training saw none."""
+        """Mean log volatility by clock hour of a bucket's label, shape (24,); NaN where training saw none."""
         profile = np.full(len(self.features.profile), np.nan)
         profile[self.features.hours] = self.features.profile[self.features.hours, 0]
         return profile
@@ -195,11 +196,16 @@ def by_horizon(
     ConfigError
         One of them is no horizon.
     """
-    names = {str(name): name for name in HORIZONS}
+    names = {str(name): name for name in HORIZONS} | {name: int(name) for name in numbers if is_number(name)}
     unknown = set(numbers) - set(names)
     if unknown:
         raise ConfigError(
-            f"the recipe has the horizons {', '.join(sorted(unknown))}; the rule is {', '.join(names)}; update the "
-            "library."
+            f"the recipe has the horizons {', '.join(sorted(unknown))}; the rule is a number of buckets, or one of "
+            f"{', '.join(names)}; update the library."
         )
     return {names[name]: read(state) for name, state in numbers.items()}
+
+
+def is_number(name: str) -> bool:
+    """Whether the name of a horizon is a number of buckets, up to a month's."""
+    return re.fullmatch(r"[1-9]\d{0,3}", name) is not None

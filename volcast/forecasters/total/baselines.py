@@ -20,7 +20,6 @@ from volcast.forecasters.total.session_table import SessionTable
 from volcast.forecasters.walk_forward import walk_forward
 from volcast.measures.hourly import RV_FLOOR
 from volcast.registry import Registry
-from volcast.sessions import new_york_times
 
 __all__ = [
     "ALL_TOTAL_BASELINES",
@@ -173,9 +172,9 @@ def _fitted_forecast(design: Float64Array2D, outcomes: Float64Array1D, rows: Int
 def _garch(sessions: SessionTable, known: Int64Array1D, count: int, asymmetry: int) -> Float64Array1D:
     _require_sessions(known)
     returns = np.nan_to_num(_daily_returns(sessions))
-    closes = new_york_times(sessions.close[known - 1])
+    closes = sessions.market.clock.times(sessions.close[known - 1])
     parameters, forecasts = None, np.empty(len(known))
-    for fold in walk_forward(closes, known, refit="week"):
+    for fold in walk_forward(closes, known, refit="week", market=sessions.market):
         unit = float(np.std(returns[fold.train]))
         parameters = garch_parameters(returns[fold.train] / unit, "GARCH", asymmetry, parameters)
         omega, alpha, *gamma, beta = parameters.tolist()

@@ -24,8 +24,8 @@ from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.session_table import SessionTable
 from volcast.forecasters.total.state import TotalHorizonState, TotalState
 from volcast.forecasters.total.terms import FEWEST_SESSIONS, SessionTerms
+from volcast.markets.market import TradingMarket
 from volcast.measures.hourly import RV_FLOOR
-from volcast.sessions import session_calendar
 
 __all__ = ["RunningTotals"]
 
@@ -41,24 +41,24 @@ class RunningTotals:
         What they begin with.
     table
         The symbol's hourly measures, with those that `session_table.MEASURES_READ` names.
-    calendar
-        Name of the exchange.
+    market
+        Whose sessions.
     """
 
-    def __init__(self, state: TotalState, table: HourlyTable, calendar: str) -> None:
-        self._state, self._table, self._calendar = state, table, calendar
+    def __init__(self, state: TotalState, table: HourlyTable, market: TradingMarket) -> None:
+        self._state, self._table, self._market = state, table, market
         self._seen = (-1, -1)
-        self.sessions = SessionTable.of(table, 0, calendar)
+        self.sessions = SessionTable.of(table, 0, market)
         self._terms = SessionTerms.of(self.sessions, state.past)
         self._running: dict[str, _RunningHorizon] = {}
 
     def follow(self, moment: int) -> None:
         """Take in the sessions that had closed by a moment, in microseconds since the epoch."""
-        closed = int(session_calendar(self._calendar).close.searchsorted(moment, side="right"))
+        closed = int(self._market.sessions.close.searchsorted(moment, side="right"))
         if self._seen == (closed, self._table.edition):
             return
         self._seen = (closed, self._table.edition)
-        sessions = SessionTable.of(self._table, moment, self._calendar)
+        sessions = SessionTable.of(self._table, moment, self._market)
         unlike = sessions.first_unlike(self.sessions)
         if unlike == len(sessions) == len(self.sessions):
             return

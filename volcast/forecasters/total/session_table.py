@@ -9,14 +9,14 @@ is free of bias.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.forecasters.tables import HourlyTable
-from volcast.sessions import session_calendar
+from volcast.markets.market import TradingMarket
 
 __all__ = ["MEASURES_READ", "SessionTable"]
 
@@ -42,7 +42,7 @@ class SessionTable:
     close
         When each closed, in microseconds since the epoch.
     number
-        Its position among the sessions of the calendar: those of neighbours differ by one.
+        Its position among the market's sessions: those of neighbours differ by one.
     variance, parkinson
         Realized and Parkinson variance of its hours, scaled to the whole session where hours are missing.
     ending
@@ -51,6 +51,8 @@ class SessionTable:
         Log return of its hours.
     night
         Log return from the close before it to its open; NaN where the session before it or its first hour is missing.
+    market
+        Whose sessions.
     """
 
     close: Int64Array1D
@@ -60,11 +62,12 @@ class SessionTable:
     ending: Float64Array1D
     day_return: Float64Array1D
     night: Float64Array1D
+    market: TradingMarket
 
     @classmethod
-    def of(cls, table: HourlyTable, moment: int, calendar: str) -> "SessionTable":
+    def of(cls, table: HourlyTable, moment: int, market: TradingMarket) -> "SessionTable":
         """The sessions in hourly measures that had closed by a moment in microseconds since the epoch."""
-        sessions = session_calendar(calendar)
+        sessions = market.sessions
         begins = np.flatnonzero(table.opens())
         number = sessions.session.searchsorted(table.days[begins])
         columns = table.values[:, [table.names.index(name) for name in MEASURES_READ]]
@@ -87,6 +90,7 @@ class SessionTable:
             columns[ends, 5][chosen] * sessions.minutes[number],
             day_return[chosen],
             np.where(follows, night[chosen], np.nan),
+            market,
         )
 
     def __len__(self) -> int:
@@ -110,10 +114,15 @@ class SessionTable:
         """Position of the first session that is another than in `other`, or that only one of them has."""
         both = min(len(self), len(other))
         alike = np.ones(both, dtype=bool)
-        for one, another in zip(self._columns(), other._columns(), strict=True):
+        for one, another in zip(self.columns(), other.columns(), strict=True):
             first, second = one[:both], another[:both]
             alike &= (first == second) | ((first != first) & (second != second))
         return both if alike.all() else int(np.argmin(alike))
 
-    def _columns(self) -> Iterator[npt.NDArray[np.float64] | npt.NDArray[np.int64]]:
-        return (getattr(self, one.name) for one in fields(self))
+    def leading(self, count: int) -> "SessionTable":
+        """The first `count` sessions alone."""
+        return replace(self, **{one.name: getattr(self, one.name)[:count] for one in fields(self)[:-1]})
+
+    def columns(self) -> Iterator[npt.NDArray[np.float64] | npt.NDArray[np.int64]]:
+        """The arrays, in the order of the attributes."""
+        return (getattr(self, one.name) for one in fields(self)[:-1])

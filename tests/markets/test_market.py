@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volcast.errors import ConfigError
-from volcast.sessions import in_new_york, new_york_midnight, next_bucket, session_buckets
+from volcast.markets.registry import market_named
 
+XNYS = market_named("XNYS")
 NEW_YORK = "America/New_York"
 CLOCK = ZoneInfo(NEW_YORK)
 ZONES = st.sampled_from(["America/New_York", "UTC", "Asia/Kolkata", "Europe/London", "Pacific/Apia"]).map(ZoneInfo)
@@ -26,7 +27,7 @@ CHANGES = st.builds(
 
 
 def labels_of(day: str) -> list[str]:
-    buckets = session_buckets(pd.Timestamp(day), pd.Timestamp(day))
+    buckets = XNYS.bucket_table(pd.Timestamp(day), pd.Timestamp(day))
     return [f"{label:%H:%M}" for label in buckets.index]
 
 
@@ -53,7 +54,7 @@ def test_known_days_have_their_buckets(day: str, labels: list[str]) -> None:
 
 
 def test_the_first_bucket_has_thirty_minutes_and_starts_at_the_open() -> None:
-    buckets = session_buckets(pd.Timestamp("2024-11-27"), pd.Timestamp("2024-11-27"))
+    buckets = XNYS.bucket_table(pd.Timestamp("2024-11-27"), pd.Timestamp("2024-11-27"))
     assert buckets["minutes"].tolist() == [30, 60, 60, 60, 60, 60, 60]
     assert buckets["start"].iloc[0] == pd.Timestamp("2024-11-27 09:30", tz=NEW_YORK)
 
@@ -63,7 +64,7 @@ def test_the_first_bucket_has_thirty_minutes_and_starts_at_the_open() -> None:
     [("2025-03-07", "14:30"), ("2025-03-10", "13:30"), ("2024-11-01", "13:30"), ("2024-11-04", "14:30")],
 )
 def test_the_open_moves_in_utc_when_clocks_change(day: str, open_utc: str) -> None:
-    buckets = session_buckets(pd.Timestamp(day), pd.Timestamp(day))
+    buckets = XNYS.bucket_table(pd.Timestamp(day), pd.Timestamp(day))
     assert f"{buckets['start'].iloc[0].tz_convert('UTC'):%H:%M}" == open_utc
 
 
@@ -79,7 +80,7 @@ def test_the_open_moves_in_utc_when_clocks_change(day: str, open_utc: str) -> No
     ],
 )
 def test_the_next_bucket(asof: str, expected: str) -> None:
-    assert next_bucket(pd.Timestamp(asof, tz=NEW_YORK)).name == pd.Timestamp(expected, tz=NEW_YORK)
+    assert XNYS.next_bucket(pd.Timestamp(asof, tz=NEW_YORK)).name == pd.Timestamp(expected, tz=NEW_YORK)
 
 
 def hours_of_clock(moment: dt.datetime) -> set[dt.timedelta]:
@@ -97,9 +98,9 @@ def test_a_moment_without_a_zone_is_what_new_yorks_clocks_show_once(moment: dt.d
     offsets = hours_of_clock(moment)
     if len(offsets) != 1:
         with pytest.raises(ConfigError, match="show it twice" if offsets else "never show it"):
-            in_new_york(form(moment))
+            XNYS.clock.moment(form(moment))
         return
-    read = in_new_york(form(moment))
+    read = XNYS.clock.moment(form(moment))
     assert read.tz_localize(None) == moment
     assert read.utcoffset() == offsets.pop()
 
@@ -107,7 +108,7 @@ def test_a_moment_without_a_zone_is_what_new_yorks_clocks_show_once(moment: dt.d
 @given(st.datetimes(**SPAN, timezones=ZONES), st.integers(0, 999))
 def test_a_moment_with_a_zone_is_that_instant_to_the_microsecond(moment: dt.datetime, nanoseconds: int) -> None:
     instant = pd.Timestamp(moment)
-    read = in_new_york(instant.as_unit("ns") + pd.Timedelta(nanoseconds, unit="ns"))
+    read = XNYS.clock.moment(instant.as_unit("ns") + pd.Timedelta(nanoseconds, unit="ns"))
     assert read == instant
     assert str(read.tz) == NEW_YORK
 
@@ -123,7 +124,7 @@ def test_a_moment_with_a_zone_is_that_instant_to_the_microsecond(moment: dt.date
     | st.sampled_from([True, {}, object(), pd.Period("2024-06"), np.arange(3), pd.DataFrame(), "\ud800", "2024-06-03x"])
 )
 def test_what_is_no_moment_is_refused_in_one_sentence(moment: Any) -> None:
-    for reader in (in_new_york, new_york_midnight):
+    for reader in (XNYS.clock.moment, XNYS.day_begin):
         with pytest.raises(ConfigError) as caught:
             reader(moment)
         assert "is no moment" in str(caught.value)
@@ -133,9 +134,9 @@ def test_what_is_no_moment_is_refused_in_one_sentence(moment: Any) -> None:
 @pytest.mark.parametrize("asof", ["2031-06-02 10:00", "2150-01-01 12:00"])
 def test_no_bucket_follows_the_last_known_session(asof: str) -> None:
     with pytest.raises(ConfigError, match=r"XNYS are known from 1995-01-03 to .* ask for an earlier moment"):
-        next_bucket(pd.Timestamp(asof, tz=NEW_YORK))
+        XNYS.next_bucket(pd.Timestamp(asof, tz=NEW_YORK))
 
 
 def test_an_exchange_that_is_none_is_named() -> None:
     with pytest.raises(ConfigError, match="'XXXX' is no exchange"):
-        session_buckets(pd.Timestamp("2024-06-03"), pd.Timestamp("2024-06-03"), "XXXX")
+        market_named("XXXX")

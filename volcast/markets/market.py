@@ -1,0 +1,308 @@
+"""A market: all that is said of when it trades, in one object.
+
+A bucket is an hour of the market's clock inside a stretch of trading, right-closed and named by its end: the minutes
+that end in (09:00, 10:00] are bucket 10:00. A session of New York's stock exchange has seven, the first of 30 minutes;
+a half-day has four. Where trading ends or pauses inside an hour, the bucket ends with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from volcast.arrays import Int64Array1D, time_index
+from volcast.errors import ConfigError
+from volcast.markets.clocks import HOUR, Clock, clock_of
+from volcast.markets.hours import TradingHours
+
+__all__ = ["BucketCalendar", "SessionCalendar", "TradingMarket"]
+
+_HOURS = 24
+_DAY = _HOURS * HOUR
+_LONGEST_CLOSURE_DAYS = 12
+# Years whose sessions are counted for a year's length.
+_COUNTED_YEARS = range(2015, 2025)
+_REGULAR = 250
+
+
+@dataclass(frozen=True)
+class BucketCalendar:
+    """All hourly buckets of a market, one value each, in time order; times in microseconds since the epoch.
+
+    Attributes
+    ----------
+    index, label
+        When each ends.
+    starts, start
+        When each begins.
+    minutes
+        Length.
+    session
+        A number for its session, rising with time: that of its day.
+    stretch
+        A number for the stretch of trading without a break that it lies in, rising with time: a break at noon divides
+        a session, and where one session begins as another ends, nothing divides them.
+    """
+
+    index: pd.DatetimeIndex
+    starts: pd.DatetimeIndex
+    label: Int64Array1D
+    start: Int64Array1D
+    minutes: Int64Array1D
+    session: Int64Array1D
+    stretch: Int64Array1D
+
+
+@dataclass(frozen=True)
+class SessionCalendar:
+    """All sessions of a market, one value each, in time order; times in microseconds since the epoch.
+
+    Attributes
+    ----------
+    session
+        A number for each, as in `BucketCalendar`, rising with time: that of its day.
+    first_label, close
+        When its first and its last bucket end.
+    open
+        When it begins.
+    minutes
+        Length, without breaks.
+    """
+
+    session: Int64Array1D
+    first_label: Int64Array1D
+    close: Int64Array1D
+    open: Int64Array1D
+    minutes: Int64Array1D
+
+
+@dataclass(frozen=True)
+class TradingMarket:
+    """A market by its name; one object each, which `market_named` gives.
+
+    Attributes
+    ----------
+    name
+        Of the exchange in `exchange_calendars`, or another that is settled, such as ``"24/5"``.
+    title
+        What it is called in sentences.
+    zone
+        The time zone of its clock: buckets are hours of it.
+    day_turns
+        Hour of its clock at which a day begins that is named by the date on which it ends; 0 is midnight.
+    night
+        What lies between its sessions.
+    hours_of
+        Gives its hours; called once, when they are needed.
+    """
+
+    name: str
+    title: str
+    zone: str
+    day_turns: int
+    night: str
+    hours_of: Callable[[], TradingHours] = field(repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        # What is made of its hours is made anew where it is needed.
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of its zone."""
+        return clock_of(self.zone)
+
+    @cached_property
+    def hours(self) -> TradingHours:
+        """When it trades.
+
+        Raises
+        ------
+        ConfigError
+            There is no such exchange.
+        """
+        return self.hours_of()
+
+    @cached_property
+    def buckets(self) -> BucketCalendar:
+        """All of its buckets, for work on a bar or a session, where a table of pandas is slow."""
+        hours = self.hours
+        # On a scale on which its clock's hours are whole hours: some zones differ from UTC by half an hour.
+        shown = self.clock.shown(hours.start * _MINUTE) // _MINUTE
+        shift = (shown - hours.start) % 60
+        opens, closes = hours.start + shift, hours.end + shift
+        first_hour, counts = opens // 60, -(-closes // 60) - opens // 60
+        row = np.repeat(np.arange(len(counts)), counts)
+        hour = first_hour[row] + np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        start = np.maximum(hour * 60, opens[row]) - shift[row]
+        end = np.minimum(hour * 60 + 60, closes[row]) - shift[row]
+        label, begin = end * _MINUTE, start * _MINUTE
+        stretch = np.cumsum(np.append(True, start[1:] != end[:-1]))
+        index, starts = self.clock.times(label).rename("bucket"), self.clock.times(begin)
+        return BucketCalendar(index, starts, label, begin, end - start, hours.session[row], stretch)
+
+    @cached_property
+    def sessions(self) -> SessionCalendar:
+        """All of its sessions."""
+        buckets = self.buckets
+        session, first = np.unique(buckets.session, return_index=True)
+        last = np.append(first[1:], len(buckets.session)) - 1
+        minutes = np.add.reduceat(buckets.minutes, first)
+        return SessionCalendar(session, buckets.label[first], buckets.label[last], buckets.start[first], minutes)
+
+    @cached_property
+    def stretches(self) -> tuple[Int64Array1D, Int64Array1D]:
+        """When each stretch of trading without a break begins and ends, in microseconds since the epoch."""
+        hours = self.hours
+        return hours.start * _MINUTE, hours.end * _MINUTE
+
+    @cached_property
+    def minutes_per_session(self) -> int:
+        """Minutes of a regular session: the commonest length of the last ones that are known."""
+        return _commonest(self.sessions.minutes[-_REGULAR:])
+
+    @cached_property
+    def buckets_per_session(self) -> int:
+        """Buckets of a regular session."""
+        _, counts = np.unique(self.buckets.session, return_counts=True)
+        return _commonest(counts[-_REGULAR:])
+
+    @cached_property
+    def sessions_per_year(self) -> int:
+        """Sessions of a year: their mean number in 2015 to 2024, rounded."""
+        years = self.sessions.session.astype("M8[D]").astype("M8[Y]").astype(np.int64) + 1970
+        return round(int(np.isin(years, _COUNTED_YEARS).sum()) / len(_COUNTED_YEARS))
+
+    @cached_property
+    def minutes_per_year(self) -> int:
+        """Minutes of a trading year, in which variance accrues: those of so many regular sessions."""
+        return self.sessions_per_year * self.minutes_per_session
+
+    @cached_property
+    def never_closes(self) -> bool:
+        """Whether each session begins as the one before it ends."""
+        return bool((self.sessions.open[1:] == self.sessions.close[:-1]).all())
+
+    def hours_and_days(self, ends: Int64Array1D) -> tuple[Int64Array1D, Int64Array1D]:
+        """Clock hour and day of what ends at `ends`, in microseconds since the epoch, shape (n,) each.
+
+        The hour is named by its end, from 0, which is midnight, to 23; days are counted from 1970-01-01.
+        """
+        shown = self.clock.shown(ends) - 1
+        return (shown // HOUR + 1) % _HOURS, (shown + self._day_shift) // _DAY
+
+    def hours_of_labels(self, labels: pd.DatetimeIndex) -> Int64Array1D:
+        """Clock hour of each bucket label, shape (n,), as `hours_and_days` has it."""
+        return self.hours_and_days(labels.as_unit("us").asi8)[0]
+
+    def days_of_labels(self, labels: pd.DatetimeIndex) -> Int64Array1D:
+        """Day of each bucket label, shape (n,), as `hours_and_days` has it."""
+        return self.hours_and_days(labels.as_unit("us").asi8)[1]
+
+    def dates(self, starts: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """The day, naive midnight, of what begins at each of `starts`, tz-aware."""
+        days = (self.clock.shown(starts.as_unit("us").asi8) + self._day_shift) // _DAY
+        return pd.DatetimeIndex(days.astype("M8[D]").astype("M8[us]"))
+
+    def day_begin(self, day: str | date) -> pd.Timestamp:
+        """When a day begins; of a moment, the day that its own clock shows. Raises what `Clock.moment` raises."""
+        midnight = self.clock.midnight(day)
+        if not self.day_turns:
+            return midnight
+        turned = midnight.tz_localize(None) - pd.Timedelta(hours=_HOURS - self.day_turns)
+        return turned.tz_localize(self.zone)
+
+    def day_of(self, end: int) -> pd.Timestamp:
+        """When the day begins that has what ends at `end`, in microseconds since the epoch."""
+        (day,) = self.hours_and_days(np.array([end]))[1].tolist()
+        return self.day_begin(np.datetime64(day, "D").astype(date))
+
+    def day_end(self, day: str | date) -> pd.Timestamp:
+        """When a day ends and the next begins, as `day_begin`."""
+        return self.day_begin(self.clock.midnight(day).tz_localize(None) + pd.Timedelta(days=1))
+
+    @cached_property
+    def _day_shift(self) -> int:
+        return (_HOURS - self.day_turns) % _HOURS * HOUR
+
+    def schedule(self, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
+        """Sessions from the day of `first` to the day of `last`, both included; a naive moment is a date.
+
+        Returns
+        -------
+        DataFrame indexed by session (naive midnight), columns `open` and `close` (zone time).
+        """
+        return self._schedule.loc[self._date(first) : self._date(last)]
+
+    def bucket_table(self, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
+        """Buckets of every session from the day of `first` to the day of `last`, both included.
+
+        Returns
+        -------
+        DataFrame indexed by label (the bucket's end, zone time), columns `start` (zone time), `minutes` (int, how many
+        minutes of trading the bucket has) and `session` (naive date).
+        """
+        sessions = self._bucket_table["session"].to_numpy()
+        low = np.searchsorted(sessions, self._date(first).to_datetime64(), side="left")
+        high = np.searchsorted(sessions, self._date(last).to_datetime64(), side="right")
+        return self._bucket_table.iloc[low:high]
+
+    def next_bucket(self, asof: pd.Timestamp) -> pd.Series:
+        """The first bucket that ends after `asof` (tz-aware): the one running, or the next to open.
+
+        Returns
+        -------
+        Series named by the bucket's label, with `start`, `minutes` and `session`.
+
+        Raises
+        ------
+        ConfigError
+            The market's sessions are not known so far ahead.
+        """
+        ahead = self.bucket_table(asof, asof + pd.Timedelta(days=_LONGEST_CLOSURE_DAYS))
+        position = int(time_index(ahead).searchsorted(asof, side="right"))
+        if position == len(ahead):
+            raise self.beyond_the_sessions(asof)
+        return ahead.iloc[position]
+
+    def beyond_the_sessions(self, asof: pd.Timestamp) -> ConfigError:
+        """What to raise where no known session follows `asof`."""
+        first, last = self._schedule.index[[0, -1]]
+        return ConfigError(
+            f"the sessions of {self.name} are known from {first:%Y-%m-%d} to {last:%Y-%m-%d} and none follows "
+            f"{asof:%Y-%m-%d} soon; ask for an earlier moment."
+        )
+
+    @cached_property
+    def _schedule(self) -> pd.DataFrame:
+        sessions = self.sessions
+        opens, closes = self.clock.times(sessions.open), self.clock.times(sessions.close)
+        return pd.DataFrame({"open": opens, "close": closes}, index=_naive(sessions.session))
+
+    @cached_property
+    def _bucket_table(self) -> pd.DataFrame:
+        buckets = self.buckets
+        columns = {"start": buckets.starts, "minutes": buckets.minutes, "session": _naive(buckets.session)}
+        return pd.DataFrame(columns, index=buckets.index)
+
+    def _date(self, moment: pd.Timestamp) -> pd.Timestamp:
+        moment = pd.Timestamp(moment)
+        if moment.tzinfo is None:
+            return moment.normalize()
+        return self.dates(pd.DatetimeIndex([moment]))[0]
+
+
+_MINUTE = HOUR // 60
+
+
+def _naive(days: Int64Array1D) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(days.astype("M8[D]").astype("M8[us]"))
+
+
+def _commonest(values: Int64Array1D) -> int:
+    """The commonest of the values, the largest of several."""
+    distinct, counts = np.unique(values, return_counts=True)
+    return int(distinct[counts == counts.max()][-1])

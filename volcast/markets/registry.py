@@ -1,0 +1,98 @@
+"""Every market by its name: a new one is an entry here, an exchange that has none is read from its calendar."""
+
+import reprlib
+from datetime import date, time, timedelta
+from functools import lru_cache, partial
+
+import pandas as pd
+
+from volcast.errors import ConfigError
+from volcast.markets.hours import TradingHours, calendar_of, currency_hours, exchange_hours, with_daily_close
+from volcast.markets.market import TradingMarket
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.registry import Registry
+
+__all__ = ["MARKETS", "market_named", "market_of"]
+
+_CHICAGO, _LONDON = "America/Chicago", "Europe/London"
+_NIGHT, _BREAK = "the night", "the night, and the break at noon"
+
+
+def _exchange(name: str, title: str, zone: str, night: str = _NIGHT) -> TradingMarket:
+    return TradingMarket(name, title, zone, 0, night, partial(exchange_hours, name))
+
+
+def _futures_hours() -> TradingHours:
+    # Its calendar leaves out the hour in which the machines are looked after.
+    return with_daily_close(exchange_hours("CMES"), _CHICAGO, close=time(16), usual=time(17))
+
+
+def _currency_hours() -> TradingHours:
+    return currency_hours(DEFAULT_ZONE, time(17), date.today() + timedelta(days=365))
+
+
+MARKETS = Registry(
+    "market",
+    TradingMarket,
+    {
+        market.name: market
+        for market in (
+            _exchange(DEFAULT_MARKET, "New York's stock exchanges", DEFAULT_ZONE),
+            _exchange("XNAS", "Nasdaq", DEFAULT_ZONE),
+            _exchange("XLON", "London's stock exchange", _LONDON),
+            _exchange("XETR", "Xetra in Frankfurt", "Europe/Berlin"),
+            _exchange("XPAR", "Euronext Paris", "Europe/Paris"),
+            _exchange("XTKS", "Tokyo's stock exchange", "Asia/Tokyo", _BREAK),
+            _exchange("XHKG", "Hong Kong's stock exchange", "Asia/Hong_Kong", _BREAK),
+            _exchange("XASX", "Australia's stock exchange", "Australia/Sydney"),
+            TradingMarket("CMES", "futures of the CME group", _CHICAGO, 17, "an hour, and the weekend", _futures_hours),
+            TradingMarket(
+                "IEPA",
+                "futures of ICE",
+                DEFAULT_ZONE,
+                18,
+                "two hours, and the weekend",
+                partial(exchange_hours, "IEPA"),
+            ),
+            TradingMarket("24/5", "currencies", DEFAULT_ZONE, 17, "the weekend", _currency_hours),
+            TradingMarket("24/7", "coins", "UTC", 0, "nothing", partial(exchange_hours, "24/7")),
+        )
+    },
+    "volcast.markets",
+)
+"""Markets by name, and those that installed packages offer."""
+
+
+def market_named(market: str | TradingMarket) -> TradingMarket:
+    """The market of that name, one object each; a `TradingMarket` is what it is.
+
+    Raises
+    ------
+    ConfigError
+        There is none, neither here nor in `exchange_calendars`.
+    """
+    if isinstance(market, TradingMarket):
+        return market
+    if not isinstance(market, str):
+        raise ConfigError(
+            f"the market is {reprlib.repr(market)}; it must be a name: one of {', '.join(MARKETS)} or an exchange's."
+        )
+    return _market(market)
+
+
+def market_of(measures: pd.DataFrame | pd.Series) -> TradingMarket:
+    """The market whose buckets `measures` are of, which their ``attrs["market"]`` names; New York's where none."""
+    return market_named(measures.attrs.get("market", DEFAULT_MARKET))
+
+
+@lru_cache(maxsize=32)
+def _market(name: str) -> TradingMarket:
+    return MARKETS[name] if name in MARKETS else _by_calendar(name)
+
+
+def _by_calendar(name: str) -> TradingMarket:
+    calendar = calendar_of(name)
+    turns = 0
+    if calendar.open_offset:
+        turns = min(calendar.open_times[-1][1], calendar.close_times[-1][1]).hour
+    return TradingMarket(name, name, str(calendar.tz), turns, _NIGHT, partial(exchange_hours, name))
