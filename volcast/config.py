@@ -182,6 +182,12 @@ class TrainingConfig(BaseModel):
     the name of an installed network that is searched for."""
     networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
     """Networks of a ``har_lstm``, alike but for their seeds."""
+    nights: Annotated[Literal["auto", "never"], Role.TRAINING, Flag("--nights", "N")] = "auto"
+    """Whether a ``har_lstm`` sees what trades between sessions: ``auto``, where the bars have at least half of their
+    nights; ``never``, what lies outside of sessions is not looked at."""
+    known_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.TRAINING, Flag("--known-days", "KINDS")] = ()
+    """Days that a ``har_lstm`` knows ahead beside the Fed's, with commas: kinds that ``volcast bars days`` lists, and
+    files (.csv) of your own with the columns date, time, kind and symbol."""
     scaling: Annotated[Literal["diurnal_log", "minmax"] | None, Role.FORECAST] = None
     """What the roadmap's network is fed: ``diurnal_log``, by default under ``session``; ``minmax``, always under
     ``colab``."""
