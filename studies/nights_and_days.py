@@ -42,7 +42,13 @@ def of_nights(data: Path, first: str, end: str) -> pd.DataFrame:
     losses, inside = {}, {}
     for nights in ("never", "auto"):
         with tempfile.TemporaryDirectory() as place:
-            settings = {"symbol": "NQ", "accept_quality": True, "model_save_path": place, "test_from": first}
+            settings = {
+                "symbol": "NQ",
+                "market": "XNYS",
+                "accept_quality": True,
+                "model_save_path": place,
+                "test_from": first,
+            }
             result = LocalLSTMTrainer({**settings, "nights": nights}).run_training_pipeline(bars=bars)
         judged = result.evaluation.by_bucket
         losses[nights] = pd.Series(
