@@ -147,9 +147,26 @@ def environment_of(name: str, folder: Path) -> Path:
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--python", interpreter(requirements), home], check=True)
     python = home / "bin" / "python"
-    # Of two releases of NumPy the logarithms may differ in the last digit.
+    # What the file asks for goes before this package's own floors. Of two releases of NumPy the logarithms may differ
+    # in the last digit.
     alike = f"numpy=={np.__version__}"
-    subprocess.run([*uv, "pip", "install", "--quiet", "--python", python, "-r", requirements, alike, ROOT], check=True)
+    subprocess.run(
+        [
+            *uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            python,
+            "-r",
+            requirements,
+            alike,
+            ROOT,
+            "--override",
+            requirements,
+        ],
+        check=True,
+    )
     return python
 
 

@@ -46,7 +46,8 @@ def test_the_blocks_of_a_page_run(
     """In order, in one namespace, in an empty folder; blocks that cannot say why, in a comment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    document = Document.parse(str(page), PythonCodeBlockParser(), CodeBlockParser("bash", run_shell), SkipParser())
+    bash = CodeBlockParser("bash", run_shell)
+    document = Document.parse(str(page), PythonCodeBlockParser(), bash, SkipParser())
     document.namespace.update(names_for_blocks(simulated_bars))
     for example in document.examples():
         with contextlib.suppress(unittest.SkipTest):
