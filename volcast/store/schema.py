@@ -37,8 +37,8 @@ from volcast.measures.nights import NIGHT_PARTS
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
-_SLOTS = frozenset(24 * 60 // minutes for minutes in BUCKETS.values())
-_MOST_SLOTS = max(_SLOTS)
+_HOURS = 24
+_MOST_SLOTS = _HOURS * 60 // min(BUCKETS.values())
 _EARLIEST, _LATEST = 1990, 2200
 _LARGEST_LOG_VOLATILITY = 10
 _SHOWN = 40
@@ -59,10 +59,22 @@ def _moment(value: Any) -> str:
     return str(value)
 
 
-def _a_day(value: list[Any]) -> list[Any]:
-    """As many as a day has buckets of some length."""
-    if len(value) not in _SLOTS:
-        raise ValueError(f"{', '.join(map(str, sorted(_SLOTS)))} values")
+def _slots(info: ValidationInfo) -> int:
+    """How many buckets a day of the model's has; where nothing is said, as many as hours."""
+    return int((info.context or {}).get("slots", _HOURS))
+
+
+def _a_day(value: list[Any], info: ValidationInfo) -> list[Any]:
+    """As many as a day has buckets."""
+    if len(value) != _slots(info):
+        raise ValueError(f"a list of {_slots(info)} items")
+    return value
+
+
+def _of_a_day(value: int | str, info: ValidationInfo) -> int | str:
+    """A number of a bucket in a day."""
+    if int(value) >= _slots(info):
+        raise ValueError(f"less than {_slots(info)}")
     return value
 
 
@@ -86,6 +98,7 @@ StateProfile = Annotated[
     AfterValidator(_a_day),
     AfterValidator(_whole_profile),
 ]
+Slot = Annotated[int, Field(ge=0), AfterValidator(_of_a_day)]
 HourSpreads = Annotated[list[Spread], AfterValidator(_a_day)]
 
 
@@ -159,7 +172,7 @@ class _RangeScaler(_Schema):
 class _DiurnalLogScaler(_Schema):
     kind: Literal["diurnal_log"]
     profile: Annotated[
-        dict[Annotated[str, Field(pattern=r"^(\d|[1-9]\d|1\d\d|2[0-8]\d)$")], LogVolatility],
+        dict[Annotated[str, Field(pattern=r"^(\d|[1-9]\d\d?)$"), AfterValidator(_of_a_day)], LogVolatility],
         Field(min_length=1, max_length=_MOST_SLOTS),
     ]
     spread: Spread
@@ -252,7 +265,9 @@ class _KnownDays(_Schema):
 
 class _Features(_Schema):
     profile: StateProfile
-    hours: Annotated[list[Annotated[int, Field(ge=0, lt=_MOST_SLOTS)]], Field(min_length=1, max_length=_MOST_SLOTS)]
+    hours: Annotated[
+        list[Annotated[int, Field(ge=0), AfterValidator(_of_a_day)]], Field(min_length=1, max_length=_MOST_SLOTS)
+    ]
     with_market: bool
     with_decisions: bool = False
     state_mean: list[Standardized]
@@ -470,9 +485,9 @@ def checked_manifest(content: Any) -> ManifestSchema:
     return _checked(ManifestSchema, content)
 
 
-def checked_recipe(content: Any) -> RecipeSchema:
-    """The parsed recipe `content`, held to its schema; raises `SchemaError`."""
-    return _checked(RecipeSchema, {"recipe": content})
+def checked_recipe(content: Any, slots: int) -> RecipeSchema:
+    """The parsed recipe `content`, of days of so many buckets, held to its schema; raises `SchemaError`."""
+    return _checked(RecipeSchema, {"recipe": content}, {"slots": slots})
 
 
 def checked_totals(content: Any) -> TotalsSchema:
@@ -480,9 +495,9 @@ def checked_totals(content: Any) -> TotalsSchema:
     return _checked(TotalsSchema, {"totals": content})
 
 
-def _checked(schema: type[Schema], content: Any) -> Schema:
+def _checked(schema: type[Schema], content: Any, context: dict[str, int] | None = None) -> Schema:
     try:
-        return schema.model_validate(content)
+        return schema.model_validate(content, context=context)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = _place(first["loc"], content)
