@@ -118,8 +118,8 @@ def direct_log_har(measures: pd.DataFrame, positions: Int64Array1D, horizon: Hor
     outcomes = horizon_outcomes(measures, horizon)
     ended = outcomes.known_with < first
     outcome = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
-    profile = hour_means(logs[:first, None], hours[:first])[:, 0]
-    ahead = hour_means(outcome[ended][:, None], hours[ended])[:, 0]
+    profile = hour_means(logs[:first, None], hours[:first], 24)[:, 0]
+    ahead = hour_means(outcome[ended][:, None], hours[ended], 24)[:, 0]
     terms = har_terms(logs - profile[hours], HAR_LAGS)
     design = np.column_stack([terms[:-1], hours[1:, None] == np.unique(hours[:first])]).astype(float)
     forecasts = np.empty(len(positions))

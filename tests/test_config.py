@@ -69,6 +69,8 @@ OTHER: dict[str, Any] = {
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,
+    "nights": "never",
+    "known_days": ("cpi", "days.csv"),
     "scaling": "minmax",
     "tuner": "bayesian",
     "workers": 2,
@@ -92,6 +94,7 @@ OTHER: dict[str, Any] = {
     "accept_verdict": True,
     "rv_estimator": "bipower",
     "market": "XLON",
+    "bucket": "15min",
     "min_bucket_coverage": 0.5,
 }
 """For each setting a value that is not its default."""

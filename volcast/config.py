@@ -112,6 +112,10 @@ class Flag:
     value: str | None = None
 
 
+Bucket = Literal["5min", "15min", "30min", "1h", "2h", "session"]
+"""Lengths of buckets by name, see `markets.market.BUCKETS`."""
+
+
 class TrainingConfig(BaseModel):
     """All settings of a training, validated together; frozen.
 
@@ -178,6 +182,12 @@ class TrainingConfig(BaseModel):
     the name of an installed network that is searched for."""
     networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
     """Networks of a ``har_lstm``, alike but for their seeds."""
+    nights: Annotated[Literal["auto", "never"], Role.TRAINING, Flag("--nights", "N")] = "auto"
+    """Whether a ``har_lstm`` sees what trades between sessions: ``auto``, where the bars have at least half of their
+    nights; ``never``, what lies outside of sessions is not looked at."""
+    known_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.TRAINING, Flag("--known-days", "KINDS")] = ()
+    """Days that a ``har_lstm`` knows ahead beside the Fed's, with commas: kinds that ``volcast bars days`` lists, and
+    files (.csv) of your own with the columns date, time, kind and symbol."""
     scaling: Annotated[Literal["diurnal_log", "minmax"] | None, Role.FORECAST] = None
     """What the roadmap's network is fed: ``diurnal_log``, by default under ``session``; ``minmax``, always under
     ``colab``."""
@@ -235,6 +245,9 @@ class TrainingConfig(BaseModel):
     """Whose sessions, hours and days: an exchange by its name in ``exchange_calendars``, such as XNYS, XLON or CMES;
     ``24/7`` for coins, ``24/5`` for currencies; by default what the symbol and the source tell. ``calendar`` means the
     same."""
+    bucket: Annotated[Bucket, Role.FORECAST, Flag("--bucket", "B")] = "1h"
+    """Length of the buckets whose volatility is measured and forecast: ``5min``, ``15min``, ``30min``, ``1h``, ``2h``,
+    or a whole ``session``."""
     min_bucket_coverage: Annotated[float, Field(ge=0, le=1), Role.FORECAST] = 0.8
     """Share of a bucket's bars below which it is dropped (``session``)."""
 
@@ -353,7 +366,7 @@ class TrainingConfig(BaseModel):
         # Help is to be there before pandas is.
         from volcast.markets.registry import market_named
 
-        return market_named(self.market_name)
+        return market_named(self.market_name, self.bucket)
 
     @property
     def requested_span(self) -> tuple[date | None, date | None]:
@@ -526,6 +539,8 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(f"bars_source is {config.bars_source!r} and bars_path is given too; leave one of them out")
     if config.preset == "colab" and config.rv_estimator != "close":
         problems.append(f"preset is 'colab' and rv_estimator is {config.rv_estimator!r}; the notebook's is 'close'")
+    if config.preset == "colab" and config.bucket != "1h":
+        problems.append(f"preset is 'colab' and bucket is {config.bucket!r}; the notebook's is an hour")
     if config.preset == "colab" and config.scaling == "diurnal_log":
         problems.append("preset is 'colab' and scaling is 'diurnal_log'; the notebook's preset is 'minmax' only")
     if config.preset == "colab" and config.network not in (None, "roadmap"):

@@ -62,6 +62,7 @@ def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.D
         min_bucket_coverage=config.min_bucket_coverage,
         market=config.effective_market,
         estimator=config.rv_estimator,
+        nights=config.nights == "auto",
     )
     if measures.empty:
         raise NotEnoughDataError(

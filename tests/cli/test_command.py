@@ -22,6 +22,7 @@ from volcast.errors import BarsError, ConfigError
 
 OTHER = {
     "market": "XLON",
+    "bucket": "15min",
     "symbol": "SPY",
     "start_date": "2024-01-02",
     "end_date": "2024-06-28",
@@ -50,6 +51,8 @@ OTHER = {
     "cleaning": "zero,order",
     "rv_estimator": "medrv",
     "companions": "QQQ",
+    "nights": "never",
+    "known_days": "month_end",
 }
 """For each setting whose option takes a value, one that is not its default."""
 

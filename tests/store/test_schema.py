@@ -186,6 +186,14 @@ def test_the_field_is_named_with_its_rule(tmp_path: Path, place: Place, value: A
         ModelStore(tmp_path).load("schema-2-har-lstm")
 
 
+def test_a_recipe_of_hours_is_none_of_a_model_of_shorter_buckets(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES / "schema-2-har-lstm", tmp_path / "schema-2-har-lstm")
+    config = json.loads((tmp_path / "schema-2-har-lstm" / "config.json").read_text())
+    write(tmp_path / "schema-2-har-lstm", "config.json", {**config, "bucket": "15min"})
+    with pytest.raises(CorruptModelError, match="profile = a list; the rule is: a list of 96 items"):
+        ModelStore(tmp_path).load("schema-2-har-lstm")
+
+
 def test_sums_that_cannot_be_forecast_with_are_refused(tmp_path: Path) -> None:
     """Each number alone is in its range; together they have no solution."""
     recipe = recipe_of("schema-2-har-lstm")

@@ -36,7 +36,16 @@ def add_bars_options(group: "argparse.ArgumentParser | argparse._ArgumentGroup")
     )
     add_setting(source, "bars_source")
     add_settings(
-        group, "market", "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "offline"
+        group,
+        "market",
+        "bucket",
+        "bars_timezone",
+        "bars_stamps",
+        "bars_epoch",
+        "bars_dates",
+        "feed",
+        "adjustment",
+        "offline",
     )
     add_setting(group, "cleaning", nargs="?", const="all")
 

@@ -413,7 +413,7 @@ def evaluate_forecasts(
     market = market_of(realized)
     index = time_index(realized).tz_convert(market.zone)
     judged = pd.DataFrame({name: np.asarray(values, dtype=float) for name, values in columns.items()}, index)[moved]
-    judged.attrs["market"] = market.name
+    judged.attrs["market"] = market.key
     metrics = {name: _metrics(judged, name) for name in forecasts}
     if interval is not None and MODEL in metrics:
         metrics[MODEL] |= _interval_metrics(judged, level)

@@ -117,11 +117,11 @@ class DiurnalLogScaler:
     @property
     def hour_profile(self) -> Float64Array1D:
         """Mean log volatility by clock hour of the label, shape (24,); NaN where training saw none."""
-        return np.array([self.profile.get(hour, np.nan) for hour in range(24)])
+        return np.array([self.profile.get(hour, np.nan) for hour in range(market_named(self.market).slots)])
 
     def fit(self, rv: pd.Series) -> "DiurnalLogScaler":
         """Learn the profile and the spread of `rv` around it."""
-        self.profile, self.market = hour_of_day_profile(rv), market_of(rv).name
+        self.profile, self.market = hour_of_day_profile(rv), market_of(rv).key
         self.spread = float(np.std(_log(rv) - self._profile_at(time_index(rv)))) or 1.0
         return self
 
@@ -151,7 +151,7 @@ class DiurnalLogScaler:
 
     def _profile_at(self, labels: pd.DatetimeIndex) -> Float64Array1D:
         # An hour that training never saw (another exchange's, say) is taken as an average one.
-        by_hour = np.full(24, np.mean(list(self.profile.values())))
+        by_hour = np.full(market_named(self.market).slots, np.mean(list(self.profile.values())))
         by_hour[list(self.profile)] = list(self.profile.values())
         return np.asarray(by_hour[market_named(self.market).hours_of_labels(labels)], dtype=float)
 

@@ -174,4 +174,7 @@ def har_lags(market: TradingMarket, count: int) -> tuple[int, ...]:
     """
     session = market.buckets_per_session
     lags = (1, session, _SESSIONS_A_WEEK * session, _SESSIONS_A_MONTH * session)
+    if session == 1:
+        # A bucket is a session.
+        return lags[1:]
     return lags[:-1] if session > _MANY_BUCKETS and count < 2 * lags[-1] else lags

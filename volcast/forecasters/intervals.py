@@ -32,7 +32,6 @@ _LEARNING_RATE = 0.1
 # Found by coverage and interval score of the horizons on data before every test part.
 _SLOWER = -0.25
 _FEWEST_IN_AN_HOUR = 20
-_HOURS = 24
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,9 @@ class QuantileTracker:
     rate: float = _LEARNING_RATE
 
     @classmethod
-    def fit(cls, log_errors: Float64Array1D, hours: Int64Array1D, overlap: float = 1.0) -> "QuantileTracker":
+    def fit(
+        cls, log_errors: Float64Array1D, hours: Int64Array1D, overlap: float = 1.0, slots: int = 24
+    ) -> "QuantileTracker":
         """Start from errors ``ln(RV / forecast)``, shape (n,), of buckets in clock hours `hours`, which no fit saw.
 
         `overlap` is how many buckets on average an outcome has to wait for, its own included. One in so many outcomes
@@ -66,7 +67,7 @@ class QuantileTracker:
         and Wasserman 2018, *JASA* 113).
         """
         overall = float(np.std(log_errors)) or 1.0
-        hour_spread = np.full(_HOURS, overall)
+        hour_spread = np.full(slots, overall)
         for hour in np.unique(hours):
             errors = log_errors[hours == hour]
             if len(errors) >= _FEWEST_IN_AN_HOUR and np.std(errors) > 0:

@@ -23,8 +23,6 @@ from volcast.measures.hourly import annualize
 
 __all__ = ["TypicalDays", "deseasonalized_volatility"]
 
-_HOURS = 24
-
 
 @dataclass(frozen=True)
 class TypicalDays:
@@ -70,7 +68,7 @@ def deseasonalized_volatility(
     market
         Name of the exchange, whose buckets they are.
     """
-    known = np.broadcast_to(typical.volatility, (len(labels), _HOURS))
+    known = np.broadcast_to(typical.volatility, (len(labels), market.slots))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(volatility / _typical_of(labels, known, horizon, market) * typical.session)
 
@@ -93,7 +91,7 @@ def _typical_of(
 @lru_cache(maxsize=4)
 def _minutes_of_hours(market: TradingMarket) -> Int64Array1D:
     """Length of the bucket of each clock hour in a whole session, shape (24,); 0 where there is none."""
-    buckets, minutes = market.buckets, np.zeros(_HOURS, dtype=np.int64)
+    buckets, minutes = market.buckets, np.zeros(market.slots, dtype=np.int64)
     hours, _ = market.hours_and_days(buckets.label)
     np.maximum.at(minutes, hours, buckets.minutes)
     return minutes

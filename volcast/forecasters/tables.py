@@ -69,7 +69,7 @@ class HourlyTable:
         """A copy as a frame, indexed by label, the market's time."""
         index = self.market.clock.times(self.labels)
         frame = pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
-        frame.attrs["market"] = self.market.name
+        frame.attrs["market"] = self.market.key
         return frame
 
     def opens(self, begin: int = 0) -> BoolArray1D:
@@ -102,3 +102,12 @@ class HourlyTable:
         self.cut(begin + same)
         self.append(labels[same:], values[same:])
         return begin + same
+
+    def amend(self, rows: Int64Array1D, names: Sequence[str], values: Float64Array2D) -> Int64Array1D:
+        """Put `values` in place of the measures `names` of these rows; returns the rows in which they are others."""
+        places = rows[:, None], np.array([self.names.index(name) for name in names])
+        old = self.values[places]
+        changed: Int64Array1D = rows[~((old == values) | (np.isnan(old) & np.isnan(values))).all(axis=1)]
+        self.values[places] = values
+        self.edition += bool(len(changed))
+        return changed

@@ -5,10 +5,11 @@ that end in (09:00, 10:00] are bucket 10:00. A session of New York's stock excha
 a half-day has four. Where trading ends or pauses inside an hour, the bucket ends with it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,15 @@ from volcast.errors import ConfigError
 from volcast.markets.clocks import HOUR, Clock, clock_of
 from volcast.markets.hours import TradingHours
 
-__all__ = ["BucketCalendar", "SessionCalendar", "TradingMarket"]
+__all__ = ["BUCKETS", "DEFAULT_BUCKET", "BucketCalendar", "SessionCalendar", "TradingMarket"]
+
+BUCKETS: Mapping[str, int] = MappingProxyType(
+    {"5min": 5, "15min": 15, "30min": 30, "1h": 60, "2h": 120, "session": 1440}
+)
+"""Lengths of buckets by name, in minutes; a whole session counts as a day."""
+
+DEFAULT_BUCKET = "1h"
+"""The length where none is said."""
 
 _HOURS = 24
 _DAY = _HOURS * HOUR
@@ -97,6 +106,8 @@ class TradingMarket:
         What lies between its sessions.
     hours_of
         Gives its hours; called once, when they are needed.
+    bucket
+        Length of its buckets, one of `BUCKETS`.
     """
 
     name: str
@@ -105,6 +116,34 @@ class TradingMarket:
     day_turns: int
     night: str
     hours_of: Callable[[], TradingHours] = field(repr=False, compare=False)
+    bucket: str = DEFAULT_BUCKET
+
+    def with_buckets(self, bucket: str) -> "TradingMarket":
+        """This market in buckets of another length; `market_named` gives one object each.
+
+        Raises
+        ------
+        ConfigError
+            `bucket` is none of `BUCKETS`.
+        """
+        if bucket not in BUCKETS:
+            raise ConfigError(f"bucket is {bucket!r}; the rule is one of {', '.join(BUCKETS)}; use '{DEFAULT_BUCKET}'.")
+        return replace(self, bucket=bucket)
+
+    @property
+    def key(self) -> str:
+        """What it is found by: its name, and behind it the length of its buckets where that is no hour."""
+        return self.name if self.bucket == DEFAULT_BUCKET else f"{self.name} {self.bucket}"
+
+    @property
+    def bucket_minutes(self) -> int:
+        """Length of a bucket that neither an opening nor a close cuts; of a session, a day's."""
+        return BUCKETS[self.bucket]
+
+    @property
+    def slots(self) -> int:
+        """How many buckets a day of the clock has: those of equal number have one profile."""
+        return _HOURS * 60 // self.bucket_minutes
 
     def __getstate__(self) -> dict[str, object]:
         # What is made of its hours is made anew where it is needed.
@@ -129,20 +168,35 @@ class TradingMarket:
     @cached_property
     def buckets(self) -> BucketCalendar:
         """All of its buckets, for work on a bar or a session, where a table of pandas is slow."""
+        if self.bucket == "session":
+            return self._whole_sessions
         hours = self.hours
         # On a scale on which its clock's hours are whole hours: some zones differ from UTC by half an hour.
         shown = self.clock.shown(hours.start * _MINUTE) // _MINUTE
-        shift = (shown - hours.start) % 60
+        long = self.bucket_minutes
+        shift = (shown - hours.start) % long
         opens, closes = hours.start + shift, hours.end + shift
-        first_hour, counts = opens // 60, -(-closes // 60) - opens // 60
+        first_hour, counts = opens // long, -(-closes // long) - opens // long
         row = np.repeat(np.arange(len(counts)), counts)
         hour = first_hour[row] + np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        start = np.maximum(hour * 60, opens[row]) - shift[row]
-        end = np.minimum(hour * 60 + 60, closes[row]) - shift[row]
+        start = np.maximum(hour * long, opens[row]) - shift[row]
+        end = np.minimum(hour * long + long, closes[row]) - shift[row]
         label, begin = end * _MINUTE, start * _MINUTE
         stretch = np.cumsum(np.append(True, start[1:] != end[:-1]))
         index, starts = self.clock.times(label).rename("bucket"), self.clock.times(begin)
         return BucketCalendar(index, starts, label, begin, end - start, hours.session[row], stretch)
+
+    @property
+    def _whole_sessions(self) -> BucketCalendar:
+        """A bucket a session, from its opening to its close; its length is without breaks."""
+        hours = self.hours
+        begins = np.flatnonzero(np.append(True, hours.session[1:] != hours.session[:-1]))
+        start, end = hours.start[begins], hours.end[np.append(begins[1:], len(hours.session)) - 1]
+        minutes = np.add.reduceat(hours.end - hours.start, begins)
+        label, begin = end * _MINUTE, start * _MINUTE
+        stretch = np.cumsum(np.append(True, start[1:] != end[:-1]))
+        index, starts = self.clock.times(label).rename("bucket"), self.clock.times(begin)
+        return BucketCalendar(index, starts, label, begin, minutes, hours.session[begins], stretch)
 
     @cached_property
     def sessions(self) -> SessionCalendar:
@@ -195,10 +249,11 @@ class TradingMarket:
     def hours_and_days(self, ends: Int64Array1D) -> tuple[Int64Array1D, Int64Array1D]:
         """Clock hour and day of what ends at `ends`, in microseconds since the epoch, shape (n,) each.
 
-        The hour is named by its end, from 0, which is midnight, to 23; days are counted from 1970-01-01.
+        The hour is named by its end, from 0, which is midnight, to 23; days are counted from 1970-01-01. Of buckets of
+        another length it is their number in the day of the clock, below `slots`, that which ends at midnight being 0.
         """
         shown = self.clock.shown(ends) - 1
-        return (shown // HOUR + 1) % _HOURS, (shown + self._day_shift) // _DAY
+        return (shown // (self.bucket_minutes * _MINUTE) + 1) % self.slots, (shown + self._day_shift) // _DAY
 
     def hours_of_labels(self, labels: pd.DatetimeIndex) -> Int64Array1D:
         """Clock hour of each bucket label, shape (n,), as `hours_and_days` has it."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from volcast.errors import ConfigError
 from volcast.markets.hours import TradingHours, calendar_of, currency_hours, exchange_hours, with_daily_close
-from volcast.markets.market import TradingMarket
+from volcast.markets.market import DEFAULT_BUCKET, TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.registry import Registry
 
@@ -63,14 +63,18 @@ MARKETS = Registry(
 """Markets by name, and those that installed packages offer."""
 
 
-def market_named(market: str | TradingMarket) -> TradingMarket:
-    """The market of that name, one object each; a `TradingMarket` is what it is.
+def market_named(market: str | TradingMarket, bucket: str | None = None) -> TradingMarket:
+    """The market of that name or `TradingMarket.key`, one object each; a `TradingMarket` is what it is.
+
+    `bucket` is another length of its buckets, one of `markets.market.BUCKETS`.
 
     Raises
     ------
     ConfigError
-        There is none, neither here nor in `exchange_calendars`.
+        There is none, neither here nor in `exchange_calendars`, or no such length.
     """
+    if bucket is not None:
+        market = market_named(market).name + f" {bucket}" * (bucket != DEFAULT_BUCKET)
     if isinstance(market, TradingMarket):
         return market
     if not isinstance(market, str):
@@ -87,6 +91,9 @@ def market_of(measures: pd.DataFrame | pd.Series) -> TradingMarket:
 
 @lru_cache(maxsize=32)
 def _market(name: str) -> TradingMarket:
+    plain, _, bucket = name.rpartition(" ")
+    if plain:
+        return _market(plain).with_buckets(bucket)
     return MARKETS[name] if name in MARKETS else _by_calendar(name)
 
 

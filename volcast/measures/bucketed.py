@@ -109,6 +109,8 @@ class BucketedBars:
         none where bars have no open.
     outside
         How many bars there are in no bucket.
+    usual_minutes
+        Length of a bucket that neither an opening nor a close cuts.
     """
 
     labels: Int64Array1D
@@ -124,6 +126,7 @@ class BucketedBars:
     gap: Float64Array1D
     counted: BoolArray1D
     outside: int = 0
+    usual_minutes: int = 60
 
     @classmethod
     def of(cls, stamps: Int64Array1D, prices: Prices, length: int, market: TradingMarket) -> "BucketedBars":
@@ -156,6 +159,7 @@ class BucketedBars:
             gap=np.where(opens, open_ - before, 0.0),
             counted=counted if "open" in logs else counted & ~opens,
             outside=len(stamps) - len(ends),
+            usual_minutes=min(market.bucket_minutes, market.minutes_per_session),
         )
 
     @cached_property

@@ -89,12 +89,12 @@ class Estimator:
         ConfigError
             No bucket has as many as it needs.
         """
-        returns = int(60 // bars.minutes)
+        returns = int(bars.usual_minutes // bars.minutes)
         if returns < self.fewest_returns:
             raise NotEnoughDataError(
-                f"the bars are of {bars.minutes:g} min, so that an hourly bucket holds {returns} of them, and the "
-                f"estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, or an rv_estimator that "
-                "needs fewer ('garman_klass' makes do with one bar an hour)."
+                f"the bars are of {bars.minutes:g} min, so that a bucket of {bars.usual_minutes} min holds {returns} "
+                f"of them, and the estimator {name!r} needs {self.fewest_returns} at least; take shorter bars, longer "
+                "buckets (--bucket), or an rv_estimator that needs fewer ('garman_klass' makes do with one bar)."
             )
         if len(bars.bucket) and bars.number(bars.bucket).max() < self.fewest_bars:
             raise ConfigError(

@@ -134,7 +134,7 @@ def read_bundle(directory: Path) -> ModelBundle:
         graphs = sorted((int(match[1]), name) for name in files if (match := _NETWORK_FILE.fullmatch(name)))
         networks = tuple(OnnxNetwork(files[name], f"{name} in {directory}") for _, name in graphs)
         recipe = _parsed(files, _RECIPE, directory)
-    schema = _checked_recipe(recipe, directory)
+    schema = _checked_recipe(recipe, config.effective_market.slots, directory)
     if not networks and schema.needs_networks:
         raise CorruptModelError(f"{directory} holds no network; the rule is one at least; {_ANEW}")
     if manifest["schema_version"] == 2 and recipe["kind"] != "scaled_windows":
@@ -193,9 +193,9 @@ def _recipe_of_schema_2(numbers: Mapping[str, Any], manifest: Mapping[str, Any])
     return {**numbers["shared"], "symbols": symbols}
 
 
-def _checked_recipe(recipe: Mapping[str, Any], directory: Path) -> RecipeSchema:
+def _checked_recipe(recipe: Mapping[str, Any], slots: int, directory: Path) -> RecipeSchema:
     try:
-        return checked_recipe(recipe)
+        return checked_recipe(recipe, slots)
     except SchemaError as error:
         raise CorruptModelError(
             f"the recipe in {directory} (recipe.json, or scaler.json of the first release) has {error}; update the "

@@ -25,16 +25,20 @@ from pydantic import (
 
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import STATES, terms_of
+from volcast.features.known_days import KnownDays
 from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.har_lstm.state import is_number
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
-from volcast.markets.names import DEFAULT_ZONE
+from volcast.markets.market import BUCKETS
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.measures.bucketed import STEPS
+from volcast.measures.nights import NIGHT_PARTS
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
 _HOURS = 24
+_MOST_SLOTS = _HOURS * 60 // min(BUCKETS.values())
 _EARLIEST, _LATEST = 1990, 2200
 _LARGEST_LOG_VOLATILITY = 10
 _SHOWN = 40
@@ -55,6 +59,25 @@ def _moment(value: Any) -> str:
     return str(value)
 
 
+def _slots(info: ValidationInfo) -> int:
+    """How many buckets a day of the model's has; where nothing is said, as many as hours."""
+    return int((info.context or {}).get("slots", _HOURS))
+
+
+def _a_day(value: list[Any], info: ValidationInfo) -> list[Any]:
+    """As many as a day has buckets."""
+    if len(value) != _slots(info):
+        raise ValueError(f"a list of {_slots(info)} items")
+    return value
+
+
+def _of_a_day(value: int | str, info: ValidationInfo) -> int | str:
+    """A number of a bucket in a day."""
+    if int(value) >= _slots(info):
+        raise ValueError(f"less than {_slots(info)}")
+    return value
+
+
 def _whole_profile(value: list[list[float]]) -> list[list[float]]:
     """Logs of volatility, and behind them those of the steps' ranges and volumes, which may be larger."""
     if len({len(row) for row in value}) > 1:
@@ -69,13 +92,14 @@ Positive = Annotated[float, Field(gt=0, le=1e9)]
 Spread = Annotated[float, Field(gt=0, le=1e3)]
 LogVolatility = Annotated[float, Field(ge=-40, le=_LARGEST_LOG_VOLATILITY)]
 Standardized = Annotated[float, Field(ge=-1e3, le=1e3)]
-HourProfile = Annotated[list[LogVolatility], Field(min_length=_HOURS, max_length=_HOURS)]
+HourProfile = Annotated[list[LogVolatility], AfterValidator(_a_day)]
 StateProfile = Annotated[
     list[Annotated[list[Annotated[float, Field(ge=-40, le=50)]], Field(min_length=len(STATES))]],
-    Field(min_length=_HOURS, max_length=_HOURS),
+    AfterValidator(_a_day),
     AfterValidator(_whole_profile),
 ]
-HourSpreads = Annotated[list[Spread], Field(min_length=_HOURS, max_length=_HOURS)]
+Slot = Annotated[int, Field(ge=0), AfterValidator(_of_a_day)]
+HourSpreads = Annotated[list[Spread], AfterValidator(_a_day)]
 
 
 class _Schema(BaseModel):
@@ -148,7 +172,8 @@ class _RangeScaler(_Schema):
 class _DiurnalLogScaler(_Schema):
     kind: Literal["diurnal_log"]
     profile: Annotated[
-        dict[Annotated[str, Field(pattern=r"^(1?\d|2[0-3])$")], LogVolatility], Field(min_length=1, max_length=_HOURS)
+        dict[Annotated[str, Field(pattern=r"^(\d|[1-9]\d\d?)$"), AfterValidator(_of_a_day)], LogVolatility],
+        Field(min_length=1, max_length=_MOST_SLOTS),
     ]
     spread: Spread
     smearing: Spread
@@ -219,9 +244,30 @@ class _Horizon(_Schema):
     tracker: _Tracker
 
 
+class _KnownDay(_Schema):
+    moment: Annotated[int, Field(ge=0, le=2**53)]
+    kind: str
+    symbol: str
+
+
+class _KnownDays(_Schema):
+    kinds: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(default_factory=list, max_length=100)
+    own_days: list[_KnownDay] = Field(default_factory=list, max_length=1_000_000)
+    market: str = DEFAULT_MARKET
+
+    @field_validator("kinds")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("kinds of days, each once")
+        return value
+
+
 class _Features(_Schema):
     profile: StateProfile
-    hours: Annotated[list[Annotated[int, Field(ge=0, lt=_HOURS)]], Field(min_length=1, max_length=_HOURS)]
+    hours: Annotated[
+        list[Annotated[int, Field(ge=0), AfterValidator(_of_a_day)]], Field(min_length=1, max_length=_MOST_SLOTS)
+    ]
     with_market: bool
     with_decisions: bool = False
     state_mean: list[Standardized]
@@ -229,7 +275,9 @@ class _Features(_Schema):
     term_mean: list[Standardized]
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
-    lags: Annotated[list[Annotated[int, Field(ge=1, le=5000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
+    lags: Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
+    with_nights: bool = False
+    known_days: _KnownDays = Field(default_factory=lambda: _KnownDays())
 
     @field_validator("lags")
     @classmethod
@@ -247,7 +295,7 @@ class _Features(_Schema):
 
     @model_validator(mode="after")
     def _of_the_states(self) -> Self:
-        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags))
+        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags)) + self.night_count
         for name, count in (
             ("state_mean", states),
             ("state_spread", states),
@@ -267,8 +315,13 @@ class _Features(_Schema):
 
     @property
     def profile_width(self) -> int:
-        """Means of an hour: of the states, and of the steps where networks see these."""
-        return len(STATES) + (2 * STEPS if self.step_inputs else 0)
+        """Means of an hour: of the states, of the steps where networks see these, and of the night's parts."""
+        return len(STATES) + (2 * STEPS if self.step_inputs else 0) + self.night_count
+
+    @property
+    def night_count(self) -> int:
+        """Parts of the night that the regression sees."""
+        return len(NIGHT_PARTS) if self.with_nights else 0
 
     @property
     def state_count(self) -> int:
@@ -280,7 +333,8 @@ class _Features(_Schema):
         """Columns of the regression."""
         none = np.empty(0, dtype=np.int64)
         decisions = decision_dummies(none).shape[1] if self.with_decisions else 0
-        return len(self.term_mean) + len(self.hours) + decisions
+        days = KnownDays(tuple(self.known_days.kinds)).column_count
+        return len(self.term_mean) + days + len(self.hours) + decisions
 
 
 class _SymbolHorizon(_Schema):
@@ -431,9 +485,9 @@ def checked_manifest(content: Any) -> ManifestSchema:
     return _checked(ManifestSchema, content)
 
 
-def checked_recipe(content: Any) -> RecipeSchema:
-    """The parsed recipe `content`, held to its schema; raises `SchemaError`."""
-    return _checked(RecipeSchema, {"recipe": content})
+def checked_recipe(content: Any, slots: int) -> RecipeSchema:
+    """The parsed recipe `content`, of days of so many buckets, held to its schema; raises `SchemaError`."""
+    return _checked(RecipeSchema, {"recipe": content}, {"slots": slots})
 
 
 def checked_totals(content: Any) -> TotalsSchema:
@@ -441,9 +495,9 @@ def checked_totals(content: Any) -> TotalsSchema:
     return _checked(TotalsSchema, {"totals": content})
 
 
-def _checked(schema: type[Schema], content: Any) -> Schema:
+def _checked(schema: type[Schema], content: Any, context: dict[str, int] | None = None) -> Schema:
     try:
-        return schema.model_validate(content)
+        return schema.model_validate(content, context=context)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = _place(first["loc"], content)

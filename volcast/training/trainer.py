@@ -21,6 +21,7 @@ from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
 from volcast.evaluation.evaluation import Evaluation, evaluate_bundle
 from volcast.features.fed_decisions import beyond_the_list
+from volcast.features.known_days import beyond_known_days
 from volcast.features.windows import prepare_lstm_sequences, require_windows
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -115,6 +116,9 @@ class LocalLSTMTrainer:
         What `TrainingConfig` takes; None is `TRAINING_CONFIG`.
     progress
         What shows the progress; None is silent.
+    known_days
+        Days of your own that are known ahead, such as of earnings, beside those that `config` names; see
+        `features.known_days.known_days_in`.
 
     Examples
     --------
@@ -126,10 +130,15 @@ class LocalLSTMTrainer:
     """
 
     def __init__(
-        self, config: Mapping[str, Any] | TrainingConfig | None = None, *, progress: SilentProgress | None = None
+        self,
+        config: Mapping[str, Any] | TrainingConfig | None = None,
+        *,
+        progress: SilentProgress | None = None,
+        known_days: pd.DataFrame | None = None,
     ) -> None:
         self.config = TrainingConfig.from_mapping(config)
         self.progress = progress or SilentProgress()
+        self._known_days = known_days
         self.data: TrainingData | None = None
         self.models: list[keras.Model] = []
         self.histories: list[dict[str, list[float]]] = []
@@ -177,7 +186,7 @@ class LocalLSTMTrainer:
             return _symbol_bars(bars, symbols if named else (), cut, name)
 
         companion_bars = self._companion_bars if self.config.companions else None
-        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars)
+        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars, self._known_days)
         if companion_bars is not None:
             self.progress.say(describe_companions(self.data))
         return self.data
@@ -322,8 +331,10 @@ class LocalLSTMTrainer:
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
             if self._is_har_lstm:
-                if sentence := beyond_the_list(max(frame.index[-1] for frame in data.measures.values()).date()):
-                    self.progress.say(sentence)
+                last = max(frame.index[-1] for frame in data.measures.values()).date()
+                for sentence in (beyond_the_list(last), beyond_known_days(self.config.known_days, last)):
+                    if sentence:
+                        self.progress.say(sentence)
                 self._train_ensemble(train, validation)
             else:
                 self._search_and_train(train, validation)

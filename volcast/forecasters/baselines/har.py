@@ -34,9 +34,6 @@ __all__ = [
 ]
 
 
-_HOURS = 24
-
-
 def har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """HAR on levels of volatility, with a constant (Corsi 2009).
 
@@ -81,7 +78,7 @@ def diurnal_log_har(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: In
         Fewer buckets are known at the first forecast than twice the longest lag.
     """
     require_history(measures, known)
-    profile = _profile_array(hour_of_day_profile(measures["rv_hourly"].iloc[: known[0]]))
+    profile = _profile_array(hour_of_day_profile(measures["rv_hourly"].iloc[: known[0]]), market_of(measures).slots)
     hours, target_hours = (
         _hours(measures),
         _hours(measures, targets),
@@ -152,7 +149,8 @@ def hourly_variance_profile(measures: pd.DataFrame, count: int) -> Float64Array1
     """Mean variance of each clock hour in the first `count` rows, shape (24,); the mean of these for hours not seen."""
     variance = np.maximum(measures["rv_hourly"].iloc[:count].to_numpy(dtype=float), RV_FLOOR) ** 2
     means = pd.Series(variance).groupby(_hours(measures)[:count]).mean()
-    return _profile_array({int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)})
+    profile = {int(hour): float(mean) for hour, mean in zip(means.index, means, strict=True)}
+    return _profile_array(profile, market_of(measures).slots)
 
 
 def require_history(measures: pd.DataFrame, known: Int64Array1D, *columns: str) -> None:
@@ -231,7 +229,7 @@ def _log_rv(measures: pd.DataFrame) -> Float64Array1D:
     return logs
 
 
-def _profile_array(profile: dict[int, float]) -> Float64Array1D:
-    by_hour = np.full(_HOURS, np.mean(list(profile.values())))
+def _profile_array(profile: dict[int, float], slots: int) -> Float64Array1D:
+    by_hour = np.full(slots, np.mean(list(profile.values())))
     by_hour[list(profile)] = list(profile.values())
     return by_hour

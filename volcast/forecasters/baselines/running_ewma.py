@@ -19,8 +19,6 @@ __all__ = ["DECAY", "RunningEwma", "exponential_mean"]
 DECAY = 0.94
 """What a day-old level counts, by RiskMetrics."""
 
-_HOURS = 24
-
 
 class RunningEwma:
     """Forecasts for one table of measures that grows; whoever changes rows of it says so to `forget`.
@@ -37,7 +35,7 @@ class RunningEwma:
         self._table, self._decay = table, decay
         self._place = table.names.index("rv_hourly")
         # Of each row and all before it: sums of variances and numbers of buckets by clock hour, and of all hours.
-        self._sums, self._counts = GrowingArray(np.float64, _HOURS), GrowingArray(np.float64, _HOURS)
+        self._sums, self._counts = (GrowingArray(np.float64, table.market.slots) for _ in range(2))
         self._totals, self._levels = GrowingArray(np.float64), GrowingArray(np.float64)
 
     def forget(self, row: int) -> None:
@@ -73,7 +71,7 @@ class RunningEwma:
         if not len(rows):
             return
         variance, hours = np.maximum(table.values[done:, self._place], RV_FLOOR) ** 2, table.hours[done:]
-        is_hour = hours[:, None] == np.arange(_HOURS)
+        is_hour = hours[:, None] == np.arange(table.market.slots)
         self._sums.append(_summed(self._sums.values, np.where(is_hour, variance[:, None], 0.0)))
         self._counts.append(_summed(self._counts.values, is_hour.astype(float)))
         self._totals.append(_summed(self._totals.values, variance))

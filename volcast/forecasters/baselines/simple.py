@@ -27,9 +27,6 @@ __all__ = [
 ]
 
 
-_HOURS = 24
-
-
 def persistence(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
     """The last bucket's volatility again."""
     return np.asarray(measures["rv_hourly"].to_numpy(dtype=float)[known - 1])
@@ -78,7 +75,8 @@ def _variance(measures: pd.DataFrame) -> Float64Array1D:
 
 def _hour_seen(measures: pd.DataFrame) -> BoolArray1D:
     """Whether each row's bucket has each hour of day: shape (n, 24)."""
-    return np.asarray(market_of(measures).hours_of_labels(time_index(measures))[:, None] == np.arange(_HOURS))
+    market = market_of(measures)
+    return np.asarray(market.hours_of_labels(time_index(measures))[:, None] == np.arange(market.slots))
 
 
 def _expanding_hourly_mean(values: Float64Array1D, seen: BoolArray1D) -> Float64Array1D:

@@ -44,7 +44,6 @@ __all__ = ["HarLstm"]
 
 _SHRINKAGE = 20.0
 _BEFORE_ALL = pd.Timestamp(0, tz="UTC")
-_HOURS = 24
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,10 @@ class HarLstm(HarLstmState):
             name: self._of_symbol(self.horizons[name].regression, state)
             for name, state in symbol_state.horizons.items()
         }
+        only = next(iter(self.symbols)) if len(self.symbols) == 1 else ""
+        known_days = self.features.known_days.of_symbol(only or symbol or "")
         return HarLstmState(
-            replace(self.features, profile=symbol_state.profile), horizons, self.window,
+            replace(self.features, profile=symbol_state.profile, known_days=known_days), horizons, self.window,
             self.correction_spread, self.weight, self.smearing_shift, learnt_until,
         )  # fmt: skip
 
@@ -236,8 +237,8 @@ def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) 
     apart = logs - typical[hours]
     present = ~np.isnan(apart)
     level = np.sum(apart, axis=0, where=present) / np.maximum(present.sum(axis=0), 1)
-    counts = np.column_stack([np.bincount(hours, weights=column, minlength=_HOURS) for column in present.T])
-    moved = hour_means(apart - level, hours)
+    counts = np.column_stack([np.bincount(hours, weights=column, minlength=len(typical)) for column in present.T])
+    moved = hour_means(apart - level, hours, len(typical))
     return np.asarray(typical + level + moved * (counts / (counts + _SHRINKAGE)))
 
 
