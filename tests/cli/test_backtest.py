@@ -94,7 +94,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Dialogue:
     """The dialogue with option 4 on ten months of simulated bars, some of its answers nonsense."""
     terminal = Terminal(tmp_path_factory.mktemp("trained"))
     terminal.answer("Ticker", "no such thing!", "tsla")
-    terminal.answer("From", "5", "three", "3")
+    terminal.answer("From", "99", "three", "3")
     terminal.answer("First day", "2024-02-30", "2024-01-02")
     terminal.answer("Last day", "2023-05-01", "2024-10-31")
     terminal.answer("Volatility forecasts", "0", "4")
@@ -155,7 +155,7 @@ def test_old_and_new_figures_stand_side_by_side(trained: Dialogue) -> None:
 def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -> None:
     for sentence in (
         "symbol is 'no such thing!'",
-        "'5' is no choice; the rule is a number from 1 to 4",
+        "'99' is no choice; the rule is a number from 1 to 7",
         "'three' is no choice; the rule is a number from 1 to 4",
         "'2024-02-30' is no day; the rule is YYYY-MM-DD",
         "2023-05-01 is before 2024-01-02; the rule is a last day on or after the first",
