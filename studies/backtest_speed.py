@@ -20,9 +20,9 @@ import pandas as pd
 from volcast.backtest.engine import Run, run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
-from volcast.backtest.statistics import SESSIONS_PER_YEAR
 from volcast.backtest.strategies.straddle import StraddleTiming
 from volcast.backtest.strategies.volatility_target import VolatilityTarget
+from volcast.markets.names import DEFAULT_YEAR
 from volcast.testing import assert_no_lookahead
 
 
@@ -51,7 +51,7 @@ def straddle_over_a_year(bars: pd.DataFrame) -> Run:
     """The straddle's run over the last year of sessions, their forecasts and prices included."""
     market = Market.of(bars, baseline_forecasts("ewma", bars))
     symbol = market.symbol
-    year = {symbol: market.forecasts[symbol].iloc[-SESSIONS_PER_YEAR - 1 :]}
+    year = {symbol: market.forecasts[symbol].iloc[-DEFAULT_YEAR - 1 :]}
     return run_strategy(StraddleTiming(), Market.of(bars, year))
 
 

@@ -27,7 +27,6 @@ from volcast.backtest.engine import Run, best_volatility, run_strategy
 from volcast.backtest.forecasts import BASELINE_FORECASTS, baseline_forecasts, model_forecasts, perfect_foresight
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
-from volcast.backtest.statistics import SESSIONS_PER_YEAR
 from volcast.backtest.strategies.base import Strategy
 from volcast.backtest.strategies.risk_parity import RiskParity
 from volcast.backtest.strategies.straddle import StraddleTiming
@@ -36,6 +35,7 @@ from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.errors import VolatilityError
 from volcast.evaluation.significance import long_run_covariance
 from volcast.forecaster import FALLBACK, VolatilityForecaster
+from volcast.markets.names import DEFAULT_YEAR
 from volcast.training.trainer import LocalLSTMTrainer
 
 COSTS: Mapping[str, Costs] = {"gross": Costs(0.0, 0.0), "0": Costs(0.0), "1": Costs(1.0), "5": Costs(5.0)}
@@ -178,7 +178,7 @@ def add_panel(results: Results, panel: Mapping[str, tuple[pd.DataFrame, dict[str
 
 def worth(run: Run, market: Market) -> pd.Series:
     """Points a year, session by session (naive date): net utility, or the return of options."""
-    value = run.sessions["return"] * SESSIONS_PER_YEAR
+    value = run.sessions["return"] * DEFAULT_YEAR
     if run.plan.unit == "share":
         value = run.utility(best_volatility(run, market))
     return pd.Series(100 * value.to_numpy(), index=pd.DatetimeIndex(value.index).tz_localize(None).normalize())

@@ -6,7 +6,7 @@ import pytest
 
 from volcast.arrays import time_index
 from volcast.markets.fit import best_fit
-from volcast.markets.names import default_market
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_YEAR, DEFAULT_ZONE, default_market
 from volcast.markets.registry import MARKETS, market_named
 from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 from volcast.testing import check_market
@@ -60,6 +60,11 @@ def test_currencies_trade_from_sunday_to_friday_in_new_york() -> None:
     friday = pd.Timestamp("2024-03-08 17:00", tz=zone)
     assert market.next_bucket(friday)["start"] == pd.Timestamp("2024-03-10 17:00", tz=zone)  # clocks are set between
     assert labels_of("24/5", "2024-12-25") == labels_of("24/5", "2025-01-01") == []
+
+
+def test_the_default_year_is_the_default_markets() -> None:
+    assert market_named(DEFAULT_MARKET).sessions_per_year == DEFAULT_YEAR
+    assert market_named(DEFAULT_MARKET).zone == DEFAULT_ZONE
 
 
 def test_coins_never_rest_and_their_days_are_utcs() -> None:

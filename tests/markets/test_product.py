@@ -9,9 +9,11 @@ import pytest
 from local_training import LocalLSTMTrainer
 from volatility_forecaster import VolatilityForecaster
 from volcast.arrays import time_index
+from volcast.backtest.engine import run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
 from volcast.backtest.prices import session_prices
+from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TrainingConfig
@@ -65,6 +67,16 @@ def test_a_backtest_trades_its_sessions(market: str) -> None:
     assert list(prices.index) == list(sessions.index)
     assert len(traded.outlook["CHECK"]) > 20
     assert (prices["closes_at"] <= pd.DatetimeIndex(sessions["close"])).all()
+
+
+@pytest.mark.parametrize("market", OTHERS)
+def test_figures_of_a_backtest_are_of_the_markets_year(market: str) -> None:
+    bars = bars_of(market, "2024-03-29")
+    run = run_strategy(VolatilityTarget(0.2), Market.of(bars, baseline_forecasts("ewma", bars, market), market=market))
+    spread = float(run.sessions["return"].std())
+    year = market_named(market).sessions_per_year
+    assert run.statistics["annual_volatility"] == pytest.approx(spread * year**0.5)
+    assert 0.4 < run.statistics["volatility_to_target"] < 2.5
 
 
 @pytest.mark.parametrize("market", OTHERS)

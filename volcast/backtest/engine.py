@@ -15,7 +15,6 @@ from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
 from volcast.backtest.prices import close_to_close_returns
 from volcast.backtest.statistics import (
-    SESSIONS_PER_YEAR,
     RealizedUtility,
     mean_difference_t,
     performance,
@@ -24,6 +23,7 @@ from volcast.backtest.statistics import (
 )
 from volcast.backtest.strategies.base import Strategy
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
+from volcast.markets.names import DEFAULT_YEAR
 
 __all__ = ["BENCHMARK", "Backtest", "Run", "best_volatility", "run_backtest", "run_strategy"]
 
@@ -50,6 +50,8 @@ class Run:
         first trade), `return` (simple, over the session and the night before it), `variance` (realized, of these
         returns: squared log returns of the capital from bar to bar), `costs` (share of the capital), `turnover` (what
         was traded, in multiples of the capital), `exposure` (value of what is held at the close, over the capital).
+    year
+        Sessions of a year of the market.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Run:
     plan: Plan
     account: Account
     sessions: pd.DataFrame
+    year: int = DEFAULT_YEAR
 
     @property
     def trades(self) -> pd.DataFrame:
@@ -81,8 +84,8 @@ class Run:
         ``volatility_to_target_error`` and ``tracking_error``.
         """
         sessions = self.sessions
-        years = len(sessions) / SESSIONS_PER_YEAR
-        figures = performance(sessions["return"])
+        years = len(sessions) / self.year
+        figures = performance(sessions["return"], self.year)
         figures |= {
             "turnover_a_year": float(sessions["turnover"].sum()) / years,
             "costs_a_year": float(sessions["costs"].sum()) / years,
@@ -91,14 +94,14 @@ class Run:
         }
         if self.target_volatility is not None:
             figures["volatility_to_target"] = figures["annual_volatility"] / self.target_volatility
-            error = volatility_standard_error(sessions["return"])
+            error = volatility_standard_error(sessions["return"], self.year)
             figures["volatility_to_target_error"] = error / self.target_volatility
-            figures["tracking_error"] = tracking_error(sessions["variance"], self.target_volatility)
+            figures["tracking_error"] = tracking_error(sessions["variance"], self.target_volatility, self.year)
         return figures
 
     def utility(self, target_volatility: float) -> pd.Series:
         """`statistics.RealizedUtility` of each session, net of costs, annualized."""
-        return RealizedUtility(target_volatility).of(self.sessions["variance"], self.sessions["costs"])
+        return RealizedUtility(target_volatility, year=self.year).of(self.sessions["variance"], self.sessions["costs"])
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ class Backtest:
 
     def _worth(self, run: Run) -> pd.Series:
         if self.trades_options:
-            return run.sessions["return"] * SESSIONS_PER_YEAR
+            return run.sessions["return"] * run.year
         return run.utility(best_volatility(self.strategy, self.market))
 
     def to_dict(self) -> dict[str, Any]:
@@ -190,7 +193,8 @@ def run_strategy(strategy: Strategy, market: Market, costs: Costs | None = None,
     costs = costs or Costs()
     plan = strategy.plan(market, costs)
     account = keep_account(plan, costs)
-    return Run(name or strategy.title, strategy.target_volatility, plan, account, _sessions(plan, account, market))
+    sessions, year = _sessions(plan, account, market), market.trading.sessions_per_year
+    return Run(name or strategy.title, strategy.target_volatility, plan, account, sessions, year)
 
 
 def best_volatility(run: Run, market: Market) -> float:
@@ -202,7 +206,7 @@ def best_volatility(run: Run, market: Market) -> float:
         return run.target_volatility
     held = pd.concat([close_to_close_returns(prices) for prices in market.prices.values()], axis=1).mean(axis=1)
     days = pd.DatetimeIndex(run.sessions.index).tz_localize(None).normalize()
-    return float(held[held.index.isin(days)].std() * SESSIONS_PER_YEAR**0.5)
+    return float(held[held.index.isin(days)].std() * run.year**0.5)
 
 
 def run_backtest(

@@ -7,7 +7,6 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, time_index
 from volcast.backtest.options import implied_volatility
-from volcast.backtest.statistics import SESSIONS_PER_YEAR
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars, contract_name
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.market import TradingMarket
@@ -95,7 +94,7 @@ def traded_implied(
 
     Returns
     -------
-    Series, annualized decimals, by sessions (a year has 252), indexed by the end of the hour (New York time) from which
+    Series, annualized decimals, by sessions, indexed by the end of the hour (New York time) from which
     each is known; hours in which no pair was traded are absent.
 
     Raises
@@ -106,9 +105,10 @@ def traded_implied(
         As `AlpacaOptionBars.closes`.
     """
     first, last = prices["opens_at"].iloc[0], prices["closes_at"].iloc[-1]
-    schedule = market_named(market).schedule(first, last + pd.Timedelta(days=90))
+    trading = market_named(market)
+    schedule, year = trading.schedule(first, last + pd.Timedelta(days=90)), trading.sessions_per_year
     parts = [
-        _of_expiry(source.closes(_contracts(symbol, expiry, some), *_span(some)), expiry, schedule)
+        _of_expiry(source.closes(_contracts(symbol, expiry, some), *_span(some)), expiry, schedule, year)
         for expiry, some in prices.groupby(_expiries(pd.DatetimeIndex(prices.index), schedule, sessions_to_expiry))
     ]
     implied = pd.concat(parts).sort_index() if parts else pd.Series(dtype=float)
@@ -145,7 +145,7 @@ def _span(prices: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
     return prices["opens_at"].iloc[0].floor("h"), prices["closes_at"].iloc[-1]
 
 
-def _of_expiry(closes: pd.DataFrame, expiry: pd.Timestamp, schedule: pd.DataFrame) -> pd.Series:
+def _of_expiry(closes: pd.DataFrame, expiry: pd.Timestamp, schedule: pd.DataFrame, year: int) -> pd.Series:
     calls = [name for name in map(str, closes) if name[-9] == "C" and _put_of(name) in closes]
     if not calls:
         return pd.Series(dtype=float)
@@ -153,7 +153,7 @@ def _of_expiry(closes: pd.DataFrame, expiry: pd.Timestamp, schedule: pd.DataFram
     apart = np.where(np.isfinite(call - put), np.abs(call - put), np.inf)
     nearest, hours = apart.argmin(axis=1), np.arange(len(closes))
     moments = time_index(closes).tz_convert(DEFAULT_ZONE)
-    years = _years_left(moments, expiry, schedule)
+    years = _years_left(moments, expiry, schedule, year)
     implied = np.full(len(closes), np.nan)
     for row in hours[np.isfinite(apart[hours, nearest]) & (years > 0)]:
         place = nearest[row]
@@ -167,10 +167,10 @@ def _put_of(call: str) -> str:
     return f"{call[:-9]}P{call[-8:]}"
 
 
-def _years_left(moments: pd.DatetimeIndex, expiry: pd.Timestamp, schedule: pd.DataFrame) -> Float64Array1D:
-    """Sessions until the close of the last one, the part of this one that is over taken off, over 252."""
+def _years_left(moments: pd.DatetimeIndex, expiry: pd.Timestamp, schedule: pd.DataFrame, year: int) -> Float64Array1D:
+    """Sessions until the close of the last one, the part of this one that is over taken off, in years of so many."""
     sessions = pd.DatetimeIndex(schedule.index)
     number = sessions.searchsorted(moments.tz_localize(None).normalize())
     opens, closes = (pd.DatetimeIndex(schedule[name])[number] for name in ("open", "close"))
     over = np.clip((moments - opens) / (closes - opens), 0.0, 1.0)
-    return np.asarray(np.maximum(sessions.searchsorted(expiry) - number + 1 - over, 0.0) / SESSIONS_PER_YEAR)
+    return np.asarray(np.maximum(sessions.searchsorted(expiry) - number + 1 - over, 0.0) / year)

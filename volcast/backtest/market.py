@@ -204,7 +204,11 @@ class Market:
                 f"{0 if orders.empty else int((marks.index > orders.index[0]).sum())} session(s) left to trade; the "
                 f"rule is at least {_FEWEST_SESSIONS}; give bars that go on longer, or take a model trained on less."
             )
-        prices = pd.concat([executions.loc[orders.index], marks[marks.index > orders.index[0]]]).sort_index()
+        prices = pd.concat([executions.loc[orders.index], marks[marks.index > orders.index[0]]]).sort_index(
+            kind="stable"
+        )
+        # Where one session begins as another ends, that moment has one price: the one that is traded at.
+        prices = prices[~prices.index.duplicated()]
         missed = int(positions.notna().any(axis=1).sum()) - len(orders)
         if missed:
             remarks = (*remarks, f"{missed:,} decisions found no bar to be traded at, and were not.")

@@ -109,7 +109,9 @@ def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Ite
     dates = days.tz_localize(None).normalize()
     for symbol in backtest.market.symbols[:1]:
         prices, outlook = backtest.market.prices[symbol], backtest.market.outlook[symbol]
-        realized = np.sqrt(252 * (prices["variance"] + prices["night"].fillna(0.0) ** 2))
+        realized = np.sqrt(
+            backtest.market.trading.sessions_per_year * (prices["variance"] + prices["night"].fillna(0.0) ** 2)
+        )
         smooth = np.sqrt((realized**2).rolling(_SMOOTHED).mean())
         lines = [
             Line(f"realized, {_SMOOTHED} sessions", smooth.reindex(dates).to_numpy(), 2),

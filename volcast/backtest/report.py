@@ -41,7 +41,9 @@ class Figure:
 FIGURES: Mapping[str, Figure] = MappingProxyType(
     {
         "total_return": Figure("total return", "{:+.1%}", "after costs, from the first trade on"),
-        "annual_return": Figure("return a year", "{:+.1%}", "compounded, of 252 sessions that were traded"),
+        "annual_return": Figure(
+            "return a year", "{:+.1%}", "compounded, of a market's year of sessions that were traded"
+        ),
         "annual_volatility": Figure("volatility a year", "{:.1%}", "of returns from close to close"),
         "volatility_to_target": Figure("volatility to target", "{:.3f}", "1 is on target"),
         "volatility_to_target_error": Figure("its sampling error", "{:.3f}", "two of these either way may be chance"),

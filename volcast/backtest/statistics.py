@@ -1,7 +1,7 @@
 r"""Figures of a backtest, by session: what it earned, how it moved, what it cost, and how sure that is.
 
-Returns are simple, one a session that was traded; a session that is missing has none, and a year is 252 of those that
-are there. Without interest: a Sharpe ratio is mean over standard deviation.
+Returns are simple, one a session that was traded; a session that is missing has none, and a year is as many of those
+that are there as its market has. Without interest: a Sharpe ratio is mean over standard deviation.
 """
 
 import math
@@ -14,9 +14,9 @@ import pandas as pd
 from volcast.arrays import Float64Array1D
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.evaluation.significance import long_run_covariance
+from volcast.markets.names import DEFAULT_YEAR
 
 __all__ = [
-    "SESSIONS_PER_YEAR",
     "RealizedUtility",
     "mean_difference_t",
     "performance",
@@ -25,7 +25,6 @@ __all__ = [
     "volatility_standard_error",
 ]
 
-SESSIONS_PER_YEAR = 252
 _FEWEST_SESSIONS_TO_ANNUALIZE_RETURN = 63
 
 
@@ -47,6 +46,8 @@ class RealizedUtility:
         :math:`\sigma^*`, annualized, decimal.
     sharpe
         S, of a year.
+    year
+        Sessions of a year.
 
     Raises
     ------
@@ -56,6 +57,7 @@ class RealizedUtility:
 
     target_volatility: float
     sharpe: float = 0.4
+    year: int = DEFAULT_YEAR
 
     def __post_init__(self) -> None:
         for name in ("target_volatility", "sharpe"):
@@ -78,14 +80,14 @@ class RealizedUtility:
         costs
             What its trades cost, in shares of the capital, a session a row.
         """
-        annual = variance * SESSIONS_PER_YEAR
+        annual = variance * self.year
         reward = self.sharpe * np.sqrt(annual) - 0.5 * self.risk_aversion * annual
-        utility: pd.Series = (reward - costs * SESSIONS_PER_YEAR).rename("utility")
+        utility: pd.Series = (reward - costs * self.year).rename("utility")
         return utility
 
 
-def performance(returns: npt.ArrayLike) -> dict[str, float]:
-    r"""What simple returns by session, shape (n,), come to.
+def performance(returns: npt.ArrayLike, year: int = DEFAULT_YEAR) -> dict[str, float]:
+    r"""What simple returns by session, shape (n,), come to, where a year has so many sessions.
 
     Returns
     -------
@@ -107,10 +109,10 @@ def performance(returns: npt.ArrayLike) -> dict[str, float]:
     capital = np.concatenate([[1.0], np.cumprod(1.0 + values)])
     count, mean, spread = len(values), float(values.mean()), float(values.std(ddof=1))
     losses = math.sqrt(float(np.mean(np.minimum(values, 0.0) ** 2)))
-    annual = float(capital[-1] ** (SESSIONS_PER_YEAR / count) - 1.0) if capital[-1] > 0 else -1.0
+    annual = float(capital[-1] ** (year / count) - 1.0) if capital[-1] > 0 else -1.0
     annual = annual if count >= _FEWEST_SESSIONS_TO_ANNUALIZE_RETURN else math.nan
     drawdown = float((capital / np.maximum.accumulate(capital)).min() - 1.0)
-    root = math.sqrt(SESSIONS_PER_YEAR)
+    root = math.sqrt(year)
     return {
         "total_return": float(capital[-1] - 1.0),
         "annual_return": annual,
@@ -140,7 +142,7 @@ def sharpe_standard_error(returns: Float64Array1D) -> float:
     return math.sqrt(max(variance, 0.0) / len(returns))
 
 
-def volatility_standard_error(returns: pd.Series) -> float:
+def volatility_standard_error(returns: pd.Series, year: int = DEFAULT_YEAR) -> float:
     r"""Standard error of the annualized volatility of simple returns by session; NaN where nothing moved.
 
     By the delta method :math:`\sqrt{\Sigma / n} / (2 \sigma)`, with the long-run variance :math:`\Sigma` of squared
@@ -151,7 +153,7 @@ def volatility_standard_error(returns: pd.Series) -> float:
     if len(deviations) < 3 or spread == 0:
         return math.nan
     variance = float(long_run_covariance((deviations**2 - spread**2)[:, None])[0, 0])
-    return math.sqrt(SESSIONS_PER_YEAR * max(variance, 0.0) / len(deviations)) / (2 * spread)
+    return math.sqrt(year * max(variance, 0.0) / len(deviations)) / (2 * spread)
 
 
 def mean_difference_t(first: pd.Series, second: pd.Series) -> float:
@@ -167,12 +169,12 @@ def mean_difference_t(first: pd.Series, second: pd.Series) -> float:
     return _ratio(float(difference.mean()), math.sqrt(max(variance, 0.0) / len(difference)))
 
 
-def tracking_error(variance: pd.Series, target_volatility: float) -> float:
+def tracking_error(variance: pd.Series, target_volatility: float, year: int = DEFAULT_YEAR) -> float:
     """Root mean square, over sessions, of realized volatility less the target, both annualized.
 
     `variance` is the strategy's realized variance from close to close, a session a row.
     """
-    volatility = np.sqrt(variance.to_numpy(dtype=float) * SESSIONS_PER_YEAR)
+    volatility = np.sqrt(variance.to_numpy(dtype=float) * year)
     return float(np.sqrt(np.mean((volatility - target_volatility) ** 2)))
 
 

@@ -37,7 +37,7 @@ MARKET_RANGE = "market_range"
 """The input that only a model of many symbols has."""
 
 VOLUME_MEMORY = 70
-"""Buckets before, ten sessions' on XNYS, whose volume is the level that a step's is compared with."""
+"""Buckets before, ten sessions' of seven each, whose volume is the level that a step's is compared with."""
 
 _SMALLEST_RANGE = 2e-5
 _LARGEST_RETURN, _LARGEST_VOLUME = 6.0, 4.0

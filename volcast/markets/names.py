@@ -2,13 +2,16 @@
 
 import re
 
-__all__ = ["DEFAULT_MARKET", "DEFAULT_ZONE", "default_market"]
+__all__ = ["DEFAULT_MARKET", "DEFAULT_YEAR", "DEFAULT_ZONE", "default_market"]
 
 DEFAULT_MARKET = "XNYS"
 """The market of a symbol that is none of the others': New York's stock exchanges."""
 
 DEFAULT_ZONE = "America/New_York"
 """The zone of its clock."""
+
+DEFAULT_YEAR = 252
+"""Its sessions in a year, as `TradingMarket.sessions_per_year` counts them."""
 
 _COINS = "BTC|XBT|ETH|SOL|XRP|ADA|DOGE|LTC|BCH|DOT|AVAX|LINK|UNI|AAVE|SHIB|XLM|TRX|BNB"
 _MONEY = "USDT|USDC|BUSD|USD|EUR|GBP|BTC"

@@ -9,6 +9,7 @@ from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, validate_bars
 from volcast.bars.sources.registry import BarSource, minutes_of
 from volcast.errors import VolatilityError
+from volcast.markets.names import DEFAULT_MARKET
 from volcast.markets.registry import market_named
 from volcast.testing.rules import require
 
@@ -25,7 +26,7 @@ def check_source(
     end: pd.Timestamp,
     timeframe: str = "1Min",
     *,
-    calendar: str = "XNYS",
+    market: str = DEFAULT_MARKET,
 ) -> None:
     """Check a source by asking it for a symbol and a span in which it has bars.
 
@@ -43,11 +44,11 @@ def check_source(
     symbol
         One that it has.
     start, end
-        Two sessions of the calendar at least, in which it has bars; tz-aware. It is asked six times.
+        Two sessions of the market at least, in which it has bars; tz-aware. It is asked six times.
     timeframe
         Length of a bar: ``1Min`` to ``59Min``, ``1Hour``.
-    calendar
-        The exchange's name in `exchange_calendars`; ``"24/7"`` for coins.
+    market
+        Whose sessions, by name: see `markets.registry`.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def check_source(
     _check_frame(bars, start, end)
     _check_prices(bars)
     _check_length(bars, pd.Timedelta(minutes=minutes_of(timeframe)))
-    _check_openings(bars, start, end, calendar)
+    _check_openings(bars, start, end, market)
     again = source.fetch(symbol, start.tz_convert("Asia/Tokyo"), end.tz_convert("Asia/Tokyo"), timeframe)
     _require_same(again, bars, "the same moments written in another zone have other bars")
     first, stop = len(bars) // 4, len(bars) // 2
@@ -67,7 +68,7 @@ def check_source(
     sentence = "a part [start, end) of the span has others than the bars of the whole that start in it"
     _require_same(part, bars.iloc[first:stop], sentence)
     weekend = start.normalize() + pd.offsets.Week(weekday=5)
-    if market_named(calendar).schedule(weekend, weekend).empty:
+    if market_named(market).schedule(weekend, weekend).empty:
         _check_nothing(source, symbol, (weekend, weekend + pd.Timedelta(hours=12)), timeframe, "a Saturday")
     _check_nothing(source, symbol, (start, start), timeframe, "a span that is empty")
     _check_nothing(source, _NO_SYMBOL, (start, end), timeframe, f"the symbol {_NO_SYMBOL}")
@@ -115,8 +116,8 @@ def _check_length(bars: pd.DataFrame, length: pd.Timedelta) -> None:
     )
 
 
-def _check_openings(bars: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp, calendar: str) -> None:
-    opens = pd.DatetimeIndex(market_named(calendar).schedule(start, end)["open"])
+def _check_openings(bars: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp, market: str) -> None:
+    opens = pd.DatetimeIndex(market_named(market).schedule(start, end)["open"])
     asked = opens[(opens >= start) & (opens < end)]
     require(len(asked) >= 2, f"{len(asked)} session(s) open from {start} to {end}; two at least are needed to check.")
     require(

@@ -28,7 +28,7 @@ def _fresh_limiter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("keys", [None, AlpacaCredentials(KEY, SECRET)], ids=["no keys", "keys"])
 def test_coins_keep_the_rules_with_and_without_keys(keys: AlpacaCredentials | None) -> None:
     with AlpacaStandIn({"BTC/USD": BARS}, page=1000) as server:
-        check_source(AlpacaCoinBars(AlpacaAccess(keys, server.url, HASTY)), "BTC/USD", START, END, calendar="24/7")
+        check_source(AlpacaCoinBars(AlpacaAccess(keys, server.url, HASTY)), "BTC/USD", START, END, market="24/7")
 
 
 def test_what_goes_wrong_on_the_way_is_mended() -> None:

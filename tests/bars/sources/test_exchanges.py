@@ -40,7 +40,7 @@ def source_of(exchange: str, server: ExchangeStandIn) -> ExchangeBars:
 def test_an_exchange_keeps_the_rules(exchange: str) -> None:
     pair = PAIRS[exchange]
     with ExchangeStandIn({pair: BARS}) as server:
-        check_source(source_of(exchange, server), pair, START, END, calendar="24/7")
+        check_source(source_of(exchange, server), pair, START, END, market="24/7")
 
 
 def test_kraken_keeps_the_rules_as_far_back_as_it_has_bars() -> None:
@@ -50,7 +50,7 @@ def test_kraken_keeps_the_rules_as_far_back_as_it_has_bars() -> None:
         bars = ExchangeBars("kraken", url_override=server.url, clock=last.to_pydatetime)
         bars._client.enableRateLimit = False
         source = RecentExchangeBars(bars, 720)
-        check_source(source, "ETH/USD", START, END, "1Hour", calendar="24/7")
+        check_source(source, "ETH/USD", START, END, "1Hour", market="24/7")
     with ExchangeStandIn({"ETH/USD": BARS}, now=last) as server:
         bars = ExchangeBars("kraken", url_override=server.url, clock=last.to_pydatetime)
         bars._client.enableRateLimit = False

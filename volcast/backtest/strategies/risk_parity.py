@@ -72,7 +72,9 @@ class RiskParity:
         count = len(market.symbols)
         covariances = np.array([correlations[day] * np.outer(*2 * [volatility.loc[day]]) for day in sessions])
         covariances = covariances.reshape(len(sessions), count, count)
-        wanted = np.array([self._weights(covariance) for covariance in covariances]).reshape(len(sessions), count)
+        wanted = np.array(
+            [self._weights(covariance, market.trading.sessions_per_year) for covariance in covariances]
+        ).reshape(len(sessions), count)
         asof = pd.DatetimeIndex(market.outlook[market.symbols[0]]["asof"].reindex(sessions))
         held = pd.DataFrame(self._held(wanted, covariances, costs), index=asof, columns=list(market.symbols))
         orders = held.where(held.diff().ne(0.0))
@@ -93,9 +95,9 @@ class RiskParity:
             held[row] += astray * min(1.0, widths[row] / distance) if distance else 0.0
         return held
 
-    def _weights(self, covariance: Float64Array2D) -> Float64Array1D:
+    def _weights(self, covariance: Float64Array2D, year: int) -> Float64Array1D:
         weights = equal_risk_weights(covariance)
-        scale = self.target_volatility / np.sqrt(252 * (weights @ covariance @ weights))
+        scale = self.target_volatility / np.sqrt(year * (weights @ covariance @ weights))
         return np.asarray(weights * min(scale, self.max_leverage / weights.sum()))
 
 

@@ -113,7 +113,7 @@ class StraddleTiming:
                 f"{len(steps)} hours have both a forecast and an implied volatility; the rule is 2 at least; give bars "
                 "that go on longer, or implied volatility for their span."
             )
-        book = _Book(self, symbol, steps)
+        book = _Book(self, symbol, steps, market.trading.sessions_per_year)
         for row in range(len(steps)):
             book.step(row)
         orders, prices, decisions = book.frames()
@@ -135,7 +135,7 @@ class StraddleTiming:
     def _assumed_implied(self, market: Market) -> pd.Series:
         prices = market.prices[market.symbol]
         day = prices["variance"] + prices["night"].fillna(0.0) ** 2
-        realized = np.sqrt(252 * day.rolling(_REALIZED_SESSIONS).mean().shift())
+        realized = np.sqrt(market.trading.sessions_per_year * day.rolling(_REALIZED_SESSIONS).mean().shift())
         return pd.Series((self.implied_premium * realized).to_numpy(), index=pd.DatetimeIndex(prices["opens_at"]))
 
     def _premium_remark(self) -> str:
@@ -160,7 +160,7 @@ def life_volatility(market: Market, sessions: int, persistence: float) -> pd.Ser
     if set(TOTAL_HORIZONS) <= set(outlook):
         day_over_total = (outlook["volatility"] / outlook["1 session"]) ** 2
         variance = (variance_over(outlook, sessions) / sessions * day_over_total).fillna(variance)
-    return cast(pd.Series, np.sqrt(252 * variance)).rename("forecast")
+    return cast(pd.Series, np.sqrt(market.trading.sessions_per_year * variance)).rename("forecast")
 
 
 def steps_of(market: Market) -> pd.DataFrame:
@@ -187,6 +187,7 @@ class _Book:
     rule: StraddleTiming
     symbol: str
     steps: pd.DataFrame
+    year: int
     marks: dict[str, Float64Array1D] = field(default_factory=dict)
     held: dict[str, Float64Array1D] = field(default_factory=dict)
     side: int = 0
@@ -272,11 +273,11 @@ class _Book:
         return call, put
 
     def _years_left(self, row: int) -> float:
-        """Sessions until the close of the last one, the part of this one that is over taken off, over 252."""
+        """Sessions until the close of the last one, the part of this one that is over taken off, in years."""
         first = int(np.searchsorted(self.session, self.session[row], side="left"))
         last = int(np.searchsorted(self.session, self.session[row], side="right"))
         over = (row - first + 1) / (last - first)
-        return max(float(self.expiry - self.session[row]) + 1 - over, 0.0) / 252
+        return max(float(self.expiry - self.session[row]) + 1 - over, 0.0) / self.year
 
     def _name(self, kind: str) -> str:
         return f"{self.symbol} {kind} {self.number}"

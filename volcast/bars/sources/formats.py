@@ -40,6 +40,7 @@ from volcast.bars.columns import (
 from volcast.bars.sources.headless import headless_columns, is_headless
 from volcast.bars.sources.stamps import StampFlags, StampSide, is_stamp_name, read_stamps
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = ["StampedTable", "stamped_table"]
 
@@ -129,7 +130,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
 def _with_vendors_habits(flags: StampFlags, vendor: str) -> StampFlags:
     return replace(
         flags,
-        timezone=flags.timezone or ("America/New_York" if vendor == "Kibot" else None),
+        timezone=flags.timezone or (DEFAULT_ZONE if vendor == "Kibot" else None),
         side=flags.side or (None if vendor in ("Stooq", "MetaTrader", "plain") else "start"),
         dates=flags.dates or ("mdy" if vendor == "Kibot" else None),
     )

@@ -14,7 +14,7 @@ import pandas as pd
 from volcast.arrays import Int64Array1D, Int64Array2D
 from volcast.bars.columns import plain_name, text_of
 from volcast.errors import BarsError
-from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
 
 __all__ = [
@@ -68,7 +68,7 @@ _OFFSETS = {
     "est": "-0500", "edt": "-0400", "cst": "-0600", "cdt": "-0500", "mst": "-0700", "mdt": "-0600", "pst": "-0800",
     "pdt": "-0700", "utc": "+0000", "gmt": "+0000", "z": "+0000",
 }  # fmt: skip
-_ABBREVIATED = {"et": "America/New_York", "ct": "America/Chicago", "mt": "America/Denver", "pt": "America/Los_Angeles"}
+_ABBREVIATED = {"et": DEFAULT_ZONE, "ct": "America/Chicago", "mt": "America/Denver", "pt": "America/Los_Angeles"}
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def _zone_of(parts: pd.DataFrame) -> tuple[str | None, npt.NDArray[Any] | None, 
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise _NoStampsError(
-                f"stamps whose zone {zone!r} is none that is known; it must be one such as America/New_York; "
+                f"stamps whose zone {zone!r} is none that is known; it must be one such as {DEFAULT_ZONE}; "
                 "name that, or write offsets as -05:00."
             ) from None
         return zone, None, f"zone {zone} in the text"
