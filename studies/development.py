@@ -69,7 +69,8 @@ def regression_ratio(
     hours, days = market_of(measures).hours_and_days(time_index(measures).as_unit("us").asi8)
     days = days[rows]
     labels, opens = time_index(measures).as_unit("us").asi8[rows], opens_session(measures)[rows]
-    whole = features.design(features.states(measures), rows - 1, labels, hours[rows], opens)
+    nights = features.nights_before(measures)[rows]
+    whole = features.design(features.states(measures), rows - 1, labels, hours[rows], opens, nights)
     design = np.column_stack([whole[:, columns], whole[:, TERMS:]])
     profile = features.profile[hours[rows], 0]
     outcome = np.log(measures["rv_hourly"].to_numpy()[rows]) - profile

@@ -69,6 +69,8 @@ OTHER: dict[str, Any] = {
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,
+    "nights": "never",
+    "known_days": ("cpi", "days.csv"),
     "scaling": "minmax",
     "tuner": "bayesian",
     "workers": 2,

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from volcast.bars.sources.registry import BAR_SOURCES, minutes_of, source_names
 from volcast.errors import ConfigError
 from volcast.files import file_name_of
-from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE, default_market
 from volcast.registry import offered
 
 if TYPE_CHECKING:
@@ -182,6 +182,12 @@ class TrainingConfig(BaseModel):
     the name of an installed network that is searched for."""
     networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
     """Networks of a ``har_lstm``, alike but for their seeds."""
+    nights: Annotated[Literal["auto", "never"], Role.TRAINING, Flag("--nights", "N")] = "auto"
+    """Whether a ``har_lstm`` sees what trades between sessions: ``auto``, where the bars have at least half of their
+    nights; ``never``, what lies outside of sessions is not looked at."""
+    known_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.TRAINING, Flag("--known-days", "KINDS")] = ()
+    """Days that a ``har_lstm`` knows ahead beside the Fed's, with commas: kinds that ``volcast bars days`` lists, and
+    files (.csv) of your own with the columns date, time, kind and symbol."""
     scaling: Annotated[Literal["diurnal_log", "minmax"] | None, Role.FORECAST] = None
     """What the roadmap's network is fed: ``diurnal_log``, by default under ``session``; ``minmax``, always under
     ``colab``."""
@@ -235,9 +241,10 @@ class TrainingConfig(BaseModel):
     """Let a new model serve whose verdict is not to use it, too; otherwise it is saved, and what served serves on."""
     rv_estimator: Annotated[str, Role.FORECAST, Flag("--rv-estimator", "E")] = "close"
     """How variance is made of the bars of a bucket: an estimator's name, such as ``medrv`` (``session``)."""
-    market: Annotated[str, Role.FORECAST, Flag("--market", "M")] = DEFAULT_MARKET
-    """Whose sessions, hours and days: an exchange by its name in ``exchange_calendars``, such as XLON or CMES; ``24/7``
-    for coins, ``24/5`` for currencies. ``calendar`` means the same."""
+    market: Annotated[str | None, Role.FORECAST, Flag("--market", "M")] = None
+    """Whose sessions, hours and days: an exchange by its name in ``exchange_calendars``, such as XNYS, XLON or CMES;
+    ``24/7`` for coins, ``24/5`` for currencies; by default what the symbol and the source tell. ``calendar`` means the
+    same."""
     bucket: Annotated[Bucket, Role.FORECAST, Flag("--bucket", "B")] = "1h"
     """Length of the buckets whose volatility is measured and forecast: ``5min``, ``15min``, ``30min``, ``1h``, ``2h``,
     or a whole ``session``."""
@@ -288,7 +295,8 @@ class TrainingConfig(BaseModel):
 
     def for_forecasting(self) -> Self:
         """Only the settings that a model's forecasts depend on; defaults for the rest."""
-        return type(self).from_mapping({name: getattr(self, name) for name in self.names_of(Role.FORECAST)})
+        settings = {name: getattr(self, name) for name in self.names_of(Role.FORECAST)}
+        return type(self).from_mapping({**settings, "market": self.market_name})
 
     @classmethod
     def sentence_of(cls, name: str) -> str:
@@ -316,6 +324,7 @@ class TrainingConfig(BaseModel):
             "tuner": self.effective_tuner,
             "scaling": self.effective_scaling,
             "bars_source": self.effective_source,
+            "market": self.market_name,
         }
         return {name: settings[name] for name in self.names_of(*roles)}
 
@@ -342,6 +351,11 @@ class TrainingConfig(BaseModel):
         return "alpaca" if self.bars_path is None else "file"
 
     @property
+    def market_name(self) -> str:
+        """The market by its name: `market`, or that of the symbol."""
+        return self.market or default_market((*self.symbols, self.symbol)[0], self.bars_source)
+
+    @property
     def effective_timezone(self) -> str:
         """The time zone of bucket labels: `timezone`, or the market's own."""
         return self.effective_market.zone if self.timezone == DEFAULT_ZONE else self.timezone
@@ -352,7 +366,7 @@ class TrainingConfig(BaseModel):
         # Help is to be there before pandas is.
         from volcast.markets.registry import market_named
 
-        return market_named(self.market, self.bucket)
+        return market_named(self.market_name, self.bucket)
 
     @property
     def requested_span(self) -> tuple[date | None, date | None]:
@@ -433,15 +447,15 @@ class TrainingConfig(BaseModel):
 
     @field_validator("market")
     @classmethod
-    def _known_market(cls, value: str) -> str:
-        if value == DEFAULT_MARKET:
+    def _known_market(cls, value: str | None) -> str | None:
+        if value in (None, DEFAULT_MARKET):
             return value
         from exchange_calendars import get_calendar_names
 
         from volcast.markets.registry import MARKETS
 
         if value not in MARKETS and value not in (names := [*MARKETS, *get_calendar_names()]):
-            near = difflib.get_close_matches(value, names, 1)
+            near = difflib.get_close_matches(str(value), names, 1)
             raise ValueError(
                 f"must be one of {', '.join(MARKETS)}, or an exchange of exchange_calendars such as "
                 f"{near[0] if near else DEFAULT_MARKET}"

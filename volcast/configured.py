@@ -62,11 +62,12 @@ def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.D
         min_bucket_coverage=config.min_bucket_coverage,
         market=config.effective_market,
         estimator=config.rv_estimator,
+        nights=config.nights == "auto",
     )
     if measures.empty:
         raise NotEnoughDataError(
             f"the {len(checked.frame):,} bars from {checked.frame.index[0]} to {checked.frame.index[-1]} cover no hour "
-            f"of a session of {config.market} to {config.min_bucket_coverage:.0%}; one at least must be; give more "
-            "bars, or look at them with volcast bars quality."
+            f"of a session of {config.market_name} to {config.min_bucket_coverage:.0%}; one at least must be; give "
+            "more bars, or look at them with volcast bars quality."
         )
     return measures

@@ -27,6 +27,7 @@ from volcast.retraining.background import ProgressHook, RetrainingJob
 from volcast.retraining.policy import RetrainingPolicy
 from volcast.retraining.retraining import Retraining, RetrainingOutcome, bars_until, last_end
 from volcast.retraining.timeline import ModelTimeline
+from volcast.serving.panel import panel_forecasts
 from volcast.serving.served_model import FALLBACK, Forecast, ServedModel
 from volcast.serving.stream import ForecastStream, LiveStreams
 from volcast.store.bundle import CONDEMNED
@@ -80,10 +81,6 @@ class VolatilityForecaster(OneLineRepr):
         # One reference holds networks, recipe and configuration: whoever forecasts reads it once.
         self._serving = ServedModel.of(self._find(model_path), self._config)
         self._served_before: deque[ServedModel] = deque(maxlen=_MOST_TO_ROLL_BACK)
-
-    @property
-    def _market(self) -> TradingMarket:
-        return self._serving.market
 
     def _facts(self) -> dict[str, object]:
         return {"model": self._serving.version, "store": self._store.path}
@@ -157,8 +154,8 @@ class VolatilityForecaster(OneLineRepr):
         BarsError
             The bars are unusable.
         """
-        horizon = horizon_named(horizon, kind, self._market)
-        moment = None if asof is None else self._market.clock.moment(asof)
+        horizon = horizon_named(horizon, kind, self.market)
+        moment = None if asof is None else self.market.clock.moment(asof)
         if _are_of_their_time(models):
             return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
         return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
@@ -206,7 +203,7 @@ class VolatilityForecaster(OneLineRepr):
         ``attrs["without_history"]`` those with fewer known buckets than the model's memory; ``attrs["horizon"]`` and
         ``attrs["kind"]`` say of what the forecasts are.
         """
-        horizon = horizon_named(horizon, kind, self._market)
+        horizon = horizon_named(horizon, kind, self.market)
         layout, table = FrameLayout.of(bars), as_bars_frame(bars)
         if _are_of_their_time(models):
             series = self._series_as_of(table, symbol, horizon)
@@ -214,6 +211,55 @@ class VolatilityForecaster(OneLineRepr):
             stream = ForecastStream.of(self._serving, table, symbol)
             series = stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
         return cast(Frame, layout.frame(series, symbol or table.attrs.get("symbol")))
+
+    def forecast_panel(
+        self,
+        bars: Frame,
+        asof: _Moment | None = None,
+        horizon: Horizon = 1,
+        *,
+        allow_in_sample: bool = False,
+        kind: Kind = "hourly",
+    ) -> Frame:
+        """A forecast of every symbol in `bars`, all as of one moment, each what `forecast` gives of it.
+
+        Parameters
+        ----------
+        bars
+            Of many symbols, indexed by (symbol, timestamp), or a frame of another library with a column ``symbol``, or
+            a long one with columns ``unique_id`` and ``ds``.
+        asof
+            The moment, without a time zone New York time. None is the end of the last bar of any symbol.
+        horizon, kind
+            What is forecast, see `forecast`.
+        allow_in_sample
+            Whether a moment that the model has already seen in training may be forecast.
+
+        Returns
+        -------
+        A frame of the kind that `bars` are, of pandas indexed by symbol; columns as the fields of `Forecast`. A long
+        one has the bucket in ``ds``. ``attrs["failed"]``, of pandas, says of each symbol that is not in it why.
+
+        Raises
+        ------
+        VolatilityError
+            None of the symbols can be forecast: what is wrong with the first.
+        """
+        layout, moment = FrameLayout.of(bars), None if asof is None else self.market.clock.moment(asof)
+        panel = panel_forecasts(
+            self._serving,
+            as_bars_frame(bars),
+            moment,
+            horizon_named(horizon, kind, self.market),
+            kind,
+            allow_in_sample=allow_in_sample,
+        )
+        return cast(Frame, layout.frame(panel.set_index("bucket", append=True) if layout.is_long else panel))
+
+    @property
+    def market(self) -> TradingMarket:
+        """The market whose hours the serving model forecasts."""
+        return self._serving.market
 
     def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
         """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
@@ -361,8 +407,8 @@ class VolatilityForecaster(OneLineRepr):
         The job or the outcome; None where nothing is due.
         """
         bars = cut_each_symbol(as_bars_frame(bars), validate_bars)
-        now = last_end(bars) if asof is None else self._market.clock.moment(asof)
-        moment = self._retraining.moment_due(bars, now.tz_convert(self._market.zone), self._champion)
+        now = last_end(bars) if asof is None else self.market.clock.moment(asof)
+        moment = self._retraining.moment_due(bars, now.tz_convert(self.market.zone), self._champion)
         if moment is None:
             return None
         past = bars_until(bars, moment)
@@ -446,7 +492,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> Forecast:
         bars = as_bars_frame(bars)
         moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
-        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(self._market.zone))
+        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(self.market.zone))
         return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
@@ -482,7 +528,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
         symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
-        moment = last_end(symbol_bars) if due is None else due.tz_convert(self._market.zone)
+        moment = last_end(symbol_bars) if due is None else due.tz_convert(self.market.zone)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion

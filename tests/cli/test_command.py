@@ -51,6 +51,8 @@ OTHER = {
     "cleaning": "zero,order",
     "rv_estimator": "medrv",
     "companions": "QQQ",
+    "nights": "never",
+    "known_days": "month_end",
 }
 """For each setting whose option takes a value, one that is not its default."""
 

@@ -85,12 +85,17 @@ def test_a_live_loop_with_whatever_it_is(
         "VolatilityForecaster.forecast_volatility",
         lambda: forecaster.forecast_volatility(bars, asof, allow_in_sample=True),
     )
+    panel = outcome(
+        "VolatilityForecaster.forecast_panel",
+        lambda: forecaster.forecast_panel(bars, asof, horizon, allow_in_sample=True),
+    )
     series = outcome(
         "VolatilityForecaster.forecast_series", lambda: forecaster.forecast_series(bars, horizon, **options)
     )
     stream = outcome("VolatilityForecaster.stream", lambda: forecaster.stream(bars, symbol))
     assert isinstance(one, Refusal) or 0 < one.volatility < 10
     assert isinstance(number, Refusal) or 0 < number < 1_000
+    assert isinstance(panel, Refusal) or len(panel)
     assert isinstance(series, Refusal) or ((series["volatility"] > 0) & (series["volatility"] < 10)).all()
     if asof is None and not isinstance(stream, Refusal) and not isinstance(one, Refusal) and one.horizon == 1:
         assert repr(stream.forecast(allow_in_sample=True)) == repr(one)

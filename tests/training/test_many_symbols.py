@@ -327,7 +327,9 @@ def test_what_symbols_share_is_fitted_on_the_rows_of_all(trained: TrainingResult
             outcomes = horizon_outcomes(frame, horizon)
             labels, opens = time_index(frame).as_unit("us").asi8, opens_session(frame)
             rows = [row for row in range(max(HAR_LAGS), len(frame)) if outcomes.known_with[row] < len(frame)]
-            design = state.features.design(states, np.array(rows) - 1, labels[rows], hours[rows], opens[rows])
+            nights = state.features.nights_before(frame)[rows]
+            known = np.array(rows) - 1
+            design = state.features.design(states, known, labels[rows], hours[rows], opens[rows], nights)
             outcome = np.log(outcomes.volatility[rows]) - state.horizons[horizon].profile[hours[rows]]
             grams.append(design.T @ design)
             moments.append(design.T @ outcome)

@@ -11,7 +11,8 @@ zero       drops bars with a price of zero or less, or an infinite one (P2)
 order      sorts bars by time; counts those that came after a later one
 duplicates of bars with one stamp keeps one: the median of each price, the largest volume (T3)
 crossed    drops bars whose high is under their low, or whose open or close lies outside of both (Q2)
-outside    drops bars outside the exchange's regular session, half-days included (P1)
+outside    drops bars outside the exchange's regular session, half-days included (P1); only where it is named, for what
+           is measured of sessions leaves them out anyway, and what is measured of nights needs them
 splits     rescales the bars before an overnight step by 3:2 or a whole ratio from 2 up: a split not adjusted for
 stale      of ten and more bars of one hour that repeat one price without volume of their own, keeps the first
 ticks      drops a single wrong close: a return that the next bar within a minute takes back by three quarters or more,
@@ -84,7 +85,8 @@ def clean_bars(
     bars
         Columns ``close`` at least, on a tz-aware index of starts, in any order.
     rules
-        Names out of `CLEANING_RULES`, applied in the order of that; None, or ``"all"`` among them, applies all.
+        Names out of `CLEANING_RULES`, applied in the order of that; None, or ``"all"`` among them, applies
+        all but ``outside``, which has to be named.
     market
         Whose hours they are, by name or itself: see `markets.registry`.
 
@@ -100,7 +102,9 @@ def clean_bars(
         The index is no tz-aware times, or there is no column ``close``.
     """
     bars = as_bars_frame(bars)
-    chosen = CLEANING_RULES if rules is None or "all" in rules else tuple(rules)
+    chosen = () if rules is None else tuple(rule for rule in rules if rule != "all")
+    if rules is None or "all" in rules:
+        chosen += tuple(rule for rule in CLEANING_RULES if rule != "outside")
     unknown = [rule for rule in chosen if rule not in _RULES]
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is no rule of cleaning; they are {', '.join(CLEANING_RULES)}; name some.")

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
+from volcast.bars.checks import bar_length
 from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.markets.fit import best_fit, fit_of
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET
 from volcast.markets.registry import market_named
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Group
 
-__all__ = ["DataQuality", "Finding", "assess_quality", "require_acceptable"]
+__all__ = ["DataQuality", "Finding", "assess_quality", "market_by_hours", "require_acceptable"]
 
 Level = Literal["fact", "flaw", "bad"]
 
@@ -30,6 +32,8 @@ _VOLUME_BREAK, _VOLUME_STEP, _FEED_CHANGE = 6.0, 4.0, 8.0
 _SESSIONS_AROUND = 3
 _FEWEST_COVERED = 0.8
 _MOST_WRONG = 2e-4
+_MOST_INSIDE, _GOOD_FIT, _CLEARLY, _MOST_CLOSED = 0.8, 0.9, 0.1, 0.1
+_FEWEST_TO_TELL = 1000
 _RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks", "wicks")
 _SHOWN = 6
 _COARSE_MINUTES = 5
@@ -43,7 +47,7 @@ class Finding:
     ----------
     kind
         ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
-        ``split``, ``off scale``, ``coarse``, ``coverage``, ``left out``, or a rule of `bars.cleaning`.
+        ``split``, ``off scale``, ``market``, ``coarse``, ``coverage``, ``left out``, or a rule of `bars.cleaning`.
     level
         ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
     sentence
@@ -187,13 +191,14 @@ def assess_quality(
     findings = [
         *_left_out_rows(bars),
         *_wrong_bars(cleaning, len(bars), market),
+        *_market_findings(cleaned, sheet.length, market),
         *_split_findings(cleaned, market),
         *_scale_findings(bars, market),
         *_coarse_findings(sheet.length),
         *_coverage_findings(sheet),
         *_break_findings(breaks),
         *_volume_findings(cleaned),
-        *_facts(sheet, len(cleaned), market),
+        *_facts(sheet, len(cleaned)),
     ]
     order = {"bad": 0, "flaw": 1, "fact": 2}
     return DataQuality(
@@ -204,6 +209,20 @@ def assess_quality(
         dict(bars.attrs.get("cleaning", {})),
         sheet.sessions[["coverage", "volume"]],
     )
+
+
+def market_by_hours(bars: pd.DataFrame) -> str:
+    """The name of the market of bars that nobody names: another than New York's only where they cannot be of that."""
+    index = bars.index.get_level_values(-1)
+    if not isinstance(index, pd.DatetimeIndex) or index.tz is None or index.hasnans or len(index) < _FEWEST_TO_TELL:
+        return DEFAULT_MARKET
+    stamps = index.unique().sort_values()
+    starts, length = stamps.as_unit("us").asi8, bar_length(stamps) // pd.Timedelta(microseconds=1)
+    fit = fit_of(market_named(DEFAULT_MARKET), starts, length)
+    if fit.closed <= _MOST_CLOSED:
+        return DEFAULT_MARKET
+    best = best_fit(starts, length)
+    return best.market.name if best.score >= _GOOD_FIT else DEFAULT_MARKET
 
 
 def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
@@ -288,6 +307,23 @@ def _scale_finding(kind: str, sentence: str, steps: "list[ScaleStep]", market: T
     return Finding(kind, "bad", f"{sentence} ({', '.join(shown)}{' ...' if len(steps) > _SHOWN else ''}).", days)
 
 
+def _market_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
+    """Bars that are not of the market's hours, and whose hours they fit."""
+    starts, microseconds = time_index(bars).as_unit("us").asi8, length // pd.Timedelta(microseconds=1)
+    fit = fit_of(market, starts, microseconds)
+    if fit.inside >= _MOST_INSIDE:
+        return []
+    best = best_fit(starts, microseconds)
+    if best.score < _GOOD_FIT or fit.score > best.score - _CLEARLY:
+        return []
+    sentence = (
+        f"{1 - fit.inside:.0%} of the bars lie outside the sessions of {market.name} ({market.title}), and would be "
+        f"left out; they fit {best.market.name} ({best.market.title}): say --market {best.market.name}, or that it is "
+        "meant."
+    )
+    return [Finding("market", "bad" if fit.closed > _MOST_CLOSED else "flaw", sentence)]
+
+
 def _coarse_findings(length: pd.Timedelta) -> list[Finding]:
     minutes = length / pd.Timedelta(minutes=1)
     if minutes <= _COARSE_MINUTES:
@@ -364,9 +400,9 @@ def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
     return [Finding("no volume", "flaw", f"{without:,} bars have no volume.")] if without else []
 
 
-def _facts(sheet: SessionSheet, total: int, market: TradingMarket) -> list[Finding]:
+def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     facts = []
-    half = sheet.sessions[(sheet.sessions["minutes"] < market.minutes_per_session) & (sheet.sessions["bars"] > 0)]
+    half = sheet.sessions[(sheet.sessions["minutes"] < sheet.usual_minutes) & (sheet.sessions["bars"] > 0)]
     if len(half):
         days = _names(time_index(half))
         facts.append(Finding("half-day", "fact", f"{_counted(len(half), 'half-day')}{_when(days)}.", days))

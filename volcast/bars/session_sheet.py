@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import begins_run, time_index
+from volcast.arrays import Int64Array1D, begins_run, time_index
 from volcast.bars.checks import bar_length
 from volcast.markets.market import TradingMarket
 
@@ -24,6 +24,8 @@ class SessionSheet:
         A row for each session from the first to the last with a bar, indexed by date (naive): `open` and `close`
         (UTC), `expected` bars, `bars`, `coverage`, `volume` (median), `gap` (minutes in gaps of a quarter of an hour
         and more), `gaps`, `longest_gap`.
+    usual_minutes
+        Length of a regular session at that time.
     outside
         Bars outside sessions: their days (naive).
     """
@@ -32,15 +34,18 @@ class SessionSheet:
         self.length = bar_length(time_index(bars))
         self.bars = bars
         schedule = market.schedule(bars.index[0], bars.index[-1])
-        opens, closes = (pd.DatetimeIndex(schedule[side]).tz_convert("UTC") for side in ("open", "close"))
         starts = time_index(bars).tz_convert("UTC")
-        session = np.asarray(opens.searchsorted(starts + self.length, side="left")) - 1
-        inside = session >= 0
-        inside[inside] = starts[inside] < closes[session[inside]]
+        begins, ends = market.stretches
+        moments = starts.as_unit("us").asi8
+        stretch = begins.searchsorted(moments + self.length // pd.Timedelta(microseconds=1), side="left") - 1
+        inside = (stretch >= 0) & (moments < ends[stretch])
+        numbers = schedule.index.to_numpy().astype("M8[D]").astype(np.int64)
+        session = numbers.searchsorted(market.hours.session[stretch])
+        self.usual_minutes = market.usual_minutes(int(numbers[0]), int(numbers[-1])) if len(numbers) else 0
         self.outside = market.dates(starts[~inside])
         self._of_bar = session[inside]
         starts = starts[inside]
-        minutes = np.asarray((closes - opens) / pd.Timedelta(minutes=1))
+        minutes = market.sessions.minutes[market.sessions.session.searchsorted(numbers)].astype(float)
         count = len(schedule)
         bars_held = np.bincount(self._of_bar, minlength=count)
         expected = np.ceil(minutes / (self.length / pd.Timedelta(minutes=1)))
@@ -49,20 +54,21 @@ class SessionSheet:
         frame["coverage"] = np.minimum(bars_held / expected, 1.0)
         volume = bars["volume"].to_numpy(dtype=float)[inside] if "volume" in bars else np.full(len(starts), np.nan)
         frame["volume"] = pd.Series(volume).groupby(self._of_bar).median().reindex(range(count)).to_numpy()
-        gaps = self._gaps(starts, opens, closes)
+        gaps = self._gaps(starts, stretch[inside], market)
         for name, how in (("gap", "sum"), ("gaps", "count"), ("longest_gap", "max")):
             frame[name] = gaps.groupby(level=0).agg(how).reindex(range(count), fill_value=0).to_numpy()
         self.sessions = frame.iloc[traded[0] : traded[-1] + 1] if len(traded) else frame.iloc[:0]
 
-    def _gaps(self, starts: pd.DatetimeIndex, opens: pd.DatetimeIndex, closes: pd.DatetimeIndex) -> "pd.Series[float]":
-        """Minutes of each gap inside a session that has bars, indexed by the session's number."""
+    def _gaps(self, starts: pd.DatetimeIndex, stretch: Int64Array1D, market: TradingMarket) -> "pd.Series[float]":
+        """Minutes of each gap inside a stretch of trading that has bars, indexed by the session's number."""
         day, minutes = self._of_bar, self.length / pd.Timedelta(minutes=1)
-        begin, open_, close = (index.as_unit("us").asi8 / _MINUTE_US for index in (starts, opens, closes))
-        first = begins_run(day)
+        begin = starts.as_unit("us").asi8 / _MINUTE_US
+        open_, close = (moments[stretch] / _MINUTE_US for moments in market.stretches)
+        first = begins_run(stretch)
         last = np.append(first[1:], True)[: len(day)]
         before = np.concatenate([begin[:1], begin[:-1] + minutes])
-        inner = begin - np.where(first, open_[day], before)
-        ending = close[day[last]] - (begin[last] + minutes)
+        inner = begin - np.where(first, open_, before)
+        ending = close[last] - (begin[last] + minutes)
         gaps = pd.Series(np.concatenate([inner, ending]), index=np.concatenate([day, day[last]]), dtype=float)
         return gaps[gaps >= max(_GAP_MINUTES, _GAP_BARS * minutes)]
 

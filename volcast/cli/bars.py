@@ -25,6 +25,8 @@ from volcast.config import TrainingConfig
 from volcast.config_sources import resolve_config
 from volcast.configured import handler_of
 from volcast.errors import DataSourceError, VolatilityError
+from volcast.features.fed_decisions import fed_span
+from volcast.features.known_days import known_kinds
 from volcast.files import file_name_of
 from volcast.progress import progress_for
 
@@ -145,6 +147,13 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
     return 1 if failed or any(quality.is_bad for quality in qualities) else 0
 
 
+def _days(options: argparse.Namespace, out: Console, err: Console) -> int:
+    rows: list[dict[str, Any]] = [{"kind": "fed", "what": "the Fed's decisions and minutes, 14:00", **fed_span()}]
+    rows += json.loads(known_kinds().reset_index().to_json(orient="records"))
+    _show(rows, options, out, "")
+    return 0
+
+
 def _draw(qualities: Sequence[DataQuality], path: Path) -> None:
     for quality in qualities:
         target = path if len(qualities) == 1 else path.with_stem(f"{path.stem}_{file_name_of(quality.symbol)}")
@@ -211,6 +220,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         ("verify", _verify, "check every file of the cache against its checksum"),
         ("clear", _clear, "remove symbols from the cache"),
         ("quality", _quality, "say what is wrong with bars, by symbol and month"),
+        ("days", _days, "say which days are known ahead, and where their lists end"),
     ):
         sub = subcommand(name, text)
         sub.set_defaults(command=command)

@@ -14,7 +14,7 @@ import numpy as np
 from volcast.arrays import BoolArray2D, Int64Array1D
 from volcast.markets.clocks import HOUR, clock_of
 
-__all__ = ["DECISION_KINDS", "beyond_the_list", "decision_dummies"]
+__all__ = ["DECISION_KINDS", "beyond_the_list", "decision_dummies", "fed_span"]
 
 
 DECISION_KINDS = ("before a decision", "with a decision", "after a decision", "with minutes")
@@ -76,6 +76,13 @@ def decision_dummies(labels: Int64Array1D) -> BoolArray2D:
     days, hours = ended // 24, ended % 24 + 1
     place = np.minimum(np.maximum(days - _FIRST, 0), len(_KIND_OF_DAY) - 1)
     return np.asarray(_DUMMIES[_KIND_OF_DAY[place], hours])
+
+
+def fed_span() -> dict[str, str | int]:
+    """How many days are listed, ``days``, of decisions and minutes, and the ``first`` and ``last`` of them."""
+    days = np.sort(np.append(_DECISIONS, _MINUTES))
+    first, last = days[[0, -1]].view("M8[D]").astype(str)
+    return {"days": len(days), "first": str(first), "last": str(last)}
 
 
 def beyond_the_list(day: date) -> str:

@@ -11,14 +11,15 @@ A network sees the last steps of the bars themselves (`features.bar_steps`); one
 the states of the last buckets one after the other, each with the hour of the bucket that follows it. The regression
 sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month (Corsi
 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a session,
-before which a night has passed. It also knows the days on which the Federal Reserve decides (`features.fed_decisions`).
+before which a night has passed; where bars go on in the night, it sees that, too (`features.nights`). It also knows the
+days on which the Federal Reserve decides (`features.fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
 ``market_<state>`` of the measures, and the mean range of its steps. Where they are missing, the symbol's own stand in.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -44,10 +45,13 @@ from volcast.features.bar_steps import (
     usual_volume,
 )
 from volcast.features.fed_decisions import decision_dummies
+from volcast.features.known_days import KnownDays
+from volcast.features.nights import log_nights, night_deviations
 from volcast.features.windows import HAR_LAGS
 from volcast.markets.registry import market_of
 from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
 from volcast.measures.hourly import RV_FLOOR
+from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS
 
 __all__ = [
     "FEWEST_IN_MARKET",
@@ -98,8 +102,8 @@ class IntradayFeatures:
     Attributes
     ----------
     profile
-        Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)), or, where the networks see the
-        bars' steps, (24, len(STATES) + 2 * STEPS).
+        Hour-of-day means of the logarithms of `log_measures`, shape (24, len(STATES)), where the networks see the bars'
+        steps 2 * STEPS more, and with nights len(NIGHT_PARTS) more.
     hours
         Clock hours that training saw; the regression has a dummy for each.
     with_market
@@ -115,6 +119,10 @@ class IntradayFeatures:
         releases, whose networks see the states, and where bars are longer than a step, which have no networks.
     lags
         Buckets in an hour, a session, a week and, where there is enough to learn from, a month of sessions.
+    with_nights
+        Whether the regression sees what traded between sessions, see `features.nights`.
+    known_days
+        What it knows of days ahead, beside the Fed's, see `features.known_days`.
     """
 
     profile: Float64Array2D
@@ -127,6 +135,8 @@ class IntradayFeatures:
     term_spread: Float64Array1D
     step_inputs: tuple[str, ...] = ()
     lags: tuple[int, ...] = HAR_LAGS
+    with_nights: bool = False
+    known_days: KnownDays = field(default_factory=KnownDays)
 
     @classmethod
     def unscaled(
@@ -137,14 +147,18 @@ class IntradayFeatures:
         *,
         with_market: bool,
         step_inputs: tuple[str, ...],
+        with_nights: bool,
+        known_days: KnownDays,
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         width = len(STATES) * (2 if with_market else 1)
-        terms = _term_count(width, lags)
+        terms = _term_count(width, lags) + (len(NIGHT_PARTS) if with_nights else 0)
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs, lags)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, lags, with_nights, known_days)
 
-    def scaled(self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D]) -> "IntradayFeatures":
+    def scaled(
+        self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D], nights: Sequence[Float64Array2D]
+    ) -> "IntradayFeatures":
         """Features with this profile and the scales of these states and of their terms.
 
         Parameters
@@ -153,10 +167,17 @@ class IntradayFeatures:
             Of each symbol, shape (n, F), more than `history` rows.
         opens
             Of each symbol, which of its buckets begin a session, shape (n,).
+        nights
+            Of each symbol, the `nights` before its buckets, shape (n, k).
         """
         terms = [
-            terms_of(rows, np.arange(self.history - 1, len(rows) - 1), begins[self.history :], self.lags)
-            for rows, begins in zip(states, opens, strict=True)
+            np.hstack(
+                [
+                    terms_of(rows, np.arange(self.history - 1, len(rows) - 1), begins[self.history :], self.lags),
+                    before[self.history :],
+                ]
+            )
+            for rows, begins, before in zip(states, opens, nights, strict=True)
         ]
         (state_mean, state_spread), (term_mean, term_spread) = map(_mean_and_spread, (states, terms))
         return replace(
@@ -180,7 +201,32 @@ class IntradayFeatures:
 
     def logs(self, measures: pd.DataFrame) -> Float64Array2D:
         """The logarithms of `measures` whose hour-of-day means are the `profile`, shape (n, k); see `log_measures`."""
-        return log_measures(measures, with_steps=bool(self.step_inputs))
+        return log_measures(measures, with_steps=bool(self.step_inputs), with_nights=self.with_nights)
+
+    def nights(self, columns: Float64Array2D, last_hours: Int64Array1D, days_ahead: Int64Array1D) -> Float64Array2D:
+        """What is unusual of the nights before buckets, shape (n, len(NIGHT_PARTS)); (n, 0) without nights.
+
+        Parameters
+        ----------
+        columns
+            `measures.nights.NIGHT_NAMES` of the row before each bucket, shape (n, len(NIGHT_NAMES)).
+        last_hours
+            New York clock hour of these rows.
+        days_ahead
+            From the day of this row to that of the bucket.
+        """
+        if not self.with_nights:
+            return np.empty((len(days_ahead), 0))
+        return night_deviations(columns, self.profile[last_hours, -len(NIGHT_PARTS) :], days_ahead)
+
+    def nights_before(self, measures: pd.DataFrame) -> Float64Array2D:
+        """The `nights` before each bucket of hourly `measures`, as the row before tells them; of the first nothing."""
+        before = np.zeros((len(measures), len(NIGHT_PARTS) if self.with_nights else 0))
+        if self.with_nights:
+            hours, days = market_of(measures).hours_and_days(time_index(measures).as_unit("us").asi8)
+            columns = measures[list(NIGHT_NAMES)].to_numpy(dtype=float)
+            before[1:] = self.nights(columns[:-1], hours[:-1], np.diff(days))
+        return before
 
     @property
     def market_columns(self) -> list[str]:
@@ -235,7 +281,7 @@ class IntradayFeatures:
         return step_windows(unusual[last], level, self.step_inputs, self._hand_of_hour[next_hours], next_opens)
 
     def _step_means(self, hours: Int64Array1D) -> Float64Array2D:
-        return self.profile[hours, len(STATES) :]
+        return self.profile[hours, len(STATES) : len(STATES) + 2 * STEPS]
 
     def steps(self, states: Float64Array2D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array2D:
         """What a network of an earlier release takes of each bucket, shape (n, F + 3): its state, and when the next is.
@@ -257,8 +303,9 @@ class IntradayFeatures:
         target_labels: Int64Array1D,
         target_hours: Int64Array1D,
         opens: BoolArray1D,
+        nights: Float64Array2D,
     ) -> Float64Array2D:
-        """Rows of the regression: standardized terms, then dummies for hours of the day and decisions of the Fed.
+        """Rows of the regression: standardized terms, then dummies for known days, hours and decisions of the Fed.
 
         Parameters
         ----------
@@ -272,11 +319,15 @@ class IntradayFeatures:
             Clock hour of that label, on the market's clock.
         opens
             Whether that bucket is of another session than the last known one.
+        nights
+            The `nights` before that bucket.
         """
-        terms = (terms_of(states, last, opens, self.lags) - self.term_mean) / self.term_spread
+        terms = np.concatenate([terms_of(states, last, opens, self.lags), nights], axis=1)
+        terms = (terms - self.term_mean) / self.term_spread
+        known = self.known_days.dummies(target_labels)
         hours = target_hours[:, None] == self.hours
         decisions = decision_dummies(target_labels) if self.with_decisions else hours[:, :0]
-        return np.concatenate([terms, hours, decisions], axis=1)
+        return np.concatenate([terms, known, hours, decisions], axis=1)
 
     @cached_property
     def _hand_of_hour(self) -> Float64Array2D:
@@ -291,13 +342,18 @@ class IntradayFeatures:
 
     @property
     def term_count(self) -> int:
-        """How many leading columns of `design` are terms; the rest are dummies."""
-        return len(self.term_mean)
+        """How many leading columns of `design` are shrunk: terms and known days; the rest are other dummies."""
+        return len(self.term_mean) + self.known_days.column_count
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, ready for JSON."""
-        arrays = {name: np.asarray(getattr(self, name)).tolist() for name in self.__dataclass_fields__}
-        return {**arrays, "step_inputs": list(self.step_inputs), "lags": list(self.lags)}
+        others = {
+            "step_inputs": list(self.step_inputs),
+            "lags": list(self.lags),
+            "known_days": self.known_days.to_dict(),
+        }
+        names = [name for name in self.__dataclass_fields__ if name not in others]
+        return {**{name: np.asarray(getattr(self, name)).tolist() for name in names}, **others}
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> "IntradayFeatures":
@@ -311,18 +367,22 @@ class IntradayFeatures:
             with_decisions=bool(numbers.get("with_decisions", False)),
             step_inputs=tuple(numbers.get("step_inputs", ())),
             lags=tuple(map(int, numbers.get("lags", HAR_LAGS))),
+            with_nights=bool(numbers.get("with_nights", False)),
+            known_days=KnownDays.from_dict(numbers["known_days"]) if "known_days" in numbers else KnownDays(),
             **arrays,
         )
 
 
-def log_measures(measures: pd.DataFrame, *, with_steps: bool) -> Float64Array2D:
+def log_measures(measures: pd.DataFrame, *, with_steps: bool, with_nights: bool) -> Float64Array2D:
     """Logarithms of volatility, shape (n, len(STATES)): of RV, Parkinson, the last minutes, and the range.
 
-    `with_steps` adds those of range and volume of the bars' last steps, NaN where there are none, shape
-    (n, len(STATES) + 2 * STEPS).
+    `with_steps` adds those of range and volume of the bars' last steps, 2 * STEPS of them, and `with_nights` those of
+    the night after each bucket, see `features.nights.log_nights`; NaN where there are none.
     """
-    logs = _logs(measures[list(MEASURES)].to_numpy(dtype=float))
-    return np.hstack([logs, log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float))]) if with_steps else logs
+    logs = [_logs(measures[list(MEASURES)].to_numpy(dtype=float))]
+    if with_steps:
+        logs.append(log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float)))
+    return np.hstack([*logs, log_nights(measures)] if with_nights else logs)
 
 
 def hour_means(logs: Float64Array2D, hours: Int64Array1D, slots: int) -> Float64Array2D:

@@ -102,3 +102,12 @@ class HourlyTable:
         self.cut(begin + same)
         self.append(labels[same:], values[same:])
         return begin + same
+
+    def amend(self, rows: Int64Array1D, names: Sequence[str], values: Float64Array2D) -> Int64Array1D:
+        """Put `values` in place of the measures `names` of these rows; returns the rows in which they are others."""
+        places = rows[:, None], np.array([self.names.index(name) for name in names])
+        old = self.values[places]
+        changed: Int64Array1D = rows[~((old == values) | (np.isnan(old) & np.isnan(values))).all(axis=1)]
+        self.values[places] = values
+        self.edition += bool(len(changed))
+        return changed

@@ -218,6 +218,12 @@ class TradingMarket:
         """Minutes of a regular session: the commonest length of the last ones that are known."""
         return _commonest(self.sessions.minutes[-_REGULAR:])
 
+    def usual_minutes(self, first: int, last: int) -> int:
+        """Minutes of a regular session in the year around the days `first` to `last`, counted from 1970-01-01."""
+        sessions = self.sessions
+        here = slice(*sessions.session.searchsorted([first - _REGULAR // 2, last + _REGULAR // 2]))
+        return _commonest(sessions.minutes[here])
+
     @cached_property
     def buckets_per_session(self) -> int:
         """Buckets of a regular session."""

@@ -31,6 +31,7 @@ from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
 from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
 from volcast.measures.estimators import ESTIMATORS, Estimator
+from volcast.measures.nights import NIGHT_NAMES, nights_after
 
 if TYPE_CHECKING:
     from volcast.bars.handler import DataHandler
@@ -68,6 +69,8 @@ class HourlyMeasurement:
         As in `get_hourly_rv`.
     market
         Whose buckets.
+    nights
+        Whether what trades between sessions is measured, too; see `measures.nights`.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class HourlyMeasurement:
     estimator: str | Estimator = "close"
     min_bucket_coverage: float = 0.8
     market: TradingMarket = field(default_factory=lambda: market_named(DEFAULT_MARKET))
+    nights: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in get_args(Preset):
@@ -98,13 +102,16 @@ class HourlyMeasurement:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the measures, realized volatility first."""
-        return ("rv_hourly",) if self.preset == "colab" else ("rv_hourly", *MEASURE_NAMES)
+        if self.preset == "colab":
+            return ("rv_hourly",)
+        return ("rv_hourly", *MEASURE_NAMES, *(NIGHT_NAMES if self.nights else ()))
 
     def rows(self, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
         """The measures of the buckets that bars have, whose stamps, prices and length are those of a `SymbolBars`.
 
         `is_tail` says that there are others before them. A session is measured the same whichever these are, but for
-        the ``overnight_return``, which is since the session's bar before.
+        the ``overnight_return``, which is since the session's bar before. Nights are yet to be measured (NaN), for they
+        go on after the buckets: see `night_rows`.
 
         Raises
         ------
@@ -120,7 +127,19 @@ class HourlyMeasurement:
             self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
         labels, volatility = bars.labels[is_whole], np.sqrt(variance[is_whole])[:, None]
-        return labels, np.hstack([volatility, bars.measures()[is_whole]])
+        nights = np.full((len(labels), len(NIGHT_NAMES) if self.nights else 0), np.nan)
+        return labels, np.hstack([volatility, bars.measures()[is_whole], nights])
+
+    def night_rows(
+        self, stamps: Int64Array1D, prices: Prices, length: int, labels: Int64Array1D, moment: int
+    ) -> tuple[Int64Array1D, Float64Array2D]:
+        """Which of the buckets with these labels are the last of their sessions, and the measures of the nights after.
+
+        Bars, all that had ended by a `moment` in microseconds, as in `rows`.
+        """
+        _, days = self.market.hours_and_days(labels)
+        last = np.flatnonzero(np.append(days[1:] != days[:-1], True)[: len(days)])
+        return last, nights_after(stamps, prices, length, days[last], moment, self.market)
 
     def require_enough_bars(self, bars: BucketedBars) -> None:
         """Refuse `bars` of which the estimator can make nothing; see `Estimator.require_enough_bars`."""
@@ -245,8 +264,11 @@ def get_hourly_measures(
     min_bucket_coverage: float = 0.8,
     market: str | TradingMarket = DEFAULT_MARKET,
     estimator: str | Estimator = "close",
+    nights: bool = False,
 ) -> pd.DataFrame:
     """Hourly measures of one symbol's bars, checked already or not; arguments as in `get_hourly_rv`.
+
+    `nights` asks for what trades between sessions, too (`session` only).
 
     Returns
     -------
@@ -256,7 +278,8 @@ def get_hourly_measures(
     night or the break before it; else 0), ``recent_variance_3``, ``_10`` and ``_30`` (a minute), and of the
     bucket's last six steps of five minutes ``step_range_1`` to ``_6`` (log), ``step_return_1`` to ``_6`` (log) and
     ``step_volume_1`` to ``_6``, NaN where no bar is; see `measures.bucketed`. Where bars have no highs and lows, their
-    closes stand in. ``attrs`` are those of the series.
+    closes stand in. With `nights`, the columns `measures.nights.NIGHT_NAMES` of the night after the session, in the
+    row of its last bucket, as of the end of the last bar; NaN in other rows. ``attrs`` are those of the series.
 
     Raises
     ------
@@ -266,13 +289,16 @@ def get_hourly_measures(
     if preset == "colab":
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, market=market, estimator=estimator).to_frame()
-    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, market_named(market))
-    zone = _zone_of(tz, measurement.market)
-    bucketed = _bucketed(SymbolBars.of(bars), measurement)
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, market_named(market), nights)
+    zone, checked = _zone_of(tz, measurement.market), SymbolBars.of(bars)
+    bucketed = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bucketed)
-    values = np.column_stack([np.sqrt(variance[is_whole]), bucketed.measures()[is_whole]])
-    labels = clock_of(zone).times(bucketed.labels[is_whole]).rename("bucket")
-    measures = pd.DataFrame(values, index=labels, columns=list(measurement.names))
+    whole = bucketed.labels[is_whole]
+    columns = [np.sqrt(variance[is_whole])[:, None], bucketed.measures()[is_whole]]
+    if nights:
+        columns.append(_nights(checked, measurement, whole))
+    labels = clock_of(zone).times(whole).rename("bucket")
+    measures = pd.DataFrame(np.hstack(columns), index=labels, columns=list(measurement.names))
     measures.attrs = {"market": measurement.market.key, "left_out": _left_out(bucketed, is_whole)}
     return measures
 
@@ -371,6 +397,15 @@ def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
     bucketed = BucketedBars.of(bars.stamps, bars.prices, bars.length, measurement.market)
     measurement.require_enough_bars(bucketed)
     return bucketed
+
+
+def _nights(bars: SymbolBars, measurement: HourlyMeasurement, labels: Int64Array1D) -> Float64Array2D:
+    """Measures of the night after each bucket, shape (n, len(NIGHT_NAMES)), NaN where it is not a session's last."""
+    nights = np.full((len(labels), len(NIGHT_NAMES)), np.nan)
+    moment = int(bars.stamps[-1]) + bars.length
+    last, values = measurement.night_rows(bars.stamps, bars.prices, bars.length, labels, moment)
+    nights[last] = values
+    return nights
 
 
 def _zone_of(tz: str | None, market: TradingMarket) -> str:

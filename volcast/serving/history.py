@@ -15,6 +15,7 @@ from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.evidence import Evidence
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import HourlyMeasurement, Rows
+from volcast.measures.nights import NIGHT_NAMES
 
 __all__ = ["HourlyHistory", "history_of"]
 
@@ -43,6 +44,8 @@ class HourlyHistory:
         self._final = self._settled = 0
         self._measured = (0, 0)
         self._changed = 0
+        # The moment until which no further bar can change what traded between sessions.
+        self._nights_until = 0
         # How many bars of the frame that is followed were in time order when it was last cut.
         self._in_order = 0
         # What the bars tell as a whole, as far as that has been looked at, and what they say of themselves.
@@ -191,6 +194,11 @@ class HourlyHistory:
 
     def measure(self, moment: int) -> None:
         """Bring the table to the buckets that had ended by `moment`, which is not before the end of the last bar."""
+        self._measure_buckets(moment)
+        if self._measurement.nights:
+            self._measure_nights(moment)
+
+    def _measure_buckets(self, moment: int) -> None:
         ended = int(self._measurement.market.buckets.label.searchsorted(moment, side="right"))
         ended = max(ended, self._final)
         if self._measured == (ended, len(self)) or (ended == self._final and self._settled == len(self.table)):
@@ -198,6 +206,18 @@ class HourlyHistory:
         self._replace(self._settled, *self._unsettled(ended))
         self._final, self._settled, self._measured = ended, len(self.table), (ended, len(self))
         self._settle()
+
+    def _measure_nights(self, moment: int) -> None:
+        """Bring what traded in the nights that no bar had ended by the last measuring to a moment."""
+        every = self._measurement.market.sessions
+        opened = every.open[max(int(every.open.searchsorted(self._nights_until, side="right")) - 1, 0)]
+        begin = int(self.table.labels.searchsorted(opened, side="right"))
+        labels = self.table.labels[begin:]
+        last, nights = self._measurement.night_rows(self.stamps, self.prices, self.length, labels, moment)
+        changed = self.table.amend(begin + last, NIGHT_NAMES, nights)
+        # What a night says is part of the row before it, and of forecasts for the row after it.
+        self._changed = min(self._changed, int(changed[0]) + 1 if len(changed) else self._changed)
+        self._nights_until = self.last_end
 
     def take_changed(self) -> int:
         """The first row of the table that is another than at the call before, or new; their number where none is."""
@@ -234,6 +254,7 @@ class HourlyHistory:
 
     def _settle(self) -> None:
         """What lies after the last bar is not final."""
+        self._nights_until = min(self._nights_until, self.last_end)
         final = int(self._measurement.market.buckets.label.searchsorted(self.last_end, side="right"))
         self._final = min(self._final, final)
         self._settled = min(self._settled, int(self.table.labels.searchsorted(self.last_end, side="right")))
@@ -243,6 +264,7 @@ class HourlyHistory:
         length = _commonest(self._steps)
         if length != self.length:
             self.length, self._final, self._settled, self._measured = length, 0, 0, (0, 0)
+            self._nights_until = 0
 
 
 class NotebookHistory(HourlyHistory):

@@ -166,7 +166,14 @@ class ServedModel:
             config.rv_estimator,
             config.min_bucket_coverage,
             config.effective_market,
+            self.sees_nights,
         )
+
+    @property
+    def sees_nights(self) -> bool:
+        """Whether the model looks at what trades between sessions."""
+        recipe = None if self.bundle is None else self.bundle.recipe
+        return isinstance(recipe, HarLstm) and recipe.features.with_nights
 
     @cached_property
     def market(self) -> TradingMarket:

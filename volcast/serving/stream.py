@@ -25,6 +25,7 @@ from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.terms import FEWEST_SESSIONS
 from volcast.markets.market import TradingMarket
 from volcast.measures.hourly import annualize
+from volcast.measures.nights import NIGHT_NAMES
 from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of
 from volcast.serving.market import NEVER, MarketStates, SymbolShare
@@ -432,6 +433,9 @@ class _ManyTables:
         begin = min(self._rows[key], int(table.labels.searchsorted(self._labels[key])))
         self._rows[key], self._labels[key] = len(hours), NEVER
         labels = hours.labels[begin:]
+        if begin and self._model.measurement.nights:
+            # It goes on after the row that it stands in.
+            table.amend(np.array([begin - 1]), NIGHT_NAMES, hours.values[begin - 1 : begin, -len(NIGHT_NAMES) :])
         return table.replace(begin, labels, np.hstack([hours.values[begin:], self._market.states_at(labels)]))
 
 

@@ -37,7 +37,7 @@ class TableForecasts:
         self.table, self.state = table, state
         self._market, self._has_sessions = table.market, model.preset == "session"
         self._source = _source_of(model, table, state)
-        self._last: dict[Horizon, tuple[int, int, _Answer]] = {}
+        self._last: dict[Horizon, tuple[tuple[int, int, int], _Answer]] = {}
 
     def forget(self, row: int) -> None:
         """Rows of the table from `row` on have changed, or are new."""
@@ -50,14 +50,12 @@ class TableForecasts:
 
         Beside them the annualized volatility of the whole session that each implies, shape (n,).
         """
-        if len(labels) == 1 and horizon in self._last:
-            label, rows, last = self._last[horizon]
-            if (label, rows) == (labels[0], known[0]):
-                return last
-        answer = self._of_new(labels, known, horizon)
-        if len(labels) == 1:
-            self._last[horizon] = int(labels[0]), int(known[0]), answer
-        return answer
+        if len(labels) != 1:
+            return self._of_new(labels, known, horizon)
+        asked = int(labels[0]), int(known[0]), self.table.edition
+        if horizon not in self._last or self._last[horizon][0] != asked:
+            self._last[horizon] = asked, self._of_new(labels, known, horizon)
+        return self._last[horizon][1]
 
     def _of_new(self, labels: Int64Array1D, known: Int64Array1D, horizon: Horizon) -> _Answer:
         if not len(labels):

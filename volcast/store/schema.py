@@ -25,13 +25,15 @@ from pydantic import (
 
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import STATES, terms_of
+from volcast.features.known_days import KnownDays
 from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.har_lstm.state import is_number
 from volcast.forecasters.horizons import HORIZONS, TOTAL_HORIZONS
 from volcast.forecasters.total.terms import TERMS
 from volcast.markets.market import BUCKETS
-from volcast.markets.names import DEFAULT_ZONE
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.measures.bucketed import STEPS
+from volcast.measures.nights import NIGHT_PARTS
 
 __all__ = ["ManifestSchema", "RecipeSchema", "SchemaError", "checked_manifest", "checked_recipe", "checked_totals"]
 
@@ -242,6 +244,25 @@ class _Horizon(_Schema):
     tracker: _Tracker
 
 
+class _KnownDay(_Schema):
+    moment: Annotated[int, Field(ge=0, le=2**53)]
+    kind: str
+    symbol: str
+
+
+class _KnownDays(_Schema):
+    kinds: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(default_factory=list, max_length=100)
+    own_days: list[_KnownDay] = Field(default_factory=list, max_length=1_000_000)
+    market: str = DEFAULT_MARKET
+
+    @field_validator("kinds")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("kinds of days, each once")
+        return value
+
+
 class _Features(_Schema):
     profile: StateProfile
     hours: Annotated[
@@ -255,6 +276,8 @@ class _Features(_Schema):
     term_spread: list[Spread]
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
     lags: Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
+    with_nights: bool = False
+    known_days: _KnownDays = Field(default_factory=lambda: _KnownDays())
 
     @field_validator("lags")
     @classmethod
@@ -272,7 +295,7 @@ class _Features(_Schema):
 
     @model_validator(mode="after")
     def _of_the_states(self) -> Self:
-        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags))
+        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags)) + self.night_count
         for name, count in (
             ("state_mean", states),
             ("state_spread", states),
@@ -292,8 +315,13 @@ class _Features(_Schema):
 
     @property
     def profile_width(self) -> int:
-        """Means of an hour: of the states, and of the steps where networks see these."""
-        return len(STATES) + (2 * STEPS if self.step_inputs else 0)
+        """Means of an hour: of the states, of the steps where networks see these, and of the night's parts."""
+        return len(STATES) + (2 * STEPS if self.step_inputs else 0) + self.night_count
+
+    @property
+    def night_count(self) -> int:
+        """Parts of the night that the regression sees."""
+        return len(NIGHT_PARTS) if self.with_nights else 0
 
     @property
     def state_count(self) -> int:
@@ -305,7 +333,8 @@ class _Features(_Schema):
         """Columns of the regression."""
         none = np.empty(0, dtype=np.int64)
         decisions = decision_dummies(none).shape[1] if self.with_decisions else 0
-        return len(self.term_mean) + len(self.hours) + decisions
+        days = KnownDays(tuple(self.known_days.kinds)).column_count
+        return len(self.term_mean) + days + len(self.hours) + decisions
 
 
 class _SymbolHorizon(_Schema):

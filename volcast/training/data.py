@@ -17,6 +17,7 @@ from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
 from volcast.configured import companions_of, measures_of
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
+from volcast.features.known_days import KINDS, KnownDays, known_days_in
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, har_lags, prepare_lstm_sequences, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -27,7 +28,7 @@ from volcast.networks.onnx import Network
 from volcast.reprs import OneLineRepr
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
-__all__ = ["TrainingData", "finished_recipe", "prepare_training_data"]
+__all__ = ["TrainingData", "finished_recipe", "known_days_of", "prepare_training_data"]
 
 
 _COLAB_TEST_SPAN = pd.Timedelta(days=7)
@@ -161,6 +162,7 @@ def prepare_training_data(
     symbols: Sequence[str],
     config: TrainingConfig,
     companion_bars: Callable[[str, date], pd.DataFrame] | None = None,
+    known_days: pd.DataFrame | None = None,
 ) -> TrainingData:
     """Hourly measures of each symbol's bars, split in time order, scaled by what the training part alone says, cut.
 
@@ -175,6 +177,8 @@ def prepare_training_data(
     companion_bars
         Gets the bars of a companion of the only symbol up to a day, included; what they show after the symbol's last
         hour is not looked at. Any of them may fail. None where there are to be none.
+    known_days
+        Days that are known ahead, beside those that `config` names; see `features.known_days.known_days_in`.
 
     Raises
     ------
@@ -202,7 +206,8 @@ def prepare_training_data(
     splits = _splits(measures, config)
     if config.effective_network == "har_lstm":
         # Of a symbol that is served alone, there is no market to look at.
-        parts = har_lstm_targets(measures, splits, with_market=subject is None)
+        days = known_days_of(config, known_days)
+        parts = har_lstm_targets(measures, splits, with_market=subject is None, known_days=days)
         arrays = parts.windows, parts.targets
         return TrainingData(measures, splits, parts.regression, *arrays, provenance, failed, subject)
     ((name, frame),) = measures.items()
@@ -211,6 +216,39 @@ def prepare_training_data(
     X, y, _ = prepare_lstm_sequences(rv, config.memory, scaler)
     recipe = ScaledWindows(scaler, config.memory)
     return TrainingData(measures, splits, recipe, {name: X}, {name: y}, provenance, subject=name)
+
+
+def known_days_of(config: TrainingConfig, frame: pd.DataFrame | None = None) -> KnownDays:
+    """The days that a configuration names, by kind or by file, and those in a frame.
+
+    Raises
+    ------
+    ConfigError
+        There is no such kind, or a file cannot be read as one of days.
+    """
+    files = [name for name in config.known_days if name.lower().endswith(".csv")]
+    kinds = [name for name in config.known_days if name not in files]
+    unknown = [name for name in kinds if name not in KINDS]
+    if unknown:
+        raise ConfigError(
+            f"known_days has {unknown[0][:60]!r}; the rule is kinds out of {', '.join(KINDS)}, or files that end in "
+            ".csv; use one of these."
+        )
+    frames = [*map(_days_file, files), *([] if frame is None else [frame])]
+    own_days = tuple(day for one in frames for day in known_days_in(one))
+    return KnownDays(
+        tuple(dict.fromkeys([*kinds, *(day.kind for day in own_days)])), own_days, config.effective_market.name
+    )
+
+
+def _days_file(path: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str, comment="#")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the file of known days {path[:200]!r} cannot be read ({type(error).__name__}); it must be a CSV; check "
+            "the path."
+        ) from None
 
 
 def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWindows | HarLstm:

@@ -16,6 +16,8 @@ from volcast.features.intraday import (
     log_measures,
     opens_session,
 )
+from volcast.features.known_days import KnownDays
+from volcast.features.nights import have_nights
 from volcast.features.windows import TimeSplit, har_lags
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
@@ -28,6 +30,7 @@ from volcast.markets.market import TradingMarket
 from volcast.markets.registry import market_of
 from volcast.measures.bucketed import STEPS
 from volcast.measures.hourly import RV_FLOOR
+from volcast.measures.nights import NIGHT_PARTS
 from volcast.networks.onnx import Network
 
 __all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks"]
@@ -62,7 +65,11 @@ class HarLstmTargets:
 
 
 def har_lstm_targets(
-    measures: Measures, splits: Mapping[str, TimeSplit], *, with_market: bool = False
+    measures: Measures,
+    splits: Mapping[str, TimeSplit],
+    *,
+    with_market: bool = False,
+    known_days: KnownDays | None = None,
 ) -> HarLstmTargets:
     """Fit features and regression on the training parts, and make of their errors what networks learn.
 
@@ -75,6 +82,8 @@ def har_lstm_targets(
         The parts of each.
     with_market
         Whether the model looks at the mean state of all symbols, where they are `FEWEST_IN_MARKET` at least.
+    known_days
+        What it knows of days ahead, beside the Fed's; None is nothing.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def har_lstm_targets(
     """
     stops = {name: split.train.stop for name, split in splits.items()}
     lags = har_lags(_market_of(measures), max(stops.values()))
-    regression = _fitted(measures, stops, lags, with_market=with_market)
+    regression = _fitted(measures, stops, lags, with_market=with_market, known_days=known_days or KnownDays())
     _require_outcomes(regression, measures, splits)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
@@ -124,7 +133,14 @@ def with_networks(
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
     features = recipe.features
-    final = _fitted(measures, stops, features.lags, with_market=features.with_market, earlier=earlier)
+    final = _fitted(
+        measures,
+        stops,
+        features.lags,
+        with_market=features.with_market,
+        known_days=features.known_days,
+        earlier=earlier,
+    )
     return replace(
         chosen,
         features=final.features,
@@ -176,12 +192,14 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
     """
     features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
     hours, opens, rows = _hours_of(measures), opens_session(measures), np.arange(state.memory, len(measures))
+    nights = features.nights_before(measures)[rows]
     windows = np.empty((len(rows), STEPS, 0), dtype=np.float32)
     if features.step_inputs:
         steps = StepWindows(features, HourlyTable.of(measures))
         steps.take_in()
         windows = steps.windows(rows - 1, hours[rows], opens[rows])
-    design = features.design(features.states(measures), rows - 1, _moments(labels)[rows], hours[rows], opens[rows])
+    moments = _moments(labels)[rows]
+    design = features.design(features.states(measures), rows - 1, moments, hours[rows], opens[rows], nights)
     regression = one_bucket.regression
     forecast = one_bucket.profile[hours[rows]] + design @ regression.coefficients + regression.log_smearing
     realized = measures["rv_hourly"].to_numpy()[rows]
@@ -195,6 +213,7 @@ def _fitted(
     lags: tuple[int, ...],
     *,
     with_market: bool,
+    known_days: KnownDays,
     earlier: HarLstm | None = None,
 ) -> HarLstm:
     """Profiles and regressions of all horizons on each symbol's buckets before its stop, with bounds yet to be learnt.
@@ -208,14 +227,19 @@ def _fitted(
             f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
-    recipe = _without_regressions(frames, lags, earlier, with_market=with_market and len(frames) >= FEWEST_IN_MARKET)
+    with_market = with_market and len(frames) >= FEWEST_IN_MARKET
+    recipe = _without_regressions(frames, lags, earlier, with_market=with_market, known_days=known_days)
     frames = recipe.with_market(frames)
-    states = {name: recipe.for_symbol(name, frame).features.states(frame) for name, frame in frames.items()}
+    of_symbol = {name: recipe.for_symbol(name, frame).features for name, frame in frames.items()}
+    states = {name: of_symbol[name].states(frame) for name, frame in frames.items()}
+    nights = {name: of_symbol[name].nights_before(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
         opens = [opens_session(frame) for frame in frames.values()]
-        features = features.scaled(list(states.values()), opens)
-    fits = {horizon: _fitted_horizon(frames, states, features, horizon) for horizon in horizons_of(_market_of(frames))}
+        features = features.scaled(list(states.values()), opens, list(nights.values()))
+    scaled = {name: replace(features, known_days=one.known_days) for name, one in of_symbol.items()}
+    horizons_here = horizons_of(_market_of(frames))
+    fits = {horizon: _fitted_horizon(frames, states, nights, scaled, horizon) for horizon in horizons_here}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
@@ -225,21 +249,28 @@ def _fitted(
 
 
 def _without_regressions(
-    frames: Measures, lags: tuple[int, ...], earlier: HarLstm | None, *, with_market: bool
+    frames: Measures, lags: tuple[int, ...], earlier: HarLstm | None, *, with_market: bool, known_days: KnownDays
 ) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
     inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
+    with_nights = all(map(have_nights, frames.values())) if earlier is None else earlier.features.with_nights
     profiles = {
-        name: learnt[name].profile
-        if name in learnt
-        else hour_means(log_measures(frame, with_steps=bool(inputs)), _hours_of(frame), market_of(frame).slots)
+        name: learnt[name].profile if name in learnt else _profile(frame, bool(inputs), with_nights)
         for name, frame in frames.items()
     }
     if earlier is None:
         hours = np.unique(np.concatenate([_hours_of(frame) for frame in frames.values()]))
         typical = np.mean(list(profiles.values()), axis=0)
-        features = IntradayFeatures.unscaled(typical, hours, lags, with_market=with_market, step_inputs=inputs)
+        features = IntradayFeatures.unscaled(
+            typical,
+            hours,
+            lags,
+            with_market=with_market,
+            step_inputs=inputs,
+            with_nights=with_nights,
+            known_days=known_days,
+        )
     else:
         features = earlier.features
     return HarLstm(
@@ -252,6 +283,17 @@ def _without_regressions(
         trained_through=max(frame.index[-1] for frame in frames.values()),
         symbols={name: SymbolState(profile, {}) for name, profile in profiles.items()},
     )
+
+
+def _profile(measures: pd.DataFrame, with_steps: bool, with_nights: bool) -> Float64Array2D:
+    """Hour-of-day means of the logs of measures; a night's are the same whichever the last hour before it."""
+    logs = log_measures(measures, with_steps=with_steps, with_nights=with_nights)
+    slots = market_of(measures).slots
+    profile = hour_means(logs, _hours_of(measures), slots)
+    if with_nights:
+        every_hour = np.zeros(len(logs), dtype=np.int64)
+        profile[:, -len(NIGHT_PARTS) :] = hour_means(logs[:, -len(NIGHT_PARTS) :], every_hour, slots)
+    return profile
 
 
 def _market_of(measures: Measures) -> TradingMarket:
@@ -273,29 +315,33 @@ def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
 
 
 def _fitted_horizon(
-    frames: Measures, states: Mapping[str, Float64Array2D], features: IntradayFeatures, horizon: Horizon
+    frames: Measures,
+    states: Mapping[str, Float64Array2D],
+    nights: Mapping[str, Float64Array2D],
+    features: Mapping[str, IntradayFeatures],
+    horizon: Horizon,
 ) -> tuple[HorizonState, dict[str, SymbolHorizon]]:
     """A horizon's regression on all rows of all symbols: what a typical symbol has of it, and what each has."""
     profiles, designs, targets = {}, {}, {}
+    slots = _market_of(frames).slots
     for name, frame in frames.items():
         outcomes, hours = horizon_outcomes(frame, horizon), _hours_of(frame)
         ended = outcomes.known_with < len(frame)
         logs = np.log(np.maximum(outcomes.volatility, RV_FLOOR))
-        profiles[name] = hour_means(logs[ended][:, None], hours[ended], len(features.profile))[:, 0]
+        profiles[name] = hour_means(logs[ended][:, None], hours[ended], slots)[:, 0]
         rows = np.flatnonzero(ended)
-        rows = rows[rows >= features.history]
-        labels, opens = _moments(time_index(frame)), opens_session(frame)
-        designs[name] = features.design(states[name], rows - 1, labels[rows], hours[rows], opens[rows])
+        rows = rows[rows >= features[name].history]
+        labels, opens, before = _moments(time_index(frame)), opens_session(frame), nights[name][rows]
+        designs[name] = features[name].design(states[name], rows - 1, labels[rows], hours[rows], opens[rows], before)
         targets[name] = logs[rows] - profiles[name][hours[rows]]
-    regression = fit_state(
-        np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), features.term_count
-    )
+    term_count = next(iter(features.values())).term_count
+    regression = fit_state(np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), term_count)
     coefficients, symbols = regression.coefficients, {}
-    unknown = QuantileTracker(np.ones(len(features.profile)), 1.0, 0.0, 0.0)
+    unknown = QuantileTracker(np.ones(slots), 1.0, 0.0, 0.0)
     for name, target in targets.items():
         smearing_sum = float(np.exp(2 * (target - designs[name] @ coefficients)).sum())
         has_regression = horizon == 1 and len(frames) > 1
-        of_symbol = fit_state(designs[name], target, features.term_count) if has_regression else None
+        of_symbol = fit_state(designs[name], target, term_count) if has_regression else None
         symbols[name] = SymbolHorizon(profiles[name], float(len(target)), smearing_sum, unknown, of_symbol)
     typical = regression if len(frames) == 1 else _typical(regression)
     return HorizonState(np.mean(list(profiles.values()), axis=0), typical, unknown), symbols

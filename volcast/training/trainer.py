@@ -15,14 +15,17 @@ import pandas as pd
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import cut_to_days
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.quality import market_by_hours
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import ConfigError, TrainingError
 from volcast.evaluation.evaluation import Evaluation, evaluate_bundle
 from volcast.features.fed_decisions import beyond_the_list
+from volcast.features.known_days import beyond_known_days
 from volcast.features.windows import prepare_lstm_sequences, require_windows
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.markets.names import DEFAULT_MARKET, default_market
 from volcast.networks.architectures import (
     HAR_LSTM,
     HAR_LSTM_BATCH_SIZE,
@@ -113,6 +116,9 @@ class LocalLSTMTrainer:
         What `TrainingConfig` takes; None is `TRAINING_CONFIG`.
     progress
         What shows the progress; None is silent.
+    known_days
+        Days of your own that are known ahead, such as of earnings, beside those that `config` names; see
+        `features.known_days.known_days_in`.
 
     Examples
     --------
@@ -124,10 +130,15 @@ class LocalLSTMTrainer:
     """
 
     def __init__(
-        self, config: Mapping[str, Any] | TrainingConfig | None = None, *, progress: SilentProgress | None = None
+        self,
+        config: Mapping[str, Any] | TrainingConfig | None = None,
+        *,
+        progress: SilentProgress | None = None,
+        known_days: pd.DataFrame | None = None,
     ) -> None:
         self.config = TrainingConfig.from_mapping(config)
         self.progress = progress or SilentProgress()
+        self._known_days = known_days
         self.data: TrainingData | None = None
         self.models: list[keras.Model] = []
         self.histories: list[dict[str, list[float]]] = []
@@ -163,6 +174,7 @@ class LocalLSTMTrainer:
         days = {"start_date": start_date, "end_date": end_date} if bars is None else {}
         changes |= {name: day for name, day in days.items() if day is not None}
         self.config = self.config.with_overrides(**changes)
+        self._settle_market(symbol, bars)
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)
@@ -174,13 +186,27 @@ class LocalLSTMTrainer:
             return _symbol_bars(bars, symbols if named else (), cut, name)
 
         companion_bars = self._companion_bars if self.config.companions else None
-        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars)
+        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars, self._known_days)
         if companion_bars is not None:
             self.progress.say(describe_companions(self.data))
         return self.data
 
     def _companion_bars(self, symbol: str, last: date) -> pd.DataFrame:
         return bars_of(self.config.with_overrides(start_date=min(self.config.start_date, last), end_date=last), symbol)
+
+    def _settle_market(self, symbol: str | None, bars: pd.DataFrame | None) -> None:
+        """Write the market down that the configuration leaves open: what the bars' name or their hours tell."""
+        if self.config.market is not None:
+            return
+        named = symbol is not None or bool(self.config.symbols)
+        of_bars = None if bars is None or named else bars.attrs.get("symbol")
+        name = default_market(str(of_bars)) if of_bars else self.config.market_name
+        if bars is not None and name == DEFAULT_MARKET:
+            name = market_by_hours(bars)
+        self.config = self.config.with_overrides(market=name)
+        if name != DEFAULT_MARKET:
+            market = self.config.effective_market
+            self.progress.say(f"Sessions, hours and days are those of {name} ({market.title}); --market takes another.")
 
     def _days_to_cut(self, start_date: str | date | None, end_date: str | date | None) -> Days:
         """The days that bars are cut to, held to the configuration's rules; its own days say what to fetch."""
@@ -305,8 +331,10 @@ class LocalLSTMTrainer:
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
             if self._is_har_lstm:
-                if sentence := beyond_the_list(max(frame.index[-1] for frame in data.measures.values()).date()):
-                    self.progress.say(sentence)
+                last = max(frame.index[-1] for frame in data.measures.values()).date()
+                for sentence in (beyond_the_list(last), beyond_known_days(self.config.known_days, last)):
+                    if sentence:
+                        self.progress.say(sentence)
                 self._train_ensemble(train, validation)
             else:
                 self._search_and_train(train, validation)

@@ -1,12 +1,12 @@
 """Many symbols, each given the same part of the portfolio's forecast risk, and together a volatility to aim at."""
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Float64Array2D, Float64Array3D, time_index
+from volcast.arrays import Float64Array1D, Float64Array2D, Float64Array3D
 from volcast.backtest.accounts import Costs
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
@@ -14,10 +14,10 @@ from volcast.backtest.statistics import RealizedUtility
 from volcast.backtest.strategies.base import require_positive
 from volcast.backtest.strategies.no_trade_band import band_widths
 from volcast.errors import ConfigError
+from volcast.measures.correlations import half_hourly_returns
 
 __all__ = ["RiskParity", "equal_risk_weights", "realized_correlations"]
 
-_SAMPLING = pd.Timedelta(minutes=30)
 _STEPS = 500
 
 
@@ -127,14 +127,9 @@ def equal_risk_weights(covariance: Float64Array2D) -> Float64Array1D:
 def realized_correlations(market: Market, sessions: int) -> dict[pd.Timestamp, Float64Array2D]:
     """Correlations, (k, k), realized over the last `sessions` sessions before each one; nights are not in them.
 
-    Of half-hourly log returns, which are long enough for prices that do not move at the same second (Epps 1979,
-    *Journal of the American Statistical Association* 74). Sessions with fewer before them are absent.
+    Sessions with fewer before them are absent.
     """
-    path = cast(pd.DataFrame, np.log(market.paths))
-    moments = time_index(path)
-    days = moments.normalize().tz_localize(None)
-    grid = path.groupby([days, moments.ceil(_SAMPLING)]).last()
-    returns = grid.groupby(level=0).diff().dropna()
+    returns = half_hourly_returns(market.paths, market.trading).dropna()
     products = returns.groupby(level=0).apply(lambda day: day.to_numpy().T @ day.to_numpy())
     sums = np.cumsum(np.stack(list(products)), axis=0)
     result = {}

@@ -7,16 +7,21 @@ Log volatility per minute is the sum of a slow and a fast autoregression and of 
 
 the fast one in steps of half an hour. Returns are Student's t with five degrees of freedom; nights have a gap of about
 half a day's variance. Sessions are the exchange's, half-days and holidays included; some minutes have no bar.
+
+With nights, bars trade from 4:00 to 20:00 as stocks do, calmer outside of sessions, and each night has a volatility of
+its own, of which half an hour after the open half is left. Of days with news, the half hour before the open and the
+first after it are more volatile.
 """
 
 import hashlib
+from collections.abc import Collection
 from datetime import date
 from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Int64Array1D
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, begins_run, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET
@@ -29,6 +34,9 @@ _ANNUAL_VOLATILITY = 0.35
 _SLOW_SPREAD, _FAST_SPREAD = 0.25, 0.35
 _FAST_STEP_MINUTES = 30
 _MISSING = 0.005
+_FIRST_TRADE, _LAST_TRADE = pd.Timedelta(hours=4), pd.Timedelta(hours=20)
+_NIGHT_SHARE, _NIGHT_SPREAD, _HALF_LEFT = 0.25, 0.5, 30
+_NEWS, _NEWS_MINUTES = 2.0, 30
 
 
 def simulate_bars(
@@ -39,8 +47,23 @@ def simulate_bars(
     seed: int = 0,
     minutes: int = 1,
     market: str | TradingMarket = DEFAULT_MARKET,
+    nights: bool = False,
+    news: Collection[date] = (),
 ) -> pd.DataFrame:
     """Bars of `minutes` length from `start_date` to `end_date`, both included; the same for the same arguments.
+
+    Parameters
+    ----------
+    symbol, seed
+        What makes one history another.
+    start_date, end_date
+        New York days.
+    minutes
+        Length of a bar.
+    nights
+        Whether bars trade outside of sessions, too, from 4:00 to 20:00.
+    news
+        Days on which something is announced before the open.
 
     Returns
     -------
@@ -65,12 +88,22 @@ def simulate_bars(
     random = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     opens = schedule["open"].dt.tz_convert("UTC")
     lengths = (pd.TimedeltaIndex(schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
-    day = np.repeat(np.arange(len(schedule)), lengths)
-    minute = np.arange(len(day)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-
+    day, minute = _minutes_of_days(np.zeros(len(lengths), dtype=np.int64), lengths)
     volatility = _minute_volatility(random, day, minute, lengths, market)
+    if nights:
+        days = pd.DatetimeIndex(schedule.index).tz_localize(market.zone)
+        begin, end = (
+            ((days + moment - opens.array) // pd.Timedelta(minutes=1)).to_numpy()
+            for moment in (_FIRST_TRADE, _LAST_TRADE)
+        )
+        session, inside = volatility, (day, minute)
+        day, minute = _minutes_of_days(begin, end - begin)
+        volatility = _whole_day_volatility(random, session, inside, day, minute, lengths)
+    volatility = volatility * _news_factor(schedule.index, news, day, minute)
     returns = volatility * random.standard_t(5, len(day)) / np.sqrt(5 / 3)
-    gaps = np.where(minute == 0, volatility * np.sqrt(200) * random.standard_normal(len(day)), 0.0)
+    gaps = np.where(
+        begins_run(day) & ~market.never_closes, volatility * np.sqrt(200) * random.standard_normal(len(day)), 0.0
+    )
     close = 40 * np.exp(2.5 * random.random()) * np.exp(np.cumsum(returns + gaps))
     open_ = close * np.exp(-returns)
     reach = volatility * close
@@ -84,12 +117,52 @@ def simulate_bars(
         },
         index=pd.DatetimeIndex(opens.iloc[day].array + pd.to_timedelta(minute, unit="m"), name="timestamp"),
     )
+    frame = frame[_trades(market, frame)]
     frame = frame.round(dict.fromkeys(("open", "high", "low", "close"), 2))
     frame = frame[random.random(len(frame)) >= _MISSING]
     if minutes > 1:
         frame = _longer_bars(frame, minutes)
     frame.attrs = {"symbol": symbol, "source": "simulator", "simulated": True, "detail": f"seed {seed}"}
     return frame
+
+
+def _trades(market: TradingMarket, frame: pd.DataFrame) -> BoolArray1D:
+    """Which minutes of sessions lie in no break."""
+    opens, closes = market.stretches
+    starts = time_index(frame).as_unit("us").asi8
+    return np.asarray(starts < closes[opens.searchsorted(starts, side="right") - 1])
+
+
+def _minutes_of_days(begin: Int64Array1D, lengths: Int64Array1D) -> tuple[Int64Array1D, Int64Array1D]:
+    """Number of the day of each minute, and its own, counted from the open: those of day i begin with ``begin[i]``."""
+    day = np.repeat(np.arange(len(lengths)), lengths)
+    return day, np.arange(len(day)) - np.repeat(np.cumsum(lengths) - lengths - begin, lengths)
+
+
+def _whole_day_volatility(
+    random: np.random.Generator,
+    session: Float64Array1D,
+    inside: tuple[Int64Array1D, Int64Array1D],
+    day: Int64Array1D,
+    minute: Int64Array1D,
+    lengths: Int64Array1D,
+) -> Float64Array1D:
+    """Volatility of each minute of whole days: of the `session`'s, at (day, minute) `inside`, and of those around.
+
+    A night, from one session's close to the next one's open, has a shock of its own, which fades after the open.
+    """
+    shocks = _NIGHT_SPREAD * random.standard_normal(len(lengths) + 1)
+    after_close = minute >= lengths[day]
+    in_session = (minute >= 0) & ~after_close
+    level = np.bincount(inside[0], weights=session) / np.bincount(inside[0])
+    volatility = _NIGHT_SHARE * level[day] * np.exp(shocks[day + after_close])
+    volatility[in_session] = session * np.exp(shocks[inside[0]] * 0.5 ** (inside[1] / _HALF_LEFT))
+    return cast(Float64Array1D, volatility)
+
+
+def _news_factor(sessions: pd.Index, news: Collection[date], day: Int64Array1D, minute: Int64Array1D) -> Float64Array1D:
+    has_news = np.asarray(sessions.isin(pd.DatetimeIndex(list(news))))
+    return np.where(has_news[day] & (np.abs(minute) < _NEWS_MINUTES), _NEWS, 1.0)
 
 
 def _minute_volatility(

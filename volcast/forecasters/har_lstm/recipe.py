@@ -118,8 +118,10 @@ class HarLstm(HarLstmState):
             name: self._of_symbol(self.horizons[name].regression, state)
             for name, state in symbol_state.horizons.items()
         }
+        only = next(iter(self.symbols)) if len(self.symbols) == 1 else ""
+        known_days = self.features.known_days.of_symbol(only or symbol or "")
         return HarLstmState(
-            replace(self.features, profile=symbol_state.profile), horizons, self.window,
+            replace(self.features, profile=symbol_state.profile, known_days=known_days), horizons, self.window,
             self.correction_spread, self.weight, self.smearing_shift, learnt_until,
         )  # fmt: skip
 

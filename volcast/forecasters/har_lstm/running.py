@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from volcast.arrays import Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
+from volcast.errors import BarsError
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -16,9 +17,14 @@ from volcast.forecasters.har_lstm.windows import NetworkWindows, StateWindows, S
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_rule
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
+from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS, NIGHT_TO_GO
 from volcast.networks.onnx import Network
 
 __all__ = ["RunningForecast"]
+
+# Rows, a session's week of them, among whose nights one at least must have bars.
+_LATELY = 40
+_TO_GO = NIGHT_NAMES.index(NIGHT_TO_GO)
 
 
 class RunningForecast:
@@ -46,6 +52,7 @@ class RunningForecast:
         self._state = recipe.of_horizon(horizon)
         self._networks = networks if horizon == 1 and recipe.weight else ()
         self._states = _States(recipe.features, recipe.window, table)
+        self._nights = _Nights(recipe.features, table)
         shared, of_symbol = self._state.regression, self._state.of_symbol
         states = [shared] if of_symbol is None else [shared, of_symbol]
         self._regressions = [RefittedRegression(state) for state in states]
@@ -60,13 +67,15 @@ class RunningForecast:
         self._lowers, self._uppers = GrowingArray(np.float64), GrowingArray(np.float64)
         self._lowers.append(np.array([self._state.tracker.lower]))
         self._uppers.append(np.array([self._state.tracker.upper]))
-        self._asked: dict[tuple[int, int], tuple[Float64Array2D, Float64Array1D]] = {}
+        # The bucket that was asked last: its label, the rows before it, and what was known of the night between.
+        self._asked: dict[tuple[int, int, bytes], tuple[Float64Array2D, Float64Array1D]] = {}
 
     def forecast(self, labels: Int64Array1D, known: Int64Array1D) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `labels`, equal to `HarLstm.forecast`.
 
         `labels` are in microseconds since the epoch, shape (n,). All rows of the table are taken in.
         """
+        self._nights.require_some()
         self._states.take_in()
         self._take_in()
         hours, days = self._table.market.hours_and_days(labels)
@@ -78,7 +87,7 @@ class RunningForecast:
             design = self._design_of(*asked)
             log_forecast[others] = logs = self._log_forecasts(design, *asked)
             # The next bucket to end is the one that was asked last.
-            self._asked = {(int(labels[others][-1]), int(known[others][-1])): (design[-1:], logs[-1:])}
+            self._asked = {self._asked_as(int(labels[others][-1]), int(known[others][-1])): (design[-1:], logs[-1:])}
         scored = self._known_with.values.searchsorted(known)
         low, high = self._state.tracker.bounds(hours, self._lowers.values[scored], self._uppers.values[scored])
         volatility = np.exp(log_forecast)
@@ -118,7 +127,7 @@ class RunningForecast:
         if not len(rows):
             return
         self._note_outcomes()
-        asked = int(table.labels[rows[0]]), int(rows[0])
+        asked = self._asked_as(int(table.labels[rows[0]]), int(rows[0]))
         if len(rows) > 1 or asked not in self._asked:
             when = table.labels[rows], table.hours[rows], table.days[rows]
             design = self._design_of(rows, *when)
@@ -129,6 +138,9 @@ class RunningForecast:
             self._design.append(design)
             self._forecasts.append(log_forecast)
         self._track()
+
+    def _asked_as(self, label: int, rows_before: int) -> tuple[int, int, bytes]:
+        return label, rows_before, self._nights.told_by(rows_before - 1)
 
     def _note_outcomes(self) -> None:
         """Add the outcomes that are known by now."""
@@ -148,8 +160,8 @@ class RunningForecast:
     def _design_of(
         self, known: Int64Array1D, labels: Int64Array1D, hours: Int64Array1D, days: Int64Array1D
     ) -> Float64Array2D:
-        opens = days != self._table.days[known - 1]
-        return self._recipe.features.design(self._states.states.values, known - 1, labels, hours, opens)
+        opens, nights = days != self._table.days[known - 1], self._nights.before(days, known)
+        return self._recipe.features.design(self._states.states.values, known - 1, labels, hours, opens, nights)
 
     def _log_forecasts(
         self,
@@ -187,6 +199,44 @@ class RunningForecast:
         lowers, uppers = self._state.tracker.carried_on(errors, hours, lowers, uppers, bound_rows)
         self._lowers.append(lowers)
         self._uppers.append(uppers)
+
+
+class _Nights:
+    """What the regression sees of the nights in a table, which go on after the rows that they stand in."""
+
+    def __init__(self, features: IntradayFeatures, table: HourlyTable) -> None:
+        self._features, self._table, self._places = features, table, np.empty(0, dtype=np.int64)
+        if not features.with_nights:
+            return
+        if not set(NIGHT_NAMES) <= set(table.names):
+            raise BarsError(
+                "the measures have no columns of nights, and the model was trained on bars that trade between "
+                "sessions; they must have them; use get_hourly_measures(bars, nights=True)."
+            )
+        self._places = np.array([table.names.index(name) for name in NIGHT_NAMES])
+
+    def before(self, days: Int64Array1D, known: Int64Array1D) -> Float64Array2D:
+        """The nights before buckets of these days, each as it is told by the row before `known`, shape (n, k)."""
+        table, last = self._table, known - 1
+        columns = table.values[last[:, None], self._places]
+        return self._features.nights(columns, table.hours[last], days - table.days[last])
+
+    def told_by(self, row: int) -> bytes:
+        """What a row tells of the night after it: the same where that is the same."""
+        return bytes(self._table.values[row, self._places])
+
+    def require_some(self) -> None:
+        """Refuse bars that have nothing in any of the last nights, where the model looks at these."""
+        if not len(self._places):
+            return
+        lately = self._table.values[-_LATELY:, self._places]
+        over = lately[lately[:, _TO_GO] == 0, : len(NIGHT_PARTS)]
+        if len(over) and np.isnan(over).all():
+            raise BarsError(
+                f"the bars have none between sessions in the last {len(over)} nights, and the model was trained on "
+                "bars that trade there; they must be of the whole day; give them so (Alpaca's have 4:00 to 20:00), or "
+                "train with nights='never'."
+            )
 
 
 class _States:

@@ -72,6 +72,10 @@ class SessionTable:
         number = sessions.session.searchsorted(table.days[begins])
         columns = table.values[:, [table.names.index(name) for name in MEASURES_READ]]
         columns[:, 0] **= 2
+        # A break at noon is a night's kin: what it brought is part of the session's variance and return.
+        breaks = np.where(table.opens(), 0.0, columns[:, 4])
+        columns[:, 0] += breaks**2
+        columns[:, 2] += breaks
         variance, parkinson, day_return, minutes, _, _ = (
             np.add.reduceat(columns, begins) if len(begins) else columns[:0]
         ).T
