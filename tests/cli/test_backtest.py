@@ -156,7 +156,7 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
     for sentence in (
         "symbol is 'no such thing!'",
         "'99' is no choice; the rule is a number from 1 to 7",
-        "'three' is no choice; the rule is a number from 1 to 4",
+        "'three' is no choice; the rule is a number from 1 to 7",
         "'2024-02-30' is no day; the rule is YYYY-MM-DD",
         "2023-05-01 is before 2024-01-02; the rule is a last day on or after the first",
         "'0' is no choice; the rule is a number from 1 to 5",
