@@ -117,7 +117,8 @@ def simulate_bars(
         },
         index=pd.DatetimeIndex(opens.iloc[day].array + pd.to_timedelta(minute, unit="m"), name="timestamp"),
     )
-    frame = frame[_trades(market, frame)]
+    is_night = (minute < 0) | (minute >= lengths[day])
+    frame = frame[is_night | _trades(market, frame)]
     frame = frame.round(dict.fromkeys(("open", "high", "low", "close"), 2))
     frame = frame[random.random(len(frame)) >= _MISSING]
     if minutes > 1:
