@@ -92,6 +92,13 @@ def test_bars(content: bytes | None, name: str, words: list[str]) -> None:
                 assert_one_sentence(line, folder)
 
 
+@examples(15)
+@given(flags({name: FLAGS[name] for name in ("--symbol", "--json")}))
+def test_days_that_are_known_ahead(words: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        assert_json(command(["bars", "days", *words], Path(name)), words)
+
+
 @examples(25)
 @given(bars_texts(), st.none() | SYMBOLS)
 def test_a_file_of_bars_is_read_or_refused(content: bytes, symbol: str | None) -> None:

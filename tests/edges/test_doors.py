@@ -57,7 +57,7 @@ NOT_TRIED = {
     "TrainingConfig.for_forecasting",  # What documents and names are made of; they take no input of a user's.
     "ForecastStream.follow", "ForecastStream.begins_like", "ForecastStream.grid", "ForecastStream.series",
     "ForecastStream.rows", "ForecastStream.of",  # What the forecaster's doors stand on.
-    "show_versions",  # It takes no input.
+    "show_versions", "Forecast.to_dict",  # They take no input.
 }  # fmt: skip
 
 

@@ -174,6 +174,7 @@ class LocalLSTMTrainer:
         days = {"start_date": start_date, "end_date": end_date} if bars is None else {}
         changes |= {name: day for name, day in days.items() if day is not None}
         self.config = self.config.with_overrides(**changes)
+        bars = None if bars is None else as_bars_frame(bars)
         self._settle_market(symbol, bars)
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
@@ -406,7 +407,6 @@ class LocalLSTMTrainer:
 
 def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], days: Days, symbol: str) -> pd.DataFrame:
     """The bars on `days` of one of the symbols that were `named`; of the only one in them where none was."""
-    bars = as_bars_frame(bars)
     if len(named) > 1 and not isinstance(bars.index, pd.MultiIndex):
         raise ConfigError(
             f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "
