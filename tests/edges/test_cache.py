@@ -18,7 +18,7 @@ from tests.support.outcomes import Refusal, outcome
 from tests.support.strategies import examples
 from volcast.arrays import time_index
 from volcast.bars.cache import BarCache, DamagedBarsError, month_end, month_start
-from volcast.bars.fetching import bars_through_cache, cached_bars
+from volcast.bars.fetching import bars_through_cache, cached_bars, in_extended_hours
 from volcast.bars.handler import DataHandler
 from volcast.errors import DataSourceError
 from volcast.progress import SilentProgress
@@ -70,7 +70,9 @@ class CacheInAnyOrder(RuleBasedStateMachine):
 
     def get(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame | Refusal:
         def through_the_cache() -> pd.DataFrame:
-            return bars_through_cache(self.source, self.cache, "SPY", start, end, "30Min", SilentProgress())
+            return bars_through_cache(
+                self.source, self.cache, "SPY", start, end, "30Min", SilentProgress(), may_have_traded=in_extended_hours
+            )
 
         return outcome("bars through the cache", through_the_cache, self.root)
 
@@ -176,7 +178,11 @@ class CacheInAnyOrder(RuleBasedStateMachine):
 
     @rule()
     def ask_offline(self) -> None:
-        found = outcome("bars offline", lambda: cached_bars(self.cache, "SPY", FIRST, self.source.now), self.root)
+        found = outcome(
+            "bars offline",
+            lambda: cached_bars(self.cache, "SPY", FIRST, self.source.now, may_have_traded=in_extended_hours),
+            self.root,
+        )
         if not isinstance(found, Refusal):
             held = max(month.through for month in self.cache.months().values())
             pd.testing.assert_frame_equal(found, self.source.between(FIRST, held), check_freq=False)

@@ -1,9 +1,9 @@
 """Bars by way of the cache: what is missing is fetched month by month, in parallel, and kept as it comes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,15 @@ from volcast.errors import DataSourceError
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
 
-__all__ = ["FetchProgress", "SettledBars", "bars_through_cache", "cached_bars"]
+__all__ = [
+    "FetchProgress",
+    "MayHaveTraded",
+    "SettledBars",
+    "at_any_time",
+    "bars_through_cache",
+    "cached_bars",
+    "in_extended_hours",
+]
 
 _WORKERS = 8
 _LONGEST_REQUEST = pd.Timedelta(days=31)
@@ -23,6 +31,23 @@ _SAME_PRICE = 1e-6
 """Bars fetched again are equal to the last digit unless they were rescaled or, one by one, revised."""
 _FIRST_TRADE, _LAST_TRADE = pd.Timedelta(hours=4), pd.Timedelta(hours=20)
 """Extended hours, New York time; outside of them there is nothing to fetch."""
+
+
+MayHaveTraded: TypeAlias = Callable[[pd.Timestamp, pd.Timestamp], bool]
+"""Whether there may be bars between two moments."""
+
+
+def at_any_time(start: pd.Timestamp, end: pd.Timestamp) -> bool:
+    """Whether there may be bars from `start` to `end` of what trades round the clock, or at hours nobody knows."""
+    return end > start
+
+
+def in_extended_hours(start: pd.Timestamp, end: pd.Timestamp) -> bool:
+    """Whether there may be bars from `start` to `end` of a stock: its days are New York's, from 4:00 to 20:00."""
+    if end <= start:
+        return False
+    days = time_index(market_named(DEFAULT_MARKET).schedule(start, end)).tz_localize(DEFAULT_ZONE)
+    return bool(((days + _FIRST_TRADE < end) & (days + _LAST_TRADE > start)).any())
 
 
 @runtime_checkable
@@ -80,13 +105,16 @@ def bars_through_cache(
     end: pd.Timestamp,
     timeframe: str,
     progress: FetchProgress,
+    *,
+    may_have_traded: MayHaveTraded,
 ) -> pd.DataFrame:
     """Bars of `symbol` that start in [`start`, `end`), from the cache as far as it has them.
 
     What is missing is fetched in whole months, up to eight at once, and each month is kept when it has come: an
     interrupted fetch goes on where it was. A month that has ended is final; the running one is completed from its
     last bars. Every request reaches a little into cached neighbours: where these differ by a factor, prices were
-    rescaled since (a split, a dividend), and all of the symbol is fetched anew.
+    rescaled since (a split, a dividend), and all of the symbol is fetched anew. Nothing is asked for where nothing
+    `may_have_traded`.
 
     Raises
     ------
@@ -94,10 +122,12 @@ def bars_through_cache(
         The source failed, or the cache cannot be written; what had come before is kept.
     """
     with cache.locked():
-        return _Filling(source, cache, symbol, timeframe, progress).bars(start, end)
+        return _Filling(source, cache, symbol, timeframe, progress, may_have_traded).bars(start, end)
 
 
-def cached_bars(cache: BarCache, symbol: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+def cached_bars(
+    cache: BarCache, symbol: str, start: pd.Timestamp, end: pd.Timestamp, *, may_have_traded: MayHaveTraded
+) -> pd.DataFrame:
     """Bars of `symbol` that start in [`start`, `end`), from the cache alone, as far as the newest month is held.
 
     Raises
@@ -108,7 +138,12 @@ def cached_bars(cache: BarCache, symbol: str, start: pd.Timestamp, end: pd.Times
     held = cache.months()
     months = months_of(start, end)
     last = max(held, default=None)
-    missing = [str(month) for month in months if (last is None or month < last) and not _is_whole(held.get(month))]
+    missing = [
+        str(month)
+        for month in months
+        if (last is None or month < last)
+        and (month not in held or may_have_traded(held[month].through, month_end(month)))
+    ]
     if last is None or missing or not any(month in held for month in months):
         what = f"{', '.join(missing[:6])}{' ...' if len(missing) > 6 else ''}" if missing else "that span"
         raise DataSourceError(
@@ -127,9 +162,16 @@ class _Filling:
     """One call's work on a cache that is locked."""
 
     def __init__(
-        self, source: SettledBars, cache: BarCache, symbol: str, timeframe: str, progress: FetchProgress
+        self,
+        source: SettledBars,
+        cache: BarCache,
+        symbol: str,
+        timeframe: str,
+        progress: FetchProgress,
+        may_have_traded: MayHaveTraded,
     ) -> None:
         self._source, self._cache, self._progress = source, cache, progress
+        self._may_have_traded = may_have_traded
         self._symbol, self._timeframe = symbol, timeframe
         self._held: dict[pd.Period, CachedMonth] = {}
         self._frames: dict[pd.Period, pd.DataFrame] = {}
@@ -165,7 +207,7 @@ class _Filling:
                 self._held.pop(month).discard()
 
     def _fill(self, months: Sequence[pd.Period], end: pd.Timestamp) -> None:
-        gaps = _gaps(months, self._held, end, self._source.settled_until(self._timeframe))
+        gaps = self._gaps(months, end, self._source.settled_until(self._timeframe))
         if not gaps:
             return
         self._progress.fetch_began(self._symbol, sum(len(gap.months) for gap in gaps))
@@ -204,7 +246,7 @@ class _Filling:
         """The cached bars right before and right after `gap`, None where there are none."""
         first, last = gap.months[0], gap.months[-1]
         previous = self._held.get(first - 1)
-        joined = previous is not None and not _may_have_traded(previous.through, month_start(first))
+        joined = previous is not None and not self._may_have_traded(previous.through, month_start(first))
         parts = [self._frames.get(first), self._frames.get(first - 1) if joined else None]
         before = next((bars.iloc[-_OVERLAP_BARS:] for bars in parts if bars is not None and len(bars)), None)
         after = self._frames.get(last + 1) if gap.end == month_end(last) else None
@@ -228,35 +270,20 @@ class _Filling:
             months[month] = pd.concat([held[held.index < first], months[month]])
         return months
 
-
-def _gaps(
-    months: Sequence[pd.Period], held: Mapping[pd.Period, CachedMonth], end: pd.Timestamp, settled: pd.Timestamp
-) -> list[_Gap]:
-    """What is missing of `months` up to `end`, in pieces of a month at most."""
-    gaps: list[_Gap] = []
-    for month in months:
-        have = held[month].through if month in held else month_start(month)
-        want = min(month_end(month), settled)
-        if not _may_have_traded(have, min(want, end)):
-            continue
-        # The rest of one month and the beginning of the next are one request.
-        if gaps and gaps[-1].end == have and want - gaps[-1].start <= _LONGEST_REQUEST:
-            gaps[-1] = _Gap(gaps[-1].start, want)
-        else:
-            gaps.append(_Gap(have, want))
-    return gaps
-
-
-def _is_whole(month: CachedMonth | None) -> bool:
-    """Whether a month is held as far as it may have traded."""
-    return month is not None and not _may_have_traded(month.through, month_end(month.month))
-
-
-def _may_have_traded(start: pd.Timestamp, end: pd.Timestamp) -> bool:
-    if end <= start:
-        return False
-    days = time_index(market_named(DEFAULT_MARKET).schedule(start, end)).tz_localize(DEFAULT_ZONE)
-    return bool(((days + _FIRST_TRADE < end) & (days + _LAST_TRADE > start)).any())
+    def _gaps(self, months: Sequence[pd.Period], end: pd.Timestamp, settled: pd.Timestamp) -> list[_Gap]:
+        """What is missing of `months` up to `end`, in pieces of a month at most."""
+        gaps: list[_Gap] = []
+        for month in months:
+            have = self._held[month].through if month in self._held else month_start(month)
+            want = min(month_end(month), settled)
+            if not self._may_have_traded(have, min(want, end)):
+                continue
+            # The rest of one month and the beginning of the next are one request.
+            if gaps and gaps[-1].end == have and want - gaps[-1].start <= _LONGEST_REQUEST:
+                gaps[-1] = _Gap(gaps[-1].start, want)
+            else:
+                gaps.append(_Gap(have, want))
+        return gaps
 
 
 def _factor(cached: pd.DataFrame, fetched: pd.DataFrame) -> float:

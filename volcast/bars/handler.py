@@ -16,7 +16,15 @@ import pandas as pd
 from volcast.bars.cache import BarCache, default_cache_directory
 from volcast.bars.checks import cut_to_days, validate_bars
 from volcast.bars.cleaning import clean_bars
-from volcast.bars.fetching import FetchProgress, SettledBars, bars_through_cache, cached_bars
+from volcast.bars.fetching import (
+    FetchProgress,
+    MayHaveTraded,
+    SettledBars,
+    at_any_time,
+    bars_through_cache,
+    cached_bars,
+    in_extended_hours,
+)
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.sources.alpaca import AlpacaBars, Feed
 from volcast.bars.sources.alpaca_coins import COIN_FEED, AlpacaCoinBars, is_pair
@@ -245,23 +253,25 @@ class DataHandler:
         notes: "_Notes",
     ) -> pd.DataFrame:
         if not self._offline:
-            return bars_through_cache(source, cache, symbol, start, end, timeframe, notes)
-        return _offline_bars(cache, symbol, start, end, notes)
+            return bars_through_cache(source, cache, symbol, start, end, timeframe, notes, may_have_traded=at_any_time)
+        return _offline_bars(cache, symbol, start, end, notes, at_any_time)
 
     def _from_alpaca(
         self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str, notes: "_Notes"
     ) -> tuple[pd.DataFrame, str]:
         """Alpaca's bars, and which they are, in words."""
         feeds, adjustment = ((COIN_FEED,), "raw") if is_pair(symbol) else (self._feeds, self._adjustment)
+        may_have_traded = at_any_time if is_pair(symbol) else in_extended_hours
         caches = {feed: self._cache("alpaca", feed, adjustment, timeframe, symbol) for feed in feeds}
         if self._offline:
             feed = next((feed for feed, cache in caches.items() if cache.months()), feeds[0])
-            bars = _offline_bars(caches[feed], symbol, start, end, notes)
+            bars = _offline_bars(caches[feed], symbol, start, end, notes, may_have_traded)
             return bars, f"feed {feed}, adjustment {adjustment}"
         for feed, cache in caches.items():
             try:
+                source = self._alpaca(symbol, cast(Feed, feed))
                 bars = bars_through_cache(
-                    self._alpaca(symbol, cast(Feed, feed)), cache, symbol, start, end, timeframe, notes
+                    source, cache, symbol, start, end, timeframe, notes, may_have_traded=may_have_traded
                 )
                 return bars, f"feed {feed}, adjustment {adjustment}"
             except FeedNotInPlanError:
@@ -295,9 +305,14 @@ class DataHandler:
 
 
 def _offline_bars(
-    cache: BarCache, symbol: str, start: pd.Timestamp, end: pd.Timestamp, notes: "_Notes"
+    cache: BarCache,
+    symbol: str,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    notes: "_Notes",
+    may_have_traded: MayHaveTraded,
 ) -> pd.DataFrame:
-    bars = cached_bars(cache, symbol, start, end)
+    bars = cached_bars(cache, symbol, start, end, may_have_traded=may_have_traded)
     if not bars.empty:
         notes.say(f"Offline: cached bars of {symbol}, the last one of {bars.index[-1]:%Y-%m-%d %H:%M} UTC.")
     return bars

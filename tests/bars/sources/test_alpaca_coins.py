@@ -62,3 +62,18 @@ def test_the_handler_asks_for_a_pair_without_keys_and_keeps_it(tmp_path: Path, m
     assert len(list(tmp_path.glob("alpaca/us/raw/1Min/BTC-USD_7b4c96/2024-06_*.parquet"))) == 1
     with pytest.raises(CredentialsError, match="there are no bars to use"):
         DataHandler(cache_dir=tmp_path).get_stock_bars("SPY", "2024-06-03", "2024-06-04")
+
+
+def test_what_traded_in_the_night_and_over_a_weekend_is_fetched_behind_what_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volcast.bars.handler.alpaca_credentials", lambda: None)
+    for moment in ("2024-06-01 01:30", "2024-06-01 05:00", "2024-06-02 10:00", "2024-06-03 03:00"):
+        now = pd.Timestamp(moment, tz="UTC")
+        with AlpacaStandIn({"BTC/USD": BARS}) as server:
+            handler = DataHandler(
+                market="24/7", url_override=server.url, patience=HASTY, cache_dir=tmp_path, clock=now.to_pydatetime
+            )
+            bars = handler.get_stock_bars("BTC/USD", "2024-06-01", "2024-06-04")
+        assert bars.index[-1] == now - pd.Timedelta(minutes=2)
+        assert len(bars) == (BARS.index <= bars.index[-1]).sum()
