@@ -41,6 +41,11 @@ def test_ends_are_told_from_starts(minutes: int, extended: bool) -> None:
     assert validate_bars(ends) is ends
 
 
+def test_bars_without_a_zone_are_told_how_to_get_one() -> None:
+    with pytest.raises(BarsError, match=r"without a time zone .* use bars\.tz_localize\('America/New_York'\)"):
+        validate_bars(make_bars("2024-06-03", "2024-06-04").tz_localize(None))
+
+
 def test_hours_by_the_clock_are_no_ends() -> None:
     hours = make_bars("2024-06-03", "2024-06-21", minutes=60, extended=True)
     assert not look_like_ends(time_index(hours))

@@ -14,7 +14,7 @@ from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.evidence import Evidence
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
 
 __all__ = [
@@ -107,7 +107,7 @@ def _check_index(index: pd.Index, name: str) -> None:
     if index.tz is None:
         raise BarsError(
             f"{name} have time stamps without a time zone (the first is {index[0]}); they must say which; "
-            "use bars.tz_localize('{DEFAULT_ZONE}'), or --bars-timezone on the command line."
+            f"use bars.tz_localize('{DEFAULT_ZONE}'), or --bars-timezone on the command line."
         )
     stamps = index.asi8
     if index.hasnans:
