@@ -7,19 +7,20 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import pandas as pd
+
+from tests.support.local_server import LocalServer, QuietHandler
 
 KEY, SECRET = "PKSTANDINKEY0123456789", "standInSecret/abcdefghijklmnopqrstuvwxyz0123"
 
 Script = Sequence[str] | Callable[[int, dict[str, str]], str]
 
 
-class AlpacaStandIn:
+class AlpacaStandIn(LocalServer):
     """Serves `bars` by symbol as Alpaca does.
 
     Parameters
@@ -44,25 +45,14 @@ class AlpacaStandIn:
         self.requests: list[dict[str, str]] = []
         self.delay = 0.0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self.released = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        super().__init__(self._handler())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__exit__(kind, error, trace)
 
     def action(self, query: dict[str, str]) -> str:
         with self._lock:
@@ -122,14 +112,9 @@ class AlpacaStandIn:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
-                query = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
+                query = self.query
                 keys = (self.headers.get("APCA-API-KEY-ID"), self.headers.get("APCA-API-SECRET-KEY"))
                 action = server.action(query)
                 time.sleep(server.delay)
@@ -181,11 +166,6 @@ class AlpacaStandIn:
                     self.close_connection = True
 
         return Handler
-
-
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a client that was killed is part of the script."""
 
 
 REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {

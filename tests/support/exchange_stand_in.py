@@ -3,17 +3,18 @@
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
+
+from tests.support.local_server import LocalServer, QuietHandler
 
 REFUSALS = {"429": 429, "503": 503, "451": 451, "418": 418}
 
 
-class ExchangeStandIn:
+class ExchangeStandIn(LocalServer):
     """Serves `bars` by pair (``"BTC/USD"``) as Binance, Coinbase and Kraken do, each at its own addresses.
 
     Parameters
@@ -33,23 +34,7 @@ class ExchangeStandIn:
         self.bars, self.script, self.now = dict(bars), list(script), now
         self.requests: list[dict[str, str]] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def answer(self, path: str, query: dict[str, str]) -> Any:
         parts = path.strip("/").split("/")
@@ -123,17 +108,11 @@ class ExchangeStandIn:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
-                url = urlsplit(self.path)
-                query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-                is_page = url.path.endswith(("/klines", "/candles", "/OHLC"))
-                action = server._next(query) if is_page else "ok"
+                path = urlsplit(self.path).path
+                is_page = path.endswith(("/klines", "/candles", "/OHLC"))
+                action = server._next(self.query) if is_page else "ok"
                 if action == "reset":
                     self.close_connection = True
                     self.connection.close()
@@ -143,7 +122,7 @@ class ExchangeStandIn:
                 elif action.startswith("body "):
                     self.send(200, action.removeprefix("body ").encode())
                 else:
-                    self.send(200, json.dumps(server.answer(url.path, query)).encode(), half=action == "half")
+                    self.send(200, json.dumps(server.answer(path, self.query)).encode(), half=action == "half")
 
             def send(self, status: int, body: bytes, *, half: bool = False) -> None:
                 self.send_response(status)

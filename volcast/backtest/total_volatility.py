@@ -26,7 +26,6 @@ One squared return says little, so :math:`q_t` is shrunk to 1 with the weight of
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array2D
 from volcast.forecasters.horizons import TOTAL_HORIZONS
 
 __all__ = ["FEWEST_NIGHTS", "day_volatility", "variance_over"]
@@ -75,14 +74,10 @@ def variance_over(totals: pd.DataFrame, sessions: int) -> pd.Series:
 
     `totals` has a column for each of `horizons.TOTAL_HORIZONS`: volatility over it, not annualized.
     """
-    variances: Float64Array2D = totals[list(TOTAL_HORIZONS)].to_numpy(dtype=float) ** 2
     counts = np.fromiter(TOTAL_HORIZONS.values(), dtype=float)
-    row = min(int(counts.searchsorted(sessions)), len(counts) - 1)
-    if sessions >= counts[-1]:
-        return pd.Series(variances[:, -1] * (sessions / counts[-1]), totals.index)
-    before = max(row - 1, 0)
-    part = 0.0 if row == before else (sessions - counts[before]) / (counts[row] - counts[before])
-    return pd.Series(variances[:, before] + part * (variances[:, row] - variances[:, before]), totals.index)
+    weights = [np.interp(sessions, counts, of_one) for of_one in np.eye(len(counts))]
+    variances = totals[list(TOTAL_HORIZONS)].to_numpy(dtype=float) ** 2
+    return pd.Series(variances @ weights * max(sessions / counts[-1], 1.0), totals.index)
 
 
 def _held_over_forecast(forecasts: pd.Series, prices: pd.DataFrame) -> pd.Series:

@@ -10,8 +10,6 @@ from volcast.markets.registry import MARKETS
 
 __all__ = ["MarketFit", "best_fit", "fit_of"]
 
-_DAY = 86_400_000_000
-
 
 @dataclass(frozen=True)
 class MarketFit:

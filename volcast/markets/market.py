@@ -29,6 +29,7 @@ BUCKETS: Mapping[str, int] = MappingProxyType(
 DEFAULT_BUCKET = "1h"
 """The length where none is said."""
 
+_MINUTE = HOUR // 60
 _HOURS = 24
 _DAY = _HOURS * HOUR
 _LONGEST_CLOSURE_DAYS = 12
@@ -354,9 +355,6 @@ class TradingMarket:
         if moment.tzinfo is None:
             return moment.normalize()
         return self.dates(pd.DatetimeIndex([moment]))[0]
-
-
-_MINUTE = HOUR // 60
 
 
 def _naive(days: Int64Array1D) -> pd.DatetimeIndex:
