@@ -1,5 +1,8 @@
 """Session forecasts: by the EWMA that serves, by a baseline's name, and what foresight would say."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +10,9 @@ import pytest
 from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.backtest.forecasts import baseline_forecasts, model_forecasts, perfect_foresight
+from volcast.backtest.market import Market
 from volcast.backtest.prices import session_prices
-from volcast.errors import ConfigError
+from volcast.errors import BarsError, ConfigError
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.measures.hourly import get_hourly_rv
@@ -54,3 +58,16 @@ def test_foresight_is_what_came(some_bars: pd.DataFrame) -> None:
 def test_another_name_is_no_baseline(some_bars: pd.DataFrame) -> None:
     with pytest.raises(ConfigError, match="there is no baseline 'oracle'; the rule is one of ewma, har, garch"):
         baseline_forecasts("oracle", some_bars)
+
+
+@pytest.mark.parametrize("bars", [False, [1.0], None])
+def test_what_are_no_bars_is_refused(bars: Any) -> None:
+    doors: list[Callable[[], object]] = [
+        lambda: model_forecasts(VolatilityForecaster("ewma"), bars),
+        lambda: baseline_forecasts("ewma", bars),
+        lambda: perfect_foresight(bars),
+        lambda: Market.of(bars),
+    ]
+    for door in doors:
+        with pytest.raises(BarsError):
+            door()

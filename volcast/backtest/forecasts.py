@@ -11,6 +11,7 @@ from volcast.arrays import time_index
 from volcast.backtest.prices import regular_bars, session_prices
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length
+from volcast.bars.frames import as_bars_frame
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
@@ -55,6 +56,7 @@ def model_forecasts(
     `VolatilityForecaster.forecast_series` with ``horizon="session_end"``, and a column for each of
     `horizons.TOTAL_HORIZONS`: total volatility, not annualized, as of the close before; NaN where there is none.
     """
+    bars = as_bars_frame(bars)
     return {name: _by_model(forecaster, bars, symbol, models) for name, symbol in _symbols(bars).items()}
 
 
@@ -79,7 +81,7 @@ def baseline_forecasts(
     ConfigError
         There is no such baseline.
     """
-    market = market_named(market)
+    bars, market = as_bars_frame(bars), market_named(market)
     if name not in BASELINE_FORECASTS:
         raise ConfigError(
             f"there is no baseline {name!r}; the rule is one of {', '.join(BASELINE_FORECASTS)}; name one of them."
@@ -96,7 +98,8 @@ def perfect_foresight(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_
 
     Nobody can trade on it; it says how much a better forecast could be worth at the most.
     """
-    tables, market = {}, market_named(market)
+    bars, market = as_bars_frame(bars), market_named(market)
+    tables = {}
     for name, symbol in _symbols(bars).items():
         prices = session_prices(SymbolBars.of(bars, symbol).frame, market)
         table = baseline_forecasts(FALLBACK, bars, market)[name]

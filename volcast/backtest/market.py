@@ -13,6 +13,7 @@ from volcast.backtest.plan import Plan
 from volcast.backtest.prices import link_factors, regular_bars, session_prices
 from volcast.backtest.total_volatility import day_volatility
 from volcast.bars.checks import bar_length
+from volcast.bars.frames import as_bars_frame
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecasters.horizons import TOTAL_HORIZONS
 from volcast.markets.market import TradingMarket
@@ -83,6 +84,7 @@ class Market:
         BarsError
             The bars are unusable.
         """
+        bars = as_bars_frame(bars)
         frames = _by_symbol(bars)
         if isinstance(forecasts, pd.DataFrame):
             forecasts = {next(iter(frames)): forecasts}
