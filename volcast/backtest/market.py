@@ -146,7 +146,7 @@ class Market:
 
     @cached_property
     def holes(self) -> pd.DataFrame:
-        """Where sessions are missing: `last` close before and `first` open after each hole (the market's time)."""
+        """Where sessions are missing, or a future rolled: `last` close before and `first` open after (market time)."""
         prices = self.prices[self.symbols[0]]
         after = np.flatnonzero(prices["hole"].to_numpy())
         return pd.DataFrame(

@@ -6,6 +6,7 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length
+from volcast.bars.rolls import roll_steps
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET
@@ -67,7 +68,8 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MAR
     DataFrame indexed by session (naive date), columns `opens_at` and `closes_at` (start of its first bar and end of its
     last), `open`, `close`, `variance` (realized, of the session: the sum of squared log returns of its
     bars, the first from its open), `night` (log return from the close of the session before; NaN in the first session
-    and after a hole), `hole` (whether sessions of the market are missing before it).
+    and after a hole), `hole` (whether sessions of the market are missing before it, or a future went over to another
+    contract, whose price is another).
 
     Raises
     ------
@@ -86,6 +88,7 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MAR
     before = np.append(opens[:1], closes[:-1])
     before[first] = opens[first]
     hole = _follows_a_hole(pd.DatetimeIndex(sessions[first]), market)
+    hole |= regular.index[first].isin(roll_steps(regular, market).index)
     night = np.log(opens[first] / np.append(np.nan, closes[last[:-1]]))
     return pd.DataFrame(
         {

@@ -14,6 +14,7 @@ crossed    drops bars whose high is under their low, or whose open or close lies
 outside    drops bars outside the exchange's regular session, half-days included (P1); only where it is named, for what
            is measured of sessions leaves them out anyway, and what is measured of nights needs them
 splits     rescales the bars before an overnight step by 3:2 or a whole ratio from 2 up: a split not adjusted for
+rolls      of futures, rescales the bars before a step from one contract to the next, see `bars.rolls`
 stale      of ten and more bars of one hour that repeat one price without volume of their own, keeps the first
 ticks      drops a single wrong close: a return that the next bar within a minute takes back by three quarters or more,
            both beyond ten times the mean absolute return of the fifty bars before (Q4, looking back only), and at
@@ -35,6 +36,7 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.checks import bar_length, require_close
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.rolls import roll_steps
 from volcast.errors import BarsError, ConfigError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
@@ -62,7 +64,7 @@ class Cleaning:
     Attributes
     ----------
     counts
-        Bars that each rule touched: dropped, moved (``order``), rescaled (``splits``) or cut (``wicks``).
+        Bars that each rule touched: dropped, moved (``order``), rescaled (``splits``, ``rolls``) or cut (``wicks``).
     dropped
         The rule of each dropped bar, indexed by its stamp.
     """
@@ -187,7 +189,15 @@ def _outside(bars: pd.DataFrame, market: TradingMarket) -> Applied:
 
 
 def _splits(bars: pd.DataFrame, market: TradingMarket) -> Applied:
-    steps = split_steps(bars, market)
+    return _rescaled(bars, split_steps(bars, market), with_volume=True)
+
+
+def _rolls(bars: pd.DataFrame, market: TradingMarket) -> Applied:
+    return _rescaled(bars, roll_steps(bars, market), with_volume=False)
+
+
+def _rescaled(bars: pd.DataFrame, steps: "pd.Series[float]", *, with_volume: bool) -> Applied:
+    """The bars without the steps: what was before each is on the scale of what came after."""
     if steps.empty:
         return bars, 0, time_index(bars)[:0]
     bars = bars.copy()
@@ -197,7 +207,7 @@ def _splits(bars: pd.DataFrame, market: TradingMarket) -> Applied:
         before = np.asarray(bars.index < moment)
         before_any |= before
         bars.loc[before, prices] *= ratio
-        if "volume" in bars.columns:
+        if with_volume and "volume" in bars.columns:
             bars.loc[before, "volume"] /= ratio
     return bars, int(before_any.sum()), time_index(bars)[:0]
 
@@ -314,6 +324,7 @@ _RULES: dict[str, Callable[[pd.DataFrame, TradingMarket], Applied]] = {
     "crossed": _crossed,
     "outside": _outside,
     "splits": _splits,
+    "rolls": _rolls,
     "stale": _stale,
     "ticks": _ticks,
     "wicks": _wicks,
