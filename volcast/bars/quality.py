@@ -291,7 +291,7 @@ def _split_findings(bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
 
 def _roll_findings(bars: pd.DataFrame, cleaned: pd.DataFrame, market: TradingMarket) -> list[Finding]:
     """What a continuous future tells of its rolls: steps, or how these were taken out."""
-    if bool((bars["close"] <= 0).any()):
+    if int((bars["close"] <= 0).sum()) > max(_MOST_WRONG * len(bars), 1):
         sentence = (
             "Prices of a future go to zero and below, as where those before a roll were shifted by differences: their "
             "returns are none; take a series adjusted by ratios, or one as it traded, with --clean rolls."
