@@ -5,17 +5,15 @@ import pandas as pd
 
 from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.arrays import SymbolBars
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.rolls import roll_steps
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET
-from volcast.markets.registry import market_named
 
 __all__ = ["close_to_close_returns", "link_factors", "regular_bars", "session_prices"]
 
 
-def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> pd.DataFrame:
+def regular_bars(bars: pd.DataFrame, market: str | TradingMarket | None = None) -> pd.DataFrame:
     """The bars that start and end inside a session of the market, in its time.
 
     Parameters
@@ -23,7 +21,7 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKE
     bars
         One symbol's bars, stamped at their start, tz-aware.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Returns
     -------
@@ -36,7 +34,8 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKE
     NotEnoughDataError
         None lies in a session.
     """
-    bars, market = SymbolBars.of(bars).frame, market_named(market)
+    market = market_of_bars(bars, market=market)
+    bars = SymbolBars.of(bars, market=market).frame
     starts = time_index(bars).tz_convert(market.zone)
     begins = starts.as_unit("us").asi8
     opens, closes = market.stretches
@@ -53,7 +52,7 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKE
     return regular
 
 
-def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> pd.DataFrame:
+def session_prices(bars: pd.DataFrame, market: str | TradingMarket | None = None) -> pd.DataFrame:
     r"""Open, close, and realized variance of each session that has bars.
 
     Parameters
@@ -61,7 +60,7 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MAR
     bars
         One symbol's bars, stamped at their start, tz-aware; those outside regular sessions are not looked at.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Returns
     -------
@@ -78,7 +77,7 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MAR
     NotEnoughDataError
         None lies in a session.
     """
-    market = market_named(market)
+    market = market_of_bars(bars, market=market)
     regular = regular_bars(bars, market)
     closes = regular["close"].to_numpy(dtype=float)
     opens = regular["open"].fillna(regular["close"]).to_numpy(dtype=float) if "open" in regular else closes

@@ -34,13 +34,11 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array2D, Int64Array1D, time_index
-from volcast.bars.checks import bar_length, require_close
+from volcast.bars.checks import bar_length, market_of_bars, require_close
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.rolls import roll_steps
 from volcast.errors import BarsError, ConfigError
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
-from volcast.markets.registry import market_named
 
 __all__ = ["CLEANING_RULES", "Cleaning", "clean_bars", "split_steps", "wrong_ticks"]
 
@@ -78,7 +76,7 @@ class Cleaning:
 
 
 def clean_bars(
-    bars: pd.DataFrame, rules: Sequence[str] | None = None, *, market: str | TradingMarket = DEFAULT_MARKET
+    bars: pd.DataFrame, rules: Sequence[str] | None = None, *, market: str | TradingMarket | None = None
 ) -> tuple[pd.DataFrame, Cleaning]:
     """Apply `rules` to one symbol's bars.
 
@@ -90,7 +88,7 @@ def clean_bars(
         Names out of `CLEANING_RULES`, applied in the order of that; None, or ``"all"`` among them, applies
         all but ``outside``, which has to be named.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Returns
     -------
@@ -103,7 +101,8 @@ def clean_bars(
     BarsError
         The index is no tz-aware times, or there is no column ``close``.
     """
-    bars = as_bars_frame(bars)
+    trading = market_of_bars(bars, market=market)
+    bars = as_bars_frame(bars, market=trading)
     chosen = () if rules is None else tuple(rule for rule in rules if rule != "all")
     if rules is None or "all" in rules:
         chosen += tuple(rule for rule in CLEANING_RULES if rule != "outside")
@@ -113,7 +112,7 @@ def clean_bars(
     if chosen and (not isinstance(bars.index, pd.DatetimeIndex) or bars.index.tz is None):
         raise BarsError(
             f"bars to clean are indexed by {bars.index.dtype}; times with a zone are needed; "
-            f"use bars.tz_localize('{DEFAULT_ZONE}'), or --bars-timezone on the command line."
+            f"use bars.tz_localize('{trading.zone}'), or --bars-timezone on the command line."
         )
     if chosen and len(bars):
         require_close(bars)
@@ -122,7 +121,7 @@ def clean_bars(
     for rule in CLEANING_RULES:
         if rule not in chosen or bars.empty:
             continue
-        bars, count, stamps = _RULES[rule](bars, market_named(market))
+        bars, count, stamps = _RULES[rule](bars, trading)
         counts[rule] = count
         dropped.append(pd.Series(rule, index=stamps, dtype=object))
     return bars, Cleaning(counts, pd.concat(dropped) if dropped else pd.Series(dtype=object))

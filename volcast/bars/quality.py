@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
@@ -163,9 +163,7 @@ class DataQuality:
         return ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "nothing wrong"
 
 
-def assess_quality(
-    bars: pd.DataFrame, symbol: str = "", *, market: str | TradingMarket = DEFAULT_MARKET
-) -> DataQuality:
+def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | TradingMarket | None = None) -> DataQuality:
     """Look at one symbol's bars, in whatever state; they are not changed.
 
     Parameters
@@ -175,7 +173,7 @@ def assess_quality(
     symbol
         What to call them; empty takes ``attrs["symbol"]``.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Raises
     ------
@@ -184,7 +182,7 @@ def assess_quality(
     NotEnoughDataError
         No bar is left when wrong ones are out.
     """
-    market = market_named(market)
+    market = market_of_bars(bars, symbol or None, market)
     cleaned, cleaning = clean_bars(bars, _RULES, market=market)
     if cleaned.empty:
         raise NotEnoughDataError(f"no bar of {symbol or 'these'} is usable; one at least must be; check how they came.")
