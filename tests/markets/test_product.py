@@ -21,7 +21,7 @@ from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError
+from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.registry import market_named
 from volcast.serving.stream import ForecastStream
 
@@ -111,6 +111,15 @@ def test_bars_round_the_clock_on_new_york_are_asked_about() -> None:
     assert "they fit 24/7 (coins)" in finding.sentence
     with pytest.raises(BarsError, match="say --market 24/7"):
         LocalLSTMTrainer({"market": "XNYS"}).prepare_data(bars=coins)
+
+
+def test_three_weeks_of_a_coin_are_enough_where_each_part_has_five_days() -> None:
+    coins = simulate_bars("BTC/USD", "2024-03-01", "2024-03-21", minutes=5)
+    data = LocalLSTMTrainer({"symbol": "BTC/USD", "validation_split": 0.3}).prepare_data(bars=coins)
+    assert np.isfinite(data.y_train).all()
+    for share, part in ((0.2, "validation"), (0.45, "training")):
+        with pytest.raises(NotEnoughDataError, match=f"the {part} part has .* five sessions never begins and ends"):
+            LocalLSTMTrainer({"symbol": "BTC/USD", "validation_split": share}).prepare_data(bars=coins)
 
 
 def test_an_old_configuration_names_its_calendar() -> None:
