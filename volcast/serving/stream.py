@@ -375,10 +375,8 @@ class _OneTable:
     """The table of a model of one symbol, or of none."""
 
     def __init__(self, model: ServedModel, history: HourlyHistory) -> None:
-        recipe = None if model.bundle is None else model.bundle.recipe
         self._history = history
-        state = recipe.for_symbol(None, history.table.frame) if isinstance(recipe, HarLstm) else None
-        self._forecasts = TableForecasts(model, history.table, state)
+        self._forecasts = TableForecasts(model, history.table, model.state)
 
     def at(self, key: str | None, moment: int) -> TableForecasts:
         """What is forecast from it as of a moment in microseconds."""
