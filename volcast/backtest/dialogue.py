@@ -30,7 +30,6 @@ from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning
 from volcast.evaluation.report.tables import model_row, models_table
 from volcast.files import file_name_of
 from volcast.forecaster import FALLBACK, VolatilityForecaster
-from volcast.markets.names import DEFAULT_ZONE
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.store.store import ModelStore
 
@@ -43,7 +42,7 @@ _OF_SEARCHES = ("max_trials", "batch_size")
 _OF_ENSEMBLES = ("networks",)
 _WHOLE_FILE = "all"
 _ZONE_IN_FILE = "in the file"
-_DAY = "YYYY-MM-DD, New York; both days are included"
+_DAY = "YYYY-MM-DD, days of the market; both days are included"
 
 
 def run_dialogue(console: Console, config: TrainingConfig, reports: Path) -> None:
@@ -105,7 +104,8 @@ def _bars(interview: Interview, config: TrainingConfig, span: Span) -> pd.DataFr
         bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
     for note in bars.attrs["notes"]:
         interview.say(note)
-    first, last = (moment.tz_convert(DEFAULT_ZONE) for moment in (bars.index[0], bars.index[-1]))
+    zone = config.effective_market.zone
+    first, last = (moment.tz_convert(zone) for moment in (bars.index[0], bars.index[-1]))
     simulated = "SIMULATED " if bars.attrs.get("simulated") else ""
     interview.say(
         f"{bars.attrs.get('symbol')}: {len(bars):,} {simulated}bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} "

@@ -46,7 +46,7 @@ class Run:
     account
         Its books.
     sessions
-        A row a session that was traded, indexed by its close (New York time): `equity` (after costs, 1.0 before the
+        A row a session that was traded, indexed by its close (market time): `equity` (after costs, 1.0 before the
         first trade), `return` (simple, over the session and the night before it), `variance` (realized, of these
         returns: squared log returns of the capital from bar to bar), `costs` (share of the capital), `turnover` (what
         was traded, in multiples of the capital), `exposure` (value of what is held at the close, over the capital).

@@ -131,7 +131,7 @@ class Market:
     def outlook(self) -> Mapping[str, pd.DataFrame]:
         """By symbol, what is expected of each session and the night beside it, as of the session's open.
 
-        DataFrames indexed by session (naive date): `asof` (its open, New York time), `session_volatility` (forecast, of
+        DataFrames indexed by session (naive date): `asof` (its open, market time), `session_volatility` (forecast, of
         its hours, not annualized), `volatility` (forecast, of a day from close to close, not annualized),
         `annualized_volatility` (of the same), `model_version`, and, where they are forecast, total volatilities over
         the horizons, not annualized. Sessions without a forecast, or without the 22 sessions before that the night's

@@ -12,6 +12,7 @@ from rich.table import Table
 from volcast.backtest.engine import Backtest, Run
 from volcast.evaluation.report.tables import figures_of
 from volcast.forecaster import FALLBACK, Forecast
+from volcast.markets.clocks import clock_of
 
 __all__ = [
     "FIGURES",
@@ -126,7 +127,7 @@ def describe_forecast(forecast: Forecast, *, simulated: bool) -> str:
         interval = f" (90 %: {forecast.lower:.2%} to {forecast.upper:.2%})"
     mark = "SIMULATED bars: forecast" if simulated else "Forecast"
     return (
-        f"{mark} as of {forecast.asof:%Y-%m-%d %H:%M} New York for the bucket that ends "
+        f"{mark} as of {forecast.asof:%Y-%m-%d %H:%M} {clock_of(str(forecast.asof.tz)).place} for the bucket that ends "
         f"{forecast.bucket:%Y-%m-%d %H:%M}: volatility {forecast.volatility:.2%}{interval}, "
         f"annualized {forecast.annualized_volatility:.1%}, by {forecast.model_version}."
     )

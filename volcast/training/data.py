@@ -42,7 +42,7 @@ class TrainingData(OneLineRepr):
     Attributes
     ----------
     measures
-        By symbol: hourly measures (see `measures.bucketed`), indexed by bucket label (New York time); the parts'
+        By symbol: hourly measures (see `measures.bucketed`), indexed by bucket label (market time); the parts'
         targets are positions in them.
     splits
         Those positions, by symbol: one symbol is split by the number of its buckets, several at one date.
@@ -125,7 +125,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def trained_through(self) -> pd.Timestamp:
-        """The last moment whose bars training or validation saw, New York time."""
+        """The last moment whose bars training or validation saw, market time."""
         ends: Iterator[pd.Timestamp] = (
             time_index(frame)[self.splits[name].validation.stop - 1] + pd.Timedelta(self.provenance[name]["label_lag"])
             for name, frame in self.measures.items()
