@@ -1,7 +1,7 @@
 r"""Whether a difference between forecasts is more than chance, and whether a forecast is biased.
 
-Hours of one day share their surprises, so all that is summed up here is first summed by New York day; days follow each
-other with the autocorrelation that Newey and West's estimator allows for, Bartlett weights over
+Hours of one day share their surprises, so all that is summed up here is first summed by the market's day; days follow
+each other with the autocorrelation that Newey and West's estimator allows for, Bartlett weights over
 :math:`L = \lfloor 4 (n / 100)^{2/9} \rfloor` of n days (1987, *Econometrica* 55; 1994, *Review of Economic Studies*
 61).
 """
@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Float64Array2D, time_index
-from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = [
     "MincerZarnowitz",
@@ -29,6 +28,8 @@ _FEWEST_DAYS = 3
 _FEWEST_DAYS_OF_A_SET = 20
 _BLOCK_DAYS = 5
 _REPETITIONS = 1000
+# What ends at midnight is of the day that ends.
+_MOMENT = pd.Timedelta(1, unit="us")
 
 
 def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series, *, overlap: int = 1) -> float:
@@ -101,7 +102,7 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike, *, overlap: i
     # In units of the mean variance: 1e-6 beside 1 would leave the matrices next to singular.
     unit = float(outcome.mean())
     design = np.column_stack([np.ones(len(outcome)), predictor / unit])
-    if np.ptp(predictor) == 0 or time_index(realized).tz_convert(DEFAULT_ZONE).normalize().nunique() < _FEWEST_DAYS:
+    if np.ptp(predictor) == 0 or _days(time_index(realized)).nunique() < _FEWEST_DAYS:
         return MincerZarnowitz(*[math.nan] * 5)
     coefficients = np.linalg.lstsq(design, outcome / unit, rcond=None)[0]
     scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], time_index(realized))
@@ -143,10 +144,14 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
 
 
 def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:
-    """Sums of `values` (n, k) by New York day, (days, k), scaled so that their mean is the mean of `values`."""
-    days = pd.factorize(labels.tz_convert(DEFAULT_ZONE).normalize())[0]
+    """Sums of `values` (n, k) by the labels' day, (days, k), scaled so that their mean is the mean of `values`."""
+    days = pd.factorize(_days(labels))[0]
     sums = np.column_stack([np.bincount(days, weights=column) for column in values.T])
     return np.asarray(sums * (len(sums) / len(values)))
+
+
+def _days(labels: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(labels - _MOMENT).normalize()
 
 
 def long_run_covariance(rows: Float64Array2D, lags: int | None = None) -> Float64Array2D:
