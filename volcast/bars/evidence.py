@@ -38,7 +38,7 @@ class Evidence:
 
     @classmethod
     def of_market(cls, market: TradingMarket | None) -> Self:
-        """Of no bars so far, of a market; None is New York's."""
+        """Evidence of no bars so far, to be followed by those of a market; None is New York's."""
         return cls() if market is None else cls(days=DayEdges(market))
 
     def followed_by(self, stamps: Int64Array1D, prices: Mapping[str, Float64Array1D]) -> "Evidence":
