@@ -195,7 +195,7 @@ class Backtest:
         if picture == "volatility":
             target, closes = self.strategy.target_volatility, time_index(self.strategy.sessions)
             return curves_of_volatility(self.market, self.strategy.plan, target, closes)
-        return curves_of_runs({run.name: run.sessions for run in self.runs}, picture)
+        return curves_of_runs({run.name: run.sessions for run in self.runs}, self.market, picture)
 
     def plot(self, picture: Picture = "capital", *, ax: "Axes | None" = None) -> "Axes":
         """Draw one of the pictures of the report.
@@ -271,7 +271,7 @@ def best_volatility(run: Run, market: Market) -> float:
     if run.target_volatility is not None:
         return run.target_volatility
     held = pd.concat([close_to_close_returns(prices) for prices in market.prices.values()], axis=1).mean(axis=1)
-    days = pd.DatetimeIndex(run.sessions.index).tz_localize(None).normalize()
+    days = market.sessions_of(time_index(run.sessions))
     return float(held[held.index.isin(days)].std() * run.year**0.5)
 
 
@@ -330,7 +330,7 @@ def _of_the_same_moments(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFra
 def _sessions(plan: Plan, account: Account, market: Market) -> pd.DataFrame:
     """See `Run.sessions`."""
     values = account.values
-    day = pd.DatetimeIndex(values.index).tz_localize(None).normalize()
+    day = market.sessions_of(time_index(values))
     last = values.groupby(day).tail(1)
     equity = last.to_numpy(dtype=float)
     held = (account.units * plan.prices).reindex(last.index).sum(axis=1)
@@ -338,7 +338,7 @@ def _sessions(plan: Plan, account: Account, market: Market) -> pd.DataFrame:
     sessions["return"] = equity / np.append(1.0, equity[:-1]) - 1.0
     sessions["variance"] = _variance(plan, account, market).reindex(day.unique()).fillna(0.0).to_numpy()
     capital = values.reindex(account.trades.index)
-    traded = pd.DatetimeIndex(account.trades.index).tz_localize(None).normalize()
+    traded = market.sessions_of(time_index(account.trades))
     for name, column in (("costs", "cost"), ("turnover", "value")):
         shares = pd.Series((account.trades[column] / capital).to_numpy(), index=traded).groupby(level=0).sum()
         sessions[name] = shares.reindex(day.unique()).fillna(0.0).to_numpy()
@@ -350,8 +350,7 @@ def _variance(plan: Plan, account: Account, market: Market) -> pd.Series:
     """Realized variance of the capital by session (naive date), the night before it included."""
     path = _capital_path(plan, account, market)
     steps = cast(pd.Series, np.log(path)).diff() ** 2
-    days = pd.DatetimeIndex(steps.index).tz_localize(None).normalize()
-    return steps.groupby(days).sum()
+    return steps.groupby(market.sessions_of(time_index(steps))).sum()
 
 
 def _capital_path(plan: Plan, account: Account, market: Market) -> pd.Series:

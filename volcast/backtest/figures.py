@@ -71,17 +71,21 @@ class Marks:
     trainings: Sequence[int] = ()
 
 
-def curves_of_runs(sessions: Sessions, picture: Picture) -> pd.DataFrame:
+def curves_of_runs(sessions: Sessions, market: Market, picture: Picture) -> pd.DataFrame:
     """Indexed by the strategy's closes, a column a run: what a picture of the runs shows."""
     strategy = next(iter(sessions.values()))
-    days = time_index(strategy)
     if picture == "exposure":
         return strategy[["exposure"]]
+    # What else is held may close earlier, or miss a session.
+    days = market.sessions_of(time_index(strategy))
+    by_session = {
+        name: table.set_axis(market.sessions_of(time_index(table))).reindex(days) for name, table in sessions.items()
+    }
     if picture == "costs":
-        costs = {name: _of_days(table["costs"], days).fillna(0.0).cumsum() for name, table in sessions.items()}
-        return pd.DataFrame(costs).set_axis(days)
-    capital = pd.DataFrame({name: _of_days(table["equity"], days).ffill() for name, table in sessions.items()})
-    capital = capital.set_axis(days)
+        costs = {name: table["costs"].fillna(0.0).cumsum() for name, table in by_session.items()}
+        return pd.DataFrame(costs).set_axis(strategy.index)
+    equity = {name: table["equity"].ffill() for name, table in by_session.items()}
+    capital = pd.DataFrame(equity).set_axis(strategy.index)
     return capital if picture == "capital" else capital / capital.cummax().clip(lower=1.0) - 1.0
 
 
@@ -90,7 +94,7 @@ def curves_of_volatility(market: Market, plan: Plan, target: float | None, close
 
     Indexed by the `closes`.
     """
-    days, symbol = closes.tz_localize(None).normalize(), market.symbols[0]
+    days, symbol = market.sessions_of(closes), market.symbols[0]
     prices, outlook = market.prices[symbol], market.outlook[symbol]
     variance = market.trading.sessions_per_year * (prices["variance"] + prices["night"].fillna(0.0) ** 2)
     curves = {
@@ -99,7 +103,7 @@ def curves_of_volatility(market: Market, plan: Plan, target: float | None, close
     }
     implied = plan.decisions.get("implied")
     if implied is not None:
-        daily = implied.groupby(time_index(implied).tz_localize(None).normalize()).first()
+        daily = implied.groupby(market.sessions_of(time_index(implied))).first()
         curves["implied"] = daily.reindex(days).astype(float)
     if target is not None and len(market.symbols) == 1:
         curves["target"] = pd.Series(target, days)
@@ -143,8 +147,3 @@ def _colours(curves: pd.DataFrame, picture: Picture) -> list[str]:
     # The benchmark, which stands last, has the colour of what is.
     between = [COMPARED] * (curves.shape[1] - 2)
     return [FORECAST, *between, REALIZED][: curves.shape[1]]
-
-
-def _of_days(values: pd.Series, days: pd.DatetimeIndex) -> pd.Series:
-    """Values by session on these days: what else is held may close at another minute, or miss a session."""
-    return values.set_axis(time_index(values).normalize()).reindex(days.normalize())

@@ -13,6 +13,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.backtest.engine import Backtest, Run
 from volcast.backtest.figures import PICTURES
+from volcast.backtest.market import Market
 from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
 from volcast.evaluation.report.document import html_document, html_pictures, html_table
 from volcast.files import write_whole
@@ -60,7 +61,7 @@ def backtest_page(backtest: Backtest, *, about: Sequence[str] = ()) -> str:
 <h2>Pictures</h2>
 {html_pictures(_pictures(backtest))}
 <h2>Month by month</h2>
-{_months(backtest.strategy)}
+{_months(backtest.strategy, backtest.market)}
 {_events(backtest)}{_trades(backtest.strategy)}"""
     return html_document(title, _STYLE, body)
 
@@ -87,9 +88,9 @@ def _pictures(backtest: Backtest) -> Iterator[tuple[str, str]]:
         yield f"{look.caption}{of}", drawn
 
 
-def _months(run: Run) -> str:
+def _months(run: Run, market: Market) -> str:
     returns = run.sessions["return"]
-    periods = pd.DatetimeIndex(returns.index).tz_localize(None).to_period("M")
+    periods = market.sessions_of(time_index(returns)).to_period("M")
     monthly = (1.0 + returns).groupby(periods).prod() - 1.0
     years = sorted({period.year for period in monthly.index})
     lines = []

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from volcast.arrays import time_index
 from volcast.backtest.engine import Backtest, Run
 from volcast.evaluation.report.tables import figures_of
 from volcast.forecaster import FALLBACK, Forecast
@@ -99,8 +100,9 @@ def statistics_table(backtest: Backtest) -> Table:
 def describe_backtest(backtest: Backtest) -> list[str]:
     """What was traded when and how, and what was cut out or left out: a few sentences."""
     sessions, costs = backtest.strategy.sessions, backtest.costs
+    days = backtest.market.sessions_of(time_index(sessions))
     lines = [
-        f"Traded in {len(sessions):,} sessions from {_day(sessions.index[0])} to {_day(sessions.index[-1])}; a trade "
+        f"Traded in {len(sessions):,} sessions from {_day(days[0])} to {_day(days[-1])}; a trade "
         f"costs {costs.trade_bps:g} basis point{'' if costs.trade_bps == 1 else 's'}; cash earns nothing and borrowing "
         "costs nothing.",
         *_forecast_by(backtest.strategy),

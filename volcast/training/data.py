@@ -299,8 +299,11 @@ def _companions(
 ) -> tuple[dict[str, tuple[pd.DataFrame, dict[str, Any]]], dict[str, str]]:
     """Measures of those companions whose bars can be had, up to the label `last`, and why others cannot."""
 
+    # Not the clock's date: a session may begin on the evening before its day.
+    (day,) = config.effective_market.days_of_labels(pd.DatetimeIndex([last])).tolist()
+
     def measured(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-        bars = bars_of(name, last.date())
+        bars = bars_of(name, np.datetime64(day, "D").astype(date))
         return _measured(bars[bars.index < last], name, config)
 
     try:
