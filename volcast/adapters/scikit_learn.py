@@ -1,5 +1,6 @@
 """Hourly volatility as an estimator of scikit-learn, for its splits, searches and pipelines."""
 
+import reprlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Self
@@ -165,6 +166,8 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _forecast(self, measures: pd.DataFrame) -> Float64Array1D:
         labels, past = time_index(measures), time_index(self.history_)
+        if measures.empty:
+            raise NotEnoughDataError("there is no hour to be forecast; one at least is needed; hand over some.")
         whole = pd.concat([self.history_[past < labels[0]], measures])
         known = np.arange(len(whole) - len(measures), len(whole), dtype=np.int64)
         if known[0] == 0:
@@ -199,7 +202,12 @@ def _is_array(table: Any) -> bool:
 
 
 def _as_long_as(measures: pd.DataFrame, values: npt.ArrayLike) -> Float64Array1D:
-    array = np.asarray(values, dtype=float)
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise BarsError(
+            f"{reprlib.repr(values)} stands where numbers are; there must be one of each hour; give them."
+        ) from None
     if array.shape != (len(measures),):
         raise BarsError(
             f"there are {array.shape} values and {len(measures)} hours; it must be one of each hour; leave y out "
