@@ -35,8 +35,8 @@ def drawn(evaluation: Evaluation, picture: Picture) -> Axes:
 
 
 def line(axes: Axes, label: str) -> np.ndarray:
-    (found,) = (one for one in axes.get_lines() if one.get_label() == label)
-    return np.asarray(found.get_ydata(), dtype=float)
+    (curve,) = (one for one in axes.get_lines() if one.get_label() == label)
+    return np.asarray(curve.get_ydata(), dtype=float)
 
 
 def test_all_buckets_or_the_newest_ten_days(evaluation: Evaluation) -> None:
