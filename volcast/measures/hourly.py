@@ -240,7 +240,9 @@ def get_hourly_rv(
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
     rv = _hourly_rv(SymbolBars.of(frame), measurement, zone)
-    return rv if isinstance(bars_df, pd.DataFrame) else FrameLayout.of(bars_df).frame(rv)
+    if isinstance(bars_df, pd.DataFrame):
+        return rv
+    return FrameLayout.of(bars_df).frame(rv, symbol or frame.attrs.get("symbol"))
 
 
 def _hourly_rv(checked: SymbolBars, measurement: HourlyMeasurement, zone: str) -> pd.Series:
