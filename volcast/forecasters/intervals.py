@@ -103,9 +103,10 @@ class QuantileTracker:
         scores, step = (log_errors / self.hour_spread[hours]).tolist(), self.rate * self.spread
         first = int(bound_rows[0])
         lower, upper = lowers[first:].tolist(), uppers[first:].tolist()
+        missed, covered = step * (1 - MISS), step * (0 - MISS)
         for score, place in zip(scores, (bound_rows - first).tolist(), strict=True):
-            lower.append(lower[-1] - step * ((score < lower[place]) - MISS))
-            upper.append(upper[-1] + step * ((score > upper[place]) - MISS))
+            lower.append(lower[-1] - (missed if score < lower[place] else covered))
+            upper.append(upper[-1] + (missed if score > upper[place] else covered))
         return np.array(lower[-len(scores) :]), np.array(upper[-len(scores) :])
 
     def bounds(
