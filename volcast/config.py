@@ -242,7 +242,7 @@ class TrainingConfig(BaseModel):
     rv_estimator: Annotated[str, Role.FORECAST, Flag("--rv-estimator", "E")] = "close"
     """How variance is made of the bars of a bucket: an estimator's name, such as ``medrv`` (``session``)."""
     market: Annotated[str | None, Role.FORECAST, Flag("--market", "M")] = None
-    """Whose sessions, hours and days: an exchange by its name in ``exchange_calendars``, such as XNYS, XLON or CMES;
+    """Whose sessions, hours and days: an exchange by its name in ``exchange_calendars``, such as XNAS, XLON or CMES;
     ``24/7`` for coins, ``24/5`` for currencies; by default what the symbol and the source tell. ``calendar`` means the
     same."""
     bucket: Annotated[Bucket, Role.FORECAST, Flag("--bucket", "B")] = "1h"

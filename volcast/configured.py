@@ -54,7 +54,7 @@ def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.D
     NotEnoughDataError
         No hour can be measured.
     """
-    checked = SymbolBars.of(bars)
+    checked = SymbolBars.of(bars, market=config.effective_market)
     measures = get_hourly_measures(
         checked,
         config.preset,

@@ -20,11 +20,14 @@ from tests.support.alpaca_stand_in import KEY, SECRET, AlpacaStandIn
 from tests.support.bars import ROOT, make_bars
 from volcast.arrays import time_index
 from volcast.bars.cache import BarCache, cached_symbols, months_of
+from volcast.bars.fetching import at_any_time, bars_through_cache
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources import alpaca_pages
 from volcast.bars.sources.http import Patience, RequestLimiter
 from volcast.cli import bars as data_cli
 from volcast.errors import CredentialsError, DataSourceError
+from volcast.markets.registry import market_named
+from volcast.progress import SilentProgress
 
 HASTY = Patience(connect_seconds=2, read_seconds=2, attempts=4, first_wait_seconds=0.01, longest_wait_seconds=0.05)
 NOW = datetime(2025, 1, 15, 16, 0, tzinfo=UTC)
@@ -289,6 +292,42 @@ def test_months_before_a_listing_are_not_asked_again(server: AlpacaStandIn, tmp_
     assert server.requests == []
 
 
+class RoundTheClock:
+    """A source of bars at all hours, all of them final, that counts how often it is asked."""
+
+    def __init__(self, bars: pd.DataFrame) -> None:
+        self.bars, self.asked = bars, 0
+
+    def settled_until(self, timeframe: str) -> pd.Timestamp:
+        return pd.Timestamp("2024-06-01", tz="UTC")
+
+    def stop(self) -> None:
+        """Nothing is under way."""
+
+    def fetch(self, symbol: str, start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DataFrame:
+        self.asked += 1
+        return self.bars[(self.bars.index >= start) & (self.bars.index < end)]
+
+
+@pytest.mark.parametrize("market", ["24/7", "XTKS", "XASX", "CMES"])
+def test_days_of_any_market_come_whole_over_the_ends_of_months(market: str, tmp_path: Path) -> None:
+    index = pd.date_range("2024-01-20", "2024-04-10", freq="30min", tz="UTC", name="timestamp")
+    prices = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), 100.0 + np.arange(len(index))), index)
+    source, trading = RoundTheClock(prices.assign(volume=1.0)), market_named(market)
+    cache = BarCache.of_symbol(tmp_path, "elsewhere", "spot", "raw", "30Min", "BTC/USD")
+    for first, last in (("2024-02-29", "2024-02-29"), ("2024-03-01", "2024-03-01"), ("2024-01-31", "2024-03-31")):
+        span = trading.day_begin(first), trading.day_end(last)
+        bars = bars_through_cache(
+            source, cache, "BTC/USD", *span, "30Min", SilentProgress(), may_have_traded=at_any_time
+        )
+        expected = source.bars[(index >= span[0]) & (index < span[1])]
+        pd.testing.assert_frame_equal(bars, expected, check_freq=False)
+    asked = source.asked
+    again = bars_through_cache(source, cache, "BTC/USD", *span, "30Min", SilentProgress(), may_have_traded=at_any_time)
+    pd.testing.assert_frame_equal(again, expected, check_freq=False)
+    assert source.asked == asked
+
+
 def test_months_are_new_yorks() -> None:
     start, end = pd.Timestamp("2024-02-01 04:59", tz="UTC"), pd.Timestamp("2024-04-01 04:00", tz="UTC")
     assert [str(month) for month in months_of(start, end)] == ["2024-01", "2024-02", "2024-03"]
@@ -311,6 +350,7 @@ import sys
 sys.path.insert(0, {root!r})
 from datetime import UTC, datetime
 from pathlib import Path
+from volcast.bars.fetching import at_any_time, bars_through_cache
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources.http import Patience, RequestLimiter
 bars = DataHandler(

@@ -1,14 +1,24 @@
 """What hours tell of zones, and of starts and ends."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
 from volcast.arrays import time_index
+from volcast.backtest.market import Market
+from volcast.backtest.prices import session_prices
 from volcast.bars.checks import validate_bars
+from volcast.bars.cleaning import clean_bars
 from volcast.bars.clocks import LIKELY_ZONES, fitting_zones, look_like_ends
+from volcast.bars.handler import DataHandler
+from volcast.bars.sources.simulator import simulate_bars
 from volcast.errors import BarsError, NotEnoughDataError
-from volcast.measures.hourly import get_hourly_rv
+from volcast.forecaster import VolatilityForecaster
+from volcast.markets.registry import market_named
+from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
+from volcast.training.trainer import LocalLSTMTrainer
 
 MINUTE = pd.Timedelta(minutes=1)
 
@@ -59,3 +69,79 @@ def test_daily_bars_are_called_too_long_whatever_midnight_they_have(zone: str) -
     assert not look_like_ends(time_index(daily))
     with pytest.raises(NotEnoughDataError, match="bars are of 1440 min"):
         get_hourly_rv(daily)
+
+
+def of_market(market: str, last: str = "2024-09-13", minutes: int = 5) -> pd.DataFrame:
+    return simulate_bars("CHECK", "2024-07-01", last, minutes=minutes, market=market)
+
+
+@pytest.mark.parametrize("market", ["XLON", "XETR", "XTKS", "XASX", "CMES", "24/5"])
+@pytest.mark.parametrize("written_in", ["its own", "UTC", "America/New_York"])
+def test_the_zone_of_any_market_is_told_by_its_hours(market: str, written_in: str) -> None:
+    trading = market_named(market)
+    zone = trading.zone if written_in == "its own" else written_in
+    stamps = time_index(of_market(market)).tz_convert(zone).tz_localize(None)
+    assert fitting_zones(stamps, 5 * MINUTE, trading)[:1] == [zone]
+
+
+def test_a_market_that_never_closes_tells_no_zone() -> None:
+    coins, trading = of_market("24/7", "2024-07-19"), market_named("24/7")
+    assert fitting_zones(time_index(coins).tz_localize(None), 5 * MINUTE, trading) == []
+    with pytest.raises(BarsError, match=r"tell none, since 24/7 never closes.*tz_localize\('UTC'\)"):
+        get_hourly_rv(coins.tz_localize(None), market="24/7")
+
+
+def test_naive_stamps_are_asked_about_by_the_hours_of_their_market() -> None:
+    london = of_market("XLON").tz_convert("Europe/London").tz_localize(None)
+    for call in (
+        lambda: get_hourly_rv(london, market="XLON"),
+        lambda: session_prices(london, "XLON"),
+        lambda: clean_bars(london, ["ticks"], market="XLON"),
+        lambda: get_hourly_rv(london.rename_axis("timestamp"), symbol="VOD.L"),
+    ):
+        with pytest.raises(BarsError, match=r"whose hours fit Europe/London.*tz_localize\('Europe/London'\)"):
+            call()
+
+
+def test_a_file_without_a_zone_is_read_by_the_hours_of_its_market(tmp_path: Path) -> None:
+    bars = of_market("XTKS")
+    bars.tz_convert("Asia/Tokyo").tz_localize(None).to_csv(tmp_path / "bars.csv")
+    read = DataHandler("file", bars_path=str(tmp_path / "bars.csv"), market="XTKS").get_stock_bars("7203")
+    assert "no zone in the stamps: Asia/Tokyo, whose hours they fit" in read.attrs["notes"][0]
+    assert (time_index(read) == time_index(bars)).all()
+    with pytest.raises(BarsError, match="fit no session of XNYS"):
+        DataHandler("file", bars_path=str(tmp_path / "bars.csv"), market="XNYS").get_stock_bars("7203")
+
+
+@pytest.mark.parametrize("market", ["XLON", "XTKS", "CMES", "24/5"])
+def test_ends_are_told_from_starts_in_any_market(market: str) -> None:
+    bars, trading = of_market(market), market_named(market)
+    assert not look_like_ends(time_index(bars), trading)
+    ends = bars.set_axis(bars.index + 5 * MINUTE)
+    assert look_like_ends(time_index(ends), trading)
+    for call in (
+        lambda: get_hourly_rv(ends, market=market),
+        lambda: session_prices(ends, market),
+        lambda: LocalLSTMTrainer({"market": market, "accept_quality": True}).prepare_data(bars=ends),
+        lambda: VolatilityForecaster("ewma", {"market": market}).forecast(ends),
+    ):
+        with pytest.raises(BarsError, match="end of each bar"):
+            call()
+
+
+def test_stamps_of_coins_are_neither() -> None:
+    coins, trading = of_market("24/7", "2024-07-19"), market_named("24/7")
+    assert not look_like_ends(time_index(coins), trading)
+    assert not look_like_ends(time_index(coins) + 5 * MINUTE, trading)
+
+
+def test_the_symbol_tells_whose_hours_are_measured() -> None:
+    coins = simulate_bars("BTC/USD", "2024-07-01", "2024-07-05", minutes=5)
+    rv = get_hourly_rv(coins)
+    assert rv.attrs["market"] == get_hourly_measures(coins).attrs["market"] == "24/7"
+    assert len(rv) == 5 * 24
+    assert get_hourly_rv(coins, market="XNYS").attrs["market"] == "XNYS"
+    assert DataHandler("simulator").get_stock_bars("EURUSD", "2024-07-01", "2024-07-05").index[0].hour == 21
+    assert Market.of(coins).trading.name == "24/7"
+    panel = pd.concat({"VOD.L": of_market("XLON")})
+    assert Market.of(panel).trading.name == "XLON"

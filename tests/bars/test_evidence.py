@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.bars.evidence import Evidence
+from volcast.bars.sources.simulator import simulate_bars
 from volcast.errors import BarsError
 from volcast.markets.registry import market_named
 
@@ -83,3 +84,19 @@ def test_prices_out_of_range_are_counted_piece_by_piece() -> None:
     few = pd.concat([adjusted, *[FIVE_MINUTES] * 2])
     few.index = pd.date_range("2024-06-03", periods=len(few), freq="5min", tz="UTC")
     evidence_of(few, [5]).require_one_kind({})
+
+
+@pytest.mark.parametrize("market", ["24/7", "24/5", "CMES", "XLON", "XTKS"])
+def test_pieces_of_any_market_tell_what_they_tell_at_once(market: str) -> None:
+    trading = market_named(market)
+    bars = simulate_bars("CHECK", "2024-06-03", "2024-06-28", minutes=30, market=market)
+    for moved in (bars, bars.set_axis(bars.index + pd.Timedelta(minutes=30))):
+        stamps = time_index(moved).as_unit("us").asi8
+        whole = Evidence.of_market(trading).followed_by(stamps, {})
+        for size in (1, 7, 100):
+            in_pieces = Evidence.of_market(trading)
+            for begin in range(0, len(stamps), size):
+                in_pieces = in_pieces.followed_by(stamps[begin : begin + size], {})
+            assert (in_pieces.days.past, in_pieces.days.past_ends) == (whole.days.past, whole.days.past_ends)
+            assert in_pieces.days.look_like_ends == whole.days.look_like_ends
+        assert whole.days.look_like_ends == (moved is not bars and not trading.never_closes)

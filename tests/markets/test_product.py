@@ -1,5 +1,6 @@
 """The whole product on markets that are not New York's, on simulated bars."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError
+from volcast.errors import BarsError, ModelMismatchWarning, NotEnoughDataError
 from volcast.markets.registry import market_named
 from volcast.serving.stream import ForecastStream
 
@@ -111,6 +112,27 @@ def test_bars_round_the_clock_on_new_york_are_asked_about() -> None:
     assert "they fit 24/7 (coins)" in finding.sentence
     with pytest.raises(BarsError, match="say --market 24/7"):
         LocalLSTMTrainer({"market": "XNYS"}).prepare_data(bars=coins)
+
+
+def test_the_fallback_says_whose_hours_it_forecasts_where_the_symbol_tells_others() -> None:
+    coins = simulate_bars("BTC/USD", "2024-03-01", "2024-03-21", minutes=5)
+    with pytest.warns(
+        ModelMismatchWarning, match=r"hours of XNYS .* BTC/USD, which is traded on 24/7; .*market='24/7'"
+    ):
+        VolatilityForecaster("ewma").forecast(coins)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        VolatilityForecaster("ewma", {"market": "24/7"}).forecast(coins)
+        VolatilityForecaster("ewma", {"market": "XNYS"}).forecast(coins)
+
+
+def test_three_weeks_of_a_coin_are_enough_where_each_part_has_five_days() -> None:
+    coins = simulate_bars("BTC/USD", "2024-03-01", "2024-03-21", minutes=5)
+    data = LocalLSTMTrainer({"symbol": "BTC/USD", "validation_split": 0.3}).prepare_data(bars=coins)
+    assert np.isfinite(data.y_train).all()
+    for share, part in ((0.2, "validation"), (0.45, "training")):
+        with pytest.raises(NotEnoughDataError, match=f"the {part} part has .* five sessions never begins and ends"):
+            LocalLSTMTrainer({"symbol": "BTC/USD", "validation_split": share}).prepare_data(bars=coins)
 
 
 def test_an_old_configuration_names_its_calendar() -> None:

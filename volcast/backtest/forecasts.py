@@ -10,7 +10,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.backtest.prices import regular_bars, session_prices
 from volcast.bars.arrays import SymbolBars
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
@@ -20,8 +20,6 @@ from volcast.forecasters.baselines.simple import diurnal_ewma
 from volcast.forecasters.horizons import TOTAL_HORIZONS, over_horizon
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET
-from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 
 __all__ = ["BASELINE_FORECASTS", "baseline_forecasts", "model_forecasts", "perfect_foresight"]
@@ -61,7 +59,7 @@ def model_forecasts(
 
 
 def baseline_forecasts(
-    name: str, bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET
+    name: str, bars: pd.DataFrame, market: str | TradingMarket | None = None
 ) -> dict[str, pd.DataFrame]:
     """By symbol, a baseline's forecasts of each session as of its open, made from the bars alone.
 
@@ -74,14 +72,15 @@ def baseline_forecasts(
     bars
         One symbol's bars, or those of several, indexed by (symbol, timestamp).
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Raises
     ------
     ConfigError
         There is no such baseline.
     """
-    bars, market = as_bars_frame(bars), market_named(market)
+    market = market_of_bars(bars, market=market)
+    bars = as_bars_frame(bars, market=market)
     if name not in BASELINE_FORECASTS:
         raise ConfigError(
             f"there is no baseline {name!r}; the rule is one of {', '.join(BASELINE_FORECASTS)}; name one of them."
@@ -93,12 +92,13 @@ def baseline_forecasts(
     }
 
 
-def perfect_foresight(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> dict[str, pd.DataFrame]:
+def perfect_foresight(bars: pd.DataFrame, market: str | TradingMarket | None = None) -> dict[str, pd.DataFrame]:
     """By symbol, what each session's volatility came to, dated as if it had been known at its open: an upper bound.
 
     Nobody can trade on it; it says how much a better forecast could be worth at the most.
     """
-    bars, market = as_bars_frame(bars), market_named(market)
+    market = market_of_bars(bars, market=market)
+    bars = as_bars_frame(bars, market=market)
     tables = {}
     for name, symbol in _symbols(bars).items():
         prices = session_prices(SymbolBars.of(bars, symbol).frame, market)

@@ -12,7 +12,7 @@ from volcast.arrays import time_index
 from volcast.backtest.plan import Plan
 from volcast.backtest.prices import link_factors, regular_bars, session_prices
 from volcast.backtest.total_volatility import day_volatility
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.frames import as_bars_frame
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecasters.horizons import TOTAL_HORIZONS
@@ -57,7 +57,7 @@ class Market:
         bars: pd.DataFrame,
         forecasts: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
         *,
-        market: str | TradingMarket = DEFAULT_MARKET,
+        market: str | TradingMarket | None = None,
         implied: pd.Series | None = None,
     ) -> "Market":
         """The market of a frame of bars.
@@ -71,7 +71,8 @@ class Market:
             by their names. None of them of a moment that the model has seen in training. None is a market without
             an outlook, in which symbols can only be held.
         market
-            Whose hours they are, by name or itself: see `markets.registry`.
+            Whose hours they are, by name or itself: see `markets.registry`. None is that of the symbol, of several
+            the first one's, see `markets.names`.
         implied
             Of one symbol: annualized implied volatility, indexed by the moment (tz-aware) from which it is known.
 
@@ -84,7 +85,8 @@ class Market:
         BarsError
             The bars are unusable.
         """
-        bars = as_bars_frame(bars)
+        trading = market_of_bars(bars, market=market)
+        bars = as_bars_frame(bars, market=trading)
         frames = _by_symbol(bars)
         if isinstance(forecasts, pd.DataFrame):
             forecasts = {next(iter(frames)): forecasts}
@@ -96,7 +98,6 @@ class Market:
             )
         for table in tables.values():
             _require_session_forecasts(table)
-        trading = market_named(market)
         regular = _on_joint_sessions({name: regular_bars(frame, trading) for name, frame in frames.items()})
         simulated = bool(bars.attrs.get("simulated", False))
         volatility = {} if implied is None else {next(iter(frames)): implied}
@@ -146,7 +147,7 @@ class Market:
 
     @cached_property
     def holes(self) -> pd.DataFrame:
-        """Where sessions are missing: `last` close before and `first` open after each hole (the market's time)."""
+        """Where sessions are missing, or a future rolled: `last` close before and `first` open after (market time)."""
         prices = self.prices[self.symbols[0]]
         after = np.flatnonzero(prices["hole"].to_numpy())
         return pd.DataFrame(

@@ -14,7 +14,7 @@ from volcast.arrays import time_index
 from volcast.backtest.engine import Backtest, Run
 from volcast.backtest.figures import PICTURES
 from volcast.backtest.market import Market
-from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
+from volcast.backtest.report import FIGURES, describe_backtest, describe_hole, number, verdict
 from volcast.evaluation.report.document import html_document, html_pictures, html_table
 from volcast.files import write_whole
 from volcast.pictures import page_picture
@@ -111,8 +111,8 @@ def _change(value: float | None) -> str:
 
 def _events(backtest: Backtest) -> str:
     entries = [
-        f"No sessions between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M}: what prices did meanwhile is cut out."
-        for first, last in backtest.market.holes.itertuples(index=False)
+        describe_hole(backtest, f"{last:%Y-%m-%d %H:%M}", f"{first:%Y-%m-%d %H:%M}")
+        for last, first in backtest.market.holes.itertuples(index=False)
     ]
     decisions = backtest.strategy.plan.decisions
     if "model_version" in decisions:

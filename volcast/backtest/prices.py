@@ -5,16 +5,15 @@ import pandas as pd
 
 from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.arrays import SymbolBars
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, market_of_bars
+from volcast.bars.rolls import roll_steps
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET
-from volcast.markets.registry import market_named
 
 __all__ = ["close_to_close_returns", "link_factors", "regular_bars", "session_prices"]
 
 
-def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> pd.DataFrame:
+def regular_bars(bars: pd.DataFrame, market: str | TradingMarket | None = None) -> pd.DataFrame:
     """The bars that start and end inside a session of the market, in its time.
 
     Parameters
@@ -22,7 +21,7 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKE
     bars
         One symbol's bars, stamped at their start, tz-aware.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Returns
     -------
@@ -35,7 +34,8 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKE
     NotEnoughDataError
         None lies in a session.
     """
-    bars, market = SymbolBars.of(bars).frame, market_named(market)
+    market = market_of_bars(bars, market=market)
+    bars = SymbolBars.of(bars, market=market).frame
     starts = time_index(bars).tz_convert(market.zone)
     begins = starts.as_unit("us").asi8
     opens, closes = market.stretches
@@ -52,7 +52,7 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKE
     return regular
 
 
-def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MARKET) -> pd.DataFrame:
+def session_prices(bars: pd.DataFrame, market: str | TradingMarket | None = None) -> pd.DataFrame:
     r"""Open, close, and realized variance of each session that has bars.
 
     Parameters
@@ -60,14 +60,15 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MAR
     bars
         One symbol's bars, stamped at their start, tz-aware; those outside regular sessions are not looked at.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Returns
     -------
     DataFrame indexed by session (naive date), columns `opens_at` and `closes_at` (start of its first bar and end of its
     last), `open`, `close`, `variance` (realized, of the session: the sum of squared log returns of its
     bars, the first from its open), `night` (log return from the close of the session before; NaN in the first session
-    and after a hole), `hole` (whether sessions of the market are missing before it).
+    and after a hole), `hole` (whether sessions of the market are missing before it, or a future went over to another
+    contract, whose price is another).
 
     Raises
     ------
@@ -76,7 +77,7 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MAR
     NotEnoughDataError
         None lies in a session.
     """
-    market = market_named(market)
+    market = market_of_bars(bars, market=market)
     regular = regular_bars(bars, market)
     closes = regular["close"].to_numpy(dtype=float)
     opens = regular["open"].fillna(regular["close"]).to_numpy(dtype=float) if "open" in regular else closes
@@ -86,6 +87,7 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket = DEFAULT_MAR
     before = np.append(opens[:1], closes[:-1])
     before[first] = opens[first]
     hole = _follows_a_hole(pd.DatetimeIndex(sessions[first]), market)
+    hole |= regular.index[first].isin(roll_steps(regular, market).index)
     night = np.log(opens[first] / np.append(np.nan, closes[last[:-1]]))
     return pd.DataFrame(
         {

@@ -20,6 +20,7 @@ __all__ = [
     "Figure",
     "describe_backtest",
     "describe_forecast",
+    "describe_hole",
     "figures_table",
     "number",
     "statistics_table",
@@ -108,11 +109,17 @@ def describe_backtest(backtest: Backtest) -> list[str]:
         *_forecast_by(backtest.strategy),
     ]
     lines += [
-        f"No sessions between {_day(last)} and {_day(first)}: what prices did meanwhile is cut out."
+        describe_hole(backtest, _day(last), _day(first))
         for last, first in backtest.market.holes.itertuples(index=False)
         if sessions.index[0] < first <= sessions.index[-1]
     ]
     return [*lines, *backtest.strategy.plan.remarks]
+
+
+def describe_hole(backtest: Backtest, last: str, first: str) -> str:
+    """What is cut out between the `last` close before a hole and the `first` open after it, in a sentence."""
+    reason = "No sessions, or a roll to another contract," if backtest.market.trading.rolls else "No sessions"
+    return f"{reason} between {last} and {first}: what prices did meanwhile is cut out."
 
 
 def _forecast_by(run: Run) -> list[str]:

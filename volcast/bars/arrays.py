@@ -14,6 +14,7 @@ from volcast.bars.checks import are_usable, commonest_step, select_symbol, symbo
 from volcast.bars.columns import FIELDS, PRICES
 from volcast.bars.evidence import Evidence
 from volcast.bars.frames import as_bars_frame
+from volcast.markets.market import TradingMarket
 
 __all__ = ["FrameArrays", "Prices", "SymbolBars"]
 
@@ -51,8 +52,12 @@ class SymbolBars:
     symbol: str | None
 
     @classmethod
-    def of(cls, bars: "pd.DataFrame | SymbolBars", symbol: str | None = None) -> "SymbolBars":
+    def of(
+        cls, bars: "pd.DataFrame | SymbolBars", symbol: str | None = None, market: TradingMarket | None = None
+    ) -> "SymbolBars":
         """The bars of `symbol` in a frame of one symbol, or of many, indexed by (symbol, timestamp).
+
+        A market's hours tell whether stamps are starts, and in an error of whose zone they may be; None is New York's.
 
         Raises
         ------
@@ -61,14 +66,14 @@ class SymbolBars:
         """
         if isinstance(bars, SymbolBars):
             return bars
-        bars = as_bars_frame(bars)
+        bars = as_bars_frame(bars, market=market)
         frame = select_symbol(bars, symbol)
         if symbol is None and frame is not bars:
             symbol = str(bars.index[0][0])
         arrays, rows = FrameArrays.of(frame), slice(0, len(frame))
         arrays.require_usable(rows)
         stamps, prices = arrays.stamps(rows), arrays.prices(rows)
-        Evidence().followed_by(stamps, prices).require_one_kind(frame.attrs)
+        Evidence.of_market(market).followed_by(stamps, prices).require_one_kind(frame.attrs)
         return cls(frame, stamps, prices, commonest_step(stamps), symbol_named(symbol, frame.attrs))
 
 

@@ -3,6 +3,8 @@
 ``<root>/<source>/<feed>/<adjustment>/<timeframe>/<SYMBOL>/2024-03_20240401T040000Z_<sha256>.parquet`` holds March 2024
 (New York time) as far as the moment in its name. A file appears by a rename and is never changed: its name says what it
 must hold, whoever is killed at whatever moment, and the file says whose bars it holds, whoever moves or renames it.
+Months are New York's whatever market bars are of: they bound files alone, and no day of a market; others would make
+strangers of the files that people have.
 """
 
 import contextlib

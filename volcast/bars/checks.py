@@ -14,7 +14,7 @@ from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.evidence import Evidence
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
+from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE, default_market
 from volcast.markets.registry import market_named
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "bar_length",
     "commonest_step",
     "cut_to_days",
+    "market_of_bars",
     "require_close",
     "select_symbol",
     "symbol_among",
@@ -34,7 +35,7 @@ _MINUTE = 60_000_000
 _MISSING = np.iinfo(np.int64).min
 
 
-def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
+def validate_bars(bars: pd.DataFrame, name: str = "the bars", market: TradingMarket | None = None) -> pd.DataFrame:
     """Return `bars` unchanged if they can be used.
 
     Parameters
@@ -43,6 +44,8 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
         One symbol's bars: a ``close`` at least, on a tz-aware, increasing index without duplicates.
     name
         What to call them in an error.
+    market
+        Whose hours tell whether stamps are starts; None is New York's.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def validate_bars(bars: pd.DataFrame, name: str = "the bars") -> pd.DataFrame:
     for column in bars.columns.intersection(list(_PRICES)):
         _check_prices(bars[column], name)
     prices = {column: bars[column].to_numpy(dtype=float) for column in _PRICES if column in bars.columns}
-    Evidence().followed_by(time_index(bars).as_unit("us").asi8, prices).require_one_kind(bars.attrs, name)
+    stamps = time_index(bars).as_unit("us").asi8
+    Evidence.of_market(market).followed_by(stamps, prices).require_one_kind(bars.attrs, name)
     return bars
 
 
@@ -219,6 +223,26 @@ def symbol_named(symbol: object, attrs: Mapping[Any, Any] = MappingProxyType({})
             shown = " ".join(reprlib.repr(name).split())
             raise BarsError(f"the symbol is {shown}, which is no text; symbols are named as in 'SPY'; name it so.")
     return None
+
+
+def market_of_bars(bars: object, symbol: object = None, market: str | TradingMarket | None = None) -> TradingMarket:
+    """The market that was named, or else the one that the symbol and the source of `bars` tell, see `markets.names`.
+
+    Of bars of several symbols the first one tells; what is no frame of pandas tells nothing but by `symbol`.
+
+    Raises
+    ------
+    BarsError
+        The symbol is no text.
+    ConfigError
+        There is no such market.
+    """
+    if market is not None:
+        return market_named(market)
+    attrs = getattr(bars, "attrs", None) or {}
+    if symbol is None and isinstance(bars, pd.DataFrame) and isinstance(bars.index, pd.MultiIndex) and len(bars):
+        symbol = str(bars.index[0][0])
+    return market_named(default_market(symbol_named(symbol, attrs) or "", str(attrs.get("source", "auto"))))
 
 
 def symbol_among(present: Sequence[str], symbol: str | None = None) -> str:

@@ -14,6 +14,7 @@ crossed    drops bars whose high is under their low, or whose open or close lies
 outside    drops bars outside the exchange's regular session, half-days included (P1); only where it is named, for what
            is measured of sessions leaves them out anyway, and what is measured of nights needs them
 splits     rescales the bars before an overnight step by 3:2 or a whole ratio from 2 up: a split not adjusted for
+rolls      of futures, rescales the bars before a step from one contract to the next, see `bars.rolls`
 stale      of ten and more bars of one hour that repeat one price without volume of their own, keeps the first
 ticks      drops a single wrong close: a return that the next bar within a minute takes back by three quarters or more,
            both beyond ten times the mean absolute return of the fifty bars before (Q4, looking back only), and at
@@ -33,12 +34,11 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array2D, Int64Array1D, time_index
-from volcast.bars.checks import bar_length, require_close
+from volcast.bars.checks import bar_length, market_of_bars, require_close
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.rolls import roll_steps
 from volcast.errors import BarsError, ConfigError
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
-from volcast.markets.registry import market_named
 
 __all__ = ["CLEANING_RULES", "Cleaning", "clean_bars", "split_steps", "wrong_ticks"]
 
@@ -62,7 +62,7 @@ class Cleaning:
     Attributes
     ----------
     counts
-        Bars that each rule touched: dropped, moved (``order``), rescaled (``splits``) or cut (``wicks``).
+        Bars that each rule touched: dropped, moved (``order``), rescaled (``splits``, ``rolls``) or cut (``wicks``).
     dropped
         The rule of each dropped bar, indexed by its stamp.
     """
@@ -76,7 +76,7 @@ class Cleaning:
 
 
 def clean_bars(
-    bars: pd.DataFrame, rules: Sequence[str] | None = None, *, market: str | TradingMarket = DEFAULT_MARKET
+    bars: pd.DataFrame, rules: Sequence[str] | None = None, *, market: str | TradingMarket | None = None
 ) -> tuple[pd.DataFrame, Cleaning]:
     """Apply `rules` to one symbol's bars.
 
@@ -88,7 +88,7 @@ def clean_bars(
         Names out of `CLEANING_RULES`, applied in the order of that; None, or ``"all"`` among them, applies
         all but ``outside``, which has to be named.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Returns
     -------
@@ -101,7 +101,8 @@ def clean_bars(
     BarsError
         The index is no tz-aware times, or there is no column ``close``.
     """
-    bars = as_bars_frame(bars)
+    trading = market_of_bars(bars, market=market)
+    bars = as_bars_frame(bars, market=trading)
     chosen = () if rules is None else tuple(rule for rule in rules if rule != "all")
     if rules is None or "all" in rules:
         chosen += tuple(rule for rule in CLEANING_RULES if rule != "outside")
@@ -111,7 +112,7 @@ def clean_bars(
     if chosen and (not isinstance(bars.index, pd.DatetimeIndex) or bars.index.tz is None):
         raise BarsError(
             f"bars to clean are indexed by {bars.index.dtype}; times with a zone are needed; "
-            f"use bars.tz_localize('{DEFAULT_ZONE}'), or --bars-timezone on the command line."
+            f"use bars.tz_localize('{trading.zone}'), or --bars-timezone on the command line."
         )
     if chosen and len(bars):
         require_close(bars)
@@ -120,7 +121,7 @@ def clean_bars(
     for rule in CLEANING_RULES:
         if rule not in chosen or bars.empty:
             continue
-        bars, count, stamps = _RULES[rule](bars, market_named(market))
+        bars, count, stamps = _RULES[rule](bars, trading)
         counts[rule] = count
         dropped.append(pd.Series(rule, index=stamps, dtype=object))
     return bars, Cleaning(counts, pd.concat(dropped) if dropped else pd.Series(dtype=object))
@@ -187,7 +188,15 @@ def _outside(bars: pd.DataFrame, market: TradingMarket) -> Applied:
 
 
 def _splits(bars: pd.DataFrame, market: TradingMarket) -> Applied:
-    steps = split_steps(bars, market)
+    return _rescaled(bars, split_steps(bars, market), with_volume=True)
+
+
+def _rolls(bars: pd.DataFrame, market: TradingMarket) -> Applied:
+    return _rescaled(bars, roll_steps(bars, market), with_volume=False)
+
+
+def _rescaled(bars: pd.DataFrame, steps: "pd.Series[float]", *, with_volume: bool) -> Applied:
+    """The bars without the steps: what was before each is on the scale of what came after."""
     if steps.empty:
         return bars, 0, time_index(bars)[:0]
     bars = bars.copy()
@@ -197,7 +206,7 @@ def _splits(bars: pd.DataFrame, market: TradingMarket) -> Applied:
         before = np.asarray(bars.index < moment)
         before_any |= before
         bars.loc[before, prices] *= ratio
-        if "volume" in bars.columns:
+        if with_volume and "volume" in bars.columns:
             bars.loc[before, "volume"] /= ratio
     return bars, int(before_any.sum()), time_index(bars)[:0]
 
@@ -314,6 +323,7 @@ _RULES: dict[str, Callable[[pd.DataFrame, TradingMarket], Applied]] = {
     "crossed": _crossed,
     "outside": _outside,
     "splits": _splits,
+    "rolls": _rolls,
     "stale": _stale,
     "ticks": _ticks,
     "wicks": _wicks,

@@ -1,13 +1,13 @@
 """What the hours of stamps tell of their zone, and of whether they are starts or ends of bars."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Int64Array1D, time_index
+from volcast.arrays import Int64Array1D
 from volcast.errors import BarsError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
@@ -41,9 +41,13 @@ _SAMPLE = 50_000
 
 @dataclass(frozen=True)
 class _Days:
-    """First and last stamp of each session that has stamps, in microseconds since its midnight, its hours the same."""
+    """First and last stamp of each day that has stamps, in microseconds since its begin, its hours the same.
 
-    midnights: Int64Array1D
+    Where sessions follow each other without a night, a day is as long as they do: a week of currencies.
+    """
+
+    begins: Int64Array1D
+    stops: Int64Array1D
     first: Int64Array1D
     last: Int64Array1D
     opens: Int64Array1D
@@ -57,13 +61,17 @@ def fitting_zones(
     market: TradingMarket | None = None,
     likely: Sequence[str] = LIKELY_ZONES,
 ) -> list[str]:
-    """Zones of `likely`, in their order, in which naive `stamps` of bars of `length` keep an exchange's hours.
+    """Zones of `likely` in which naive `stamps` of bars of `length` keep a market's hours, its own first.
 
-    Stamps do where nearly all lie in regular sessions, which most days begin with, or in extended hours, which most
-    days begin and end with. Dates without a time of day fit every zone.
+    Stamps do where nearly all lie in sessions, which most days begin with, or in New York's extended hours, which most
+    days begin and end with. Where one session follows the other without a night, weeks must begin and end with them.
+    Dates without a time of day fit every zone, and of a market that never closes hours tell none.
     """
     market = market or market_named(DEFAULT_MARKET)
+    likely = sorted(likely, key=lambda zone: zone != market.zone)
     stamps = stamps[stamps.notna()].as_unit("us")
+    if market.never_closes:
+        return []
     if (stamps.asi8 % _DAY == 0).all():
         return list(likely)
     days = np.unique(stamps.asi8 // _DAY)
@@ -80,34 +88,44 @@ def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, market: Trading
     days = _days(_microseconds(there.sort_values()), market)
     if days is None:
         return False
-    if days.inside >= _MOST_INSIDE and np.mean(np.abs(days.first - days.opens) <= near) >= 0.5:
+    begins_near = np.abs(days.first - days.opens) <= near
+    if (days.closes > _DAY).any():
+        begins_near &= np.abs(days.closes - days.last) <= near
+    if days.inside >= _MOST_INSIDE and np.mean(begins_near) >= 0.5:
         return True
+    if not _has_extended_hours(market):
+        return False
     begin, end = _EXTENDED_HOURS
     within = (days.first >= begin) & (days.last <= end)
     full = within & (days.first - begin <= near) & (end - days.last <= near)
     return bool(within.mean() >= _MOST_INSIDE and full.mean() >= 0.5)
 
 
+def _has_extended_hours(market: TradingMarket) -> bool:
+    """Whether stocks trade before and after its sessions, as they do in New York."""
+    return market.zone == DEFAULT_ZONE and not market.day_turns
+
+
 def _days(clock: Int64Array1D, market: TradingMarket) -> _Days | None:
-    """The sessions of ordered stamps in microseconds since the epoch; None where they have none."""
-    sessions = _sessions(market)
-    here = slice(*np.searchsorted(sessions[0], [clock[0] - 2 * _DAY, clock[-1] + 1]))
-    midnights, next_midnights, opens, closes = (moments[here] for moments in sessions)
-    begin, end = clock.searchsorted(midnights), clock.searchsorted(next_midnights)
+    """The days of ordered stamps in microseconds since the epoch; None where they have none."""
+    all_begins, all_stops, all_opens, all_closes = _all_days(market)
+    here = slice(*np.searchsorted(all_stops, [clock[0], clock[-1] + 1]) + np.array([0, 1]))
+    begins, stops, opens, closes = (moments[here] for moments in (all_begins, all_stops, all_opens, all_closes))
+    begin, end = clock.searchsorted(begins), clock.searchsorted(stops)
     traded = begin < end
     if not traded.any():
         return None
     inside = (clock.searchsorted(closes, side="right") - clock.searchsorted(opens))[traded].sum() / len(clock)
     first, last = clock[begin[traded]], clock[end[traded] - 1]
-    first, last, opens, closes = (
-        moments - midnights[traded] for moments in (first, last, opens[traded], closes[traded])
-    )
-    return _Days(midnights[traded], first, last, opens, closes, float(inside))
+    first, last, opens, closes = (moments - begins[traded] for moments in (first, last, opens[traded], closes[traded]))
+    return _Days(begins[traded], stops[traded], first, last, opens, closes, float(inside))
 
 
-def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str]) -> str:
+def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str], market: TradingMarket) -> str:
     """What is wrong with `stamps` that carry no zone and fit `zones`, to stand between a name and a way out."""
-    fit = f"fit {' or '.join(zones[:2])}" if zones else "fit no session in any likely one"
+    fit = f"fit {' or '.join(zones[:2])}" if zones else f"fit no session of {market.name} in any likely one"
+    if market.never_closes:
+        fit = f"tell none, since {market.name} never closes"
     return (
         f"time stamps without a time zone (the first is {stamps[0]}), whose hours {fit}; they must say which zone it is"
     )
@@ -118,8 +136,13 @@ class DayEdges:
     """When stamps begin and end from session to session: at the open and before the close, or, where they are the ends
     of bars, after the open and at the close; carried on as stamps come.
 
+    Where sessions follow each other without a night, several are one here: those of a week. Where nothing ever closes,
+    nothing is told.
+
     Attributes
     ----------
+    market
+        Whose sessions.
     past, past_ends
         How many sessions there are before the last one, and in how many of them stamps seem to be ends.
     edges
@@ -130,6 +153,7 @@ class DayEdges:
         Stamps before this moment change nothing of it, in microseconds since the epoch.
     """
 
+    market: TradingMarket = field(default_factory=lambda: market_named(DEFAULT_MARKET))
     past: int = 0
     past_ends: int = 0
     edges: tuple[int, ...] = ()
@@ -138,23 +162,24 @@ class DayEdges:
 
     def followed_by(self, stamps: Int64Array1D) -> "DayEdges":
         """With `stamps` in microseconds since the epoch, in time order, behind the others."""
-        if not len(stamps) or stamps[-1] < self.quiet_until:
+        if not len(stamps) or stamps[-1] < self.quiet_until or self.market.never_closes:
             return self
         clock = np.concatenate([np.array(self.edges, dtype=np.int64), stamps])
-        days = _days(clock, market_named(DEFAULT_MARKET))
+        days = _days(clock, self.market)
         if days is None:
             return self
-        begin, end = _EXTENDED_HOURS
         ends = (days.first > days.opens) & (days.last == days.closes)
-        ends |= (days.first > begin) & (days.last == end)
+        begin, end = _EXTENDED_HOURS
+        if _has_extended_hours(self.market):
+            ends |= (days.first > begin) & (days.last == end)
         # One bar a day tells nothing: it has no other beside it.
         ends &= days.first < days.last
         past, is_end = self.past + len(ends) - 1, bool(ends[-1])
-        midnight, last = int(days.midnights[-1]), int(days.midnights[-1] + days.last[-1])
-        changes = midnight + int(days.closes[-1]), midnight + end, midnight + _DAY
+        day_begin, last = int(days.begins[-1]), int(days.begins[-1] + days.last[-1])
+        changes = day_begin + int(days.closes[-1]), day_begin + end, int(days.stops[-1])
         quiet_until = last if is_end else min((moment for moment in changes if moment > last), default=last)
-        edges = (midnight + int(days.first[-1]), last)
-        return DayEdges(past, self.past_ends + int(ends[:-1].sum()), edges, is_end, quiet_until)
+        edges = (day_begin + int(days.first[-1]), last)
+        return DayEdges(self.market, past, self.past_ends + int(ends[:-1].sum()), edges, is_end, quiet_until)
 
     @property
     def look_like_ends(self) -> bool:
@@ -167,9 +192,10 @@ class DayEdges:
         return days >= _FEWEST_DAYS and (self.past_ends + self.is_end) / days > _MOST_DAYS
 
 
-def look_like_ends(stamps: pd.DatetimeIndex) -> bool:
-    """Whether tz-aware stamps in time order seem to be the ends of bars, see `DayEdges`."""
-    return DayEdges().followed_by(_microseconds(stamps)).look_like_ends
+def look_like_ends(stamps: pd.DatetimeIndex, market: TradingMarket | None = None) -> bool:
+    """Whether tz-aware stamps in time order seem to be ends of bars, see `DayEdges`; no market is New York's."""
+    days = DayEdges() if market is None else DayEdges(market)
+    return days.followed_by(_microseconds(stamps)).look_like_ends
 
 
 def require_starts(days: DayEdges, name: str) -> None:
@@ -188,13 +214,25 @@ def require_starts(days: DayEdges, name: str) -> None:
         )
 
 
-@lru_cache(maxsize=4)
-def _sessions(market: TradingMarket) -> tuple[Int64Array1D, Int64Array1D, Int64Array1D, Int64Array1D]:
-    """Of all sessions of a market the day's begin and end, the open and the close, in microseconds."""
-    schedule = market.schedule(pd.Timestamp("1990-01-01"), pd.Timestamp("2100-01-01"))
-    days = time_index(schedule).tz_localize(market.zone)
-    opens, closes = (_microseconds(pd.DatetimeIndex(schedule[side])) for side in ("open", "close"))
-    return _microseconds(days), _microseconds(days + pd.DateOffset(days=1)), opens, closes
+@lru_cache(maxsize=8)
+def _all_days(market: TradingMarket) -> tuple[Int64Array1D, Int64Array1D, Int64Array1D, Int64Array1D]:
+    """When all days of a market that have sessions begin and stop, open and close, in microseconds, see `_Days`."""
+    sessions = market.sessions
+    first = np.flatnonzero(np.append(True, sessions.open[1:] != sessions.close[:-1]))
+    last = np.append(first[1:], len(sessions.open)) - 1
+    begins, stops = (_begins(sessions.session[rows] + later, market) for rows, later in ((first, 0), (last, 1)))
+    # What is stamped at a close is of the day that closes, also where this is the end of the day.
+    return begins, np.maximum(stops, sessions.close[last] + 1), sessions.open[first], sessions.close[last]
+
+
+def _begins(days: Int64Array1D, market: TradingMarket) -> Int64Array1D:
+    """When days begin, counted from 1970-01-01."""
+    turned = days * _DAY - (_DAY - market.day_turns * _HOUR if market.day_turns else 0)
+    local = pd.DatetimeIndex(turned.view("M8[us]"))
+    # Some zones set their clocks at midnight.
+    return _microseconds(
+        local.tz_localize(market.zone, ambiguous=np.ones(len(local), dtype=bool), nonexistent="shift_forward")
+    )
 
 
 def _microseconds(index: pd.DatetimeIndex) -> Int64Array1D:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.clocks import DayEdges, require_starts
 from volcast.bars.columns import count_out_of_range, require_prices_in_range
+from volcast.markets.market import TradingMarket
 
 __all__ = ["Evidence"]
 
@@ -34,6 +35,11 @@ class Evidence:
     count: int = 0
     out_of_range: Mapping[str, int] = field(default_factory=dict)
     days: DayEdges = field(default_factory=DayEdges)
+
+    @classmethod
+    def of_market(cls, market: TradingMarket | None) -> Self:
+        """Evidence of no bars so far, to be followed by those of a market; None is New York's."""
+        return cls() if market is None else cls(days=DayEdges(market))
 
     def followed_by(self, stamps: Int64Array1D, prices: Mapping[str, Float64Array1D]) -> "Evidence":
         """With bars behind the others: their starts in microseconds since the epoch, and prices, shape (n,) each."""

@@ -37,7 +37,7 @@ from volcast.bars.symbols import for_each_symbol, stacked_bars
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from volcast.files import file_name_of
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.names import default_market
 from volcast.markets.registry import market_named
 
 __all__ = ["DataHandler", "alpaca_credentials"]
@@ -71,7 +71,7 @@ class DataHandler:
     cleaning
         Rules of `bars.cleaning` to apply; what they do is counted in ``attrs["cleaning"]``.
     market
-        Whose sessions and days: a name out of `markets.registry`, or itself.
+        Whose sessions and days: a name out of `markets.registry`, or itself; None is that of each symbol.
     seed
         The simulator's.
     progress
@@ -101,7 +101,7 @@ class DataHandler:
         cache_dir: str | Path | None = None,
         offline: bool = False,
         cleaning: Sequence[str] = (),
-        market: str | TradingMarket = DEFAULT_MARKET,
+        market: str | TradingMarket | None = None,
         seed: int = 42,
         progress: FetchProgress | None = None,
         url_override: str | None = None,
@@ -117,7 +117,7 @@ class DataHandler:
         self._adjustment, self._cleaning, self._market, self._seed = (
             adjustment,
             tuple(cleaning),
-            market_named(market),
+            None if market is None else market_named(market),
             seed,
         )
         self._cache_root = Path(cache_dir) if cache_dir is not None else default_cache_directory()
@@ -166,7 +166,8 @@ class DataHandler:
             )
         bars = self.unchecked_bars(symbol, start_date, end_date, timeframe)
         name = f"the bars of {symbol} ({self.source}, {bars.attrs['detail']})"
-        return cut_to_days(validate_bars(bars, name), start_date, end_date, name, self._market)
+        market = self._market_of(symbol)
+        return cut_to_days(validate_bars(bars, name, market), start_date, end_date, name, market)
 
     def unchecked_bars(
         self,
@@ -180,7 +181,7 @@ class DataHandler:
         notes = _Notes(self._progress)
         bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)
         simulated = bool(bars.attrs.get("simulated", False))
-        bars, cleaning = clean_bars(bars, self._cleaning, market=self._market)
+        bars, cleaning = clean_bars(bars, self._cleaning, market=self._market_of(symbol))
         if cleaning.sentence():
             notes.say(f"Cleaned the bars of {symbol}: {cleaning.sentence()}.")
         bars.attrs = {
@@ -194,13 +195,16 @@ class DataHandler:
         }
         return bars
 
+    def _market_of(self, symbol: str) -> TradingMarket:
+        return self._market or market_named(default_market(symbol, self.source))
+
     def _bars_and_detail(
         self, symbol: str, start_date: str | date | None, end_date: str | date | None, timeframe: str, notes: "_Notes"
     ) -> tuple[pd.DataFrame, str]:
         """The source's bars, and what to remember of how they were asked for."""
         if self.source == "file":
             path = str(self._bars_path)
-            bars = read_bars_file(path, symbol, *self._file_format)
+            bars = read_bars_file(path, symbol, *self._file_format, self._market_of(symbol))
             notes.sentences.append(bars.attrs.pop("understood"))
             rows = bars.attrs["left_out_rows"]
             if rows["count"]:
@@ -208,12 +212,13 @@ class DataHandler:
             return bars, os.path.basename(path)
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")
+        market = self._market_of(symbol)
         if self.source == "simulator":
             bars = simulate_bars(
-                symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe), market=self._market
+                symbol, start_date, end_date, seed=self._seed, minutes=minutes_of(timeframe), market=market
             )
             return bars, str(bars.attrs["detail"])
-        start, end = self._market.day_begin(start_date), self._market.day_end(end_date)
+        start, end = market.day_begin(start_date), market.day_end(end_date)
         if self._other is None:
             bars, detail = self._from_alpaca(symbol, start, end, timeframe, notes)
         elif isinstance(self._other, SettledBars):

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
+from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.errors import BarsError, NotEnoughDataError
@@ -47,7 +48,8 @@ class Finding:
     ----------
     kind
         ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
-        ``split``, ``off scale``, ``market``, ``coarse``, ``coverage``, ``left out``, or a rule of `bars.cleaning`.
+        ``split``, ``roll``, ``off scale``, ``market``, ``coarse``, ``coverage``, ``left out``, or a rule of
+        `bars.cleaning`.
     level
         ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
     sentence
@@ -161,9 +163,7 @@ class DataQuality:
         return ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "nothing wrong"
 
 
-def assess_quality(
-    bars: pd.DataFrame, symbol: str = "", *, market: str | TradingMarket = DEFAULT_MARKET
-) -> DataQuality:
+def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | TradingMarket | None = None) -> DataQuality:
     """Look at one symbol's bars, in whatever state; they are not changed.
 
     Parameters
@@ -173,7 +173,7 @@ def assess_quality(
     symbol
         What to call them; empty takes ``attrs["symbol"]``.
     market
-        Whose hours they are, by name or itself: see `markets.registry`.
+        Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def assess_quality(
     NotEnoughDataError
         No bar is left when wrong ones are out.
     """
-    market = market_named(market)
+    market = market_of_bars(bars, symbol or None, market)
     cleaned, cleaning = clean_bars(bars, _RULES, market=market)
     if cleaned.empty:
         raise NotEnoughDataError(f"no bar of {symbol or 'these'} is usable; one at least must be; check how they came.")
@@ -193,6 +193,7 @@ def assess_quality(
         *_wrong_bars(cleaning, len(bars), market),
         *_market_findings(cleaned, sheet.length, market),
         *_split_findings(cleaned, market),
+        *(_roll_findings(bars, cleaned, market) if market.rolls else ()),
         *_scale_findings(bars, market),
         *_coarse_findings(sheet.length),
         *_coverage_findings(sheet),
@@ -284,6 +285,37 @@ def _split_findings(bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
     )
     sentence = f"Prices step overnight as in a split that was not adjusted for ({ratios}){_when(days)}."
     return [Finding("split", "bad", sentence, days)]
+
+
+def _roll_findings(bars: pd.DataFrame, cleaned: pd.DataFrame, market: TradingMarket) -> list[Finding]:
+    """What a continuous future tells of its rolls: steps, or how these were taken out."""
+    if int((bars["close"] <= 0).sum()) > max(_MOST_WRONG * len(bars), 1):
+        sentence = (
+            "Prices of a future go to zero and below, as where those before a roll were shifted by differences: their "
+            "returns are none; take a series adjusted by ratios, or one as it traded, with --clean rolls."
+        )
+        return [Finding("roll", "bad", sentence)]
+    if are_of_ratios(cleaned["close"].to_numpy(dtype=float)):
+        sentence = "Prices lie between the ticks of an exchange, as where rolls were taken out by ratios; returns stay."
+        return [Finding("roll", "fact", sentence)]
+    steps = roll_steps(cleaned, market)
+    if len(steps):
+        names = _names(market.dates(time_index(steps)))
+        sizes = ", ".join(f"{step:+.2%} on {day}" for step, day in zip((steps - 1)[:_SHOWN], names, strict=False))
+        more = " ..." if len(names) > _SHOWN else ""
+        sentence = (
+            f"Prices step at {_counted(len(steps), 'roll')} from one contract to the next ({sizes}{more}), which "
+            "nobody earned: --clean rolls takes them out, or say that they are true returns."
+        )
+        return [Finding("roll", "bad", sentence, names)]
+    days = market.dates(time_index(cleaned)).unique()
+    if bars.attrs.get("simulated") or roll_weeks(days[[0, -1]]).any() or not roll_weeks(days).any():
+        return []
+    sentence = (
+        "Prices of a future step at none of its rolls: where those before were shifted by differences, returns of long "
+        "ago are too small or too large; by ratios they are right."
+    )
+    return [Finding("roll", "flaw", sentence)]
 
 
 def _scale_findings(bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from volcast.arrays import BoolArray2D, Int64Array1D
 from volcast.markets.clocks import HOUR, clock_of
+from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = ["DECISION_KINDS", "beyond_the_list", "decision_dummies", "fed_span"]
 
@@ -50,7 +51,7 @@ _MINUTES = np.append(
     _DECISIONS[_IN_TIME] + _UNTIL_MINUTES,
     np.array(list(_MOVED_MINUTES.values()), dtype="datetime64[D]").astype(np.int64),
 )
-_CLOCK = clock_of("America/New_York")
+_CLOCK = clock_of(DEFAULT_ZONE)
 _BUCKET = 15
 
 # By day from the day before the first decision on to the day after the last minutes: 1 with a decision, 2 with minutes.

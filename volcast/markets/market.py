@@ -109,6 +109,8 @@ class TradingMarket:
         Gives its hours; called once, when they are needed.
     bucket
         Length of its buckets, one of `BUCKETS`.
+    rolls
+        Whether contracts are traded on it that end: what is called by one name goes over from one to the next.
     """
 
     name: str
@@ -118,6 +120,7 @@ class TradingMarket:
     night: str
     hours_of: Callable[[], TradingHours] = field(repr=False, compare=False)
     bucket: str = DEFAULT_BUCKET
+    rolls: bool = False
 
     def with_buckets(self, bucket: str) -> "TradingMarket":
         """This market in buckets of another length; `market_named` gives one object each.

@@ -20,7 +20,7 @@ import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.arrays import Prices, SymbolBars
-from volcast.bars.checks import select_symbol
+from volcast.bars.checks import market_of_bars, select_symbol
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.symbols import for_each_symbol
@@ -164,7 +164,7 @@ def get_hourly_rv(
     preset: Preset = "session",
     *,
     min_bucket_coverage: float = 0.8,
-    market: str | TradingMarket = DEFAULT_MARKET,
+    market: str | TradingMarket | None = None,
     estimator: str | Estimator = "close",
 ) -> pd.Series: ...
 
@@ -178,7 +178,7 @@ def get_hourly_rv(
     preset: Preset = "session",
     *,
     min_bucket_coverage: float = 0.8,
-    market: str | TradingMarket = DEFAULT_MARKET,
+    market: str | TradingMarket | None = None,
     estimator: str | Estimator = "close",
 ) -> Frame: ...
 
@@ -191,7 +191,7 @@ def get_hourly_rv(
     preset: Preset = "session",
     *,
     min_bucket_coverage: float = 0.8,
-    market: str | TradingMarket = DEFAULT_MARKET,
+    market: str | TradingMarket | None = None,
     estimator: str | Estimator = "close",
 ) -> Any:
     """Hourly realized volatility of one symbol, not annualized.
@@ -216,7 +216,8 @@ def get_hourly_rv(
     min_bucket_coverage
         Share of a bucket's expected bars that must be there (`session` only).
     market
-        Whose hours they are, by name or itself: see `markets.registry` (`session` only).
+        Whose hours they are, by name or itself: see `markets.registry` (`session` only). None is that of the symbol,
+        see `markets.names`.
     estimator
         How variance is made of the bars of a bucket (`session` only): a name in `measures.estimators.ESTIMATORS`, or
         an `Estimator` of your own.
@@ -235,12 +236,13 @@ def get_hourly_rv(
     ConfigError
         There is no such preset, estimator or time zone, or the estimator does not go with the preset.
     """
-    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, market_named(market))
-    zone = _zone_of(tz, measurement.market)
-    frame = select_symbol(as_bars_frame(bars_df), symbol)
+    trading = market_of_bars(bars_df, symbol, market)
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, trading)
+    zone = _zone_of(tz, trading)
+    frame = select_symbol(as_bars_frame(bars_df, market=trading), symbol)
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
-    rv = _hourly_rv(SymbolBars.of(frame), measurement, zone)
+    rv = _hourly_rv(SymbolBars.of(frame, market=trading), measurement, zone)
     if isinstance(bars_df, pd.DataFrame):
         return rv
     return FrameLayout.of(bars_df).frame(rv, symbol or frame.attrs.get("symbol"))
@@ -265,7 +267,7 @@ def get_hourly_measures(
     *,
     tz: str | None = None,
     min_bucket_coverage: float = 0.8,
-    market: str | TradingMarket = DEFAULT_MARKET,
+    market: str | TradingMarket | None = None,
     estimator: str | Estimator = "close",
     nights: bool = False,
 ) -> pd.DataFrame:
@@ -292,8 +294,9 @@ def get_hourly_measures(
     if preset == "colab":
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, market=market, estimator=estimator).to_frame()
-    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, market_named(market), nights)
-    zone, checked = _zone_of(tz, measurement.market), SymbolBars.of(bars)
+    trading = market_of_bars(bars.frame if isinstance(bars, SymbolBars) else bars, market=market)
+    measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, trading, nights)
+    zone, checked = _zone_of(tz, trading), SymbolBars.of(bars, market=trading)
     bucketed = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bucketed)
     whole = bucketed.labels[is_whole]
@@ -314,7 +317,7 @@ def panel(
     timeframe: str = "1Min",
     *,
     min_bucket_coverage: float = 0.8,
-    market: str | TradingMarket = DEFAULT_MARKET,
+    market: str | TradingMarket | None = None,
     rv_estimator: str = "close",
 ) -> pd.DataFrame:
     """Hourly RV of many symbols side by side, of which only the hourly rows stay in memory.

@@ -51,7 +51,7 @@ class HourlyHistory:
         # How many bars of the frame that is followed were in time order when it was last cut.
         self._in_order = 0
         # What the bars tell as a whole, as far as that has been looked at, and what they say of themselves.
-        self._evidence = Evidence()
+        self._evidence = Evidence.of_market(measurement.market)
         self._attrs: Mapping[Any, Any] = {}
 
     def __len__(self) -> int:
@@ -164,7 +164,7 @@ class HourlyHistory:
         evidence = self._evidence
         if evidence.count != begin:
             before = {name: values[:begin] for name, values in self.prices.items()}
-            evidence = Evidence().followed_by(self.stamps[:begin], before)
+            evidence = Evidence.of_market(self._measurement.market).followed_by(self.stamps[:begin], before)
         evidence = evidence.followed_by(stamps, prices)
         evidence.require_one_kind(self._attrs)
         return evidence

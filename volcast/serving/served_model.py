@@ -17,6 +17,7 @@ from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, Kind
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.markets.market import TradingMarket
+from volcast.markets.names import default_market
 from volcast.measures.hourly import HourlyMeasurement, Preset, minutes_per_year
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
@@ -221,14 +222,26 @@ class ServedModel:
         recipe = None if self.bundle is None else self.bundle.recipe
         return isinstance(recipe, HarLstm) and bool(recipe.weight) and "volume" in recipe.features.step_inputs
 
+    def _warn_of_another_market(self, symbol: str, source: str) -> None:
+        """Warn where nobody chose the market whose hours are forecast, and the symbol tells another."""
+        told = default_market(symbol, source)
+        if self.config.market is None and told != self.market.name:
+            text = f"{self.version} forecasts hours of {self.market.name} and is asked about {symbol}, which is traded"
+            warnings.warn(
+                f"{text} on {told}; say so by the setting market='{told}'.", ModelMismatchWarning, stacklevel=5
+            )
+
     def warn_of_mismatch(self, attrs: Mapping[Any, Any], columns: Collection[str]) -> None:
         """Warn where bars with these `columns`, of which `attrs` tell, are not such as the model was trained on."""
         if self.reads_volume and "volume" not in columns:
             text = f"{self.version} was trained on bars with volume and is asked about bars without, which it takes for"
             warnings.warn(f"{text} usual; give bars with their volume.", ModelMismatchWarning, stacklevel=4)
-        if self.bundle is None or "symbol" not in attrs:
+        if "symbol" not in attrs:
             return
         served = attrs["symbol"]
+        if self.bundle is None:
+            self._warn_of_another_market(str(served), str(attrs.get("source", "auto")))
+            return
         if self.symbol is not None and served != self.symbol and (self.many is None or served not in self.many.symbols):
             text = f"{self.version} was trained on {self.symbol} and is asked about {served}, whose level and day"
             warnings.warn(f"{text} pattern differ; train one for this symbol.", ModelMismatchWarning, stacklevel=4)

@@ -274,7 +274,7 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
 
 def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Hourly measures of a symbol's bars, and what a model remembers of these."""
-    checked = SymbolBars.of(bars)
+    checked = SymbolBars.of(bars, market=config.effective_market)
     provenance = data_provenance(bars, symbol)
     quality = assess_quality(bars, symbol, market=config.effective_market)
     require_acceptable(quality, accept=config.accept_quality)

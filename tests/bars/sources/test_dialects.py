@@ -5,7 +5,7 @@ import string
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -123,7 +123,7 @@ def text_of(bars: pd.DataFrame, dialect: Dialect) -> str:
     return (dialect.preamble + str(table)).replace("\n", dialect.ending)
 
 
-def read(content: bytes, suffix: str = ".csv", **flags: str) -> pd.DataFrame:
+def read(content: bytes, suffix: str = ".csv", **flags: Any) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"bars{suffix}"
         path.write_bytes(content)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame = BARS) -> None:
     ("write", "suffix", "vendor", "flags"), WRITERS, ids=lambda value: getattr(value, "__name__", "")
 )
 def test_the_same_bars_come_out_of_every_vendors_file(
-    write: Callable[[Path], None], suffix: str, vendor: str, flags: dict[str, str], tmp_path: Path
+    write: Callable[[Path], None], suffix: str, vendor: str, flags: dict[str, Any], tmp_path: Path
 ) -> None:
     write(tmp_path / f"bars.{suffix}")
     bars = read_bars_file(tmp_path / f"bars.{suffix}", "SPY", **flags)
@@ -202,7 +203,7 @@ def early_in_the_month(path: Path) -> None:
     ],
 )
 def test_what_is_ambiguous_is_refused_with_the_way_out(
-    write: Callable[[Path], None], flag: str, given: dict[str, str], tmp_path: Path
+    write: Callable[[Path], None], flag: str, given: dict[str, Any], tmp_path: Path
 ) -> None:
     write(tmp_path / "bars.csv")
     with pytest.raises(BarsError, match=flag):

@@ -229,7 +229,7 @@ def test_stamps_of_extended_hours_without_a_zone_are_told_apart(tmp_path: Path) 
                 read_bars_file(tmp_path / "bars.csv")
     around = pd.date_range("2025-03-03", periods=5 * 1440, freq="min", name="timestamp")
     pd.DataFrame({"close": 100 + np.arange(len(around)) * 1e-3}, around).to_csv(tmp_path / "bars.csv")
-    with pytest.raises(BarsError, match="fit no session in any likely one"):
+    with pytest.raises(BarsError, match="fit no session of XNYS in any likely one"):
         read_bars_file(tmp_path / "bars.csv")
 
 

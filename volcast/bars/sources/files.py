@@ -8,14 +8,14 @@ from typing import cast
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.checks import bar_length
+from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
 from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
 from volcast.errors import BarsError, MissingPackageError
-from volcast.markets.names import DEFAULT_ZONE
+from volcast.markets.market import TradingMarket
 from volcast.packages import required_module
 
 __all__ = ["read_bars_file"]
@@ -34,6 +34,7 @@ def read_bars_file(
     stamps: str | None = None,
     epoch: str | None = None,
     dates: str | None = None,
+    market: TradingMarket | None = None,
 ) -> pd.DataFrame:
     """Bars of one symbol from the user's files, stamped at their start.
 
@@ -52,6 +53,8 @@ def read_bars_file(
         ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` for stamps that are numbers; None tells it by their size.
     dates
         ``"mdy"`` or ``"dmy"`` for dates with slashes; None tells it where a day is beyond the twelfth.
+    market
+        Whose hours they are, which tell the zone of stamps that carry none; None is the symbol's.
 
     Returns
     -------
@@ -69,14 +72,14 @@ def read_bars_file(
     flags = StampFlags(
         timezone, cast(StampSide | None, stamps), cast(EpochUnit | None, epoch), cast(DateOrder | None, dates)
     )
-    name = str(path)
+    name, market = str(path), market or market_of_bars(None, symbol)
     paths = _files(Path(path), symbol)
     tables = [_stamped(file, symbol, flags) for file in paths]
     frame, symbol_taken = _one_symbol(_joined(tables, name), symbol, name)
     first = tables[0]
-    frame.index, clock = _with_zone(time_index(frame).rename("timestamp"), flags.timezone, first.clock, name)
+    frame.index, clock = _with_zone(time_index(frame).rename("timestamp"), flags.timezone, first.clock, name, market)
     if first.side is None:
-        _require_starts(frame.index, name)
+        _require_starts(frame.index, name, market)
     if first.side == "end":
         frame.index = frame.index - bar_length(frame.index.sort_values())
     frame, changes = _in_order(frame, first.vendor)
@@ -260,26 +263,29 @@ def _one_symbol(frame: pd.DataFrame, symbol: str | None, name: str) -> tuple[pd.
     return frame[(names == wanted).to_numpy()].drop(columns=SYMBOL), wanted
 
 
-def _with_zone(index: pd.DatetimeIndex, timezone: str | None, clock: str, name: str) -> tuple[pd.DatetimeIndex, str]:
-    """The stamps with their zone, and what says it, in words: the file, the user, or the hours of an exchange's day."""
+def _with_zone(
+    index: pd.DatetimeIndex, timezone: str | None, clock: str, name: str, market: TradingMarket
+) -> tuple[pd.DatetimeIndex, str]:
+    """The stamps with their zone, and what says it, in words: the file, the user, or the hours of the market's day."""
     if index.tz is not None:
         return index, clock
     length = bar_length(index.dropna().sort_values())
-    zones = fitting_zones(index, length)
+    zones = fitting_zones(index, length, market)
     if timezone is not None:
-        if "UTC" in zones and not fitting_zones(index, length, likely=(timezone,)):
+        if "UTC" in zones and not fitting_zones(index, length, market, likely=(timezone,)):
             raise BarsError(
                 f"{name} has stamps whose hours are no session's in {timezone} and fit UTC; the zone must be theirs; "
                 "give --bars-timezone UTC."
             )
         return localized(index, timezone), f"zone {timezone}"
-    if zones[:1] == [DEFAULT_ZONE]:
-        return localized(index, DEFAULT_ZONE), f"no zone in the stamps: {DEFAULT_ZONE}, whose hours they fit"
-    raise BarsError(f"{name} has {zone_sentence(index, zones)}; give --bars-timezone {zones[0] if zones else 'ZONE'}.")
+    if zones[:1] == [market.zone]:
+        return localized(index, market.zone), f"no zone in the stamps: {market.zone}, whose hours they fit"
+    way_out = zones[0] if zones else market.zone if market.never_closes else "ZONE"
+    raise BarsError(f"{name} has {zone_sentence(index, zones, market)}; give --bars-timezone {way_out}.")
 
 
-def _require_starts(index: pd.DatetimeIndex, name: str) -> None:
-    if look_like_ends(index.sort_values()):
+def _require_starts(index: pd.DatetimeIndex, name: str, market: TradingMarket) -> None:
+    if look_like_ends(index.sort_values(), market):
         raise BarsError(
             f"{name} has stamps at the close of most sessions and none at their open, as if they were the end of each "
             "bar, and does not say so; it must be known; give --bars-stamps end (or start)."

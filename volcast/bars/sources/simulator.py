@@ -24,7 +24,7 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, begins_run, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET
+from volcast.markets.names import default_market
 from volcast.markets.registry import market_named
 
 __all__ = ["simulate_bars"]
@@ -46,7 +46,7 @@ def simulate_bars(
     *,
     seed: int = 0,
     minutes: int = 1,
-    market: str | TradingMarket = DEFAULT_MARKET,
+    market: str | TradingMarket | None = None,
     nights: bool = False,
     news: Collection[date] = (),
 ) -> pd.DataFrame:
@@ -57,9 +57,11 @@ def simulate_bars(
     symbol, seed
         What makes one history another.
     start_date, end_date
-        New York days.
+        Days of the market.
     minutes
         Length of a bar.
+    market
+        Whose sessions, by name or itself; None is the symbol's, see `markets.names`.
     nights
         Whether bars trade outside of sessions, too, from 4:00 to 20:00.
     news
@@ -77,7 +79,7 @@ def simulate_bars(
     NotEnoughDataError
         The exchange has no session in the span.
     """
-    market = market_named(market)
+    market = market_named(market or default_market(symbol))
     first, last = market.day_begin(start_date), market.day_end(end_date) - pd.Timedelta(minutes=1)
     # Bars that end where the known sessions end would have no bucket ahead to forecast.
     market.next_bucket(last + pd.Timedelta(minutes=1))
