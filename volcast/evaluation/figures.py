@@ -39,7 +39,7 @@ class Judged(Protocol):
 
     @property
     def level(self) -> float:
-        """Of the interval."""
+        """What the interval is meant to cover."""
 
     @property
     def ratios(self) -> pd.Series:
@@ -47,7 +47,7 @@ class Judged(Protocol):
 
     @property
     def symbols(self) -> Mapping[str, object]:
-        """Of several symbols, the evaluation on each."""
+        """The evaluation on each symbol, where there are several."""
 
     def breakdown(self, by: Literal["hour"]) -> pd.DataFrame:
         """The model beside the log-HAR by hour."""
