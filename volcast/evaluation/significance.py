@@ -1,6 +1,6 @@
 r"""Whether a difference between forecasts is more than chance, and whether a forecast is biased.
 
-Hours of one day share their surprises, so all that is summed up here is first summed by New York day; days follow each
+Hours of one day share their surprises, so all that is summed up here is first summed by day; days follow each
 other with the autocorrelation that Newey and West's estimator allows for, Bartlett weights over
 :math:`L = \lfloor 4 (n / 100)^{2/9} \rfloor` of n days (1987, *Econometrica* 55; 1994, *Review of Economic Studies*
 61).
@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Float64Array2D, time_index
-from volcast.markets.names import DEFAULT_ZONE
 
 __all__ = [
     "MincerZarnowitz",
@@ -28,6 +27,8 @@ __all__ = [
 _FEWEST_DAYS = 3
 _FEWEST_DAYS_OF_A_SET = 20
 _BLOCK_DAYS = 5
+# Of losses; a mean of them is quoted to a tenth of a thousandth.
+_ROUNDING = 1e-12
 _REPETITIONS = 1000
 
 
@@ -101,7 +102,7 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike, *, overlap: i
     # In units of the mean variance: 1e-6 beside 1 would leave the matrices next to singular.
     unit = float(outcome.mean())
     design = np.column_stack([np.ones(len(outcome)), predictor / unit])
-    if np.ptp(predictor) == 0 or time_index(realized).tz_convert(DEFAULT_ZONE).normalize().nunique() < _FEWEST_DAYS:
+    if np.ptp(predictor) == 0 or _days_of(time_index(realized)).nunique() < _FEWEST_DAYS:
         return MincerZarnowitz(*[math.nan] * 5)
     coefficients = np.linalg.lstsq(design, outcome / unit, rcond=None)[0]
     scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], time_index(realized))
@@ -120,14 +121,16 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
     """p-value of each column in the model confidence set; those at 0.1 and above are the set of 90 %.
 
     The set holds the best forecast with that probability (Hansen, Lunde and Nason 2011, *Econometrica* 79), by
-    `arch.bootstrap.MCS` on daily losses, blocks of five days. NaN under twenty days; equal columns share their value.
+    `arch.bootstrap.MCS` on daily losses, blocks of five days. NaN under twenty days. Columns that are equal but for
+    rounding share their value: where a bucket is a session, so are several baselines.
 
     Parameters
     ----------
     losses
         Loss of each bucket (rows, by label) and forecast (columns).
     """
-    distinct = losses.T.drop_duplicates().T
+    twin = _twins(losses)
+    distinct = losses[list(dict.fromkeys(twin.values()))]
     days = _by_day(distinct.to_numpy(dtype=float), time_index(losses))
     if len(days) < _FEWEST_DAYS_OF_A_SET:
         return pd.Series(math.nan, losses.columns)
@@ -138,15 +141,28 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
     test = MCS(pd.DataFrame(days, columns=distinct.columns), 0.1, _REPETITIONS, _BLOCK_DAYS, method="R", seed=seed)
     test.compute()
     p_values = test.pvalues["Pvalue"].astype(float)
-    twin = {str(name): next(d for d in distinct.columns if losses[d].equals(losses[name])) for name in losses}
     return pd.Series({name: float(p_values[first]) for name, first in twin.items()})
 
 
+def _twins(losses: pd.DataFrame) -> dict[str, str]:
+    """By name of a column, the first that is equal to it but for rounding."""
+    twins: dict[str, str] = {}
+    for name, column in losses.items():
+        equal = (first for first in twins.values() if np.allclose(losses[first], column, rtol=0, atol=_ROUNDING))
+        twins[str(name)] = next(equal, str(name))
+    return twins
+
+
 def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:
-    """Sums of `values` (n, k) by New York day, (days, k), scaled so that their mean is the mean of `values`."""
-    days = pd.factorize(labels.tz_convert(DEFAULT_ZONE).normalize())[0]
+    """Sums of `values` (n, k) by day of `labels`, (days, k), scaled so that their mean is the mean of `values`."""
+    days = pd.factorize(_days_of(labels))[0]
     sums = np.column_stack([np.bincount(days, weights=column) for column in values.T])
     return np.asarray(sums * (len(sums) / len(values)))
+
+
+def _days_of(labels: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """The day, on the clock of the labels, of what ends at each: at midnight ends the day before."""
+    return (labels - pd.Timedelta(1, unit="us")).normalize()
 
 
 def long_run_covariance(rows: Float64Array2D, lags: int | None = None) -> Float64Array2D:
