@@ -180,7 +180,8 @@ def fewest_buckets(market: TradingMarket) -> int:
 
 
 def _lags(measures: pd.DataFrame, known: Int64Array1D) -> tuple[int, ...]:
-    return har_lags(market_of(measures), int(known[0]))
+    # Each once: a bucket may be a session.
+    return tuple(sorted(set(har_lags(market_of(measures), int(known[0])))))
 
 
 def _on_levels(
