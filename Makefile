@@ -35,7 +35,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	then $(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .; \
 	elif grep --quiet 'DO NOT MATCH THE HASHES' $(VENV)/lock.log; then cat $(VENV)/lock.log; exit 1; \
 	else echo "The exact versions of requirements.lock cannot be had here; others are taken:"; tail -n 1 $(VENV)/lock.log; \
-		$(BIN)/python $(PIP) --editable '.[train,backtest,dev,frameworks,docs]'; fi
+		$(BIN)/python $(PIP) --editable '.[train,backtest,dev,docs]'; fi
 	@touch $@
 
 train: $(INSTALLED)
@@ -97,8 +97,9 @@ docs: $(INSTALLED)
 	$(BIN)/mkdocs build
 
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile pyproject.toml --extra train --extra backtest --extra dev --extra frameworks \
-		--extra docs --universal --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra backtest --extra dev --extra docs \
+		--universal --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build *.egg-info

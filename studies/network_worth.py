@@ -38,6 +38,19 @@ WINDOWS = {
 _FEWEST_BUCKETS, _FEWEST_BARS = 50, 5000
 
 
+def window_bars(folder: Path, window: str) -> dict[str, pd.DataFrame]:
+    """Bars up to the end of a window, by symbol, of the files SYMBOL_*.parquet that have enough before and in it."""
+    first, last = WINDOWS[window]
+    midnight = pd.Timestamp(first, tz="America/New_York")
+    files = {path.stem.split("_")[0]: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+    bars = {
+        symbol: cut_to_days(frame, None, last)
+        for symbol, frame in files.items()
+        if (frame.index < midnight).sum() > _FEWEST_BARS and (frame.index >= midnight).sum()
+    }
+    return {symbol: frame for symbol, frame in bars.items() if (frame.index >= midnight).sum() > _FEWEST_BARS // 5}
+
+
 def trained(bars: dict[str, pd.DataFrame], test_from: str, seed: int) -> TrainingResult:
     """A training on these bars, in a store of its own, judged from a day on."""
     settings = {"test_from": test_from, "accept_quality": True, "seed": seed, "model_save_path": tempfile.mkdtemp()}
@@ -84,17 +97,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     options = parser.parse_args()
     load_tensorflow_quietly()
-    files = {path.stem.split("_")[0]: pd.read_parquet(path) for path in sorted(options.data.glob("*.parquet"))}
     means = []
     for window in options.windows:
-        first, last = WINDOWS[window]
+        first, _ = WINDOWS[window]
         midnight = pd.Timestamp(first, tz="America/New_York")
-        bars = {
-            symbol: cut_to_days(frame, None, last)
-            for symbol, frame in files.items()
-            if (frame.index < midnight).sum() > _FEWEST_BARS and (frame.index >= midnight).sum()
-        }
-        bars = {symbol: frame for symbol, frame in bars.items() if (frame.index >= midnight).sum() > _FEWEST_BARS // 5}
+        bars = window_bars(options.data, window)
         left_out = list(bars)[:: options.left_out] if options.left_out else []
         training = {symbol: frame for symbol, frame in bars.items() if symbol not in left_out}
         for seed in options.seeds:

@@ -204,7 +204,7 @@ class TrainingConfig(BaseModel):
     test_split: Annotated[float, Field(gt=0, lt=1), Role.TRAINING] = 0.15
     """Share of the buckets, the last ones, that neither search nor training sees; ``colab`` takes seven days."""
     test_from: Annotated[Day | None, Role.TRAINING, Flag("--test-from", "D")] = None
-    """First day of the test part, New York, in place of its share (``session``)."""
+    """First day of the test part, of the market's, in place of its share (``session``)."""
     max_search_minutes: Annotated[float | None, Field(gt=0), Role.TRAINING, Flag("--max-search-minutes", "M")] = None
     """Minutes after which no further trial begins."""
     resume: Annotated[bool, Role.RUN, Flag("--resume")] = True

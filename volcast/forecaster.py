@@ -194,7 +194,7 @@ class VolatilityForecaster(OneLineRepr):
 
         Returns
         -------
-        A frame of the kind that `bars` are, of pandas indexed by bucket label (its end, New York time), of others with
+        A frame of the kind that `bars` are, of pandas indexed by bucket label (its end, market time), of others with
         it in a column `bucket` (`ds` in a long one); columns `asof`, `volatility`,
         `annualized_volatility`, `lower`, `upper`, `model_version`, `is_fallback`, `deseasonalized_volatility` as in
         `Forecast`: the last is without the day's U-shape and can be compared across hours, `annualized_volatility` of
@@ -229,7 +229,7 @@ class VolatilityForecaster(OneLineRepr):
             Of many symbols, indexed by (symbol, timestamp), or a frame of another library with a column ``symbol``, or
             a long one with columns ``unique_id`` and ``ds``.
         asof
-            The moment, without a time zone New York time. None is the end of the last bar of any symbol.
+            The moment, without a time zone the market's time. None is the end of the last bar of any symbol.
         horizon, kind
             What is forecast, see `forecast`.
         allow_in_sample
@@ -301,9 +301,9 @@ class VolatilityForecaster(OneLineRepr):
     ) -> float:
         """Annualized volatility (decimal) of the first bucket that ends after `forecast_date`.
 
-        A date without a time means its midnight in New York: the forecast of that day's first bucket from the bars of
-        the days before. It carries the day's U-shape: ``forecast(...).deseasonalized_volatility`` can be compared with
-        other hours'. Raises what `forecast` raises.
+        A date without a time means its midnight on the market's clock: the forecast of that day's first bucket from the
+        bars of the days before. It carries the day's U-shape: ``forecast(...).deseasonalized_volatility`` can be
+        compared with other hours'. Raises what `forecast` raises.
         """
         return self.forecast(price_data, forecast_date, allow_in_sample=allow_in_sample).annualized_volatility
 
@@ -329,7 +329,7 @@ class VolatilityForecaster(OneLineRepr):
         symbol
             What to train on; None takes the configuration's, where ``symbols`` may be several.
         start_date, end_date
-            New York days, both included. None takes the configuration's; it leaves `bars` as they are on that side.
+            Days of the market, both included. None is the configuration's, and leaves `bars` as they are on that side.
         bars
             The bars to train on, cut to the days given here; None fetches them from the configured source.
         progress
@@ -528,7 +528,7 @@ class VolatilityForecaster(OneLineRepr):
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
         symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
-        moment = last_end(symbol_bars) if due is None else due.tz_convert(self.market.zone)
+        moment = (last_end(symbol_bars) if due is None else due).tz_convert(self.market.zone)
 
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion
@@ -539,10 +539,8 @@ class VolatilityForecaster(OneLineRepr):
                 *self._retraining.decide(bundle, bars, moment, champion, simulated_time=False, symbol=symbol)
             )
 
-        window, trained_on = (
-            self._retraining.policy.training_bars(symbol_bars, moment),
-            self._retraining.symbol_of(symbol_bars),
-        )
+        window = self._retraining.policy.training_bars(symbol_bars, moment)
+        trained_on = self._retraining.symbol_of(symbol_bars)
         name = self._retraining.name_of(window, moment, trained_on)
         return RetrainingJob(self._config, window, trained_on, name, settle, on_progress)
 

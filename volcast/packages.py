@@ -8,13 +8,13 @@ from types import ModuleType
 
 from volcast.errors import MissingPackageError
 
-__all__ = ["installed_versions", "required_module", "show_versions"]
+__all__ = ["DISTRIBUTION", "installed_versions", "required_module", "show_versions"]
 
-_DISTRIBUTION = "local-volatility-training"
+DISTRIBUTION = "local-volatility-training"
 _SHOWN = (
-    _DISTRIBUTION, "pandas", "numpy", "onnxruntime", "exchange_calendars", "narwhals", "pyarrow", "polars", "alpaca-py",
+    DISTRIBUTION, "pandas", "numpy", "onnxruntime", "exchange_calendars", "narwhals", "pyarrow", "polars", "alpaca-py",
     "yfinance", "tensorflow", "keras", "numba", "onnx", "scikit-learn", "matplotlib", "arch", "bt", "QuantLib", "ray",
-    "mlflow",
+    "mlflow-skinny",
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def required_module(name: str, what: str, extra: str | None = None) -> ModuleTyp
         return importlib.import_module(name)
     except ImportError:
         package = name.partition(".")[0]
-        source = package if extra is None else f"'{_DISTRIBUTION}[{extra}]'"
+        source = package if extra is None else f"'{DISTRIBUTION}[{extra}]'"
         raise MissingPackageError(
             f"{what} need the package {package}, which is not installed; it must be; pip install {source}."
         ) from None

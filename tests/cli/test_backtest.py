@@ -73,12 +73,19 @@ class Terminal:
             # Taken: what is typed is drawn again with its question until then.
             self.process.expect_exact("\x1b[?2004l")
 
-    def bars(self, first: str, last: str) -> None:
-        """Ask for simulated bars of TSLA."""
-        self.answer("Ticker", "TSLA")
+    def bars(self, first: str, last: str, symbol: str = "TSLA") -> None:
+        """Ask for simulated bars of a symbol, of the market that it tells."""
+        self.answer("Ticker", symbol)
         self.answer("From", "3")
+        self.answer("Market", _ENTER)
         self.answer("First day", first)
         self.answer("Last day", last)
+
+    def training(self, *answers: str) -> None:
+        """Ask for a new model of hours, with these answers from the network on."""
+        self.answer("Volatility forecasts", "4")
+        self.answer("Length of the buckets", _ENTER)
+        self.answer("What is trained", *answers)
 
     def end(self) -> Dialogue:
         self.process.expect(pexpect.EOF)
@@ -95,9 +102,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Dialogue:
     terminal = Terminal(tmp_path_factory.mktemp("trained"))
     terminal.answer("Ticker", "no such thing!", "tsla")
     terminal.answer("From", "99", "three", "3")
+    terminal.answer("Market", "Mars", _ENTER)
     terminal.answer("First day", "2024-02-30", "2024-01-02")
     terminal.answer("Last day", "2023-05-01", "2024-10-31")
     terminal.answer("Volatility forecasts", "0", "4")
+    terminal.answer("Length of the buckets", "1min", "1h")
     terminal.answer("What is trained", "lstm", "har_lstm", "many", "0", "1", "1", "20", "0.3", "7")
     terminal.process.expect(r"serves from now on|Use it all the same")
     if terminal.process.after == "Use it all the same":
@@ -160,6 +169,8 @@ def test_nonsense_is_answered_with_the_rule_and_asked_again(trained: Dialogue) -
         "'2024-02-30' is no day; the rule is YYYY-MM-DD",
         "2023-05-01 is before 2024-01-02; the rule is a last day on or after the first",
         "'0' is no choice; the rule is a number from 1 to 5",
+        "market is 'Mars', but must be one of XNYS",
+        "bucket is '1min'",
         "network is 'lstm'",
         "networks is 'many', but should be a valid integer",
         "networks is '0'",
@@ -210,6 +221,7 @@ def test_back_leads_to_the_question_before_and_help_says_what_is_asked(tmp_path:
     terminal.answer("From", "b")
     terminal.answer("Ticker", "AAPL")
     terminal.answer("From", "?", "3")
+    terminal.answer("Market", "?", _ENTER)
     terminal.answer("First day", "2024-06-03")
     terminal.answer("Last day", "b")
     terminal.answer("First day", "2024-07-01")
@@ -230,9 +242,8 @@ def test_back_leads_to_the_question_before_and_help_says_what_is_asked(tmp_path:
 def test_a_condemned_model_serves_only_if_the_person_says_so(tmp_path: Path, answer: str) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-01-02", "2024-10-31")
-    terminal.answer("Volatility forecasts", "4")
     # One trial of one epoch at most: it can have learnt nothing.
-    terminal.answer("What is trained", "roadmap", "1", "1", "5", "256", "0.3", "7")
+    terminal.training("roadmap", "1", "1", "5", "256", "0.3", "7")
     terminal.process.expect_exact("Use it all the same")
     for typed in (answer, _ENTER) if answer == "perhaps" else (answer,):
         terminal.process.expect_exact("[no]:")
@@ -273,8 +284,7 @@ def test_a_model_is_validated_on_other_dates_and_the_menu_asked_again(trained: D
 def test_where_training_fails_the_fallback_serves(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-09-03", "2024-10-31")
-    terminal.answer("Volatility forecasts", "4")
-    terminal.answer("What is trained", *[_ENTER] * 6)
+    terminal.training(*[_ENTER] * 6)
     terminal.answer("What trades", *_STRATEGY_BY_MODEL)
     failed = terminal.end()
     assert failed.status == 0
@@ -303,6 +313,7 @@ def test_a_model_that_has_seen_all_bars_is_refused_and_the_menu_asked_again(trai
     [
         "Ticker",
         "From",
+        "Market",
         "First day",
         "Last day",
         "Volatility forecasts",
@@ -317,7 +328,13 @@ def test_a_model_that_has_seen_all_bars_is_refused_and_the_menu_asked_again(trai
 )
 def test_ctrl_c_leaves_with_one_sentence_at_every_step(tmp_path: Path, question: str) -> None:
     terminal = Terminal(tmp_path)
-    answers = [("Ticker", "TSLA"), ("From", "3"), ("First day", "2024-09-03"), ("Last day", "2024-10-31")]
+    answers = [
+        ("Ticker", "TSLA"),
+        ("From", "3"),
+        ("Market", _ENTER),
+        ("First day", "2024-09-03"),
+        ("Last day", "2024-10-31"),
+    ]
     answers += [("Volatility forecasts", "3"), ("Which", "1"), ("What trades", ""), ("Volatility a year", "")]
     answers += [("Most that is held", ""), ("How far a position may stray", ""), ("Cost of a trade", "")]
     for asked, answer in answers:
@@ -339,8 +356,7 @@ def test_ctrl_c_leaves_with_one_sentence_at_every_step(tmp_path: Path, question:
 def test_ctrl_c_in_a_training_leaves_with_one_sentence_and_no_half_model(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.bars("2024-01-02", "2024-10-31")
-    terminal.answer("Volatility forecasts", "4")
-    terminal.answer("What is trained", *[_ENTER] * 6)
+    terminal.training(*[_ENTER] * 6)
     terminal.process.expect("training network 1 of 5")
     terminal.process.expect(r"epoch \d+  loss")
     terminal.process.sendintr()
@@ -364,7 +380,7 @@ def test_input_that_ends_early_leaves_with_one_sentence(
 def test_input_may_end_before_every_question(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
 ) -> None:
-    answers = ("XYZ", "2", str(spy_file), _ENTER, _ENTER, _ENTER, "3", "1", *_STRATEGY)
+    answers = ("XYZ", "2", str(spy_file), _ENTER, _ENTER, _ENTER, _ENTER, "3", "1", *_STRATEGY)
     for count in range(len(answers)):
         assert piped(monkeypatch, tmp_path, *answers[:count]) == 1
         assert capsys.readouterr().err.startswith("error: the input ended before the backtest was done; ")
@@ -374,7 +390,7 @@ def test_input_may_end_before_every_question(
 def test_nonsense_at_each_question_of_a_strategy_is_answered_with_its_rule(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
 ) -> None:
-    bars = ("XYZ", "2", str(spy_file), "Mars/Olympus", _ENTER, "yesterday", _ENTER, "tomorrow", _ENTER)
+    bars = ("XYZ", "2", str(spy_file), "Mars/Olympus", _ENTER, _ENTER, "yesterday", _ENTER, "tomorrow", _ENTER)
     # Which, target, leverage, band, costs, benchmark; a benchmark that has no bars leads back to the strategy.
     strategy = ("lottery", _ENTER, "much", "-0.1", _ENTER, "0", _ENTER, "wide", "auto", "free", _ENTER)
     answers = (*bars, "7", "3", "hundred", "1", *strategy, "cash")
@@ -400,7 +416,7 @@ def test_nonsense_at_each_question_of_a_strategy_is_answered_with_its_rule(
 def test_an_own_file_is_backtested_whole_and_without_the_mark(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
 ) -> None:
-    answers = ("XYZ", "2", "absent.csv", spy_file.name, _ENTER, _ENTER, _ENTER, "3", "2", *_STRATEGY)
+    answers = ("XYZ", "2", "absent.csv", spy_file.name, _ENTER, _ENTER, _ENTER, _ENTER, "3", "2", *_STRATEGY)
     assert piped(monkeypatch, tmp_path, *answers) == 0
     shown = capsys.readouterr().out
     assert "there is no file 'absent.csv'" in shown
@@ -415,12 +431,39 @@ def test_what_is_wrong_with_the_bars_is_said_and_bars_are_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.csv").write_text("")
-    simulated = ("XYZ", "3", "2024-06-03", "2024-09-20", "3", "1", *_STRATEGY)
-    assert piped(monkeypatch, tmp_path, "XYZ", "1", "XYZ", "2", "empty.csv", *[_ENTER] * 3, *simulated) == 0
+    simulated = ("XYZ", "3", _ENTER, "2024-06-03", "2024-09-20", "3", "1", *_STRATEGY)
+    assert piped(monkeypatch, tmp_path, "XYZ", "1", "XYZ", "2", "empty.csv", *[_ENTER] * 4, *simulated) == 0
     shown = capsys.readouterr().out
     assert "there are no keys for Alpaca" in shown
     assert shown.count("Ticker, in capitals [") == 3
     assert "SIMULATED XYZ, volatility target, after costs" in shown
+
+
+def test_a_coin_is_traded_round_the_clock_by_enter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = ("2024-06-03", "2024-07-31", "3", "1", *_STRATEGY)
+    assert piped(monkeypatch, tmp_path, "btc/usd", "3", _ENTER, *days) == 0
+    shown = capsys.readouterr().out
+    assert "Market whose sessions and days count [24/7]:" in shown
+    assert "24/7: coins, UTC time." in shown
+    assert "SIMULATED BTC/USD, volatility target, after costs" in shown
+    sessions = re.search(r"Traded in (\d+) sessions from 2024-\d\d-\d\d to 2024-07-31", shown)
+    assert sessions is not None
+    assert int(sessions[1]) > 30
+
+
+def test_another_market_is_remembered_of_its_symbol_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert piped(monkeypatch, tmp_path, "ABC", "3", "XLON", "2024-06-03") == 1
+    shown = capsys.readouterr().out
+    assert "[XNYS]:" in shown
+    assert "XLON: London's stock exchange, London time." in shown
+    assert piped(monkeypatch, tmp_path, "ABC", "3", _ENTER) == 1
+    assert "[XLON]:" in capsys.readouterr().out
+    assert piped(monkeypatch, tmp_path, "NQ", "3", "b") == 1
+    assert "[CMES]:" in capsys.readouterr().out
 
 
 def test_a_wrong_environment_is_wrong_use(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.bars import ROOT, make_bars
 from tests.support.outcomes import Said, assert_one_sentence, command, outcome
-from tests.support.strategies import SYMBOLS, TEXT, bars_texts, examples, mostly
+from tests.support.strategies import MARKETS, SYMBOLS, TEXT, bars_texts, examples, mostly
 from volcast.backtest.implied import read_implied
 from volcast.bars.handler import DataHandler
 from volcast.bars.symbols import read_symbols
@@ -29,6 +29,7 @@ FLAGS: dict[str, st.SearchStrategy[str] | None] = {
     "--start-date": DAYS,
     "--end-date": DAYS,
     "--bars-timezone": mostly(st.sampled_from(["UTC", "America/New_York"]), WORDS),
+    "--market": mostly(MARKETS, WORDS),
     "--bars-stamps": mostly(st.sampled_from(["start", "end"]), WORDS),
     "--clean": mostly(st.sampled_from(["all", "ticks"]), WORDS),
     "--timeframe": mostly(st.sampled_from(["1Min", "5Min"]), WORDS),

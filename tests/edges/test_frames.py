@@ -1,18 +1,19 @@
 """The doors that take bars: right, as a slow version has it, or one sentence."""
 
 import math
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.bars import ROOT
+from tests.support.markets import OTHERS, SAVED, forecaster_of
 from tests.support.outcomes import Refusal, outcome
 from tests.support.plain_measures import plain_colab_rv, plain_session_rv
 from tests.support.strategies import (
+    MARKETS,
     MOMENTS,
     SCALARS,
     SYMBOLS,
@@ -21,37 +22,50 @@ from tests.support.strategies import (
     examples,
     mostly,
     strange_frames,
+    with_its_bars,
 )
 from volcast import DataHandler, LocalLSTMTrainer, VolatilityForecaster, get_hourly_rv, prepare_lstm_sequences
 from volcast.arrays import time_index
+from volcast.backtest.engine import Run, run_strategy
+from volcast.backtest.forecasts import baseline_forecasts
+from volcast.backtest.market import Market
+from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.checks import bar_length
 from volcast.bars.cleaning import clean_bars
 from volcast.bars.quality import assess_quality
+from volcast.markets.registry import market_named
 from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import panel
 
-SAMPLES = ROOT / "tests" / "data"
-MODELS = ("ewma", "schema-2", "schema-2-har-lstm", "schema-2-pooled-har-lstm")
 BARS_OF_ANY_KIND = mostly(bars_frames() | damaged_frames(), strange_frames() | SCALARS)
 MONTHS = mostly(bars_frames(months=True), damaged_frames(months=True))
-HORIZONS = mostly(st.sampled_from([1, "session_end", 7, 35, 5, "22 sessions"]), SCALARS)
+OTHER = st.sampled_from(OTHERS)
+MODELS_AND_MONTHS = mostly(
+    st.tuples(st.sampled_from(SAVED), MONTHS),
+    with_its_bars(
+        lambda market: mostly(bars_frames(months=True, market=market), damaged_frames(market=market)), OTHER
+    ).flatmap(lambda drawn: st.tuples(st.sampled_from([f"ewma {drawn[0]}", f"default {drawn[0]}"]), st.just(drawn[1]))),
+)
+"""A model by its name, most of them New York's, and bars of its market."""
+HORIZONS = mostly(st.sampled_from([1, 1, "session_end", 7, 35, 24, 5, "22 sessions"]), SCALARS)
 KINDS = mostly(st.sampled_from(["hourly", "total"]), SCALARS)
 NO_SYMBOL = mostly(st.none(), SYMBOLS)
 
 
-@pytest.fixture(scope="module")
-def forecasters() -> dict[str, VolatilityForecaster]:
-    """A forecaster of each kind, on models that were saved."""
-    return {name: VolatilityForecaster(name, {"model_save_path": str(SAMPLES)}) for name in MODELS}
+@cache
+def forecasting(name: str) -> VolatilityForecaster:
+    """The forecaster of a name in `MODELS_AND_MONTHS`."""
+    return forecaster_of(*name.split())
 
 
-@examples(25)
-@given(bars_frames())
-def test_session_volatility_is_the_plain_ones(bars: pd.DataFrame) -> None:
-    rv = outcome("get_hourly_rv", lambda: get_hourly_rv(bars))
+@examples(30)
+@given(with_its_bars(lambda market: bars_frames(market=market)))
+def test_session_volatility_is_the_plain_ones(drawn: tuple[str, pd.DataFrame]) -> None:
+    market, bars = drawn
+    rv = outcome(f"get_hourly_rv {market}", lambda: get_hourly_rv(bars, market=market))
     if isinstance(rv, Refusal):
         return
-    plain = plain_session_rv(bars)
+    plain = plain_session_rv(bars, market=market)
     assert rv.index.equals(pd.DatetimeIndex(plain.index)) or (len(plain) == len(rv) == 0)
     np.testing.assert_allclose(rv, plain.astype(float), rtol=1e-9, atol=1e-15)
 
@@ -73,7 +87,7 @@ def test_the_notebooks_volatility_is_the_plain_ones(bars: pd.DataFrame) -> None:
     mostly(st.just("close"), st.sampled_from(["open", "price", "", 7])),
     mostly(st.sampled_from(["session", "colab"]), SCALARS),
     mostly(st.sampled_from(sorted(ESTIMATORS)), SCALARS),
-    mostly(st.just("XNYS"), st.sampled_from(["XLON", "MARS", "", None])),
+    mostly(MARKETS, st.sampled_from(["MARS", "", None])),
 )
 def test_volatility_of_whatever_it_is(
     bars: Any, symbol: Any, price: Any, preset: Any, estimator: Any, calendar: Any
@@ -90,15 +104,17 @@ def test_volatility_of_whatever_it_is(
 
 
 @examples(25)
-@given(damaged_frames())
-def test_quality_and_cleaning_of_damaged_bars(bars: pd.DataFrame) -> None:
-    found = outcome("assess_quality", lambda: assess_quality(bars, "SPY"))
+@given(with_its_bars(lambda market: damaged_frames(market=market)))
+def test_quality_and_cleaning_of_damaged_bars(drawn: tuple[str, pd.DataFrame]) -> None:
+    market, bars = drawn
+    found = outcome("assess_quality", lambda: assess_quality(bars, "CHECK", market=market))
     if not isinstance(found, Refusal):
         assert isinstance(found.to_dict(), dict)
-    cleaned = outcome("clean_bars", lambda: clean_bars(bars, "all"))
+        assert "market" not in {finding.kind for finding in found.findings}
+    cleaned = outcome("clean_bars", lambda: clean_bars(bars, market=market))
     if isinstance(cleaned, Refusal):
         return
-    rv = outcome("get_hourly_rv of cleaned bars", lambda: get_hourly_rv(cleaned[0]))
+    rv = outcome("get_hourly_rv of cleaned bars", lambda: get_hourly_rv(cleaned[0], market=market))
     assert isinstance(rv, Refusal) or ((rv >= 0) & np.isfinite(rv)).all()
 
 
@@ -123,22 +139,15 @@ def test_windows_of_whatever_it_is(values: Any, memory: Any) -> None:
         assert targets[row] == scaled[row + memory]
 
 
-@examples(40)
-@given(
-    st.sampled_from(MODELS),
-    MONTHS,
-    st.none() | MOMENTS,
-    HORIZONS,
-    KINDS,
-    NO_SYMBOL,
-    st.booleans(),
-)
+@examples(50)
+@given(MODELS_AND_MONTHS, st.none() | MOMENTS, HORIZONS, KINDS, NO_SYMBOL, st.booleans())
 def test_a_forecast_does_not_know_what_came_after_it(
-    forecasters: dict[str, VolatilityForecaster],
-    name: str, bars: pd.DataFrame, asof: Any, horizon: Any, kind: Any, symbol: Any, allow: bool,
-) -> None:  # fmt: skip
+    drawn: tuple[str, pd.DataFrame], asof: Any, horizon: Any, kind: Any, symbol: Any, allow: bool
+) -> None:
+    name, bars = drawn
+
     def forecast(frame: pd.DataFrame) -> Any:
-        return forecasters[name].forecast(frame, asof, horizon, kind=kind, symbol=symbol, allow_in_sample=allow)
+        return forecasting(name).forecast(frame, asof, horizon, kind=kind, symbol=symbol, allow_in_sample=allow)
 
     made = outcome(f"VolatilityForecaster.forecast {name}", lambda: forecast(bars))
     if isinstance(made, Refusal):
@@ -151,13 +160,13 @@ def test_a_forecast_does_not_know_what_came_after_it(
     assert repr(again.volatility) == repr(made.volatility)
 
 
-@examples(12)
-@given(st.sampled_from(MODELS), MONTHS, HORIZONS, KINDS, st.booleans(), st.data())
+@examples(16)
+@given(MODELS_AND_MONTHS, HORIZONS, KINDS, st.booleans(), st.data())
 def test_a_series_is_made_of_forecasts(
-    forecasters: dict[str, VolatilityForecaster],
-    name: str, bars: pd.DataFrame, horizon: Any, kind: Any, allow: bool, data: st.DataObject,
-) -> None:  # fmt: skip
-    forecaster = forecasters[name]
+    drawn: tuple[str, pd.DataFrame], horizon: Any, kind: Any, allow: bool, data: st.DataObject
+) -> None:
+    name, bars = drawn
+    forecaster = forecasting(name)
     series = outcome(
         f"VolatilityForecaster.forecast_series {name}",
         lambda: forecaster.forecast_series(bars, horizon, kind=kind, allow_in_sample=allow),
@@ -168,18 +177,15 @@ def test_a_series_is_made_of_forecasts(
     if "pooled" in name and row.get("in_sample", False):
         # A stranger's hours are learnt from its bars until the model's training ended, of which `forecast` sees fewer.
         return
-    one = VolatilityForecaster(name, {"model_save_path": str(SAMPLES)}).forecast(
-        bars, row["asof"], horizon, kind=kind, allow_in_sample=True
-    )
+    one = forecaster_of(*name.split()).forecast(bars, row["asof"], horizon, kind=kind, allow_in_sample=True)
     assert one.volatility == row["volatility"]
 
 
-@examples(15)
-@given(damaged_frames() | MONTHS, MOMENTS)
-def test_a_float_a_stream_and_a_schedule_of_damaged_bars(
-    forecasters: dict[str, VolatilityForecaster], bars: pd.DataFrame, moment: Any
-) -> None:
-    forecaster = forecasters["ewma"]
+@examples(20)
+@given(with_its_bars(lambda market: damaged_frames(market=market) | bars_frames(months=True, market=market)), MOMENTS)
+def test_a_float_a_stream_and_a_schedule_of_damaged_bars(drawn: tuple[str, pd.DataFrame], moment: Any) -> None:
+    market, bars = drawn
+    forecaster = forecasting(f"ewma {market}")
     value = outcome("VolatilityForecaster.forecast_volatility", lambda: forecaster.forecast_volatility(bars, moment))
     assert isinstance(value, Refusal) or 0 < value < math.inf
     stream = outcome("VolatilityForecaster.stream", lambda: forecaster.stream(bars.iloc[:-5]))
@@ -187,7 +193,7 @@ def test_a_float_a_stream_and_a_schedule_of_damaged_bars(
         updated = outcome("ForecastStream.update", lambda: stream.update(bars.iloc[-5:]))
         if not isinstance(updated, Refusal):
             one = outcome("ForecastStream.forecast", stream.forecast)
-            fresh = outcome("forecast ewma", lambda: VolatilityForecaster("ewma").forecast(bars))
+            fresh = outcome("forecast ewma", lambda: forecaster_of("ewma", market).forecast(bars))
             assert repr(one) == repr(fresh)
     due = outcome("VolatilityForecaster.retrain_if_due", lambda: forecaster.retrain_if_due(bars, moment))
     assert isinstance(due, Refusal) or due is None
@@ -195,23 +201,45 @@ def test_a_float_a_stream_and_a_schedule_of_damaged_bars(
 
 @examples(25)
 @given(
-    mostly(MONTHS, BARS_OF_ANY_KIND),
+    mostly(with_its_bars(lambda market: bars_frames(months=True, market=market)), st.tuples(MARKETS, BARS_OF_ANY_KIND)),
     NO_SYMBOL,
     mostly(st.none(), MOMENTS),
     mostly(st.none(), MOMENTS),
     st.sampled_from(["har_lstm", "roadmap"]),
 )
 def test_what_a_training_begins_with(
-    bars: Any, symbol: Any, start: Any, end: Any, network: Literal["har_lstm", "roadmap"]
+    drawn: tuple[str, Any], symbol: Any, start: Any, end: Any, network: Literal["har_lstm", "roadmap"]
 ) -> None:
-    trainer = LocalLSTMTrainer({"network": network, "memory": 5})
-    # None would be fetched.
-    bars = 0 if bars is None else bars
+    market, bars = drawn
+    trainer = LocalLSTMTrainer({"network": network, "memory": 5, "market": market})
+    if bars is None:
+        # They would be fetched.
+        return
     data = outcome("LocalLSTMTrainer.prepare_data", lambda: trainer.prepare_data(symbol, start, end, bars))
     if isinstance(data, Refusal):
         return
     assert np.isfinite(data.X_train).all()
     assert data.trained_through <= bars.index.max() + pd.Timedelta(minutes=1)
+
+
+@examples(8)
+@given(
+    with_its_bars(lambda market: mostly(bars_frames(months=True, market=market), damaged_frames(market=market))),
+    st.sampled_from(["ewma", "har"]),
+)
+def test_a_backtest_on_bars_of_any_market(drawn: tuple[str, pd.DataFrame], baseline: str) -> None:
+    name, bars = drawn
+
+    def traded() -> Run:
+        market = Market.of(bars, baseline_forecasts(baseline, bars, name), market=name)
+        return run_strategy(VolatilityTarget(0.2), market)
+
+    run = outcome(f"backtest {name}", traded)
+    if isinstance(run, Refusal):
+        return
+    assert np.isfinite(run.sessions.to_numpy()).all()
+    sessions = market_named(name).schedule(bars.index[0], bars.index[-1])
+    assert len(run.sessions) <= len(sessions)
 
 
 @examples(25)

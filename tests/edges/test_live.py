@@ -4,32 +4,32 @@ from typing import Any
 
 import pandas as pd
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.support.bars import ROOT, make_bars
+from tests.support.bars import make_bars
 from tests.support.edits import edited
+from tests.support.markets import SAVED, counted_bundle, forecaster_of, history_of
 from tests.support.outcomes import Refusal, outcome
-from tests.support.strategies import examples
-from volcast import VolatilityForecaster
+from tests.support.strategies import MARKETS, examples
 
-SAMPLES = str(ROOT / "tests" / "data")
-MODELS = st.sampled_from(["ewma", "schema-2", "schema-2-har-lstm"])
-MINUTES = make_bars("2024-10-21", "2024-12-20", minutes=5)
+NEW_YORK = make_bars("2024-10-21", "2024-12-20", minutes=5)
 BEGIN = 33 * 78
 
 
-def forecaster_of(model: str) -> VolatilityForecaster:
-    return VolatilityForecaster(model, {"model_save_path": SAMPLES})
+def models_and_bars(market: str) -> tuple[tuple[str, ...], pd.DataFrame]:
+    """Models of a market, and bars that they are handed."""
+    return (SAVED[:3], NEW_YORK) if market == "XNYS" else (("ewma", "default"), history_of(market))
 
 
 class LiveInAnyOrder(RuleBasedStateMachine):
     """Bars that come, are revised, inserted or removed, and models that are swapped, rolled back or lost."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    @initialize(market=MARKETS)
+    def begin(self, market: str) -> None:
+        self.market, (self.of_market, self.bars) = market, models_and_bars(market)
         self.models = ["ewma"]
-        self.forecaster = forecaster_of("ewma")
-        self.frame = MINUTES.iloc[:BEGIN].copy()
+        self.forecaster = forecaster_of("ewma", market)
+        self.frame = self.bars.iloc[:BEGIN].copy()
         self.come = BEGIN
         self.stream_model = "ewma"
         self.streamed = self.frame.copy()
@@ -37,7 +37,7 @@ class LiveInAnyOrder(RuleBasedStateMachine):
 
     @rule(count=st.sampled_from([1, 1, 1, 12, 78]))
     def append(self, count: int) -> None:
-        new = MINUTES.iloc[self.come : self.come + count]
+        new = self.bars.iloc[self.come : self.come + count]
         self.come += len(new)
         self.frame = pd.concat([self.frame[self.frame.index < new.index[0]], new]) if len(new) else self.frame
         if len(new):
@@ -54,11 +54,11 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         outcome("ForecastStream.update", lambda: self.stream.update(revised))
         self.streamed = pd.concat([self.streamed.drop(index=revised.index), revised]).sort_index()
 
-    @rule(model=MODELS)
-    def swap(self, model: str) -> None:
-        if model != "ewma":
-            self.forecaster.swap(model)
-            self.models.append(model)
+    @rule(data=st.data())
+    def swap(self, data: st.DataObject) -> None:
+        model = data.draw(st.sampled_from(self.of_market[1:]))
+        self.forecaster.swap(counted_bundle(self.market) if model == "default" else model)
+        self.models.append(model)
 
     @rule()
     def roll_back(self) -> None:
@@ -66,26 +66,29 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         assert isinstance(found, Refusal) == (len(self.models) == 1)
         self.models = self.models[:-1] or self.models
         # Of many swaps the last few can be undone.
-        assert self.forecaster.model_info()["version"] == self.models[-1]
+        version = self.forecaster.model_info()["version"]
+        assert version == self.models[-1].replace("default", "counted")
 
     @precondition(lambda self: len(self.models) > 4)
     @rule()
     def start_anew(self) -> None:
         self.models = self.models[-1:]
-        self.forecaster = forecaster_of(self.models[0])
+        self.forecaster = forecaster_of(self.models[0], self.market)
 
     @rule()
     def begin_another_stream(self) -> None:
         stream = outcome("VolatilityForecaster.stream", lambda: self.forecaster.stream(self.frame))
         if not isinstance(stream, Refusal):
             self.stream, self.stream_model, self.streamed = stream, self.models[-1], self.frame.copy()
-            self.come = int(MINUTES.index.searchsorted(self.frame.index[-1], side="right"))
+            self.come = int(self.bars.index.searchsorted(self.frame.index[-1], side="right"))
 
     @invariant()
     def a_fresh_forecaster_agrees(self) -> None:
         model = self.models[-1]
         made = outcome(f"live {model}", lambda: self.forecaster.forecast(self.frame, allow_in_sample=True))
-        fresh = outcome(f"fresh {model}", lambda: forecaster_of(model).forecast(self.frame, allow_in_sample=True))
+        fresh = outcome(
+            f"fresh {model}", lambda: forecaster_of(model, self.market).forecast(self.frame, allow_in_sample=True)
+        )
         assert repr(made) == repr(fresh)
 
     @invariant()
@@ -93,7 +96,7 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         made = outcome(
             f"ForecastStream.forecast {self.stream_model}", lambda: self.stream.forecast(allow_in_sample=True)
         )
-        fresh = forecaster_of(self.stream_model)
+        fresh = forecaster_of(self.stream_model, self.market)
         again = outcome("fresh", lambda: fresh.forecast(self.streamed, allow_in_sample=True))
         assert repr(made) == repr(again)
 
@@ -102,12 +105,14 @@ class LiveInAnyOrder(RuleBasedStateMachine):
         asked: dict[str, Any] = {"horizon": "5 sessions", "kind": "total", "allow_in_sample": True}
         model, stream_model = self.models[-1], self.stream_model
         made = outcome(f"live total {model}", lambda: self.forecaster.forecast(self.frame, **asked))
-        fresh = outcome(f"fresh total {model}", lambda: forecaster_of(model).forecast(self.frame, **asked))
+        fresh = outcome(f"fresh total {model}", lambda: forecaster_of(model, self.market).forecast(self.frame, **asked))
         assert repr(made) == repr(fresh)
         streamed = outcome(f"stream total {stream_model}", lambda: self.stream.forecast(**asked))
-        again = outcome("fresh total", lambda: forecaster_of(stream_model).forecast(self.streamed, **asked))
+        again = outcome(
+            "fresh total", lambda: forecaster_of(stream_model, self.market).forecast(self.streamed, **asked)
+        )
         assert repr(streamed) == repr(again)
 
 
 TestLiveInAnyOrder = LiveInAnyOrder.TestCase
-TestLiveInAnyOrder.settings = examples(3, steps=12)
+TestLiveInAnyOrder.settings = examples(4, steps=12)

@@ -44,13 +44,11 @@ class Trading:
     whole: bool = True
 
 
-HERE = {
-    "with_bt": Trading("start", "open", "open", whole=False),
+HERE = {"with_bt": Trading("start", "open", "open", whole=False)}
+ELSEWHERE = {
     "with_vectorbt": Trading("start", "open", "open", whole=False),
     "with_backtesting": Trading("end", "close", "next open"),
     "with_backtrader": Trading("end", "close", "next open", begins="2025-02-18"),
-}
-ELSEWHERE = {
     "with_nautilus_trader": Trading("end", "close", "close", begins="2025-02-18"),
     "with_zipline": Trading("start", "close", "next close", begins="2025-02-18"),
 }
@@ -111,12 +109,10 @@ def check(run: ExampleRun, bars: pd.DataFrame, forecasts: pd.DataFrame, trading:
 def test_an_example_holds_what_the_plain_loop_holds(
     name: str, bars: pd.DataFrame, forecasts: pd.DataFrame, tmp_path: Path
 ) -> None:
-    pytest.importorskip({"with_backtesting": "backtesting"}.get(name, name.removeprefix("with_")))
     check(run_example(name, tmp_path), bars, forecasts, HERE[name])
 
 
 def test_the_example_of_skfolio_is_scaled_by_the_forecasts(tmp_path: Path) -> None:
-    pytest.importorskip("skfolio")
     names = example_names("with_skfolio", tmp_path, "{**positions, 'covariance': covariance.tolist()}")
     covariance = np.array(names.pop("covariance"))
     symbols = list(names)
@@ -134,7 +130,7 @@ def test_the_example_of_skfolio_is_scaled_by_the_forecasts(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_an_example_that_needs_other_versions_holds_the_same(
+def test_an_example_in_an_environment_of_its_own_holds_the_same(
     name: str, bars: pd.DataFrame, forecasts: pd.DataFrame, tmp_path: Path
 ) -> None:
     check(run_example(name, tmp_path, environment_of(name, tmp_path)), bars, forecasts, ELSEWHERE[name])
@@ -171,10 +167,10 @@ def environment_of(name: str, folder: Path) -> Path:
 
 
 def interpreter(requirements: Path) -> str:
-    """Where the Python lies that the first line of `requirements` asks for; pyenv's are looked at, too."""
+    """This Python if it is as late as the first line of `requirements` asks, or another; pyenv's are looked at, too."""
     version = requirements.read_text().splitlines()[0].removeprefix("# Python ").split()[0]
     installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    places = [sys.executable] if sys.version.startswith(f"{version}.") else []
+    places = [sys.executable] if sys.version_info[:2] >= tuple(map(int, version.split("."))) else []
     places += [str(path) for path in installed.glob(f"{version}.*/bin/python")]
     for place in [*places, shutil.which(f"python{version}")]:
         if place and subprocess.run([place, "--version"], capture_output=True).returncode == 0:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from importlib import metadata
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_the_lock_has_every_requirement_with_its_hashes_and_names_no_index() -> 
         name_of(line)
         for requirements in (
             PROJECT["dependencies"],
-            *(extras[name] for name in ("train", "backtest", "dev", "frameworks", "docs")),
+            *(extras[name] for name in ("train", "backtest", "dev", "docs")),
         )
         for line in requirements
     }
@@ -69,6 +70,27 @@ def test_the_lock_has_every_requirement_with_its_hashes_and_names_no_index() -> 
     assert wanted <= {name_of(name) for name in pinned}
     assert len(pinned) == len(re.findall(r"^\w", LOCK, flags=re.MULTILINE))
     assert not re.findall(r"https?://|file:|^--", LOCK, flags=re.MULTILINE)
+
+
+def test_no_package_of_the_lock_binds_whoever_works_with_it() -> None:
+    """Frameworks under other terms stand in environments of their own, see `examples/`."""
+    bound = re.compile(r"(?<!L)GPL|Affero|(?<!Lesser )General Public|Commons Clause|Fair Code", re.IGNORECASE)
+    assert bound.search("License :: OSI Approved :: GNU Affero General Public License v3")
+    terms = {name: terms_of(name) for name in re.findall(r"^([\w.-]+)==", LOCK, flags=re.MULTILINE)}
+    assert sum(map(bool, terms.values())) > 100
+    assert {name: said for name, said in terms.items() if bound.search(said)} == {}
+
+
+def terms_of(package: str) -> str:
+    """What an installed package says of its licence; nothing of one that only another system or Python has."""
+    try:
+        about = metadata.metadata(package)
+    except metadata.PackageNotFoundError:
+        return ""
+    fields = {name: about.get_all(name) or [] for name in ("License-Expression", "License", "Classifier")}
+    # Some packages write the whole of their licence there.
+    terms = [*fields["License-Expression"], *(text[:200] for text in fields["License"])]
+    return " ".join([*terms, *(line for line in fields["Classifier"] if line.startswith("License"))])
 
 
 def test_the_changelog_speaks_of_the_version_in_the_package() -> None:

@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 
 from local_training import LocalLSTMTrainer
+from tests.support.bars import with_noise_after
+from tests.support.markets import OTHERS
 from volatility_forecaster import VolatilityForecaster
 from volcast.arrays import time_index
+from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import run_strategy
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.market import Market
 from volcast.backtest.prices import session_prices
+from volcast.backtest.strategies.buy_and_hold import BuyAndHold
 from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
@@ -21,7 +25,7 @@ from volcast.errors import BarsError
 from volcast.markets.registry import market_named
 from volcast.serving.stream import ForecastStream
 
-OTHERS = ["24/7", "24/5", "CMES", "XLON", "XTKS", "XASX"]
+HOUR = pd.Timedelta(hours=1)
 
 
 def bars_of(market: str, last: str = "2024-04-30") -> pd.DataFrame:
@@ -80,6 +84,20 @@ def test_figures_of_a_backtest_are_of_the_markets_year(market: str) -> None:
 
 
 @pytest.mark.parametrize("market", OTHERS)
+def test_a_session_is_one_also_where_it_begins_on_the_evening_before(market: str) -> None:
+    bars = bars_of(market, "2024-03-29")
+    traded = Market.of(bars, baseline_forecasts("ewma", bars, market), market=market)
+    held = run_strategy(BuyAndHold(), traded, Costs(0.0)).sessions
+    prices, days = traded.prices["CHECK"], traded.sessions_of(time_index(held))
+    assert list(days) == list(prices.index[prices.index.searchsorted(days[0]) :])
+    np.testing.assert_allclose(held["return"].iloc[1:], prices["close"].pct_change()[days[1:]], rtol=1e-9)
+    variance = (prices["variance"] + prices["night"] ** 2)[days[1:]]
+    np.testing.assert_allclose(held["variance"].iloc[1:], variance, rtol=0.05)
+    by_forecast = run_strategy(VolatilityTarget(0.2, band=0.0), traded)
+    assert list(traded.sessions_of(time_index(by_forecast.sessions))) == list(days)
+
+
+@pytest.mark.parametrize("market", OTHERS)
 def test_the_quality_of_its_own_bars_is_good(market: str) -> None:
     quality = assess_quality(bars_of(market), market=market)
     assert not quality.is_bad
@@ -101,6 +119,18 @@ def test_an_old_configuration_names_its_calendar() -> None:
     assert TrainingConfig.from_mapping({"symbol": "BTC/USD", "market": "XNYS"}).market_name == "XNYS"
 
 
+@pytest.mark.parametrize("market", OTHERS)
+def test_companions_are_looked_at_as_far_as_the_symbol_and_no_further(market: str) -> None:
+    bars = bars_of(market, "2024-06-28")
+    # An hour into the market's day, which for some begins on the evening before.
+    bars = bars[bars.index < market_named(market).schedule(bars.index[0], bars.index[-1])["open"].iloc[-20] + 2 * HOUR]
+    settings = {"market": market, "companions": "BBB", "bars_source": "simulator", "data_frequency": "5Min"}
+    trainer = LocalLSTMTrainer({**settings, "symbol": "CHECK", "start_date": "2024-01-03"})
+    data = trainer.prepare_data("CHECK", bars=bars)
+    assert data.measures["BBB"].index[-1] == data.measures["CHECK"].index[-1]
+    assert data.subject == "CHECK"
+
+
 @pytest.mark.train
 @pytest.mark.parametrize("market", OTHERS)
 def test_a_model_is_trained_saved_loaded_and_retrained(market: str, tmp_path: Path) -> None:
@@ -117,5 +147,10 @@ def test_a_model_is_trained_saved_loaded_and_retrained(market: str, tmp_path: Pa
     assert forecast.volatility == series["volatility"].iloc[-3]
     assert forecast.lower < forecast.volatility < forecast.upper
     assert forecaster.forecast(bars, models="as-of").bucket == series.index[-1]
+    # Models of their time, those among them that are trained on the way, know nothing of what comes later.
+    asof = series["asof"].iloc[-30]
+    noisy = with_noise_after(bars, asof)
+    assert loaded.forecast(noisy, asof=asof).volatility == series["volatility"].iloc[-30]
+    assert forecaster.forecast(noisy, asof, models="as-of") == forecaster.forecast(bars, asof, models="as-of")
     assert loaded.forecast(bars, horizon=1, kind="total").volatility > 0
     assert forecaster.retrain_if_due(bars) is not None

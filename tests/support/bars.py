@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
+from volcast.bars.checks import bar_length
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,9 +57,9 @@ def place_of(frame: pd.DataFrame, column: str) -> int:
 
 
 def with_noise_after(bars: pd.DataFrame, moment: pd.Timestamp, seed: int = 1) -> pd.DataFrame:
-    """The same bars, but those that end after `moment` hold noise. One-minute bars."""
+    """The same bars, but those that end after `moment` hold noise."""
     random = np.random.default_rng(seed)
     changed = bars.copy()
-    later = time_index(bars) + pd.Timedelta(minutes=1) > moment
+    later = time_index(bars) + bar_length(time_index(bars)) > moment
     changed.loc[later] = 50 * np.exp(0.2 * random.standard_normal((int(later.sum()), bars.shape[1])))
     return changed

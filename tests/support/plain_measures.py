@@ -11,19 +11,21 @@ from volcast.markets.registry import market_named
 NEW_YORK = "America/New_York"
 
 
-def plain_session_rv(bars: pd.DataFrame, min_coverage: float = 0.8) -> pd.Series:
+def plain_session_rv(bars: pd.DataFrame, min_coverage: float = 0.8, market: str = "XNYS") -> pd.Series:
     """Minute by minute, bucket by bucket; one-minute bars."""
-    ends = (time_index(bars) + pd.Timedelta(minutes=1)).tz_convert(NEW_YORK)
+    trading = market_named(market)
+    ends = (time_index(bars) + pd.Timedelta(minutes=1)).tz_convert(trading.zone)
     found = {}
-    for label, start, minutes, session in market_named("XNYS").bucket_table(ends[0], ends[-1]).itertuples():
-        session_start = session.tz_localize(NEW_YORK) + pd.Timedelta(hours=9, minutes=30)
+    trading_since = closed = ends[0] - pd.Timedelta(days=30)
+    for label, start, minutes, _ in trading.bucket_table(ends[0], ends[-1]).itertuples():
+        trading_since, closed = (start if start > closed else trading_since), label
         total, returns, bars_found = 0.0, 0, 0
         for i in np.flatnonzero((ends > start) & (ends <= label)).tolist():
             bars_found += 1
-            same_session = i > 0 and ends[i - 1] > session_start
-            if same_session and ends[i] - ends[i - 1] > pd.Timedelta(hours=1):
+            same_stretch = i > 0 and ends[i - 1] > trading_since
+            if same_stretch and ends[i] - ends[i - 1] > pd.Timedelta(hours=1):
                 continue
-            before = bars["close"].iloc[i - 1] if same_session else bars["open"].iloc[i]
+            before = bars["close"].iloc[i - 1] if same_stretch else bars["open"].iloc[i]
             total += math.log(bars["close"].iloc[i] / before) ** 2
             returns += 1
         if returns and bars_found >= min_coverage * minutes:

@@ -1,7 +1,9 @@
 """What Hypothesis makes for the doors: frames, moments, symbols, settings and files, of right and of wrong kinds."""
 
 import string
+from collections.abc import Callable
 from datetime import date
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,13 @@ from hypothesis import strategies as st
 
 from tests.support.bar_cases import CASES, PLAIN
 from tests.support.bars import make_bars, place_of
+from tests.support.markets import OTHERS
+from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TRAINING_CONFIG
 
 __all__ = [
     "JSON",
+    "MARKETS",
     "MOMENTS",
     "SCALARS",
     "SETTINGS",
@@ -26,6 +31,7 @@ __all__ = [
     "examples",
     "mostly",
     "strange_frames",
+    "with_its_bars",
 ]
 
 _TIMES_IN_FUZZING = 15
@@ -35,6 +41,7 @@ _UTC = PLAIN.tz_convert("UTC")
 _WEEKS = make_bars("2024-11-18", "2024-12-06", extended=False)
 _MONTHS = make_bars("2024-10-07", "2024-12-06", seed=2, minutes=5)
 _LONG_DAYS = make_bars("2024-11-27", "2024-12-03", seed=1, extended=True)
+_NEW_YORK = "XNYS"
 
 
 def examples(count: int, steps: int = 50) -> settings:
@@ -56,6 +63,17 @@ def examples(count: int, steps: int = 50) -> settings:
 def mostly(right: st.SearchStrategy[Any], wrong: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Three times out of four what is `right`: a door that is never passed shows nothing of what lies behind it."""
     return st.integers(0, 3).flatmap(lambda turn: wrong if turn == 3 else right)
+
+
+MARKETS = st.sampled_from([_NEW_YORK, *OTHERS])
+"""Markets by name."""
+
+
+def with_its_bars(
+    frames: Callable[[str], st.SearchStrategy[Any]], markets: st.SearchStrategy[str] = MARKETS
+) -> st.SearchStrategy[tuple[str, Any]]:
+    """A market by name, and what `frames` makes of it."""
+    return markets.flatmap(lambda market: st.tuples(st.just(market), frames(market)))
 
 
 TEXT = st.one_of(
@@ -119,10 +137,19 @@ SETTINGS = mostly(_RIGHT_SETTINGS | _SOME_SETTINGS, _WRONG_SETTINGS)
 """Settings of a training, most of them right."""
 
 
+@cache
+def _of_market(market: str, *, months: bool) -> tuple[pd.DataFrame, ...]:
+    """Bars that frames of a market are cut out of."""
+    if market == _NEW_YORK:
+        return (_MONTHS,) if months else (_WEEKS, _LONG_DAYS)
+    first, minutes = ("2024-10-07", 5) if months else ("2024-11-25", 1)
+    return (simulate_bars("CHECK", first, "2024-12-06", minutes=minutes, market=market),)
+
+
 @st.composite
-def bars_frames(draw: st.DrawFn, *, months: bool = False) -> pd.DataFrame:
+def bars_frames(draw: st.DrawFn, *, months: bool = False, market: str = _NEW_YORK) -> pd.DataFrame:
     """Bars as they should be, some missing, in any zone: a few days of minutes, or two months of five minutes."""
-    source = _MONTHS if months else draw(st.sampled_from([_WEEKS, _LONG_DAYS]))
+    source = draw(st.sampled_from(_of_market(market, months=months)))
     first = draw(st.integers(0, len(source) // 5))
     longest = len(source) - first if months else 1_200
     frame = source.iloc[first : first + draw(st.integers(longest * 3 // 4 if months else 200, longest))]
@@ -134,9 +161,9 @@ def bars_frames(draw: st.DrawFn, *, months: bool = False) -> pd.DataFrame:
 
 
 @st.composite
-def damaged_frames(draw: st.DrawFn, *, months: bool = False) -> pd.DataFrame:
+def damaged_frames(draw: st.DrawFn, *, months: bool = False, market: str = _NEW_YORK) -> pd.DataFrame:
     """Bars of which a few rows, values or stamps are not as they should be, or all of them a little."""
-    frame = draw(bars_frames(months=months))
+    frame = draw(bars_frames(months=months, market=market))
     for _ in range(draw(st.integers(1, 2))):
         row = draw(st.integers(0, len(frame) - 1))
         column = draw(st.sampled_from(_PRICES))

@@ -30,7 +30,7 @@ from volcast.errors import ConfigError, CredentialsError, ModelMismatchWarning
 from volcast.evaluation.report.tables import model_row, models_table
 from volcast.files import file_name_of
 from volcast.forecaster import FALLBACK, VolatilityForecaster
-from volcast.markets.names import DEFAULT_ZONE
+from volcast.markets.names import DEFAULT_MARKET
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.store.store import ModelStore
 
@@ -38,12 +38,12 @@ __all__ = ["run_dialogue"]
 
 Span = tuple[date | None, date | None]
 
-_ASKED = ("network", "max_trials", "networks", "epochs", "memory", "batch_size", "test_split", "seed")
+_ASKED = ("bucket", "network", "max_trials", "networks", "epochs", "memory", "batch_size", "test_split", "seed")
 _OF_SEARCHES = ("max_trials", "batch_size")
 _OF_ENSEMBLES = ("networks",)
 _WHOLE_FILE = "all"
 _ZONE_IN_FILE = "in the file"
-_DAY = "YYYY-MM-DD, New York; both days are included"
+_DAY = "YYYY-MM-DD, days of the market; both days are included"
 
 
 def run_dialogue(console: Console, config: TrainingConfig, reports: Path) -> None:
@@ -95,6 +95,7 @@ def _ask_bars(interview: Interview, config: TrainingConfig) -> tuple[TrainingCon
             "set them and start again, or choose another."
         )
     config = _ask_file(interview, config) if chosen == "file" else config.with_overrides(bars_source=chosen)
+    config = _ask_market(interview, config)
     span = _ask_span(interview, config, whole=chosen == "file")
     bars = interview.once(lambda: _bars(interview, config, span))
     return config if None in span else config.with_overrides(start_date=span[0], end_date=span[1]), bars
@@ -105,7 +106,8 @@ def _bars(interview: Interview, config: TrainingConfig, span: Span) -> pd.DataFr
         bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
     for note in bars.attrs["notes"]:
         interview.say(note)
-    first, last = (moment.tz_convert(DEFAULT_ZONE) for moment in (bars.index[0], bars.index[-1]))
+    zone = config.effective_market.zone
+    first, last = (moment.tz_convert(zone) for moment in (bars.index[0], bars.index[-1]))
     simulated = "SIMULATED " if bars.attrs.get("simulated") else ""
     interview.say(
         f"{bars.attrs.get('symbol')}: {len(bars):,} {simulated}bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} "
@@ -130,6 +132,23 @@ def _ask_file(interview: Interview, config: TrainingConfig) -> TrainingConfig:
 
     default = config.bars_timezone or _ZONE_IN_FILE
     return interview.ask("zone", TrainingConfig.sentence_of("bars_timezone"), with_zone, default=default)
+
+
+def _ask_market(interview: Interview, config: TrainingConfig) -> TrainingConfig:
+    """The configuration with the market that is named; by Enter with the one that symbol and source tell."""
+    usual = config.market_name
+
+    def with_market(answer: str) -> TrainingConfig:
+        return config.with_overrides(market=None if answer == usual else answer)
+
+    about = f"{TrainingConfig.sentence_of('market').replace('``', '')}."
+    # Of each symbol an answer of its own: a coin's is no stock's.
+    key = f"market of {config.symbol} from {config.effective_source}"
+    config = interview.ask(key, "Market whose sessions and days count", with_market, default=usual, about=about)
+    market = config.effective_market
+    if market.name != DEFAULT_MARKET:
+        interview.once(lambda: interview.say(f"{market.name}: {market.title}, {market.clock.place} time."))
+    return config
 
 
 def _ask_span(interview: Interview, config: TrainingConfig, *, whole: bool) -> Span:

@@ -46,7 +46,7 @@ class Run:
     account
         Its books.
     sessions
-        A row a session that was traded, indexed by its close (New York time): `equity` (after costs, 1.0 before the
+        A row a session that was traded, indexed by its close (market time): `equity` (after costs, 1.0 before the
         first trade), `return` (simple, over the session and the night before it), `variance` (realized, of these
         returns: squared log returns of the capital from bar to bar), `costs` (share of the capital), `turnover` (what
         was traded, in multiples of the capital), `exposure` (value of what is held at the close, over the capital).
@@ -205,7 +205,7 @@ def best_volatility(run: Run, market: Market) -> float:
     if run.target_volatility is not None:
         return run.target_volatility
     held = pd.concat([close_to_close_returns(prices) for prices in market.prices.values()], axis=1).mean(axis=1)
-    days = pd.DatetimeIndex(run.sessions.index).tz_localize(None).normalize()
+    days = market.sessions_of(time_index(run.sessions))
     return float(held[held.index.isin(days)].std() * run.year**0.5)
 
 
@@ -264,7 +264,7 @@ def _of_the_same_moments(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFra
 def _sessions(plan: Plan, account: Account, market: Market) -> pd.DataFrame:
     """See `Run.sessions`."""
     values = account.values
-    day = pd.DatetimeIndex(values.index).tz_localize(None).normalize()
+    day = market.sessions_of(time_index(values))
     last = values.groupby(day).tail(1)
     equity = last.to_numpy(dtype=float)
     held = (account.units * plan.prices).reindex(last.index).sum(axis=1)
@@ -272,7 +272,7 @@ def _sessions(plan: Plan, account: Account, market: Market) -> pd.DataFrame:
     sessions["return"] = equity / np.append(1.0, equity[:-1]) - 1.0
     sessions["variance"] = _variance(plan, account, market).reindex(day.unique()).fillna(0.0).to_numpy()
     capital = values.reindex(account.trades.index)
-    traded = pd.DatetimeIndex(account.trades.index).tz_localize(None).normalize()
+    traded = market.sessions_of(time_index(account.trades))
     for name, column in (("costs", "cost"), ("turnover", "value")):
         shares = pd.Series((account.trades[column] / capital).to_numpy(), index=traded).groupby(level=0).sum()
         sessions[name] = shares.reindex(day.unique()).fillna(0.0).to_numpy()
@@ -284,8 +284,7 @@ def _variance(plan: Plan, account: Account, market: Market) -> pd.Series:
     """Realized variance of the capital by session (naive date), the night before it included."""
     path = _capital_path(plan, account, market)
     steps = cast(pd.Series, np.log(path)).diff() ** 2
-    days = pd.DatetimeIndex(steps.index).tz_localize(None).normalize()
-    return steps.groupby(days).sum()
+    return steps.groupby(market.sessions_of(time_index(steps))).sum()
 
 
 def _capital_path(plan: Plan, account: Account, market: Market) -> pd.Series:

@@ -94,7 +94,7 @@ def traded_implied(
 
     Returns
     -------
-    Series, annualized decimals, by sessions, indexed by the end of the hour (New York time) from which
+    Series, annualized decimals, by sessions, indexed by the end of the hour (market time) from which
     each is known; hours in which no pair was traded are absent.
 
     Raises

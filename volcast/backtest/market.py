@@ -131,7 +131,7 @@ class Market:
     def outlook(self) -> Mapping[str, pd.DataFrame]:
         """By symbol, what is expected of each session and the night beside it, as of the session's open.
 
-        DataFrames indexed by session (naive date): `asof` (its open, New York time), `session_volatility` (forecast, of
+        DataFrames indexed by session (naive date): `asof` (its open, market time), `session_volatility` (forecast, of
         its hours, not annualized), `volatility` (forecast, of a day from close to close, not annualized),
         `annualized_volatility` (of the same), `model_version`, and, where they are forecast, total volatilities over
         the horizons, not annualized. Sessions without a forecast, or without the 22 sessions before that the night's
@@ -161,15 +161,21 @@ class Market:
         """Linked prices of all symbols (columns) at each open and at each bar's end, the market's time."""
         return pd.concat({name: self._path(name) for name in self.bars}, axis=1).sort_index().ffill()
 
+    def sessions_of(self, moments: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """The session (naive date) that closes first, at each of the moments (tz-aware) or after it."""
+        sessions = self.trading.sessions
+        days = sessions.session[sessions.close.searchsorted(moments.as_unit("us").asi8)]
+        return pd.DatetimeIndex(days.astype("M8[D]").astype("M8[us]"))
+
     def during(self, closes: pd.DatetimeIndex) -> "Market":
-        """The market in those of its sessions that close on the days of `closes` (the market's time).
+        """The market in those of its sessions that close at the moments `closes`, or soon after them.
 
         Raises
         ------
         NotEnoughDataError
             There is none.
         """
-        days = self.trading.dates(closes - pd.Timedelta(microseconds=1))
+        days = self.sessions_of(closes)
         bars = {name: frame[frame["session"].isin(days)] for name, frame in self.bars.items()}
         if any(frame.empty for frame in bars.values()):
             raise NotEnoughDataError(

@@ -12,6 +12,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.backtest.charts import CHART_STYLE, Line, Marks, chart
 from volcast.backtest.engine import Backtest, Run
+from volcast.backtest.market import Market
 from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
 from volcast.evaluation.report.document import html_document, html_table
 from volcast.files import write_whole
@@ -62,7 +63,7 @@ def backtest_page(backtest: Backtest, *, about: Sequence[str] = ()) -> str:
 <h2>Pictures</h2>
 {"".join(_pictures(backtest))}
 <h2>Month by month</h2>
-{_months(backtest.strategy)}
+{_months(backtest.strategy, backtest.market)}
 {_events(backtest)}{_trades(backtest.strategy)}"""
     return html_document(title, _STYLE, body)
 
@@ -86,7 +87,7 @@ def _pictures(backtest: Backtest) -> Iterable[str]:
     sessions = backtest.strategy.sessions
     days = pd.DatetimeIndex(sessions.index)
     marks = Marks(_hole_rows(backtest, days), _training_rows(backtest.strategy, days))
-    equity = {run.name: _of_days(run.sessions["equity"], days).ffill().to_numpy() for run in backtest.runs}
+    equity = {run.name: _of_days(run, "equity", backtest).ffill().to_numpy() for run in backtest.runs}
     order = list(reversed(list(enumerate(equity.items()))))
     colours = {run.name: 2 if run is backtest.benchmark else row for row, run in enumerate(backtest.runs)}
     curves = [Line(name, values, colours[name]) for _, (name, values) in order][::-1]
@@ -99,14 +100,14 @@ def _pictures(backtest: Backtest) -> Iterable[str]:
     )
     yield from _volatility(backtest, days, marks)
     costs = [
-        Line(run.name, _of_days(run.sessions["costs"], days).fillna(0.0).cumsum().to_numpy(), colours[run.name])
+        Line(run.name, _of_days(run, "costs", backtest).fillna(0.0).cumsum().to_numpy(), colours[run.name])
         for run in backtest.runs
     ]
     yield chart("Costs so far, share of capital", days, costs, form="{:.2%}", height=120, from_zero=True)
 
 
 def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Iterable[str]:
-    dates = days.tz_localize(None).normalize()
+    dates = backtest.market.sessions_of(days)
     for symbol in backtest.market.symbols[:1]:
         prices, outlook = backtest.market.prices[symbol], backtest.market.outlook[symbol]
         realized = np.sqrt(
@@ -119,7 +120,7 @@ def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Ite
         ]
         implied = backtest.strategy.plan.decisions.get("implied")
         if implied is not None:
-            daily = implied.groupby(time_index(implied).tz_localize(None).normalize()).first()
+            daily = implied.groupby(backtest.market.sessions_of(time_index(implied))).first()
             lines.append(Line("implied", daily.reindex(dates).to_numpy(dtype=float), 1))
         if backtest.strategy.target_volatility is not None and len(backtest.market.symbols) == 1:
             target = np.full(len(days), backtest.strategy.target_volatility)
@@ -128,9 +129,10 @@ def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Ite
         yield chart(caption, days, lines, height=190, from_zero=True, marks=marks)
 
 
-def _of_days(values: pd.Series, days: pd.DatetimeIndex) -> pd.Series:
-    """Values by session on these days: what else is held may close at another minute, or miss a session."""
-    return values.set_axis(time_index(values).normalize()).reindex(days.normalize())
+def _of_days(run: Run, column: str, backtest: Backtest) -> pd.Series:
+    """A run's values by session in those of the strategy: what else is held may close earlier, or miss a session."""
+    values, sessions_of = run.sessions[column], backtest.market.sessions_of
+    return values.set_axis(sessions_of(time_index(values))).reindex(sessions_of(time_index(backtest.strategy.sessions)))
 
 
 def _drawdown(equity: np.ndarray) -> np.ndarray:
@@ -152,9 +154,9 @@ def _training_rows(run: Run, days: pd.DatetimeIndex) -> list[int]:
     return sorted({int(row) for row in rows if row < len(days)})
 
 
-def _months(run: Run) -> str:
+def _months(run: Run, market: Market) -> str:
     returns = run.sessions["return"]
-    periods = pd.DatetimeIndex(returns.index).tz_localize(None).to_period("M")
+    periods = market.sessions_of(time_index(returns)).to_period("M")
     monthly = (1.0 + returns).groupby(periods).prod() - 1.0
     years = sorted({period.year for period in monthly.index})
     lines = []

@@ -15,7 +15,7 @@ class Plan:
     Attributes
     ----------
     orders
-        A row a moment at which something is traded (New York time), a column an instrument: what to hold from then on,
+        A row a moment at which something is traded (market time), a column an instrument: what to hold from then on,
         as `unit` says; NaN leaves the instrument alone.
     prices
         A row a moment, each of the orders' among them, and each session's close: the price at which an order of that

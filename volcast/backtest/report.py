@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from volcast.arrays import time_index
 from volcast.backtest.engine import Backtest, Run
 from volcast.evaluation.report.tables import figures_of
 from volcast.forecaster import FALLBACK, Forecast
+from volcast.markets.clocks import clock_of
 
 __all__ = [
     "FIGURES",
@@ -98,8 +100,9 @@ def statistics_table(backtest: Backtest) -> Table:
 def describe_backtest(backtest: Backtest) -> list[str]:
     """What was traded when and how, and what was cut out or left out: a few sentences."""
     sessions, costs = backtest.strategy.sessions, backtest.costs
+    days = backtest.market.sessions_of(time_index(sessions))
     lines = [
-        f"Traded in {len(sessions):,} sessions from {_day(sessions.index[0])} to {_day(sessions.index[-1])}; a trade "
+        f"Traded in {len(sessions):,} sessions from {_day(days[0])} to {_day(days[-1])}; a trade "
         f"costs {costs.trade_bps:g} basis point{'' if costs.trade_bps == 1 else 's'}; cash earns nothing and borrowing "
         "costs nothing.",
         *_forecast_by(backtest.strategy),
@@ -126,7 +129,7 @@ def describe_forecast(forecast: Forecast, *, simulated: bool) -> str:
         interval = f" (90 %: {forecast.lower:.2%} to {forecast.upper:.2%})"
     mark = "SIMULATED bars: forecast" if simulated else "Forecast"
     return (
-        f"{mark} as of {forecast.asof:%Y-%m-%d %H:%M} New York for the bucket that ends "
+        f"{mark} as of {forecast.asof:%Y-%m-%d %H:%M} {clock_of(str(forecast.asof.tz)).place} for the bucket that ends "
         f"{forecast.bucket:%Y-%m-%d %H:%M}: volatility {forecast.volatility:.2%}{interval}, "
         f"annualized {forecast.annualized_volatility:.1%}, by {forecast.model_version}."
     )

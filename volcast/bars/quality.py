@@ -73,7 +73,7 @@ class DataQuality:
     minutes
         Length of a bar.
     months
-        A row for each month (New York time): ``sessions`` of the exchange, ``missing`` ones, ``bars`` inside sessions,
+        A row for each month (market time): ``sessions`` of the exchange, ``missing`` ones, ``bars`` inside sessions,
         ``coverage`` (their share of what the sessions have minutes for), ``gaps`` of a quarter of an hour and more,
         ``longest_gap`` in minutes, ``dropped`` (bars that cleaning would drop), ``outside`` sessions,
         ``without_volume``, ``volume_breaks``.

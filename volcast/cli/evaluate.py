@@ -19,6 +19,7 @@ from volcast.errors import (
     StoreError,
 )
 from volcast.files import write_whole
+from volcast.markets.clocks import clock_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,7 +194,7 @@ def _about(bundle: "ModelBundle", judged_on: str, allow_in_sample: bool) -> list
     trained_on = (
         f"{len(symbols)} symbols" if len(symbols) > 1 else "".join(symbols) or "a symbol that nobody wrote down"
     )
-    through = "" if seen is None else f", through {seen:%Y-%m-%d %H:%M} New York time"
+    through = "" if seen is None else f", through {seen:%Y-%m-%d %H:%M} {clock_of(str(seen.tz)).place} time"
     said = [f"{bundle.name}, trained on {trained_on}{through}; judged on {judged_on}."]
     if allow_in_sample:
         said.append("IN SAMPLE: the model may have seen buckets that it is judged on, so it looks better than it is.")

@@ -97,7 +97,7 @@ class Evaluation(OneLineRepr):
         ``interval_score``, ``pinball_lower``, ``pinball_upper``. What needs a forecast or days that are not there is
         NaN or absent.
     by_bucket
-        Indexed by label (New York time), columns ``realized``, each forecast, and the model's ``lower`` and ``upper``
+        Indexed by label (market time), columns ``realized``, each forecast, and the model's ``lower`` and ``upper``
         where it has an interval: hourly volatilities.
     left_out
         How many buckets were left out because next to nothing moved in them (RV under `RV_FLOOR`).
@@ -147,12 +147,12 @@ class Evaluation(OneLineRepr):
 
     @property
     def first(self) -> pd.Timestamp:
-        """Label of the first bucket judged, New York time."""
+        """Label of the first bucket judged, market time."""
         return time_index(self.by_bucket).min()
 
     @property
     def last(self) -> pd.Timestamp:
-        """Label of the last bucket judged, New York time."""
+        """Label of the last bucket judged, market time."""
         return time_index(self.by_bucket).max()
 
     @property
@@ -227,9 +227,9 @@ class Evaluation(OneLineRepr):
         Parameters
         ----------
         by
-            ``"hour"``: New York clock hour of the label. ``"month"``: as 2025-03. ``"regime"``: fifths, 1 the calmest,
-            of what the diurnal log-HAR forecast among the buckets of one hour: known beforehand, and no hour of day in
-            disguise.
+            ``"hour"``: the hour that the market's clock shows at the label. ``"month"``: as 2025-03. ``"regime"``:
+            fifths, 1 the calmest, of what the diurnal log-HAR forecast among the buckets of one hour: known beforehand,
+            and no hour of day in disguise.
 
         Returns
         -------

@@ -1,7 +1,7 @@
 r"""Whether a difference between forecasts is more than chance, and whether a forecast is biased.
 
-Hours of one day share their surprises, so all that is summed up here is first summed by day; days follow each
-other with the autocorrelation that Newey and West's estimator allows for, Bartlett weights over
+Hours of one day share their surprises, so all that is summed up here is first summed by the market's day; days follow
+each other with the autocorrelation that Newey and West's estimator allows for, Bartlett weights over
 :math:`L = \lfloor 4 (n / 100)^{2/9} \rfloor` of n days (1987, *Econometrica* 55; 1994, *Review of Economic Studies*
 61).
 """
@@ -27,9 +27,11 @@ __all__ = [
 _FEWEST_DAYS = 3
 _FEWEST_DAYS_OF_A_SET = 20
 _BLOCK_DAYS = 5
-# Of losses; a mean of them is quoted to a tenth of a thousandth.
+# Of losses, whose mean is quoted to a tenth of a thousandth.
 _ROUNDING = 1e-12
 _REPETITIONS = 1000
+# What ends at midnight is of the day that ends.
+_MOMENT = pd.Timedelta(1, unit="us")
 
 
 def diebold_mariano_by_day(loss: pd.Series, reference_loss: pd.Series, *, overlap: int = 1) -> float:
@@ -102,7 +104,7 @@ def mincer_zarnowitz(realized: pd.Series, forecast: npt.ArrayLike, *, overlap: i
     # In units of the mean variance: 1e-6 beside 1 would leave the matrices next to singular.
     unit = float(outcome.mean())
     design = np.column_stack([np.ones(len(outcome)), predictor / unit])
-    if np.ptp(predictor) == 0 or _days_of(time_index(realized)).nunique() < _FEWEST_DAYS:
+    if np.ptp(predictor) == 0 or _days(time_index(realized)).nunique() < _FEWEST_DAYS:
         return MincerZarnowitz(*[math.nan] * 5)
     coefficients = np.linalg.lstsq(design, outcome / unit, rcond=None)[0]
     scores = _by_day(design * (outcome / unit - design @ coefficients)[:, None], time_index(realized))
@@ -154,15 +156,14 @@ def _twins(losses: pd.DataFrame) -> dict[str, str]:
 
 
 def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:
-    """Sums of `values` (n, k) by day of `labels`, (days, k), scaled so that their mean is the mean of `values`."""
-    days = pd.factorize(_days_of(labels))[0]
+    """Sums of `values` (n, k) by the labels' day, (days, k), scaled so that their mean is the mean of `values`."""
+    days = pd.factorize(_days(labels))[0]
     sums = np.column_stack([np.bincount(days, weights=column) for column in values.T])
     return np.asarray(sums * (len(sums) / len(values)))
 
 
-def _days_of(labels: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """The day, on the clock of the labels, of what ends at each: at midnight ends the day before."""
-    return (labels - pd.Timedelta(1, unit="us")).normalize()
+def _days(labels: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(labels - _MOMENT).normalize()
 
 
 def long_run_covariance(rows: Float64Array2D, lags: int | None = None) -> Float64Array2D:

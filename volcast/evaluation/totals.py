@@ -49,7 +49,7 @@ class TotalEvaluation:
         the Diebold-Mariano test against the daily HAR; ``bias``, the root of mean realized over mean forecast
         variance; of the model ``coverage``. What needs a forecast that is not there is absent.
     by_session
-        Indexed by the close as of which a forecast is made (New York time), symbol after symbol, columns ``symbol``,
+        Indexed by the close as of which a forecast is made (market time), symbol after symbol, columns ``symbol``,
         ``realized``, each forecast, and the model's ``lower`` and ``upper``: volatilities of the horizon, decimal, not
         annualized.
     """

@@ -212,7 +212,7 @@ class IntradayFeatures:
         columns
             `measures.nights.NIGHT_NAMES` of the row before each bucket, shape (n, len(NIGHT_NAMES)).
         last_hours
-            New York clock hour of these rows.
+            Hour that the market's clock shows at these rows.
         days_ahead
             From the day of this row to that of the bucket.
         """

@@ -40,6 +40,11 @@ class Clock:
         """The zone itself."""
         return ZoneInfo(self.zone)
 
+    @property
+    def place(self) -> str:
+        """What the zone is called in sentences, such as ``"New York"``."""
+        return self.zone.rpartition("/")[-1].replace("_", " ")
+
     def moment(self, moment: str | date | pd.Timestamp) -> pd.Timestamp:
         """A moment in this zone, which one without a zone is taken to be in; to the microsecond, later ones cut.
 
@@ -57,9 +62,8 @@ class Clock:
             return stamp.tz_localize(self.zone, ambiguous="raise", nonexistent="raise")
         except ValueError:
             forward = stamp.tz_localize(self.zone, ambiguous=True, nonexistent="NaT") is pd.NaT
-        place = self.zone.rpartition("/")[-1].replace("_", " ")
         behaviour = "never show it, for they are set forward" if forward else "show it twice, for they are set back"
-        raise ConfigError(f"{stamp} is no moment in {place}: its clocks {behaviour}; give it with its zone.")
+        raise ConfigError(f"{stamp} is no moment in {self.place}: its clocks {behaviour}; give it with its zone.")
 
     def midnight(self, day: str | date) -> pd.Timestamp:
         """When a day begins here; of a moment, the day that its own clock shows. Raises what `moment` raises."""

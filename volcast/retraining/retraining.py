@@ -15,7 +15,6 @@ from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import Role, TrainingConfig
 from volcast.errors import LookAheadError, ModelNotFoundError, VolatilityError
 from volcast.files import file_name_of
-from volcast.markets.names import DEFAULT_ZONE
 from volcast.retraining.gate import has_decayed, judge
 from volcast.retraining.policy import RetrainingPolicy, candidate_moments
 from volcast.serving.served_model import ServedModel
@@ -33,7 +32,7 @@ class RetrainingOutcome:
     Attributes
     ----------
     moment
-        When it was due, New York time.
+        When it was due, market time.
     model_version
         The new model's name; None where there is none.
     promoted
@@ -209,11 +208,11 @@ def bars_until(bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
 
 
 def first_start(bars: pd.DataFrame) -> pd.Timestamp:
-    """When the first of the bars began, of any symbol, New York time."""
-    return pd.DatetimeIndex(bars.index.get_level_values(-1)).min().tz_convert(DEFAULT_ZONE)
+    """When the first of the bars began, of any symbol, in UTC."""
+    return pd.DatetimeIndex(bars.index.get_level_values(-1)).min().tz_convert("UTC")
 
 
 def last_end(bars: pd.DataFrame) -> pd.Timestamp:
-    """When the last of the bars ended, of any symbol, New York time."""
+    """When the last of the bars ended, of any symbol, in UTC."""
     stamps = [time_index(bars.xs(name)) for name in symbols_of(bars)] or [time_index(bars)]
-    return max(index[-1] + bar_length(index) for index in stamps).tz_convert(DEFAULT_ZONE)
+    return max(index[-1] + bar_length(index) for index in stamps).tz_convert("UTC")

@@ -33,9 +33,9 @@ class Forecast(OneLineRepr):
     Attributes
     ----------
     asof
-        The moment it was made for, New York time: nothing that ended later was used.
+        The moment it was made for, market time: nothing that ended later was used.
     bucket
-        Label (end, New York time) of the bucket that is forecast: the first that ends after `asof`.
+        Label (end, market time) of the bucket that is forecast: the first that ends after `asof`.
     volatility
         Volatility of that bucket, or of the whole horizon that it begins, decimal, not annualized.
     annualized_volatility
@@ -154,7 +154,7 @@ class ServedModel:
 
     @cached_property
     def trained_through(self) -> pd.Timestamp | None:
-        """Last moment (New York time) whose data the model saw; None where nobody wrote it down."""
+        """Last moment (market time) whose data the model saw; None where nobody wrote it down."""
         return None if self.bundle is None else self.bundle.trained_through
 
     @cached_property

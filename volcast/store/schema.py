@@ -474,7 +474,7 @@ class RecipeSchema(_Schema):
 
     @property
     def trained_through(self) -> pd.Timestamp | None:
-        """Last bucket (New York time) in the recipe's sums; None where it has none."""
+        """Last bucket (market time) in the recipe's sums; None where it has none."""
         states = self.recipe.shared if isinstance(self.recipe, _Pooled) else self.recipe
         if isinstance(states, _ScaledWindows):
             return None

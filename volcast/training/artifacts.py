@@ -20,7 +20,6 @@ from volcast.evaluation.report.tables import baselines, symbols, totals
 from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import horizons_of
-from volcast.markets.names import DEFAULT_ZONE
 from volcast.store.bundle import CONDEMNED, ModelBundle
 from volcast.training.data import TrainingData
 
@@ -74,6 +73,7 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
     """One line: what the training is done on."""
     abouts = list(data.provenance.values())
     first, last = min(about["first_bar"] for about in abouts), max(about["last_bar"] for about in abouts)
+    zone = config.effective_market.zone
     lengths = " or ".join(f"{minutes:g}" for minutes in sorted({about["bar_minutes"] for about in abouts}))
     counts = {
         part: sum(len(rows) for name, rows in data.positions(part).items() if name in data.windows)
@@ -81,7 +81,7 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
     }
     return (
         f"{_subject(data)}: {sum(about['bars'] for about in abouts):,} {_simulated(data)}bars of {lengths} min from "
-        f"{_day(first)} to {_day(last)} ({abouts[0]['source']['name']}), preset {config.preset}: "
+        f"{_day(first, zone)} to {_day(last, zone)} ({abouts[0]['source']['name']}), preset {config.preset}: "
         f"{sum(about['hourly_values'] for about in abouts):,} hourly values; {counts['train']:,} windows to train, "
         f"{counts['validation']:,} to validate, {counts['test']:,} to test."
     )
@@ -264,8 +264,8 @@ def _subject(data: TrainingData) -> str:
     return data.subject if count == 1 else f"{data.subject} and {count - 1} companions"
 
 
-def _day(moment: str) -> str:
-    return f"{pd.Timestamp(moment).tz_convert(DEFAULT_ZONE):%Y-%m-%d}"
+def _day(moment: str, zone: str) -> str:
+    return f"{pd.Timestamp(moment).tz_convert(zone):%Y-%m-%d}"
 
 
 def _short(value: Any) -> str:

@@ -42,7 +42,7 @@ class TrainingData(OneLineRepr):
     Attributes
     ----------
     measures
-        By symbol: hourly measures (see `measures.bucketed`), indexed by bucket label (New York time); the parts'
+        By symbol: hourly measures (see `measures.bucketed`), indexed by bucket label (market time); the parts'
         targets are positions in them.
     splits
         Those positions, by symbol: one symbol is split by the number of its buckets, several at one date.
@@ -125,7 +125,7 @@ class TrainingData(OneLineRepr):
 
     @property
     def trained_through(self) -> pd.Timestamp:
-        """The last moment whose bars training or validation saw, New York time."""
+        """The last moment whose bars training or validation saw, market time."""
         ends: Iterator[pd.Timestamp] = (
             time_index(frame)[self.splits[name].validation.stop - 1] + pd.Timedelta(self.provenance[name]["label_lag"])
             for name, frame in self.measures.items()
@@ -299,8 +299,11 @@ def _companions(
 ) -> tuple[dict[str, tuple[pd.DataFrame, dict[str, Any]]], dict[str, str]]:
     """Measures of those companions whose bars can be had, up to the label `last`, and why others cannot."""
 
+    # Not the clock's date: a session may begin on the evening before its day.
+    (day,) = config.effective_market.days_of_labels(pd.DatetimeIndex([last])).tolist()
+
     def measured(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-        bars = bars_of(name, last.date())
+        bars = bars_of(name, np.datetime64(day, "D").astype(date))
         return _measured(bars[bars.index < last], name, config)
 
     try:

@@ -158,7 +158,7 @@ class LocalLSTMTrainer:
         symbol
             None takes the configuration's.
         start_date, end_date
-            New York days, both included. None takes the configuration's; it leaves `bars` as they are on that side.
+            Days of the market, both included. None is the configuration's, and leaves `bars` as they are on that side.
         bars
             Bars to use instead of the configured source, cut to the days given here: one symbol's, or alpaca-py's
             layout, indexed by (symbol, timestamp), with the symbols in it that are to be trained on.

@@ -164,7 +164,7 @@ def life_volatility(market: Market, sessions: int, persistence: float) -> pd.Ser
 
 
 def steps_of(market: Market) -> pd.DataFrame:
-    """Hourly steps of the only symbol, indexed by the end of each bucket (New York time).
+    """Hourly steps of the only symbol, indexed by the end of each bucket (market time).
 
     Columns `spot` (linked price of the last bar that had ended by then), `session` (naive date), `ends_session`.
     """

@@ -101,9 +101,11 @@ def simulate_bars(
         volatility = _whole_day_volatility(random, session, inside, day, minute, lengths)
     volatility = volatility * _news_factor(schedule.index, news, day, minute)
     returns = volatility * random.standard_t(5, len(day)) / np.sqrt(5 / 3)
-    gaps = np.where(
-        begins_run(day) & ~market.never_closes, volatility * np.sqrt(200) * random.standard_normal(len(day)), 0.0
-    )
+    # Where one session begins as another ends, there is no night between them.
+    follows = schedule["open"].to_numpy()[1:] == schedule["close"].to_numpy()[:-1]
+    after_night = np.append(not market.never_closes, ~follows)
+    gaps = volatility * np.sqrt(200) * random.standard_normal(len(day))
+    gaps[~(begins_run(day) & after_night[day])] = 0.0
     close = 40 * np.exp(2.5 * random.random()) * np.exp(np.cumsum(returns + gaps))
     open_ = close * np.exp(-returns)
     reach = volatility * close

@@ -11,7 +11,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.verdict import MODEL, REFERENCE, title_of
-from volcast.markets.names import DEFAULT_ZONE
+from volcast.markets.clocks import clock_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,8 @@ def evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     yield f"Forecast and realized by the day, all days judged{mean}", _svg(_daily(evaluation), "daily")
     yield "Calibration: what came on average where so much was forecast", _svg(_calibration(evaluation), "calibration")
     if REFERENCE in evaluation.metrics:
-        yield "QLIKE by hour of day (label of the bucket, New York time)", _svg(_by_hour(evaluation), "hours")
+        place = clock_of(str(time_index(evaluation.by_bucket).tz)).place
+        yield f"QLIKE by hour of day (label of the bucket, {place} time)", _svg(_by_hour(evaluation), "hours")
         said = f"QLIKE saved against the diurnal log-HAR{mean}, summed up; rising is better"
         yield said, _svg(_cumulative(evaluation), "cumulative")
 
@@ -175,9 +176,8 @@ def _axes(height: float = _SIZE[1]) -> "tuple[Figure, Axes]":
 
 
 def _dates(axes: "Axes", labels: pd.DatetimeIndex) -> None:
-    local = labels.tz_convert(DEFAULT_ZONE)
-    ticks = np.linspace(0, len(local) - 1, min(4, len(local))).astype(int)
-    axes.set_xticks(ticks, [f"{local[tick]:%Y-%m-%d}" for tick in ticks])
+    ticks = np.linspace(0, len(labels) - 1, min(4, len(labels))).astype(int)
+    axes.set_xticks(ticks, [f"{labels[tick]:%Y-%m-%d}" for tick in ticks])
 
 
 def _svg(figure: "Figure", name: str) -> str:
