@@ -32,6 +32,7 @@ from volcast.config import TrainingConfig
 from volcast.configured import bars_of
 from volcast.errors import TrainingError
 from volcast.files import json_bytes, write_whole
+from volcast.measures.bucketed import STEPS
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.processes import environment_of_children, module_command
 
@@ -51,6 +52,11 @@ _EPOCHS = {
     "LSTM(48), 16,539 windows": (Network((48,)), 16_539),
     "2 x LSTM(64), 4,000 windows": (Network((64, 64)), 4_000),
     "LSTM(32) with side inputs, batch 256, 20,000 windows": (Network((32,), 256, 4, 8), 20_000),
+    # What a har_lstm trains five of on a panel of 24 symbols.
+    "LSTM(32) over six steps, QLIKE, batch 256, 39,000 windows": (
+        Network((32,), 256, 7, memory=STEPS, qlike=True),
+        39_000,
+    ),
 }
 _PARTS = ("epoch", "losses", "search", "tuners", "validation")
 _TUNERS = ("random", "median", "hyperband")

@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from volcast.networks.fitting import log_qlike
 from volcast.networks.tensorflow import load_tensorflow_quietly
 
 if TYPE_CHECKING:
     import keras
     import torch
 
-__all__ = ["WAYS", "Network", "Ways", "keras_network", "random_samples", "torch_network", "torch_training"]
+__all__ = [
+    "WAYS",
+    "Network",
+    "Ways",
+    "keras_network",
+    "random_samples",
+    "torch_log_qlike",
+    "torch_network",
+    "torch_training",
+]
 
 Epoch = Callable[[], object]
 Ways = dict[str, Callable[["Network", tuple[Any, np.ndarray]], Epoch]]
@@ -23,7 +33,11 @@ _EPSILON = 1e-7
 
 @dataclass(frozen=True)
 class Network:
-    """A network and how it is fed: units of its LSTM layers, features, side inputs, windows in a step, dropout."""
+    """A network and how it is fed: units of its LSTM layers, features, side inputs, windows in a step, dropout.
+
+    A window has `memory` steps. The loss is the mean squared error, or with `qlike` that of
+    `networks.fitting.log_qlike`.
+    """
 
     units: tuple[int, ...]
     batch: int = 16
@@ -31,6 +45,8 @@ class Network:
     sides: int = 0
     rate: float = 0.1
     learning_rate: float = 1e-3
+    memory: int = 60
+    qlike: bool = False
 
     @classmethod
     def from_mapping(cls, fields: dict[str, Any]) -> Self:
@@ -42,9 +58,9 @@ class Network:
         return f"{layers}, batch {self.batch}"
 
 
-def random_samples(network: Network, count: int, memory: int = 60, seed: int = 0) -> tuple[Any, np.ndarray]:
+def random_samples(network: Network, count: int, seed: int = 0) -> tuple[Any, np.ndarray]:
     """`count` overlapping windows of a noisy wave, side inputs where the network takes them, and targets."""
-    random = np.random.default_rng(seed)
+    random, memory = np.random.default_rng(seed), network.memory
     wave = np.sin(np.arange(count + memory) / 9)[:, None] + 0.5 * random.standard_normal(
         (count + memory, network.features)
     )
@@ -56,12 +72,12 @@ def random_samples(network: Network, count: int, memory: int = 60, seed: int = 0
     return (windows, random.standard_normal((count, network.sides)).astype(np.float32)), targets
 
 
-def keras_network(network: Network, memory: int = 60, **compilation: Any) -> "keras.Model":
+def keras_network(network: Network, **compilation: Any) -> "keras.Model":
     """The compiled Keras model of a network; `compilation` goes to ``compile``."""
     load_tensorflow_quietly()
     import keras
 
-    window = keras.Input((memory, network.features), name="window")
+    window = keras.Input((network.memory, network.features), name="window")
     flow = window
     for i, units in enumerate(network.units):
         flow = keras.layers.LSTM(units, return_sequences=i < len(network.units) - 1)(flow)
@@ -72,7 +88,7 @@ def keras_network(network: Network, memory: int = 60, **compilation: Any) -> "ke
         flow = keras.layers.Concatenate()([flow, inputs[1]])
     model = keras.Model(inputs if network.sides else window, keras.layers.Dense(1)(flow))
     optimizer = keras.optimizers.Adam(network.learning_rate)
-    model.compile(optimizer=optimizer, loss="mean_squared_error", **compilation)
+    model.compile(optimizer=optimizer, loss=log_qlike(1.0) if network.qlike else "mean_squared_error", **compilation)
     return model
 
 
@@ -140,17 +156,23 @@ def torch_training(network: Network, samples: tuple[Any, np.ndarray], model: "to
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
     tensors = [torch.from_numpy(np.ascontiguousarray(part)) for part in parts]
     wanted = torch.from_numpy(np.ascontiguousarray(targets))
+    loss = torch_log_qlike if network.qlike else torch.nn.functional.mse_loss
     optimizer = torch.optim.Adam(model.parameters(), network.learning_rate, eps=_EPSILON, fused=True)
 
     def epoch() -> None:
         model.train()
         for rows in torch.randperm(len(wanted)).split(network.batch):
             optimizer.zero_grad(set_to_none=True)
-            loss = torch.nn.functional.mse_loss(model(*(tensor[rows] for tensor in tensors)), wanted[rows])
-            loss.backward()
+            loss(model(*(tensor[rows] for tensor in tensors)), wanted[rows]).backward()
             optimizer.step()
 
     return epoch
+
+
+def torch_log_qlike(forecasts: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+    """The same loss as `networks.fitting.log_qlike`, of a spread of 1."""
+    scaled = 2.0 * (targets - forecasts)
+    return (scaled.expm1() - scaled).mean()
 
 
 WAYS: Ways = {

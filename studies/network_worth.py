@@ -1,15 +1,18 @@
 """What the networks of the default forecast add to its regression, window by window.
 
-``python studies/network_worth.py --data FOLDER [--windows 2024H1 ...] [--mode panel|single] [--left-out N]``
+``python studies/network_worth.py --data FOLDER [--windows 2024H1 ...] [--mode panel|single|zero-shot] [--left-out N]``
 
 Each window's model is trained on what lies before it. A figure is the mean over symbols of the QLIKE with networks over
 that of the same model's regression alone, both refitted daily. ``panel`` trains one model over all files of the folder,
-``single`` one for each; ``--left-out N`` keeps every Nth symbol from training and judges on these alone.
+``single`` one for each; ``--left-out N`` keeps every Nth symbol from training and judges on these alone. ``zero-shot``
+and ``zero-shot-alone`` print, of these, QLIKE of the panel's model over that of a model of each symbol's own, which had
+the bars before the window: with the bars of all symbols beside it, and with its own alone.
 """
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from volcast.bars.checks import cut_to_days
 from volcast.evaluation.losses import qlike_losses
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.measures.hourly import RV_FLOOR, get_hourly_measures
+from volcast.networks.onnx import Network
 from volcast.networks.tensorflow import load_tensorflow_quietly
 from volcast.training.result import TrainingResult
 from volcast.training.trainer import LocalLSTMTrainer
@@ -36,6 +40,7 @@ WINDOWS = {
 """First and last day of each test part; the last window is for figures, not for choices."""
 
 _FEWEST_BUCKETS, _FEWEST_BARS = 50, 5000
+_MODES = ("panel", "single", "zero-shot", "zero-shot-alone")
 
 
 def window_bars(folder: Path, window: str) -> dict[str, pd.DataFrame]:
@@ -66,25 +71,63 @@ def recipe_of(result: TrainingResult) -> HarLstm:
     return result.bundle.recipe
 
 
-def ratios(result: TrainingResult, bars: dict[str, pd.DataFrame], first: pd.Timestamp) -> "pd.Series[float]":
-    """QLIKE with networks over that without, by symbol, of the buckets from `first` on."""
-    recipe, networks, losses = recipe_of(result), result.bundle.networks, {}
+def qlikes(
+    recipe: HarLstm, networks: Sequence[Network], bars: dict[str, pd.DataFrame], first: pd.Timestamp
+) -> "pd.Series[float]":
+    """QLIKE by symbol, of the buckets from `first` on; of those alone that have enough."""
+    means = {}
     frames = recipe.with_market({symbol: get_hourly_measures(frame) for symbol, frame in bars.items()})
     for symbol, frame in frames.items():
         positions = np.arange(int(frame.index.searchsorted(first)), len(frame))
         realized = frame["rv_hourly"].to_numpy()[positions]
         moved = realized > RV_FLOOR
-        if moved.sum() < _FEWEST_BUCKETS:
-            continue
-        with_networks, alone = (
-            qlike_losses(
-                realized[moved],
-                one.forecast(networks, frame, time_index(frame)[positions], positions).volatility[moved],
-            ).mean()
-            for one in (recipe, replace(recipe, weight=0.0, smearing_shift=0.0))
-        )
-        losses[symbol] = with_networks / alone
-    return pd.Series(losses, dtype=float)
+        if moved.sum() >= _FEWEST_BUCKETS:
+            forecast = recipe.forecast(networks, frame, time_index(frame)[positions], positions).volatility
+            means[symbol] = qlike_losses(realized[moved], forecast[moved]).mean()
+    return pd.Series(means, dtype=float)
+
+
+def ratios(result: TrainingResult, bars: dict[str, pd.DataFrame], first: pd.Timestamp) -> "pd.Series[float]":
+    """QLIKE with networks over that without, by symbol, of the buckets from `first` on."""
+    recipe, networks = recipe_of(result), result.bundle.networks
+    alone = replace(recipe, weight=0.0, smearing_shift=0.0)
+    return qlikes(recipe, networks, bars, first) / qlikes(alone, (), bars, first)
+
+
+def over_own(
+    result: TrainingResult, bars: dict[str, pd.DataFrame], left_out: Sequence[str], first: str, *, alone: bool
+) -> "pd.Series[float]":
+    """QLIKE of a model that never saw some symbols over that of a model of each one's own, from the day `first` on.
+
+    It sees the market in the bars of all; `alone` it gets those of the symbol that it forecasts.
+    """
+    recipe, networks, midnight = recipe_of(result), result.bundle.networks, pd.Timestamp(first, tz="America/New_York")
+    together = {} if alone else {symbol: frame for symbol, frame in bars.items() if symbol not in left_out}
+    means = {}
+    for symbol in left_out:
+        one = {symbol: bars[symbol]}
+        owner = trained(one, first, result.bundle.manifest["seed"])
+        own = qlikes(recipe_of(owner), owner.bundle.networks, one, midnight)
+        means[symbol] = (qlikes(recipe, networks, together | one, midnight) / own).get(symbol, np.nan)
+    return pd.Series(means, dtype=float).dropna()
+
+
+def window_ratios(
+    bars: dict[str, pd.DataFrame], first: str, seed: int, mode: str, left_out: list[str]
+) -> tuple["pd.Series[float]", float]:
+    """The figures of one window by symbol, and the weight that the networks have in the mean; see the module."""
+    midnight = pd.Timestamp(first, tz="America/New_York")
+    training = {symbol: frame for symbol, frame in bars.items() if symbol not in left_out}
+    if mode == "single":
+        results = {symbol: trained({symbol: frame}, first, seed) for symbol, frame in training.items()}
+        weights = [recipe_of(result).weight for result in results.values()]
+        parts = [ratios(result, {symbol: bars[symbol]}, midnight) for symbol, result in results.items()]
+        return pd.concat(parts), float(np.mean(weights))
+    result = trained(training, first, seed)
+    if mode == "panel":
+        judged = ratios(result, bars, midnight)
+        return judged[left_out] if left_out else judged, recipe_of(result).weight
+    return over_own(result, bars, left_out, first, alone=mode == "zero-shot-alone"), recipe_of(result).weight
 
 
 def main() -> None:
@@ -92,32 +135,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of files SYMBOL_*.parquet")
     parser.add_argument("--windows", nargs="+", choices=WINDOWS, default=list(WINDOWS)[:3])
-    parser.add_argument("--mode", choices=("panel", "single"), default="panel")
+    parser.add_argument("--mode", choices=_MODES, default="panel")
     parser.add_argument("--left-out", type=int, default=0, metavar="N")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     options = parser.parse_args()
+    if options.mode.startswith("zero-shot") and not options.left_out:
+        parser.error("zero-shot judges symbols that are left out of training; add --left-out 4")
     load_tensorflow_quietly()
     means = []
     for window in options.windows:
-        first, _ = WINDOWS[window]
-        midnight = pd.Timestamp(first, tz="America/New_York")
         bars = window_bars(options.data, window)
         left_out = list(bars)[:: options.left_out] if options.left_out else []
-        training = {symbol: frame for symbol, frame in bars.items() if symbol not in left_out}
         for seed in options.seeds:
-            if options.mode == "panel":
-                result = trained(training, first, seed)
-                found = ratios(result, bars, midnight)
-                found = found[left_out] if left_out else found
-                weights = [recipe_of(result).weight]
-            else:
-                results = {symbol: trained({symbol: frame}, first, seed) for symbol, frame in training.items()}
-                weights = [recipe_of(result).weight for result in results.values()]
-                found = pd.concat([ratios(one, {symbol: bars[symbol]}, midnight) for symbol, one in results.items()])
-            means.append(found.mean())
+            judged, weight = window_ratios(bars, WINDOWS[window][0], seed, options.mode, left_out)
+            means.append(judged.mean())
             print(
-                f"{window} seed {seed}: mean {found.mean():.4f}, worst {found.max():.4f}, gains "
-                f"{(found < 1).mean():.0%} of {len(found)}, weight {np.mean(weights):.2f}",
+                f"{window} seed {seed}: mean {judged.mean():.4f}, worst {judged.max():.4f}, gains "
+                f"{(judged < 1).mean():.0%} of {len(judged)}, weight {weight:.2f}",
                 flush=True,
             )
     print(f"mean {np.mean(means):.4f}")

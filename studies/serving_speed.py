@@ -1,8 +1,9 @@
-"""How long imports, a first forecast and the forecasts of a live loop take.
+"""How long imports, a first forecast, the forecasts of a live loop and those of a universe take.
 
 ``PYTHONPATH=CHECKOUT python studies/serving_speed.py --data FOLDER --models MODELS`` measures the version in CHECKOUT:
 FOLDER holds the bars, MODELS what ``same_forecasts.py record --save MODELS`` left. Figures are medians and the fastest
-run, which other work on the machine disturbs least, in milliseconds.
+run, in milliseconds: of new processes by the clock, of calls, which run on one thread, by the time of the processor,
+which other work on the machine disturbs least.
 """
 
 import argparse
@@ -18,11 +19,14 @@ import numpy as np
 import pandas as pd
 from same_forecasts import model_in, store_of, whole_panel
 
+from data_handler import DataHandler
 from volatility_forecaster import VolatilityForecaster
 
 DOORS = ("volatility_forecaster", "local_training", "training_config", "data_handler")
 PROCESSES = 5
 MINUTES, BUCKETS, POOLED_CALLS = 500, 500, 20
+UNIVERSE, UNIVERSE_CALLS = 500, 3
+YEAR = ("2025-06-02", "2026-05-29")
 
 IMPORT = """
 import sys, time
@@ -52,9 +56,9 @@ def seconds_of_calls(forecaster: VolatilityForecaster, questions: Iterable[Mappi
     """Seconds of each forecast but the first, which takes in the whole history."""
     seconds = []
     for question in questions:
-        began = time.perf_counter()
+        began = time.process_time()
         forecaster.forecast(**question)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     return seconds[1:]
 
 
@@ -86,6 +90,21 @@ def of_a_panel(model: Path, panel: pd.DataFrame, symbol: str) -> dict[str, list[
     }
 
 
+def of_a_universe(models: Mapping[str, str | Path]) -> dict[str, list[float]]:
+    """All symbols of a universe in one call, a year of simulated five-minute bars each, by models by their names."""
+    simulator = DataHandler("simulator")
+    frames = {name: simulator.get_stock_bars(name, *YEAR, "5Min") for name in map("S{:03}".format, range(UNIVERSE))}
+    bars = pd.concat(frames, names=["symbol", "timestamp"])
+    seconds: dict[str, list[float]] = {}
+    for name, model in models.items():
+        forecaster, of_model = VolatilityForecaster(model), seconds.setdefault(f"{UNIVERSE} symbols, {name}", [])
+        for _ in range(UNIVERSE_CALLS):
+            began = time.process_time()
+            forecaster.forecast_panel(bars, allow_in_sample=True)
+            of_model.append(time.process_time() - began)
+    return seconds
+
+
 def measured(data: Path, models: Path) -> dict[str, list[float]]:
     """Seconds of all runs, by what they measure."""
     spy = data / "SPY_1min.parquet"
@@ -96,7 +115,8 @@ def measured(data: Path, models: Path) -> dict[str, list[float]]:
         FIRST_FORECAST, str(default), str(spy)
     )
     seconds |= of_one_symbol(default, pd.read_parquet(spy))
-    return seconds | of_a_panel(pooled, whole_panel(data), "TSLA")
+    seconds |= of_a_panel(pooled, whole_panel(data), "TSLA")
+    return seconds | of_a_universe({"ewma": "ewma", "model of one": default, "model of many": pooled})
 
 
 def main() -> None:

@@ -53,6 +53,22 @@ def test_a_symbol_that_cannot_be_forecast_is_named_and_the_others_are() -> None:
         forecaster_of("ewma").forecast_panel(FRAMES["A"])
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_holes_other_ends_and_symbols_that_fail_change_nothing_of_the_others(model: str) -> None:
+    holes = np.random.default_rng(5).random(len(FRAMES["B"])) < 0.8
+    frames = {
+        "wrong": FRAMES["A"].assign(close=-1.0), "A": FRAMES["A"], "B": FRAMES["B"][holes],
+        "C": FRAMES["C"].iloc[500:-200], "few": FRAMES["D"].tail(20), "D": FRAMES["D"],
+    }  # fmt: skip
+    bars, forecaster = pd.concat(frames, names=BARS.index.names), forecaster_of(model)
+    panel = forecaster.forecast_panel(bars, allow_in_sample=True)
+    assert list(panel.index) == list("ABCD")
+    assert set(panel.attrs["failed"]) == {"wrong", "few"}
+    for symbol, row in panel.iterrows():
+        alone = forecaster.forecast(bars, row["asof"], symbol=str(symbol), allow_in_sample=True)
+        np.testing.assert_equal(row.to_dict(), {name: getattr(alone, name) for name in panel.columns})
+
+
 def test_a_symbol_that_lags_is_forecast_as_of_the_same_moment() -> None:
     late = pd.concat({"A": FRAMES["A"], "B": FRAMES["B"].iloc[:-100]}, names=BARS.index.names)
     panel = forecaster_of("ewma").forecast_panel(late)

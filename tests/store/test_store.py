@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,16 @@ def test_the_manifest_names_every_file(tmp_path: Path, rv: pd.Series) -> None:
     assert set(manifest["files"]) == {"network_0.keras", "network_0.onnx", "recipe.json", "config.json", "metrics.json"}
     assert manifest["packages"]["keras"]
     assert [path.name for path in tmp_path.glob("[!.]*")] == ["one"]
+
+
+def test_a_model_of_hundreds_of_symbols_comes_back(tmp_path: Path, rv: pd.Series) -> None:
+    bundle = bundle_named("many", rv)
+    about = {"source": {"name": "file", "detail": "bars"}, "notes": ["Read as they are. " * 1_500]}
+    symbols = {f"S{number:03d}": {"symbol": f"S{number:03d}", **about} for number in range(500)}
+    saved = ModelStore(tmp_path).save(replace(bundle, manifest={**bundle.manifest, "symbols": symbols}))
+    assert saved.path is not None
+    assert (saved.path / "manifest.json").stat().st_size > 10 * 2**20
+    assert ModelStore(tmp_path).load("many").manifest["symbols"] == symbols
 
 
 def test_models_never_change(tmp_path: Path, rv: pd.Series) -> None:

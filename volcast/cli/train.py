@@ -88,7 +88,7 @@ def _train(resolved: ResolvedConfig, options: argparse.Namespace, out: "Console"
         load_tensorflow_quietly()
     else:
         bars = _bars(config, progress, err, silent=silent)
-    result = LocalLSTMTrainer(config, progress=progress).run_training_pipeline(bars=bars)
+    result = LocalLSTMTrainer(config, progress=progress, ray_address=options.ray).run_training_pipeline(bars=bars)
     if options.json:
         print(json.dumps(result_as_dict(result), indent=2))
     elif options.quiet:
@@ -179,7 +179,9 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     add_setting(group, "companions")
     add_settings(group, "nights", "known_days")
     group.add_argument("--jobs", type=int, default=1, metavar="N", help="symbols at once (default: 1)")
-    group.add_argument("--ray", metavar="ADDRESS", help="train the symbols on the Ray cluster there")
+    group.add_argument(
+        "--ray", metavar="ADDRESS", help="train the symbols, or the networks of one model, on the Ray cluster there"
+    )
     add_settings(group, "start_date", "end_date", "data_frequency")
     add_bars_options(group)
     add_settings(group, "cache_dir", "accept_quality", "rv_estimator")

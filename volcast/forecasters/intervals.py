@@ -113,11 +113,12 @@ class QuantileTracker:
             return np.empty(0), np.empty(0)
         scores, first = (log_errors / self.hour_spread[hours]).tolist(), int(bound_rows[0])
         behind = self.count + len(lowers) - 1 + np.arange(len(scores))
-        steps = (np.maximum(self.rate, np.minimum(_FIRST_STEPS / behind, 1.0)) * self.spread).tolist()
+        steps = np.maximum(self.rate, np.minimum(_FIRST_STEPS / behind, 1.0)) * self.spread
         lower, upper = lowers[first:].tolist(), uppers[first:].tolist()
-        for score, place, step in zip(scores, (bound_rows - first).tolist(), steps, strict=True):
-            lower.append(lower[-1] - step * ((score < lower[place]) - MISS))
-            upper.append(upper[-1] + step * ((score > upper[place]) - MISS))
+        moves = zip((steps * (1 - MISS)).tolist(), (steps * (0 - MISS)).tolist(), strict=True)
+        for score, place, (missed, covered) in zip(scores, (bound_rows - first).tolist(), moves, strict=True):
+            lower.append(lower[-1] - (missed if score < lower[place] else covered))
+            upper.append(upper[-1] + (missed if score > upper[place] else covered))
         return np.array(lower[-len(scores) :]), np.array(upper[-len(scores) :])
 
     def bounds(

@@ -18,7 +18,6 @@ The bucket's last half hour is kept in six steps of five minutes, whatever the b
 close before it), its log return, and its volume.
 """
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -268,10 +267,14 @@ class BucketedBars:
 
         A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.
         """
-        changes = np.flatnonzero(self.session[1:] != self.session[:-1]) + 1
-        for begin, end in itertools.pairwise([0, *changes.tolist(), self.count]):
-            np.cumsum(sums[:, begin:end], axis=1, out=sums[:, begin:end])
-        variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
+        begins = np.flatnonzero(begins_run(self.session))
+        counts = np.append(begins[1:], self.count) - begins
+        # A row a session, as long as the longest.
+        is_bucket = np.arange(counts.max(initial=0)) < counts[:, None]
+        spread = np.zeros((len(sums), *is_bucket.shape))
+        spread[:, is_bucket] = sums
+        totals = np.cumsum(spread, axis=2)[:, is_bucket]
+        variance, weight = totals[: len(HALF_LIVES)], totals[len(HALF_LIVES) :]
         return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.minutes)
 
 

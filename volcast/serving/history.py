@@ -44,6 +44,8 @@ class HourlyHistory:
         self._final = self._settled = 0
         self._measured = (0, 0)
         self._changed = 0
+        # How often bars were put or cut.
+        self._edits = 0
         # The moment until which no further bar can change what traded between sessions.
         self._nights_until = 0
         # How many bars of the frame that is followed were in time order when it was last cut.
@@ -54,6 +56,11 @@ class HourlyHistory:
 
     def __len__(self) -> int:
         return len(self._stamps)
+
+    @property
+    def edition(self) -> int:
+        """A number that is another whenever bars, or rows of the table, are."""
+        return self._edits + self.table.edition
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -170,6 +177,7 @@ class HourlyHistory:
         return stamp == self.stamps[0] and all(price == self._prices[name].values[0] for name, price in prices.items())
 
     def _append(self, stamps: Int64Array1D, prices: Prices) -> None:
+        self._edits += 1
         steps = _counted(_steps_of(np.concatenate([self.stamps[-1:], stamps])))
         for step, count in steps.items():
             self._steps[step] += count
@@ -184,6 +192,7 @@ class HourlyHistory:
         """Keep the first `count` bars alone."""
         if count >= len(self):
             return
+        self._edits += 1
         self._steps -= Counter(_counted(_steps_of(self.stamps[max(count - 1, 0) :])))
         self._stamps.cut(count)
         for column in self._prices.values():

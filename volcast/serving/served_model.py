@@ -13,6 +13,7 @@ from volcast.bars.checks import symbol_among
 from volcast.config import TrainingConfig
 from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, Kind
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.markets.market import TradingMarket
@@ -135,6 +136,15 @@ class ServedModel:
         """The recipe of a model of many symbols; None of others."""
         recipe = None if self.bundle is None else self.bundle.recipe
         return recipe if isinstance(recipe, HarLstm) and len(recipe.symbols) > 1 else None
+
+    @cached_property
+    def state(self) -> HarLstmState | None:
+        """The numbers of a model of one symbol, whose bars it is asked about; None of others, and of other recipes."""
+        recipe = None if self.bundle is None else self.bundle.recipe
+        if self.many is not None or not isinstance(recipe, HarLstm):
+            return None
+        # It learns nothing from measures.
+        return recipe.for_symbol(None, pd.DataFrame())
 
     def symbol_of(self, present: Sequence[str], symbol: str | None) -> str:
         """The one of the symbols `present` in bars that is asked for; None is the model's own, or the only one.

@@ -375,10 +375,8 @@ class _OneTable:
     """The table of a model of one symbol, or of none."""
 
     def __init__(self, model: ServedModel, history: HourlyHistory) -> None:
-        recipe = None if model.bundle is None else model.bundle.recipe
         self._history = history
-        state = recipe.for_symbol(None, history.table.frame) if isinstance(recipe, HarLstm) else None
-        self._forecasts = TableForecasts(model, history.table, state)
+        self._forecasts = TableForecasts(model, history.table, model.state)
 
     def at(self, key: str | None, moment: int) -> TableForecasts:
         """What is forecast from it as of a moment in microseconds."""
@@ -409,9 +407,25 @@ class _ManyTables:
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
         self._rows, self._labels = dict.fromkeys(histories, 0), dict.fromkeys(histories, NEVER)
         self._forecasts: dict[str | None, TableForecasts] = {}
+        # The moment that all were measured to last, and their edition then.
+        self._current: tuple[int, int] | None = None
 
     def at(self, key: str | None, moment: int) -> TableForecasts:
         """What is forecast of a symbol as of a moment in microseconds."""
+        if self._current != (moment, self._edition):
+            self._measure_all(moment)
+        forecasts, state = self._forecasts.get(key), self._shares[key].state
+        if forecasts is None or forecasts.state is not state:
+            forecasts = self._forecasts[key] = TableForecasts(self._model, self._tables[key], state)
+        forecasts.forget(self._join(key))
+        return forecasts
+
+    @property
+    def _edition(self) -> int:
+        return sum(history.edition for history in self._histories.values())
+
+    def _measure_all(self, moment: int) -> None:
+        """Bring the measures of all symbols, and with them the market, to a moment in microseconds."""
         since = NEVER
         for name, history in self._histories.items():
             history.measure(moment)
@@ -421,11 +435,7 @@ class _ManyTables:
         if since < NEVER:
             self._market.update(since)
             self._labels = {name: min(label, since) for name, label in self._labels.items()}
-        forecasts, state = self._forecasts.get(key), self._shares[key].state
-        if forecasts is None or forecasts.state is not state:
-            forecasts = self._forecasts[key] = TableForecasts(self._model, self._tables[key], state)
-        forecasts.forget(self._join(key))
-        return forecasts
+        self._current = moment, self._edition
 
     def _join(self, key: str | None) -> int:
         """Bring a symbol's table up to date; returns the first row that has changed, or is new."""

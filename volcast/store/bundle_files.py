@@ -53,7 +53,8 @@ _RECIPE, _CONFIG, _TOTALS = "recipe.json", "config.json", "totals.json"
 _OLD_NETWORK, _OLD_SCALER = "network.keras", "scaler.json"
 _NETWORK_FILE = re.compile(r"network_(\d{1,3})\.onnx")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
-_LARGEST_MANIFEST, _LARGEST_FILE, _MOST_FILES = 2**20, 256 * 2**20, 200
+# Of a symbol a manifest says 30 kB, and a recipe 110: a model may be of two thousand.
+_LARGEST_MANIFEST, _LARGEST_FILE, _MOST_FILES = 64 * 2**20, 256 * 2**20, 200
 # What schemas 1 and 2 say of one symbol's bars at the top of the manifest.
 _ABOUT_BARS = (
     "symbol", "source", "simulated", "notes", "first_bar", "last_bar", "bars", "bar_minutes", "sha256", "left_out",

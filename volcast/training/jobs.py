@@ -18,13 +18,11 @@ from rich.table import Table
 from volcast.config import Role, TrainingConfig
 from volcast.errors import TrainingError, VolatilityError, describe_os_error
 from volcast.files import file_name_of, json_bytes, write_whole
-from volcast.packages import required_module
-from volcast.processes import environment_of_children
+from volcast.training.cluster import ONE_THREAD, results_on_ray
 
 __all__ = ["SymbolOutcome", "jobs_as_dict", "outcome_table", "train_symbols"]
 
 _LEDGER = "symbols.json"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 Trained = dict[str, Any]
 
@@ -173,7 +171,7 @@ def _in_processes(configs: dict[str, TrainingConfig], jobs: int) -> Iterator[tup
     """Results as they come; each process loads TensorFlow once and trains one symbol after the other."""
     if not configs:
         return
-    environment = {} if jobs == 1 else _ONE_THREAD
+    environment = {} if jobs == 1 else ONE_THREAD
     pool = ProcessPoolExecutor(
         min(jobs, len(configs)), get_context("spawn"), initializer=_begin_process, initargs=(environment, os.getpid())
     )
@@ -203,21 +201,6 @@ def _begin_process(environment: dict[str, str], parent: int) -> None:
 
 def _on_ray(configs: dict[str, TrainingConfig], address: str) -> Iterator[tuple[str, Trained]]:
     """Results as they come from a Ray cluster, whose machines see the bars and the models by the same paths."""
-    ray = required_module("ray", "trainings on a cluster", "ray")
-    try:
-        environment = {"env_vars": {**_ONE_THREAD, "PYTHONPATH": environment_of_children()["PYTHONPATH"]}}
-        ray.init(address=address, log_to_driver=False, runtime_env=environment)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise TrainingError(f"no Ray cluster answers at {address}: {error}; start one, or leave --ray out.") from error
-    try:
-        remote = ray.remote(num_cpus=1)(_train)
-        waiting = {remote.remote(config.as_dict()): symbol for symbol, config in configs.items()}
-        while waiting:
-            (ready,), _ = ray.wait(list(waiting), num_returns=1)
-            symbol = waiting.pop(ready)
-            try:
-                yield symbol, ray.get(ready)
-            except ray.exceptions.RayError as error:
-                yield symbol, {"error": f"its Ray task failed: {str(error).splitlines()[0]}"}
-    finally:
-        ray.shutdown()
+    tasks = {symbol: (config.as_dict(),) for symbol, config in configs.items()}
+    for symbol, result in results_on_ray(_train, tasks, address):
+        yield symbol, {"error": str(result)} if isinstance(result, TrainingError) else result

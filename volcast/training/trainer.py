@@ -26,25 +26,19 @@ from volcast.features.windows import prepare_lstm_sequences, require_windows
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.markets.names import DEFAULT_MARKET, default_market
-from volcast.networks.architectures import (
-    HAR_LSTM,
-    HAR_LSTM_BATCH_SIZE,
-    HAR_LSTM_NETWORK,
-    architecture_of,
-    build_from_values,
-    build_lstm_model_fast,
-)
-from volcast.networks.fitting import fit_network
+from volcast.networks.architectures import HAR_LSTM_NETWORK, build_lstm_model_fast
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import serving_network
-from volcast.networks.schedule import Schedule, seed_of_network
+from volcast.networks.schedule import seed_of_network
 from volcast.networks.tensorflow import compute_device
 from volcast.progress import SilentProgress
 from volcast.search.search import SearchResult, discard_search, search_directory, search_hyperparameters
 from volcast.store.bundle import ModelBundle, version_name
 from volcast.store.store import ModelStore
 from volcast.training.artifacts import describe_companions, describe_data, training_artifacts
+from volcast.training.cluster import results_on_ray
 from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
+from volcast.training.one_network import History, begun_network, train_network, trained_weights
 from volcast.training.result import TrainingResult
 from volcast.training.totals import learnt_totals
 
@@ -119,6 +113,14 @@ class LocalLSTMTrainer:
     known_days
         Days of your own that are known ahead, such as of earnings, beside those that `config` names; see
         `features.known_days.known_days_in`.
+    ray_address
+        A Ray cluster, HOST:PORT, whose machines train the networks of a `har_lstm`, each for itself: the model is the
+        same. None trains them in this process.
+
+    Raises
+    ------
+    ConfigError
+        `config` is none, or has a network that is searched for, beside a `ray_address`.
 
     Examples
     --------
@@ -135,13 +137,20 @@ class LocalLSTMTrainer:
         *,
         progress: SilentProgress | None = None,
         known_days: pd.DataFrame | None = None,
+        ray_address: str | None = None,
     ) -> None:
         self.config = TrainingConfig.from_mapping(config)
         self.progress = progress or SilentProgress()
+        self._ray_address = ray_address
+        if ray_address is not None and not self._is_har_lstm:
+            raise ConfigError(
+                f"the trials of a search (network {self.config.effective_network!r}) are not sent to Ray, but to "
+                "workers; the networks of a har_lstm are; use --chief and --worker, or leave --ray out."
+            )
         self._known_days = known_days
         self.data: TrainingData | None = None
         self.models: list[keras.Model] = []
-        self.histories: list[dict[str, list[float]]] = []
+        self.histories: list[History] = []
         self.search_result: SearchResult | None = None
 
     def prepare_data(
@@ -223,25 +232,19 @@ class LocalLSTMTrainer:
         return self.models[0]
 
     def _new_network(self, hyperparams: Mapping[str, Any], seed: int) -> "keras.Model":
-        import keras
-
-        keras.utils.set_random_seed(seed)
         _, window, features = next(iter(self._prepared_data().windows.values())).shape
         if not features:
             raise ConfigError(
                 "the bars are longer than five minutes, and the networks of a har_lstm see steps of five; there is "
                 "nothing for them to see; train the roadmap's network (network='roadmap'), or take shorter bars."
             )
-        architecture = HAR_LSTM if self._is_har_lstm else architecture_of(self.config)
-        return build_from_values(architecture, hyperparams, window, features=features, config=self.config)
+        return begun_network(self.config, hyperparams, seed, window, features)
 
     @property
     def _is_har_lstm(self) -> bool:
         return self.config.effective_network == "har_lstm"
 
-    def train_model(
-        self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
-    ) -> dict[str, list[float]]:
+    def train_model(self, X_train: np.ndarray, y_train: np.ndarray, X_val: np.ndarray, y_val: np.ndarray) -> History:
         """Train the built network with early stopping, best weights restored; returns ``loss`` and ``val_loss``.
 
         Raises
@@ -259,11 +262,8 @@ class LocalLSTMTrainer:
         self.histories.append(history)
         return history
 
-    def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> dict[str, list[float]]:
-        config = self.config
-        batch_size = HAR_LSTM_BATCH_SIZE if self._is_har_lstm else config.batch_size
-        schedule = Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
-        return fit_network(model, train, validation, schedule, self.progress.epoch_ended)
+    def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> History:
+        return train_network(model, train, validation, self.config, seed, self.progress.epoch_ended)
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.
@@ -356,9 +356,25 @@ class LocalLSTMTrainer:
             return
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
         self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
+        if self._ray_address is not None:
+            self.histories = self._trained_on_ray(self._ray_address, seeds, train, validation)
+            return
         for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
             self.progress.training_began(self.config.epochs, number, len(seeds))
             self.histories.append(self._trained(model, train, validation, seed))
+
+    def _trained_on_ray(self, address: str, seeds: Sequence[int], train: Arrays, validation: Arrays) -> list[History]:
+        """Train the networks on a cluster, each for itself; returns their histories in order."""
+        settings: dict[str, Any] = self.config.as_dict()
+        histories: dict[int, History] = {}
+        tasks = {number: (settings, seed) for number, seed in enumerate(seeds)}
+        for number, result in results_on_ray(trained_weights, tasks, address, train, validation):
+            if isinstance(result, TrainingError):
+                raise result
+            weights, histories[number] = result
+            self.models[number].set_weights(weights)
+            self.progress.say(f"{len(histories)} of {len(seeds)} networks are trained.")
+        return [histories[number] for number in tasks]
 
     def _search_and_train(self, train: Arrays, validation: Arrays) -> None:
         self.search_result = search_hyperparameters(self.config, train, validation, self.progress)

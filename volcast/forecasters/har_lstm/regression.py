@@ -11,14 +11,14 @@ the variance scale (Duan 1983, *JASA* 78). :math:`X'X` and :math:`X'y` of the tr
 needs only the buckets since: each is added when it has ended.
 """
 
-from bisect import bisect_left, bisect_right
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from volcast.arrays import Float64Array1D, Float64Array2D, FloatArray, Int64Array1D
+from volcast.arrays import Float64Array1D, Float64Array2D, Float64Array3D, Int64Array1D, begins_run
 
 __all__ = ["RIDGE", "RefittedRegression", "RegressionState", "fit_state"]
 
@@ -28,6 +28,8 @@ RIDGE = 30.0
 
 _HOUR_RIDGE = 1e-6
 _SUMS_KEPT = 3
+# More would take in many rows for the first of them that are not its own.
+_FITS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -98,79 +100,97 @@ def fit_state(
 
 
 class RefittedRegression:
-    """The regression as it is refitted from day to day, each time with the rows that are new.
+    """Regressions of the same rows as they are refitted from day to day, each time with the rows that are new.
 
-    Rows are added one after the other, so a fit is the same to the last bit however many were added at a time.
+    Of several the mean of their forecasts is the forecast. Rows are added one after the other, so a fit is the same to
+    the last bit however many were added, and however many days fitted, at a time.
 
     Parameters
     ----------
-    state
-        Of the training data.
+    states
+        Of the training data, one a regression.
     """
 
-    def __init__(self, state: RegressionState) -> None:
-        self._state = state
-        self._fitted_on: list[int] = []
-        self._coefficients: list[Float64Array1D] = []
-        self._log_smearing: list[float] = []
-        # Sums over the rows of the last few fits, by how many these are.
-        self._sums: dict[int, tuple[Float64Array2D, Float64Array1D]] = {}
+    def __init__(self, *states: RegressionState) -> None:
+        self._states = states
+        # By how many rows: coefficients of each regression, shape (len(states), p), and logs of the smearing factors.
+        self._fits: dict[int, tuple[Float64Array2D, tuple[float, ...]]] = {}
+        # The same of the last few fits: sums over the rows of each of the terms times each, and times the outcome.
+        self._sums: dict[int, Float64Array2D] = {}
 
-    def refit(self, design: Float64Array2D, outcome: Float64Array1D, count: int) -> None:
-        """Fit on the first `count` of the rows since training, shape (n, p) and (n,), unless that was done before."""
-        place = bisect_left(self._fitted_on, count)
-        if self._fitted_on[place : place + 1] == [count]:
-            return
-        gram, moment = self._sums_of(design, outcome, count)
-        penalized = self._state.gram + gram + np.diag(self._state.penalty)
-        coefficients = np.asarray(np.linalg.solve(penalized, self._state.moment + moment), dtype=float)
-        residual = outcome[:count] - np.einsum("ij,j->i", design[:count], coefficients)
-        smearing = (self._state.smearing_sum + np.exp(2 * residual).sum()) / (self._state.count + count)
-        self._fitted_on.insert(place, count)
-        self._coefficients.insert(place, coefficients)
-        self._log_smearing.insert(place, 0.5 * float(np.log(smearing)))
+    def refit(self, design: Float64Array2D, outcome: Float64Array1D, counts: Int64Array1D) -> None:
+        """Fit on the first so many of the rows since training, shape (n, p) and (n,), for each of `counts` anew."""
+        new = sorted(set(counts.tolist()).difference(self._fits))
+        for first in range(0, len(new), _FITS_AT_ONCE):
+            self._fit(design, outcome, new[first : first + _FITS_AT_ONCE])
 
     def forget(self, count: int) -> None:
         """Forget the fits on more than `count` rows: the later ones have changed."""
-        fit_count = bisect_right(self._fitted_on, count)
-        del self._fitted_on[fit_count:], self._coefficients[fit_count:], self._log_smearing[fit_count:]
+        self._fits = {rows: fit for rows, fit in self._fits.items() if rows <= count}
         self._sums = {rows: sums for rows, sums in self._sums.items() if rows <= count}
 
     def forecasts(self, design: Float64Array2D, counts: Int64Array1D) -> tuple[Float64Array1D, Float64Array1D]:
-        """Forecast outcome of rows `design` and log of the smearing factor, each by the fit on `counts` rows."""
-        fit = [bisect_left(self._fitted_on, count) for count in counts.tolist()]
-        coefficients = np.stack([self._coefficients[row] for row in fit]) if fit else np.empty_like(design)
-        log_smearing = np.array([self._log_smearing[row] for row in fit])
-        return np.einsum("ij,ij->i", design, coefficients), log_smearing
+        """Forecast outcome of rows `design` and log of the smearing factor, each by the fits on `counts` rows."""
+        begins = begins_run(counts)
+        fits = [self._fits[count] for count in counts[begins].tolist()]
+        if not fits:
+            return np.empty(0), np.empty(0)
+        day = np.cumsum(begins) - 1
+        coefficients = np.stack([of_states for of_states, _ in fits])[day]
+        forecasts = [np.einsum("ij,ij->i", design, coefficients[:, state]) for state in range(len(self._states))]
+        log_smearing = [sum(of_states) / len(of_states) for _, of_states in fits]
+        return np.asarray(sum(forecasts) / len(forecasts)), np.array(log_smearing)[day]
 
-    def state_after(self, design: Float64Array2D, outcome: Float64Array1D, count: int) -> RegressionState:
+    def states_after(self, design: Float64Array2D, outcome: Float64Array1D, count: int) -> list[RegressionState]:
         """What is remembered of the training data and the first `count` of the rows since, shapes as in `refit`."""
-        self.refit(design, outcome, count)
-        gram, moment = self._sums_of(design, outcome, count)
-        place = bisect_left(self._fitted_on, count)
-        rows = self._state.count + count
-        return replace(
-            self._state,
-            gram=self._state.gram + gram,
-            moment=self._state.moment + moment,
-            count=rows,
-            smearing_sum=float(np.exp(2 * self._log_smearing[place])) * rows,
-        )
+        self.refit(design, outcome, np.array([count]))
+        (sums,) = self._sums_of(design, outcome, [count])
+        return [
+            replace(
+                state,
+                gram=state.gram + sums[:, :-1],
+                moment=state.moment + sums[:, -1],
+                count=state.count + count,
+                smearing_sum=float(np.exp(2 * log_smearing)) * (state.count + count),
+            )
+            for state, log_smearing in zip(self._states, self._fits[count][1], strict=True)
+        ]
 
-    def _sums_of(
-        self, design: Float64Array2D, outcome: Float64Array1D, count: int
-    ) -> tuple[Float64Array2D, Float64Array1D]:
-        begun = max((rows for rows in self._sums if rows <= count), default=0)
-        nothing = np.zeros_like(self._state.gram), np.zeros_like(self._state.moment)
-        gram, moment = self._sums.get(begun, nothing)
-        added = design[begun:count]
-        gram = _added(gram, added[:, :, None] * added[:, None, :])
-        moment = _added(moment, added * outcome[begun:count, None])
-        self._sums[count] = gram, moment
-        if len(self._sums) > _SUMS_KEPT:
-            del self._sums[min(self._sums)]
-        return gram, moment
+    def _fit(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int]) -> None:
+        sums, last = self._sums_of(design, outcome, counts), counts[-1]
+        coefficients = [_solved(state, sums) for state in self._states]
+        log_smearing = []
+        for state, of_counts in zip(self._states, coefficients, strict=True):
+            # Each fit's errors in all rows of the last, of which it takes its own.
+            squares = np.exp(2 * (outcome[:last] - np.einsum("ij,kj->ki", design[:last], of_counts)))
+            smearing = [
+                (state.smearing_sum + of_rows[:count].sum()) / (state.count + count)
+                for count, of_rows in zip(counts, squares, strict=True)
+            ]
+            log_smearing.append([0.5 * float(np.log(factor)) for factor in smearing])
+        fits = zip(np.stack(coefficients, axis=1), zip(*log_smearing, strict=True), strict=True)
+        self._fits.update(zip(counts, fits, strict=True))
+
+    def _sums_of(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int]) -> Float64Array3D:
+        """The sums over the first so many rows, for each of `counts`, which rise, shape (len(counts), p, p + 1)."""
+        begun = max((rows for rows in self._sums if rows <= counts[0]), default=0)
+        rows = np.column_stack([design[begun : counts[-1]], outcome[begun : counts[-1]]])
+        terms = design.shape[1]
+        sums = np.empty((len(counts), terms, terms + 1))
+        last = self._sums.get(begun, np.zeros((terms, terms + 1)))
+        for place, (first, stop) in enumerate(itertools.pairwise([begun, *counts])):
+            added = rows[first - begun : stop - begun]
+            products = np.empty((1 + len(added), *last.shape))
+            products[0] = last
+            np.multiply(added[:, :-1, None], added[:, None], out=products[1:])
+            last = np.add.reduce(products, axis=0, out=sums[place])
+        self._sums |= dict(zip(counts[-_SUMS_KEPT:], sums[-_SUMS_KEPT:].copy(), strict=True))
+        for count in sorted(self._sums)[:-_SUMS_KEPT]:
+            del self._sums[count]
+        return sums
 
 
-def _added(sums: FloatArray, rows: FloatArray) -> FloatArray:
-    return np.asarray(np.add.reduce(np.concatenate([sums[None], rows]), axis=0))
+def _solved(state: RegressionState, sums: Float64Array3D) -> Float64Array2D:
+    """Coefficients, shape (n, p), with the sums over the rows since training of each of n fits."""
+    penalized = state.gram + sums[:, :, :-1] + np.diag(state.penalty)
+    return np.asarray(np.linalg.solve(penalized, (state.moment + sums[:, :, -1])[..., None])[..., 0])

@@ -53,7 +53,7 @@ class RunningForecast:
         self._nights = _Nights(recipe.features, table)
         shared, of_symbol = self._state.regression, self._state.of_symbol
         states = [shared] if of_symbol is None else [shared, of_symbol]
-        self._regressions = [RefittedRegression(state) for state in states]
+        self._regression = RefittedRegression(*states)
         # Of the buckets since training: rows of the regression, and forecasts of the log, `_first` being the first.
         self._first = 0
         terms = len(self._state.regression.moment)
@@ -111,8 +111,7 @@ class RunningForecast:
         self._known_with.cut(count)
         for bound in (self._lowers, self._uppers):
             bound.cut(count + 1)
-        for regression in self._regressions:
-            regression.forget(count)
+        self._regression.forget(count)
         self._asked = {}
 
     def _take_in(self) -> None:
@@ -178,11 +177,8 @@ class RunningForecast:
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)
-        for regression in self._regressions:
-            for count in sorted(set(counts.tolist())):
-                regression.refit(self._design.values, self._centred.values, count)
-        forecasts = [regression.forecasts(design, counts) for regression in self._regressions]
-        forecast, smearing = (sum(parts) / len(parts) for parts in zip(*forecasts, strict=True))
+        self._regression.refit(self._design.values, self._centred.values, counts)
+        forecast, smearing = self._regression.forecasts(design, counts)
         log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
         if self._networks:
             windows = self._states.windows(known - 1, hours, self._opens(known, days))

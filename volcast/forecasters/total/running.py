@@ -129,8 +129,9 @@ class _RunningHorizon:
         """The state after all of these sessions."""
         self._take_in(sessions, terms)
         count = len(self._rows)
+        (regression,) = self._regression.states_after(self._design.values, self._relative.values, count)
         return TotalHorizonState(
-            self._regression.state_after(self._design.values, self._relative.values, count),
+            regression,
             replace(
                 self._begun.tracker, lower=float(self._lowers.values[count]), upper=float(self._uppers.values[count])
             ),
@@ -146,8 +147,7 @@ class _RunningHorizon:
         rows = np.arange(begin, len(sessions))
         counts = self._rows.values.searchsorted(rows - self._count, side="right")
         forecastable = rows >= FEWEST_SESSIONS - 1
-        for count in np.unique(counts[forecastable]).tolist():
-            self._regression.refit(self._design.values, self._relative.values, count)
+        self._regression.refit(self._design.values, self._relative.values, counts[forecastable])
         logs = np.full(len(rows), np.nan)
         asked = rows[forecastable]
         relative, smearing = self._regression.forecasts(terms.design[asked], counts[forecastable])
