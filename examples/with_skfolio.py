@@ -1,26 +1,21 @@
 """skfolio's minimum variance by forecast volatilities and realized correlations, the whole scaled to 15 %."""
 
 import numpy as np
-from skfolio.moments import BaseCovariance, LedoitWolf
+from skfolio.moments import BaseCovariance
 from skfolio.optimization import MeanRisk
 from skfolio.prior import EmpiricalPrior
 
 from volcast import DataHandler, VolatilityForecaster
+from volcast.adapters.portfolios import covariance as forecast_covariance
 
 symbols = ["SPY", "QQQ", "XLE"]
 bars = DataHandler("simulator").get_stock_bars(symbols, "2025-01-02", "2025-03-14")
-forecasts = {
-    symbol: VolatilityForecaster("ewma").forecast(bars, horizon="1 session", kind="total", symbol=symbol)
-    for symbol in symbols
-}
 
 
 class ForecastCovariance(BaseCovariance):
     def fit(self, X, y=None):
-        shrunk = LedoitWolf().fit(X).covariance_
-        spread = np.sqrt(np.diag(shrunk))
-        forecast = np.array([forecasts[symbol].annualized_volatility for symbol in X.columns])
-        self._set_covariance(shrunk * np.outer(forecast / spread, forecast / spread))
+        matrix = forecast_covariance(VolatilityForecaster("ewma"), bars, sessions=40)
+        self._set_covariance(matrix.loc[X.columns, X.columns].to_numpy())
         return self
 
 

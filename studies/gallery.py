@@ -5,23 +5,33 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from volcast import DataHandler, LocalLSTMTrainer, VolatilityForecaster
+from volcast import DataHandler, LocalLSTMTrainer, VolatilityForecaster, get_hourly_rv
 from volcast.backtest.engine import run_backtest
+from volcast.backtest.figures import PICTURES
 from volcast.backtest.forecasts import baseline_forecasts
 from volcast.backtest.joins import positions_for
 from volcast.backtest.market import Market
 from volcast.backtest.page import save_page
 from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.cli.main import main as volcast
-from volcast.evaluation.report.figures import evaluation_figures
+from volcast.evaluation.figures import drawable
+from volcast.pictures import figure_of
+from volcast.serving.figures import plot_forecasts
 
 _FOLDER = Path(__file__).parents[1] / "docs" / "gallery"
-# A picture that stands alone has no sheet whose colours it could take.
-_COLOURS = {"var(--c0)": "#c2410c", "var(--c1)": "#1d4ed8", "var(--c2)": "#6b7280"}
+
+
+def save(name: str, plot: Callable[..., object]) -> None:
+    """What ``plot(ax=...)`` draws, as a picture of its own."""
+    figure, axes = figure_of(5.5, 3.6)
+    plot(ax=axes)
+    figure.savefig(_FOLDER / f"{name}.svg", metadata={"Date": None})
 
 
 def draw_evaluation() -> None:
@@ -31,20 +41,25 @@ def draw_evaluation() -> None:
         trainer = LocalLSTMTrainer({**span, "bars_source": "simulator", "model_save_path": store})
         result = trainer.run_training_pipeline()
         shutil.copy(Path(store, result.bundle.name, "evaluation.html"), _FOLDER)
-    for number, (_, picture) in enumerate(evaluation_figures(result.evaluation), 1):
-        for variable, colour in _COLOURS.items():
-            picture = picture.replace(variable, colour)
-        (_FOLDER / f"evaluation-{number}.svg").write_text(picture)
+    for picture in drawable(result.evaluation):
+        save(f"evaluation-{picture}", partial(result.evaluation.plot, picture))
+
+
+def draw_forecasts() -> None:
+    """Two weeks of forecasts over what came."""
+    bars = DataHandler("simulator").get_stock_bars("SPY", "2025-01-02", "2025-06-30")
+    forecasts = VolatilityForecaster("ewma").forecast_series(bars)
+    save("forecasts", partial(plot_forecasts, forecasts[-70:], get_hourly_rv(bars)))
 
 
 def draw_backtest() -> None:
     """The report of a volatility target by the HAR's forecasts."""
     bars = DataHandler("simulator").get_stock_bars("SPY", "2024-01-02", "2025-12-31")
     market = Market.of(bars, baseline_forecasts("har", bars))
-    save_page(
-        run_backtest(VolatilityTarget(0.15), market, twin_forecasts=baseline_forecasts("ewma", bars)),
-        _FOLDER / "backtest.html",
-    )
+    backtest = run_backtest(VolatilityTarget(0.15), market, twin_forecasts=baseline_forecasts("ewma", bars))
+    save_page(backtest, _FOLDER / "backtest.html")
+    for picture in PICTURES:
+        save(f"backtest-{picture}", partial(backtest.plot, picture))
 
 
 def draw_position() -> None:
@@ -68,5 +83,5 @@ _QUALITY_SPAN = ("--start-date", "2025-01-02", "--end-date", "2025-06-30")
 if __name__ == "__main__":
     plt.switch_backend("Agg")
     _FOLDER.mkdir(exist_ok=True)
-    for draw in (draw_evaluation, draw_backtest, draw_position, draw_quality):
+    for draw in (draw_forecasts, draw_evaluation, draw_backtest, draw_position, draw_quality):
         draw()

@@ -10,40 +10,53 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from tests.support.bars import make_bars
-from volcast.adapters.scikit_learn import NO_ARRAYS, VolatilityRegressor
+from volcast.adapters.scikit_learn import AGAINST_TIME, NO_CLOCK, VolatilityRegressor
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.evaluation.losses import qlike
-from volcast.forecasters.baselines.registry import BASELINES
+from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
 from volcast.measures.hourly import get_hourly_measures
 
 BARS = make_bars("2024-03-01", "2024-11-29", minutes=5)
 MEASURES = get_hourly_measures(BARS)
 
-ON_ARRAYS = (
-    "check_fit_score_takes_y", "check_estimators_overwrite_params", "check_dont_overwrite_parameters",
-    "check_estimators_fit_returns_self", "check_readonly_memmap_input", "check_n_features_in_after_fitting",
-    "check_positive_only_tag_during_fit", "check_estimators_dtypes", "check_complex_data", "check_dtype_object",
-    "check_estimators_empty_data_messages", "check_pipeline_consistency", "check_estimators_nan_inf",
-    "check_estimator_sparse_tag", "check_estimator_sparse_array", "check_estimator_sparse_matrix",
-    "check_estimators_pickle", "check_f_contiguous_array_estimator", "check_regressors_train",
-    "check_regressor_data_not_an_array", "check_regressors_no_decision_function", "check_supervised_y_2d",
-    "check_supervised_y_no_nan", "check_regressors_int", "check_methods_sample_order_invariance",
-    "check_methods_subset_invariance", "check_fit2d_1sample", "check_fit2d_1feature", "check_dict_unchanged",
-    "check_fit_idempotent", "check_fit_check_is_fitted", "check_n_features_in", "check_fit1d",
-    "check_fit2d_predict1d",
-)  # fmt: skip
-"""Checks that feed arrays, which are neither bars nor measures."""
 
-
-def test_scikit_learns_own_checks_pass_but_those_that_feed_arrays() -> None:
-    reasons = dict.fromkeys(ON_ARRAYS, NO_ARRAYS)
-    results = check_estimator(VolatilityRegressor(), expected_failed_checks=reasons, on_skip=None)
+def checks_that(forecaster: str) -> dict[str, set[str]]:
+    """Checks of scikit-learn's by how they end: ``"passed"``, ``"failed"``."""
     outcomes: dict[str, set[str]] = {}
-    for result in results:
-        outcomes.setdefault(result["check_name"], set()).add(result["status"])
-    # Another release of scikit-learn may have fewer of them, or further ones.
-    assert {name for name, statuses in outcomes.items() if statuses == {"xfail"}} <= set(ON_ARRAYS)
-    assert sum(statuses == {"passed"} for statuses in outcomes.values()) >= 12
+    for result in check_estimator(VolatilityRegressor(forecaster), on_fail=None, on_skip=None):
+        outcomes.setdefault(result["status"], set()).add(result["check_name"])
+    return outcomes
+
+
+@pytest.mark.parametrize("forecaster", ["ewma", "persistence", "long_run_mean"])
+def test_scikit_learns_own_checks_pass_but_those_that_are_against_time(forecaster: str) -> None:
+    outcomes = checks_that(forecaster)
+    # The mean of all hours is the one forecast that has no use for their order.
+    assert outcomes["failed"] <= set(AGAINST_TIME)
+    assert len(outcomes["passed"]) >= 40
+
+
+def test_a_forecaster_of_hours_refuses_arrays_and_passes_the_rest() -> None:
+    reasons = dict.fromkeys(checks_that("ewma")["passed"], NO_CLOCK) | dict(AGAINST_TIME)
+    results = check_estimator(VolatilityRegressor(), expected_failed_checks=reasons, on_skip=None)
+    refusals = {str(result["exception"]) for result in results if isinstance(result["exception"], BarsError)}
+    assert all(NO_CLOCK in refusal or "the frame of the bars" in refusal for refusal in refusals)
+    assert sum(result["status"] == "passed" for result in results) >= 12
+
+
+@pytest.mark.parametrize("name", [name for name, baseline in ALL_BASELINES.items() if not baseline.sees_clock])
+def test_arrays_are_forecast_as_frames_are(name: str) -> None:
+    values = MEASURES[["rv_hourly", "parkinson_variance"]].to_numpy()
+    of_array = VolatilityRegressor(name).fit(values[:800]).predict(values[800:])
+    np.testing.assert_array_equal(of_array, VolatilityRegressor(name).fit(MEASURES[:800]).predict(MEASURES[800:]))
+    scores = cross_val_score(VolatilityRegressor(name), values, cv=TimeSeriesSplit(3))
+    np.testing.assert_allclose(scores, cross_val_score(VolatilityRegressor(name), MEASURES, cv=TimeSeriesSplit(3)))
+
+
+def test_volatilities_by_label_are_measures() -> None:
+    rv = MEASURES["rv_hourly"]
+    expected = VolatilityRegressor("log_har").fit(MEASURES[:800]).predict(MEASURES[800:])
+    np.testing.assert_array_equal(VolatilityRegressor("log_har").fit(rv[:800]).predict(rv[800:]), expected)
 
 
 @pytest.mark.parametrize("name", ["ewma", "har", "diurnal_log_har"])
@@ -89,8 +102,10 @@ def test_it_works_in_splits_searches_clones_and_pipelines() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(NotFittedError):
         VolatilityRegressor().predict(MEASURES)
-    with pytest.raises(BarsError, match="array"):
+    with pytest.raises(BarsError, match="X is an array"):
         VolatilityRegressor().fit(np.ones((10, 2)))
+    with pytest.raises(ValueError, match="Negative values"):
+        VolatilityRegressor("ewma").fit(-np.ones((10, 2)))
     with pytest.raises(BarsError, match="one of each hour"):
         VolatilityRegressor().fit(BARS, np.ones(len(BARS)))
     with pytest.raises(ConfigError, match="no such"):

@@ -66,6 +66,10 @@ def test_long_frames_come_back_long(forecaster: VolatilityForecaster, library: s
     assert list(series.columns)[:3] == ["unique_id", "ds", "asof"]
     assert set(series["unique_id"]) == {"SPY"}
     np.testing.assert_array_equal(series["volatility"], plain["volatility"])
+    if library != "pandas":
+        rv = nw.from_native(get_hourly_rv(bars), eager_only=True).to_pandas()
+        assert list(rv.columns) == ["unique_id", "ds", "rv_hourly"]
+        assert set(rv["unique_id"]) == {"SPY"}
 
 
 def test_many_symbols_in_a_long_frame_become_an_index() -> None:

@@ -117,7 +117,7 @@ def test_the_models_command_on_a_harmed_store(data: st.DataObject) -> None:
         words: list[str] = data.draw(
             st.one_of(
                 st.just(["ls"]),
-                st.sampled_from([["history"], ["rollback"], ["verify"]]),
+                st.sampled_from([["rollback"], ["verify"]]),
                 st.tuples(model, WORD.filter(lambda word: "/" not in word)).map(
                     lambda pair: ["export", pair[0], f"{folder}/pair{pair[1]}"]
                 ),
@@ -133,9 +133,11 @@ def test_the_models_command_on_a_harmed_store(data: st.DataObject) -> None:
             )
         )
         as_json = data.draw(st.booleans())
-        said = command(["models", *words, "--store", str(models), *(["--json"] if as_json else [])], Path(folder))
-        if said.status == 0 and as_json and not {"-h", "--help"} & set(words):
-            json.loads(said.out)
+        # Of so many words chance may leave one out: what was decided is read in any case.
+        for spoken in (["history"], words):
+            said = command(["models", *spoken, "--store", str(models), *(["--json"] if as_json else [])], Path(folder))
+            if said.status == 0 and as_json and not {"-h", "--help"} & set(spoken):
+                json.loads(said.out)
 
 
 class StoreInAnyOrder(RuleBasedStateMachine):

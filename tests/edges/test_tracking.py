@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,12 +23,10 @@ from tests.support.strategies import (
     strange_frames,
 )
 from tests.support.tracking import runs_in
+from tests.support.trainings import training_result
 from volcast import VolatilityForecaster
 from volcast.adapters.mlflow import LoggedForecaster, log_model, log_training
-from volcast.evaluation.evaluation import Evaluation
 from volcast.store.store import ModelStore
-from volcast.training.data import TrainingData
-from volcast.training.result import TrainingResult
 
 mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
 
@@ -46,22 +43,6 @@ def folder() -> Iterator[Path]:
     """Of a store of runs of this test alone."""
     with tempfile.TemporaryDirectory() as path, runs_in(Path(path) / "runs"):
         yield Path(path)
-
-
-def a_training(name: str, figures: dict[str, float], losses: list[float]) -> TrainingResult:
-    """What a training of a saved model leaves, with these figures."""
-    about = {"sha256": "0" * 64, "simulated": True, "first_bar": "", "last_bar": "", "bars": 1, "bar_minutes": 1.0}
-    nothing = pd.DataFrame({"realized": []}, index=pd.DatetimeIndex([], tz="UTC"))
-    bundle = SAMPLES.load("schema-2-har-lstm")
-    return TrainingResult(
-        bundle=bundle,
-        evaluation=Evaluation({"diurnal_log_har": figures}, nothing.assign(diurnal_log_har=[]), 0),
-        search=None,
-        data=TrainingData({}, {}, bundle.recipe, {}, {}, {name: {**about, "source": {"name": name}}}),  # type: ignore[arg-type]
-        histories=[{"loss": losses, "val_loss": losses[:1]}],
-        seconds=1.0,
-        serves=False,
-    )
 
 
 @examples(15)
@@ -86,7 +67,7 @@ def test_a_model_is_logged_under_whatever_it_is_called(folder: Path, name: Any, 
 def test_a_training_is_logged_whatever_its_figures(
     folder: Path, symbol: str, figures: dict[str, float], losses: list[float], registered: Any
 ) -> None:
-    result = a_training(symbol, {"qlike": 0.1, **figures}, losses)
+    result = training_result(symbol, {"qlike": 0.1, **figures}, [losses] if losses else [])
     info = outcome("log_training", lambda: log_training(result, registered_model_name=registered), folder)
     if not isinstance(info, Refusal):
         run = mlflow.get_run(info.run_id)

@@ -112,8 +112,10 @@ def test_an_example_holds_what_the_plain_loop_holds(
     check(run_example(name, tmp_path), bars, forecasts, HERE[name])
 
 
-def test_the_example_of_skfolio_is_scaled_by_the_forecasts(tmp_path: Path) -> None:
-    names = example_names("with_skfolio", tmp_path, "{**positions, 'covariance': covariance.tolist()}")
+@pytest.mark.parametrize("name", ["with_skfolio", pytest.param("with_pyportfolioopt", marks=pytest.mark.slow)])
+def test_a_portfolio_is_scaled_by_the_forecasts(name: str, tmp_path: Path) -> None:
+    python = environment_of(name, tmp_path) if (ROOT / "examples" / f"{name}.txt").exists() else Path(sys.executable)
+    names = example_names(name, tmp_path, "{**positions, 'covariance': covariance.tolist()}", python)
     covariance = np.array(names.pop("covariance"))
     symbols = list(names)
     bars = DataHandler("simulator").get_stock_bars(symbols, "2025-01-02", "2025-03-14")
@@ -184,4 +186,4 @@ def test_an_example_takes_thirty_lines_at_most_behind_its_imports(path: Path) ->
     statements = [node for node in ast.parse(text).body if not isinstance(node, ast.Import | ast.ImportFrom)]
     lines = text.splitlines()[statements[1].lineno - 1 :]
     assert sum(bool(line.strip()) for line in lines) <= 30
-    assert path.stem in {*HERE, *ELSEWHERE, "with_skfolio", "with_alpaca_stream"}
+    assert path.stem in {*HERE, *ELSEWHERE, "with_skfolio", "with_pyportfolioopt", "with_alpaca_stream"}

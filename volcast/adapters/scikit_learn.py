@@ -1,13 +1,17 @@
 """Hourly volatility as an estimator of scikit-learn, for its splits, searches and pipelines."""
 
+import reprlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from volcast.arrays import Float64Array1D, time_index
 from volcast.bars.frames import as_bars_frame
@@ -17,10 +21,22 @@ from volcast.forecasters.baselines.registry import ALL_BASELINES
 from volcast.markets.names import DEFAULT_MARKET
 from volcast.measures.hourly import RV_FLOOR, get_hourly_measures
 
-__all__ = ["NO_ARRAYS", "VolatilityRegressor"]
+__all__ = ["AGAINST_TIME", "NO_CLOCK", "VolatilityRegressor"]
 
-NO_ARRAYS = "it takes bars or hourly measures, whose rows have moments: of an array nobody knows which hour a row is"
-"""Why checks of scikit-learn that feed arrays do not pass."""
+NO_CLOCK = "its forecaster looks at hours of the day, and nobody knows which hour a row of an array is"
+"""Why checks of scikit-learn that feed arrays pass with forecasters alone that look at no clock."""
+
+AGAINST_TIME: Mapping[str, str] = MappingProxyType(
+    {
+        "check_methods_sample_order_invariance": "a row is forecast from the rows before it: their order matters",
+        "check_methods_subset_invariance": "a row is forecast from the rows before it: a row alone has others",
+        "check_regressor_data_not_an_array": "a frame is read as bars or hourly measures, and theirs has no moments",
+    }
+)
+"""Checks of scikit-learn that no forecaster of a time series passes, and why."""
+
+# Where an array's rows stand in time makes no difference to what takes arrays.
+_FIRST_ROW = pd.Timestamp("2000-01-01", tz="UTC")
 
 
 class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -28,6 +44,10 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     What is fitted is a history: a row is forecast from all rows of it, and from those before it in what is handed to
     `predict`. So a fold of ``TimeSeriesSplit`` is a walk forward, as a backtest is.
+
+    Forecasters that look at no clock (``"ewma"``, ``"persistence"``, ``"long_run_mean"``) also take arrays, whose rows
+    are consecutive hours and whose first column is their volatility, none of them below 0; those of `predict` follow
+    those of `fit`.
 
     Parameters
     ----------
@@ -68,23 +88,28 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X
-            One symbol's bars, or hourly measures as `get_hourly_measures` gives them.
+            One symbol's bars; hourly measures as `get_hourly_measures` gives them; hourly volatilities by label, as
+            `get_hourly_rv` does; or an array, shape (n, k).
         y
             Hourly volatilities of measures, in place of their own; not for bars, whose hours are fewer than their rows.
 
         Raises
         ------
+        ValueError
+            Of an array, in scikit-learn's words: it is empty, not of two dimensions, not finite, or has negative
+            numbers.
         BarsError, NotEnoughDataError
             They are unusable, or there are none.
         ConfigError
             There is no such forecaster or estimator.
         """
         ALL_BASELINES.named(self.forecaster)
+        if _is_array(X):
+            self.history_ = self._measures_of_array(X, y, fitted_rows=0)
+            return self
         measures = self._measures(X)
-        if y is not None:
-            measures = measures.assign(rv_hourly=_as_long_as(measures, y))
-        self.history_ = measures
-        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        self.history_ = measures if y is None else measures.assign(rv_hourly=_as_long_as(measures, y))
+        self.feature_names_in_ = np.asarray(getattr(X, "columns", measures.columns), dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
         return self
 
@@ -101,8 +126,7 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         NotEnoughDataError
             There is too little before the first hour for this forecaster.
         """
-        check_is_fitted(self)
-        return self._forecast(self._measures(X))
+        return self._forecast(self._measures_ahead(X))
 
     def score(self, X: Any, y: npt.ArrayLike | None = None, sample_weight: npt.ArrayLike | None = None) -> float:
         """Mean QLIKE of `predict`, negative: 0 is perfect, greater is better.
@@ -116,7 +140,7 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         sample_weight
             Of each hour; None is alike.
         """
-        measures = self._measures(X)
+        measures = self._measures_ahead(X)
         realized = _as_long_as(measures, measures["rv_hourly"] if y is None else y)
         forecast = self._forecast(measures)
         counts = realized > RV_FLOOR
@@ -129,11 +153,21 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = False
-        tags.target_tags.positive_only = True
+        tags.target_tags.positive_only = tags.input_tags.positive_only = True
+        # Of random numbers there is nothing to forecast.
+        tags.regressor_tags.poor_score = True
         return tags
+
+    def _measures_ahead(self, X: Any) -> pd.DataFrame:
+        check_is_fitted(self)
+        if _is_array(X):
+            return self._measures_of_array(X, None, fitted_rows=len(self.history_))
+        return self._measures(X)
 
     def _forecast(self, measures: pd.DataFrame) -> Float64Array1D:
         labels, past = time_index(measures), time_index(self.history_)
+        if measures.empty:
+            raise NotEnoughDataError("there is no hour to be forecast; one at least is needed; hand over some.")
         whole = pd.concat([self.history_[past < labels[0]], measures])
         known = np.arange(len(whole) - len(measures), len(whole), dtype=np.int64)
         if known[0] == 0:
@@ -143,15 +177,37 @@ class VolatilityRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return ALL_BASELINES[self.forecaster](whole, labels, known)
 
     def _measures(self, table: Any) -> pd.DataFrame:
+        if isinstance(table, pd.Series):
+            return table.to_frame("rv_hourly")
         if isinstance(table, pd.DataFrame) and "rv_hourly" in table:
             return table
-        if isinstance(table, np.ndarray):
-            raise BarsError(f"X is an array; {NO_ARRAYS}; hand over a frame.")
         return get_hourly_measures(as_bars_frame(table), estimator=self.estimator, market=self.market)
+
+    def _measures_of_array(self, X: Any, y: npt.ArrayLike | None, *, fitted_rows: int) -> pd.DataFrame:
+        """The rows of an array as consecutive hours behind those that were fitted on."""
+        if ALL_BASELINES[self.forecaster].sees_clock:
+            raise BarsError(f"X is an array; {NO_CLOCK}; hand over a frame, or take forecaster='ewma'.")
+        target = {} if y is None else {"y": y, "y_numeric": True}
+        checked = validate_data(self, X, **target, dtype=float, reset=fitted_rows == 0)
+        values, volatility = checked if target else (checked, checked[:, 0])
+        check_non_negative(values, type(self).__name__)
+        hours = pd.date_range(_FIRST_ROW + pd.Timedelta(hours=fitted_rows), periods=len(values), freq="h")
+        return pd.DataFrame({"rv_hourly": volatility}, index=hours)
+
+
+def _is_array(table: Any) -> bool:
+    if isinstance(table, np.ndarray | list | tuple) or issparse(table):
+        return True
+    return hasattr(table, "__array__") and not hasattr(table, "columns") and not isinstance(table, pd.Series)
 
 
 def _as_long_as(measures: pd.DataFrame, values: npt.ArrayLike) -> Float64Array1D:
-    array = np.asarray(values, dtype=float)
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise BarsError(
+            f"{reprlib.repr(values)} stands where numbers are; there must be one of each hour; give them."
+        ) from None
     if array.shape != (len(measures),):
         raise BarsError(
             f"there are {array.shape} values and {len(measures)} hours; it must be one of each hour; leave y out "

@@ -1,16 +1,25 @@
 """Runs a strategy: from its plan to an account, returns by session, and figures; beside it EWMA and buy-and-hold."""
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
 from volcast.backtest.accounts import Account, Costs, keep_account
+from volcast.backtest.figures import (
+    PICTURES,
+    Picture,
+    curves_of_runs,
+    curves_of_volatility,
+    draw_curves,
+    marks_of,
+)
 from volcast.backtest.market import Market
 from volcast.backtest.plan import Plan
 from volcast.backtest.prices import close_to_close_returns
@@ -23,7 +32,12 @@ from volcast.backtest.statistics import (
 )
 from volcast.backtest.strategies.base import Strategy
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
+from volcast.errors import ConfigError
 from volcast.markets.names import DEFAULT_YEAR
+from volcast.pictures import axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["BENCHMARK", "Backtest", "Run", "best_volatility", "run_backtest", "run_strategy"]
 
@@ -158,6 +172,58 @@ class Backtest:
         if self.trades_options:
             return run.sessions["return"] * run.year
         return run.utility(best_volatility(self.strategy, self.market))
+
+    def curves(self, picture: Picture = "capital") -> pd.DataFrame:
+        """What `plot` draws: indexed by the close of each session that was traded (New York time).
+
+        Parameters
+        ----------
+        picture
+            As in `plot`.
+
+        Returns
+        -------
+        A column a run, named after it, the strategy's first; of ``"exposure"`` the strategy's alone. Of
+        ``"volatility"`` the columns are the forecast as of each open, the root of the mean realized variance of five
+        sessions, what options implied and the target, where there are any.
+        """
+        if not isinstance(picture, str) or picture not in PICTURES:
+            names = ", ".join(PICTURES)
+            raise ConfigError(
+                f"there is no picture {reprlib.repr(picture)}; it must be one of {names}; take 'capital'."
+            )
+        if picture == "volatility":
+            target, closes = self.strategy.target_volatility, time_index(self.strategy.sessions)
+            return curves_of_volatility(self.market, self.strategy.plan, target, closes)
+        return curves_of_runs({run.name: run.sessions for run in self.runs}, self.market, picture)
+
+    def plot(self, picture: Picture = "capital", *, ax: "Axes | None" = None) -> "Axes":
+        """Draw one of the pictures of the report.
+
+        Parameters
+        ----------
+        picture
+            ``"capital"``, after costs; ``"drawdown"``, the loss from the peak before; ``"exposure"`` of the strategy;
+            ``"volatility"`` of the first symbol, forecast and realized; ``"costs"``, summed up. Where sessions are
+            missing, and where a new model begins to serve, it is marked.
+        ax
+            Axes of Matplotlib's to draw on; None makes a figure, which a notebook shows.
+
+        Returns
+        -------
+        The axes, for titles and limits; ``axes.figure.savefig("picture.png")`` saves them.
+
+        Raises
+        ------
+        ConfigError
+            There is no such picture, or `ax` is no axes.
+        MissingPackageError
+            Matplotlib is not installed.
+        """
+        curves = self.curves(picture)
+        axes = axes_or_new(ax)
+        draw_curves(axes, curves, picture, marks_of(self.market, self.strategy.plan, time_index(curves)))
+        return axes
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, ready for JSON; None for what is no number."""

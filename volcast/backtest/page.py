@@ -2,7 +2,8 @@
 
 import calendar
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -10,26 +11,23 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.backtest.charts import CHART_STYLE, Line, Marks, chart
 from volcast.backtest.engine import Backtest, Run
+from volcast.backtest.figures import PICTURES
 from volcast.backtest.market import Market
 from volcast.backtest.report import FIGURES, describe_backtest, number, verdict
-from volcast.evaluation.report.document import html_document, html_table
+from volcast.evaluation.report.document import html_document, html_pictures, html_table
 from volcast.files import write_whole
+from volcast.pictures import page_picture
 
 __all__ = ["backtest_page", "save_page"]
 
-_STYLE = (
-    """
+_STYLE = """
 td.says { text-align: left; white-space: normal; min-width: 22ch; color: var(--quiet); font-size: 0.92em; }
 td.own { font-weight: 700; }
 summary { cursor: pointer; color: var(--quiet); }
 """
-    + CHART_STYLE
-)
 
 _MOST_TRADES = 1000
-_SMOOTHED = 5
 
 
 def save_page(backtest: Backtest, path: Path, *, about: Sequence[str] = ()) -> None:
@@ -61,7 +59,7 @@ def backtest_page(backtest: Backtest, *, about: Sequence[str] = ()) -> str:
 {said}<h2>Figures</h2>
 {_figures(backtest)}
 <h2>Pictures</h2>
-{"".join(_pictures(backtest))}
+{html_pictures(_pictures(backtest))}
 <h2>Month by month</h2>
 {_months(backtest.strategy, backtest.market)}
 {_events(backtest)}{_trades(backtest.strategy)}"""
@@ -83,75 +81,11 @@ def _figures(backtest: Backtest) -> str:
     return html_table(f'<th></th>{heads}<th class="says spare"></th>', lines)
 
 
-def _pictures(backtest: Backtest) -> Iterable[str]:
-    sessions = backtest.strategy.sessions
-    days = pd.DatetimeIndex(sessions.index)
-    marks = Marks(_hole_rows(backtest, days), _training_rows(backtest.strategy, days))
-    equity = {run.name: _of_days(run, "equity", backtest).ffill().to_numpy() for run in backtest.runs}
-    order = list(reversed(list(enumerate(equity.items()))))
-    colours = {run.name: 2 if run is backtest.benchmark else row for row, run in enumerate(backtest.runs)}
-    curves = [Line(name, values, colours[name]) for _, (name, values) in order][::-1]
-    yield chart("Capital after costs, 1 at the start", days, curves, form="{:.2f}", height=260, marks=marks)
-    falls = [Line(line.name, _drawdown(line.values), line.colour) for line in curves]
-    yield chart("Loss from the peak before", days, falls, height=150, from_zero=True, marks=marks)
-    exposure = sessions["exposure"].to_numpy()
-    yield chart(
-        "Exposure, share of capital", days, [Line("held", exposure, 0)], height=130, from_zero=True, marks=marks
-    )
-    yield from _volatility(backtest, days, marks)
-    costs = [
-        Line(run.name, _of_days(run, "costs", backtest).fillna(0.0).cumsum().to_numpy(), colours[run.name])
-        for run in backtest.runs
-    ]
-    yield chart("Costs so far, share of capital", days, costs, form="{:.2%}", height=120, from_zero=True)
-
-
-def _volatility(backtest: Backtest, days: pd.DatetimeIndex, marks: Marks) -> Iterable[str]:
-    dates = backtest.market.sessions_of(days)
-    for symbol in backtest.market.symbols[:1]:
-        prices, outlook = backtest.market.prices[symbol], backtest.market.outlook[symbol]
-        realized = np.sqrt(
-            backtest.market.trading.sessions_per_year * (prices["variance"] + prices["night"].fillna(0.0) ** 2)
-        )
-        smooth = np.sqrt((realized**2).rolling(_SMOOTHED).mean())
-        lines = [
-            Line(f"realized, {_SMOOTHED} sessions", smooth.reindex(dates).to_numpy(), 2),
-            Line("forecast, as of the open", outlook["annualized_volatility"].reindex(dates).to_numpy(), 0),
-        ]
-        implied = backtest.strategy.plan.decisions.get("implied")
-        if implied is not None:
-            daily = implied.groupby(backtest.market.sessions_of(time_index(implied))).first()
-            lines.append(Line("implied", daily.reindex(dates).to_numpy(dtype=float), 1))
-        if backtest.strategy.target_volatility is not None and len(backtest.market.symbols) == 1:
-            target = np.full(len(days), backtest.strategy.target_volatility)
-            lines.append(Line("target", target, 1, faint=True))
-        caption = f"Volatility of {symbol} from close to close, annualized"
-        yield chart(caption, days, lines, height=190, from_zero=True, marks=marks)
-
-
-def _of_days(run: Run, column: str, backtest: Backtest) -> pd.Series:
-    """A run's values by session in those of the strategy: what else is held may close earlier, or miss a session."""
-    values, sessions_of = run.sessions[column], backtest.market.sessions_of
-    return values.set_axis(sessions_of(time_index(values))).reindex(sessions_of(time_index(backtest.strategy.sessions)))
-
-
-def _drawdown(equity: np.ndarray) -> np.ndarray:
-    peaks = np.fmax.accumulate(np.fmax(equity, 1.0))
-    return np.asarray(equity / peaks - 1.0)
-
-
-def _hole_rows(backtest: Backtest, days: pd.DatetimeIndex) -> list[int]:
-    rows = days.searchsorted(pd.DatetimeIndex(backtest.market.holes["first"]))
-    return [int(row) for row in rows if 0 < row < len(days)]
-
-
-def _training_rows(run: Run, days: pd.DatetimeIndex) -> list[int]:
-    decisions = run.plan.decisions
-    if "model_version" not in decisions:
-        return []
-    changed = decisions["model_version"].ne(decisions["model_version"].shift()).to_numpy()[1:]
-    rows = days.searchsorted(decisions.index[1:][changed])
-    return sorted({int(row) for row in rows if row < len(days)})
+def _pictures(backtest: Backtest) -> Iterator[tuple[str, str]]:
+    for picture, look in PICTURES.items():
+        of = f", {backtest.market.symbols[0]}" if picture == "volatility" else ""
+        drawn = page_picture(picture, partial(backtest.plot, picture))
+        yield f"{look.caption}{of}", drawn
 
 
 def _months(run: Run, market: Market) -> str:

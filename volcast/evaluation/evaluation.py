@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.errors import LookAheadError, NotEnoughDataError
+from volcast.evaluation.figures import Picture, draw, require_drawable
 from volcast.evaluation.losses import (
     coverage,
     interval_scores,
@@ -49,8 +50,12 @@ from volcast.forecasters.total.baselines import TOTAL_BASELINES, TotalBaseline
 from volcast.forecasters.walk_forward import Forecaster
 from volcast.markets.registry import market_of
 from volcast.measures.hourly import RV_FLOOR
+from volcast.pictures import axes_or_new
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "FEWEST_JUDGED",
@@ -253,6 +258,37 @@ class Evaluation(OneLineRepr):
                 judged = self.by_bucket[groups == group]
                 rows[group]["coverage"] = coverage(judged["realized"], judged["lower"], judged["upper"])
         return pd.DataFrame(rows).T.rename_axis(by).astype({"buckets": int})
+
+    def plot(self, picture: Picture = "newest", *, ax: "Axes | None" = None) -> "Axes":
+        """Draw one of the pictures of the report.
+
+        Parameters
+        ----------
+        picture
+            ``"newest"``: forecast, interval and what came, the last ten days by the hour; ``"all"``: the same of all
+            buckets, without the interval; ``"daily"``: by the day; ``"calibration"``: what came on average where so
+            much was forecast; ``"hours"``: QLIKE beside the diurnal log-HAR's by hour of day; ``"cumulative"``: QLIKE
+            saved against it, summed up; ``"symbols"``: of a model of several symbols, the ratio of each.
+        ax
+            Axes of Matplotlib's to draw on; None makes a figure, which a notebook shows.
+
+        Returns
+        -------
+        The axes, for titles and limits; ``axes.figure.savefig("picture.png")`` saves them.
+
+        Raises
+        ------
+        ConfigError
+            There is no such picture, or no model to draw.
+        NotEnoughDataError
+            There was too little history for the log-HAR that it compares with.
+        MissingPackageError
+            Matplotlib is not installed.
+        """
+        require_drawable(self, picture)
+        axes = axes_or_new(ax)
+        draw(axes, self, picture)
+        return axes
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the buckets, ready for JSON; a number that does not exist is null."""

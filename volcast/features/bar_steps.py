@@ -46,7 +46,7 @@ _LARGEST_RETURN, _LARGEST_VOLUME = 6.0, 4.0
 def log_steps(columns: Float64Array2D) -> Float64Array2D:
     """Logs of range and volume of the steps, shape (n, 2 * STEPS), from columns `STEP_MEASURES`; NaN where missing."""
     ranges, volumes = columns[:, :STEPS], columns[:, 2 * STEPS :]
-    return np.asarray(np.log(np.hstack([np.maximum(ranges, _SMALLEST_RANGE), np.maximum(volumes, 1.0)])))
+    return np.asarray(np.log(np.concatenate([np.maximum(ranges, _SMALLEST_RANGE), np.maximum(volumes, 1.0)], axis=1)))
 
 
 def deviations(columns: Float64Array2D, means: Float64Array2D) -> Float64Array2D:
@@ -61,8 +61,8 @@ def deviations(columns: Float64Array2D, means: Float64Array2D) -> Float64Array2D
     """
     steps = log_steps(columns) - means
     returns = np.abs(columns[:, STEPS : 2 * STEPS]) / np.exp(means[:, :STEPS])
-    unusual = np.hstack([steps[:, :STEPS], np.minimum(returns, _LARGEST_RETURN), steps[:, STEPS:]])
-    return np.asarray(np.nan_to_num(unusual, nan=0.0))
+    unusual = np.concatenate([steps[:, :STEPS], np.minimum(returns, _LARGEST_RETURN), steps[:, STEPS:]], axis=1)
+    return np.where(np.isnan(unusual), 0.0, unusual)
 
 
 def usual_volume(volumes: Float64Array1D, last: Int64Array1D, count: int = VOLUME_MEMORY) -> Float64Array1D:
@@ -108,7 +108,7 @@ def step_windows(
         Whether the market was closed before that bucket.
     """
     parts = dict(zip(("range", "return", "volume", MARKET_RANGE), _parts(unusual), strict=False))
-    parts["volume"] = np.clip(parts["volume"] - volume[:, None], -_LARGEST_VOLUME, _LARGEST_VOLUME)
+    parts["volume"] = np.minimum(np.maximum(parts["volume"] - volume[:, None], -_LARGEST_VOLUME), _LARGEST_VOLUME)
     windows = np.empty((len(unusual), STEPS, len(inputs) + 3), dtype=np.float32)
     for place, name in enumerate(inputs):
         windows[:, :, place] = parts[name]

@@ -415,8 +415,7 @@ def opens_market(measures: pd.DataFrame) -> BoolArray1D:
 def states_of(deviations: Float64Array2D) -> Float64Array2D:
     """The states of buckets whose logarithms deviate from their hours' means by `deviations`; same shape."""
     states = deviations.copy()
-    states[:, 2:] -= deviations[:, 1:2]
-    np.clip(states[:, 2:], -_LARGEST_STATE, _LARGEST_STATE, out=states[:, 2:])
+    states[:, 2:] = np.minimum(np.maximum(states[:, 2:] - deviations[:, 1:2], -_LARGEST_STATE), _LARGEST_STATE)
     return states
 
 

@@ -45,6 +45,8 @@ Horizon: TypeAlias = int | str
 Kind: TypeAlias = Literal["hourly", "total"]
 """``"hourly"``: of hourly buckets, without nights. ``"total"``: from close to close."""
 
+_KINDS: tuple[str, ...] = get_args(Kind)
+
 
 @dataclass(frozen=True)
 class IntervalForecast:
@@ -166,8 +168,8 @@ def horizon_named(horizon: Horizon, kind: Kind, market: TradingMarket) -> Horizo
     ConfigError
         It cannot, or there is no such kind.
     """
-    if not isinstance(kind, str) or kind not in get_args(Kind):
-        raise ConfigError(f"kind is {kind!r}; the rule is one of {', '.join(get_args(Kind))}; use 'hourly'.")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ConfigError(f"kind is {kind!r}; the rule is one of {', '.join(_KINDS)}; use 'hourly'.")
     plain = isinstance(horizon, int | str) and not isinstance(horizon, bool)
     if kind == "total":
         names: dict[Horizon, str] = {name: name for name in TOTAL_HORIZONS}

@@ -227,6 +227,11 @@ class BucketedBars:
         return high, np.minimum(np.minimum(self.logs.get("low", close), close), previous)
 
     @cached_property
+    def _first_of_bucket(self) -> Int64Array1D:
+        """Positions of the bars that are the first of their bucket."""
+        return np.flatnonzero(begins_run(self.bucket))
+
+    @cached_property
     def _first_of_session(self) -> BoolArray1D:
         return begins_run(self.session[self.bucket])
 
@@ -251,9 +256,8 @@ class BucketedBars:
 
     def _of_buckets(self, reduce: np.ufunc, values: Float64Array2D, where_no_bar: float) -> Float64Array2D:
         """Rows of `values`, one value a bar, reduced to one value a bucket, in the order of the bars."""
-        begins = np.flatnonzero(begins_run(self.bucket))
         spread = np.full((len(values), self.count), where_no_bar)
-        spread[:, self.bucket[begins]] = reduce.reduceat(values, begins, axis=1)
+        spread[:, self.bucket[self._first_of_bucket]] = reduce.reduceat(values, self._first_of_bucket, axis=1)
         return spread
 
     def _weights(self) -> Float64Array2D:
@@ -267,8 +271,8 @@ class BucketedBars:
 
         A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.
         """
-        begins = np.flatnonzero(begins_run(self.session))
-        counts = np.append(begins[1:], self.count) - begins
+        edges = np.concatenate([np.flatnonzero(begins_run(self.session)), [self.count]])
+        counts = edges[1:] - edges[:-1]
         # A row a session, as long as the longest.
         is_bucket = np.arange(counts.max(initial=0)) < counts[:, None]
         spread = np.zeros((len(sums), *is_bucket.shape))

@@ -126,9 +126,10 @@ class HourlyMeasurement:
         if not is_tail:
             self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
-        labels, volatility = bars.labels[is_whole], np.sqrt(variance[is_whole])[:, None]
-        nights = np.full((len(labels), len(NIGHT_NAMES) if self.nights else 0), np.nan)
-        return labels, np.hstack([volatility, bars.measures()[is_whole], nights])
+        columns = [np.sqrt(variance[is_whole])[:, None], bars.measures()[is_whole]]
+        if self.nights:
+            columns.append(np.full((len(columns[0]), len(NIGHT_NAMES)), np.nan))
+        return bars.labels[is_whole], np.concatenate(columns, axis=1)
 
     def night_rows(
         self, stamps: Int64Array1D, prices: Prices, length: int, labels: Int64Array1D, moment: int
@@ -240,7 +241,9 @@ def get_hourly_rv(
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
     rv = _hourly_rv(SymbolBars.of(frame), measurement, zone)
-    return rv if isinstance(bars_df, pd.DataFrame) else FrameLayout.of(bars_df).frame(rv)
+    if isinstance(bars_df, pd.DataFrame):
+        return rv
+    return FrameLayout.of(bars_df).frame(rv, symbol or frame.attrs.get("symbol"))
 
 
 def _hourly_rv(checked: SymbolBars, measurement: HourlyMeasurement, zone: str) -> pd.Series:

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     import keras_tuner
 
 __all__ = [
-    "Arrays", "TrialsToDo", "give_back", "keep_state", "make_tuner", "mean_over_executions", "quick_collections",
-    "restore_state", "stop_after_failures", "tell_of_end", "why_trials_failed",
+    "ENDING", "Arrays", "TrialsToDo", "give_back", "keep_state", "make_tuner", "mean_over_executions",
+    "quick_collections", "restore_state", "stop_after_failures", "tell_of_end", "why_trials_failed",
 ]  # fmt: skip
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -36,6 +37,9 @@ Arrays = tuple[np.ndarray, np.ndarray]
 _KEPT_STATE = "search.json"
 _MOST_FAILURES = 3
 _IDLE_SECONDS = 0.1
+
+ENDING = threading.RLock()
+"""Held from a trial's end to what is told of it: the best so far is then among those that were told."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,11 @@ def make_tuner(
             self.hypermodel.trial_seed = (config.seed + 1000 * (int(trial.trial_id) + 1)) % 2**32
 
         def on_trial_end(self, trial: Any) -> None:
-            super().on_trial_end(trial)
-            if isinstance(self.oracle, keras_tuner.Oracle):
-                keep_state(self.oracle, todo.directory)
-                tell_of_end(self.oracle, trial.trial_id, progress)
+            with ENDING:
+                super().on_trial_end(trial)
+                if isinstance(self.oracle, keras_tuner.Oracle):
+                    keep_state(self.oracle, todo.directory)
+                    tell_of_end(self.oracle, trial.trial_id, progress)
 
     return SteadyTuner(
         SeededNetwork(),

@@ -19,7 +19,7 @@ import numpy as np
 from volcast.errors import TrainingError
 from volcast.processes import environment_of_children, module_command
 from volcast.progress import SilentProgress
-from volcast.search.tuner import Arrays, TrialsToDo, give_back, keep_state, tell_of_end
+from volcast.search.tuner import ENDING, Arrays, TrialsToDo, give_back, keep_state, tell_of_end
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -116,9 +116,10 @@ def _servicer(
             return super().CreateTrial(request, context)
 
         def EndTrial(self, request: Any, context: Any) -> Any:
-            answer = super().EndTrial(request, context)
-            keep_state(oracle, directory)
-            tell_of_end(oracle, request.trial.trial_id, progress)
+            with ENDING:
+                answer = super().EndTrial(request, context)
+                keep_state(oracle, directory)
+                tell_of_end(oracle, request.trial.trial_id, progress)
             return answer
 
     return KeepingServicer(oracle)

@@ -1,31 +1,27 @@
 """What a training leaves for people: pictures, tables, and the summary at its end."""
 
-import io
 import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from volcast.arrays import time_index
 from volcast.config import TRAINING_CONFIG, TrainingConfig
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.report.figures import by_label, mark_holes
 from volcast.evaluation.report.page import evaluation_page
 from volcast.evaluation.report.tables import baselines, symbols, totals
 from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import horizons_of
+from volcast.pictures import figure_of, png
 from volcast.store.bundle import CONDEMNED, ModelBundle
 from volcast.training.data import TrainingData
+from volcast.training.figures import draw_losses
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from volcast.search.search import SearchResult
     from volcast.training.result import TrainingResult
 
@@ -39,7 +35,6 @@ __all__ = [
 ]
 
 _SIMULATED = Text("SIMULATED bars: this model shows how things work and knows nothing of any market.", style="bold")
-_REALIZED, _FORECAST = "#7a7a7a", "#c2410c"
 
 
 def training_artifacts(
@@ -59,9 +54,14 @@ def training_artifacts(
     files = {"metrics.json": json_bytes(evaluation.to_dict()), "evaluation.html": page.encode()}
     subject = _simulated(data) + _subject(data)
     if evaluation.buckets:
-        files["forecasts.png"] = _png(_forecasts_figure(by_label(evaluation.by_bucket), subject))
+        figure, axes = figure_of(8, 4)
+        evaluation.plot("all", ax=axes).set_title(f"{subject}: test part, which training never saw", parse_math=False)
+        files["forecasts.png"] = png(figure)
     if histories:
-        files["losses.png"] = _png(_losses_figure(histories, subject))
+        figure, axes = figure_of(6, 4)
+        draw_losses(axes, histories)
+        axes.set_title(f"{subject}: losses of the networks that serve", parse_math=False)
+        files["losses.png"] = png(figure)
         if bundle.config.save_history:
             files["history.json"] = json_bytes(histories)
     if search is not None:
@@ -177,54 +177,6 @@ def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
         "serves": result.serves,
         "seconds": round(result.seconds, 1),
     }
-
-
-def _forecasts_figure(buckets: pd.DataFrame, subject: str) -> "Figure":
-    """Columns ``realized`` and ``model`` of `buckets`, in their order."""
-    figure = _figure(8)
-    axes = figure.add_subplot()
-    # By position, not by time: nights and weekends would take three quarters of the width.
-    axes.plot(100 * buckets["realized"].to_numpy(), color=_REALIZED, linewidth=0.9, label="realized")
-    axes.plot(100 * buckets["model"].to_numpy(), color=_FORECAST, linewidth=1.1, label="forecast")
-    ticks = np.linspace(0, len(buckets) - 1, 7).astype(int)
-    axes.set_xticks(ticks, [f"{buckets.index[tick]:%Y-%m-%d}" for tick in ticks])
-    mark_holes(axes, time_index(buckets))
-    axes.set_ylabel("hourly volatility, %")
-    axes.set_title(f"{subject}: test part, which training never saw", parse_math=False)
-    axes.legend(frameon=False)
-    return figure
-
-
-def _losses_figure(histories: list[dict[str, list[float]]], subject: str) -> "Figure":
-    from matplotlib.ticker import MaxNLocator
-
-    figure = _figure(6)
-    axes = figure.add_subplot()
-    for number, history in enumerate(histories):
-        epochs = np.arange(1, len(history["loss"]) + 1)
-        for name, colour, label in (("loss", _REALIZED, "training"), ("val_loss", _FORECAST, "validation")):
-            axes.plot(epochs, history[name], color=colour, marker=".", linewidth=0.9, label=None if number else label)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("mean squared error, scaled")
-    axes.set_title(f"{subject}: losses of the networks that serve", parse_math=False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
-    return figure
-
-
-def _figure(width: float) -> "Figure":
-    # Not pyplot: it would choose a window system and keep every figure for the life of the process.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, 4), layout="constrained")
-
-
-def _png(figure: "Figure") -> bytes:
-    content = io.BytesIO()
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()
 
 
 def _heading(result: "TrainingResult") -> str:

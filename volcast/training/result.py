@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from volcast.errors import TrainingError
 from volcast.evaluation.evaluation import Evaluation
+from volcast.pictures import axes_or_new
 from volcast.reprs import OneLineRepr
 from volcast.search.search import SearchResult
 from volcast.store.bundle import ModelBundle
 from volcast.training.data import TrainingData
+from volcast.training.figures import draw_losses
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["TrainingResult"]
 
@@ -53,6 +60,34 @@ class TrainingResult(OneLineRepr):
             "seconds": round(self.seconds, 1),
             "path": self.bundle.path,
         }
+
+    def plot(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw the losses of each epoch, as the report does; ``result.evaluation.plot()`` draws the forecasts.
+
+        Parameters
+        ----------
+        ax
+            Axes of Matplotlib's to draw on; None makes a figure, which a notebook shows.
+
+        Returns
+        -------
+        The axes.
+
+        Raises
+        ------
+        TrainingError
+            No network was trained after the search.
+        ConfigError
+            `ax` is no axes.
+        """
+        if not self.histories:
+            raise TrainingError(
+                f"{self.bundle.name} has no network that was trained after a search; losses are of one; draw "
+                "result.evaluation.plot()."
+            )
+        axes = axes_or_new(ax)
+        draw_losses(axes, self.histories)
+        return axes
 
     @property
     def failed(self) -> Mapping[str, str]:

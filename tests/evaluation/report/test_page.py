@@ -1,21 +1,22 @@
 """The page stands alone, says what the evaluation says, and is HTML that closes what it opens."""
 
 import re
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from tests.support.browser import views
 from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
-from volcast.evaluation.report.figures import mark_holes
+from volcast.evaluation.figures import drawable
 from volcast.evaluation.report.page import evaluation_page
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.horizons import IntervalForecast
 from volcast.measures.hourly import get_hourly_measures
+from volcast.pictures import page_picture
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -97,6 +98,12 @@ def test_the_page_needs_nothing_else(evaluation: Evaluation) -> None:
     assert evaluation_page(evaluation, title="SPY") == page
 
 
+def test_its_pictures_are_those_that_a_user_draws(evaluation: Evaluation) -> None:
+    page = evaluation_page(evaluation, title="SPY")
+    for picture in drawable(evaluation):
+        assert page_picture(picture, partial(evaluation.plot, picture)) in page
+
+
 def test_without_a_model_or_a_reference_there_is_still_a_page(measures: pd.DataFrame) -> None:
     baselines_alone = compare_with_baselines(measures, np.arange(700, len(measures)))
     page = evaluation_page(baselines_alone, title="SPY")
@@ -139,14 +146,3 @@ def test_of_many_symbols_calibration_hours_and_months_are_shown_too(of_many: Eva
     for expected in ("Calibration", "By hour of day", "By month", "2024-12", "Symbol by symbol", "BBB<>"):
         assert expected in said
     assert page.count("<svg") == 6
-
-
-def test_days_that_are_missing_are_marked_and_no_line_leads_over_them() -> None:
-    days = pd.DatetimeIndex([*pd.bdate_range("2024-01-02", periods=5), *pd.bdate_range("2024-03-01", periods=5)])
-    axes = Figure().add_subplot()
-    axes.plot(np.arange(10.0))
-    mark_holes(axes, days)
-    values, hole = axes.get_lines()
-    assert np.isnan(values.get_ydata()).tolist() == [False] * 5 + [True] + [False] * 5
-    assert hole.get_xdata() == [4.5, 4.5]
-    assert hole.get_label() == "days missing"

@@ -1,9 +1,9 @@
 """The frame of a page that needs nothing else: no network, no script, no file beside it; light and dark."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["html_document", "html_table"]
+__all__ = ["html_document", "html_pictures", "html_table"]
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1f2933; --quiet: #52606d; --rule: #dde2e7; --tint: #f5f7fa;
@@ -28,6 +28,9 @@ th { color: var(--quiet); font-weight: 600; vertical-align: bottom; white-space:
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .gain { color: var(--gain); } .loss { color: var(--loss); }
 figure { margin: 0; } figcaption { font-weight: 600; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 18px 28px; }
+svg { width: 100%; height: auto; display: block; fill: currentColor; }
+svg text { font-family: inherit !important; }
 @media (max-width: 480px) { body { padding: 12px; } th, td { padding: 4px 2px; } table { font-size: 0.7em; }
   .spare { display: none; } td:first-child { white-space: normal; } }
 """
@@ -54,6 +57,15 @@ def html_document(title: str, style: str, body: str) -> str:
 </body>
 </html>
 """
+
+
+def html_pictures(pictures: Iterable[tuple[str, str]]) -> str:
+    """Captions and pictures (an ``<svg>`` element each), side by side where there is room; empty without any."""
+    shown = "".join(
+        f'<figure role="img" aria-label="{escape(caption)}"><figcaption>{escape(caption)}</figcaption>{svg}</figure>\n'
+        for caption, svg in pictures
+    )
+    return f'<div class="pictures">\n{shown}</div>' if shown else ""
 
 
 def html_table(heads: str, lines: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
 """An evaluation as one HTML page that needs nothing else: no network, no script, readable on a telephone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from volcast.evaluation.evaluation import Evaluation
-from volcast.evaluation.report.document import html_document, html_table
+from volcast.evaluation.report.document import html_document, html_pictures, html_table
 from volcast.evaluation.report.figures import evaluation_figures
 from volcast.evaluation.report.tables import (
     GROUPINGS,
@@ -26,11 +26,8 @@ _STYLE = """
 .do-not-use { border-color: var(--loss); }
 td:first-child { white-space: normal; }
 tr.model td { font-weight: 700; background: var(--strong); }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 18px 28px; }
 .groups { display: flex; flex-wrap: wrap; gap: 0 44px; }
 .groups section { max-width: 100%; min-width: 0; } .groups td:first-child { white-space: nowrap; }
-svg { width: 100%; height: auto; display: block; fill: currentColor; }
-svg text { font-family: inherit !important; }
 """
 
 
@@ -52,7 +49,7 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
 <p class="note">QLIKE: lower is better, 0 is perfect. To log-HAR: below 1 is better than the diurnal log-HAR. p: of the
 Diebold-Mariano test against it, clustered by day. In set: whether the 90 % confidence set of the best forecast holds
 it.</p>
-{_totals(evaluation)}{_pictures(evaluation_figures(evaluation))}{_groups(evaluation)}<h2>Other measures</h2>
+{_totals(evaluation)}{_pictures(evaluation)}{_groups(evaluation)}<h2>Other measures</h2>
 {_html(errors(evaluation))}
 <p class="note">Errors are of hourly volatility; log error: root of the mean squared error of log volatility.
 R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
@@ -127,12 +124,9 @@ def _groups(evaluation: Evaluation) -> str:
     return f'<div class="groups">{sections}</div>{note}'
 
 
-def _pictures(figures: Iterable[tuple[str, str]]) -> str:
-    shown = "".join(
-        f'<figure role="img" aria-label="{escape(caption)}"><figcaption>{escape(caption)}</figcaption>{svg}</figure>\n'
-        for caption, svg in figures
-    )
-    return f'<h2>Pictures</h2>\n<div class="pictures">\n{shown}</div>\n' if shown else ""
+def _pictures(evaluation: Evaluation) -> str:
+    shown = html_pictures(evaluation_figures(evaluation))
+    return f"<h2>Pictures</h2>\n{shown}\n" if shown else ""
 
 
 def _html(table: FigureTable) -> str:

@@ -38,6 +38,8 @@ class Baseline:
         What it is called in tables and sentences.
     forecast
         ``forecast(measures, targets, known)``: hourly volatilities, shape (len(targets),); see `Forecaster`.
+    sees_clock
+        Whether hours or days of the labels make a difference to it; where not, their order is all that it needs.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Baseline:
 
     title: str
     forecast: Forecaster
+    sees_clock: bool = True
 
     def __call__(self, measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
         """Hourly volatilities of the buckets `targets`, each from the first ``known[i]`` rows of `measures`."""
@@ -56,11 +59,11 @@ class Baseline:
 
 _GROUP = "volcast.baselines"
 _QUICK = {
-    "persistence": Baseline("persistence", persistence),
+    "persistence": Baseline("persistence", persistence, sees_clock=False),
     "same_hour_yesterday": Baseline("same hour yesterday", same_hour_yesterday),
-    "long_run_mean": Baseline("long-run mean", long_run_mean),
+    "long_run_mean": Baseline("long-run mean", long_run_mean, sees_clock=False),
     "hour_of_day_mean": Baseline("hour-of-day mean", hour_of_day_mean),
-    "ewma": Baseline("EWMA", ewma),
+    "ewma": Baseline("EWMA", ewma, sees_clock=False),
     "diurnal_ewma": Baseline("diurnal EWMA", diurnal_ewma),
     "har": Baseline("HAR", har),
     "diurnal_har": Baseline("diurnal HAR", diurnal_har),

@@ -12,13 +12,13 @@ needs only the buckets since: each is added when it has ended.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from volcast.arrays import Float64Array1D, Float64Array2D, Float64Array3D, Int64Array1D, begins_run
+from volcast.arrays import Float64Array1D, Float64Array2D, Float64Array3D, GrowingArray, Int64Array1D
 
 __all__ = ["RIDGE", "RefittedRegression", "RegressionState", "fit_state"]
 
@@ -113,8 +113,11 @@ class RefittedRegression:
 
     def __init__(self, *states: RegressionState) -> None:
         self._states = states
-        # By how many rows: coefficients of each regression, shape (len(states), p), and logs of the smearing factors.
-        self._fits: dict[int, tuple[Float64Array2D, tuple[float, ...]]] = {}
+        # Of each fit the coefficients of all regressions, one after the other, and the logs of their smearing factors;
+        # and its place among these, by how many rows it was made of.
+        self._coefficients = GrowingArray(np.float64, len(states) * len(states[0].moment))
+        self._log_smearing = GrowingArray(np.float64, len(states))
+        self._fits: dict[int, int] = {}
         # The same of the last few fits: sums over the rows of each of the terms times each, and times the outcome.
         self._sums: dict[int, Float64Array2D] = {}
 
@@ -126,20 +129,17 @@ class RefittedRegression:
 
     def forget(self, count: int) -> None:
         """Forget the fits on more than `count` rows: the later ones have changed."""
-        self._fits = {rows: fit for rows, fit in self._fits.items() if rows <= count}
+        self._fits = {rows: place for rows, place in self._fits.items() if rows <= count}
+        for of_fit in (self._coefficients, self._log_smearing):
+            of_fit.cut(max(self._fits.values(), default=-1) + 1)
         self._sums = {rows: sums for rows, sums in self._sums.items() if rows <= count}
 
     def forecasts(self, design: Float64Array2D, counts: Int64Array1D) -> tuple[Float64Array1D, Float64Array1D]:
         """Forecast outcome of rows `design` and log of the smearing factor, each by the fits on `counts` rows."""
-        begins = begins_run(counts)
-        fits = [self._fits[count] for count in counts[begins].tolist()]
-        if not fits:
-            return np.empty(0), np.empty(0)
-        day = np.cumsum(begins) - 1
-        coefficients = np.stack([of_states for of_states, _ in fits])[day]
+        places = [self._fits[count] for count in counts.tolist()]
+        coefficients = self._coefficients.values[places].reshape(len(places), len(self._states), design.shape[1])
         forecasts = [np.einsum("ij,ij->i", design, coefficients[:, state]) for state in range(len(self._states))]
-        log_smearing = [sum(of_states) / len(of_states) for _, of_states in fits]
-        return np.asarray(sum(forecasts) / len(forecasts)), np.array(log_smearing)[day]
+        return _mean(forecasts), _mean([*self._log_smearing.values[places].T])
 
     def states_after(self, design: Float64Array2D, outcome: Float64Array1D, count: int) -> list[RegressionState]:
         """What is remembered of the training data and the first `count` of the rows since, shapes as in `refit`."""
@@ -153,7 +153,7 @@ class RefittedRegression:
                 count=state.count + count,
                 smearing_sum=float(np.exp(2 * log_smearing)) * (state.count + count),
             )
-            for state, log_smearing in zip(self._states, self._fits[count][1], strict=True)
+            for state, log_smearing in zip(self._states, self._log_smearing.values[self._fits[count]], strict=True)
         ]
 
     def _fit(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int]) -> None:
@@ -168,8 +168,9 @@ class RefittedRegression:
                 for count, of_rows in zip(counts, squares, strict=True)
             ]
             log_smearing.append([0.5 * float(np.log(factor)) for factor in smearing])
-        fits = zip(np.stack(coefficients, axis=1), zip(*log_smearing, strict=True), strict=True)
-        self._fits.update(zip(counts, fits, strict=True))
+        self._fits.update({count: len(self._log_smearing) + place for place, count in enumerate(counts)})
+        self._coefficients.append(np.concatenate(coefficients, axis=1))
+        self._log_smearing.append(np.array(log_smearing).T)
 
     def _sums_of(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int]) -> Float64Array3D:
         """The sums over the first so many rows, for each of `counts`, which rise, shape (len(counts), p, p + 1)."""
@@ -194,3 +195,7 @@ def _solved(state: RegressionState, sums: Float64Array3D) -> Float64Array2D:
     """Coefficients, shape (n, p), with the sums over the rows since training of each of n fits."""
     penalized = state.gram + sums[:, :, :-1] + np.diag(state.penalty)
     return np.asarray(np.linalg.solve(penalized, (state.moment + sums[:, :, -1])[..., None])[..., 0])
+
+
+def _mean(parts: Sequence[Float64Array1D]) -> Float64Array1D:
+    return np.asarray(sum(parts) / len(parts))
