@@ -24,7 +24,7 @@ from volcast.markets.registry import market_of
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from volcast.evaluation.losses import qlike_losses
-from volcast.features.intraday import opens_session
+from volcast.features.intraday import opens_market
 from volcast.features.windows import TimeSplit
 from volcast.forecasters.baselines.har import diurnal_log_har
 from volcast.forecasters.har_lstm.regression import RIDGE, fit_state
@@ -68,7 +68,7 @@ def regression_ratio(
     rows = np.arange(max(HAR_LAGS), len(measures))
     hours, days = market_of(measures).hours_and_days(time_index(measures).as_unit("us").asi8)
     days = days[rows]
-    labels, opens = time_index(measures).as_unit("us").asi8[rows], opens_session(measures)[rows]
+    labels, opens = time_index(measures).as_unit("us").asi8[rows], opens_market(measures)[rows]
     nights = features.nights_before(measures)[rows]
     whole = features.design(features.states(measures), rows - 1, labels, hours[rows], opens, nights)
     design = np.column_stack([whole[:, columns], whole[:, TERMS:]])

@@ -123,6 +123,16 @@ def test_the_confidence_set_keeps_the_best_and_drops_the_worst() -> None:
     assert found.equals(model_confidence_set(losses))
 
 
+def test_forecasts_that_are_equal_but_for_rounding_share_their_value() -> None:
+    random = np.random.default_rng(3)
+    loss = random.gamma(1.0, 0.2, 7 * 60)
+    losses = pd.DataFrame({"one": loss, "other": random.gamma(1.0, 0.3, 7 * 60), "twin": loss + 2e-16}, labels(60))
+    values = model_confidence_set(losses)
+    assert values["twin"] == values["one"] == model_confidence_set(losses[["one", "other"]])["one"]
+    rounded = loss * (1 + 1e-16 * random.choice([-2, 0, 2], len(loss)))
+    assert (model_confidence_set(pd.DataFrame({"one": loss, "twin": rounded}, labels(60))) == 1).all()
+
+
 def test_a_set_needs_days_and_rivals() -> None:
     index = labels(10)
     losses = pd.DataFrame({"one": np.arange(70.0), "other": np.ones(70)}, index=index)
@@ -130,3 +140,17 @@ def test_a_set_needs_days_and_rivals() -> None:
     index = labels(30)
     same = pd.DataFrame({"one": np.arange(210.0), "twin": np.arange(210.0)}, index=index)
     assert (model_confidence_set(same) == 1).all()
+
+
+def test_the_days_of_a_session_are_those_of_its_own_clock() -> None:
+    """A session of Tokyo crosses midnight in New York; a coin's day ends at midnight."""
+    random = np.random.default_rng(8)
+    day = random.normal(size=40)
+    for hours, zone in ((range(10, 16), "Asia/Tokyo"), (range(1, 25), "UTC")):
+        index = pd.DatetimeIndex(
+            [date + pd.Timedelta(hours=hour) for date in pd.date_range("2024-01-01", periods=40) for hour in hours]
+        ).tz_localize(zone)
+        loss = pd.Series(np.repeat(day, len(hours)), index)
+        # The buckets of a day say the same: they are one observation.
+        noons = pd.Series(day, pd.date_range("2024-01-01 12:00", periods=40, tz=zone))
+        assert diebold_mariano_by_day(loss, 0 * loss) == pytest.approx(diebold_mariano_by_day(noons, 0 * noons))

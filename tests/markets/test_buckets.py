@@ -51,9 +51,11 @@ def test_lags_are_a_bucket_a_session_a_week_and_a_month() -> None:
         "30min": (1, 13, 65, 286),
         "1h": (1, 7, 35, 154),
         "2h": (1, 4, 20, 88),
-        "session": (1, 5, 22),
+        "session": (1, 1, 5, 22),
     }
-    assert har_lags(market_named("24/7"), 10_000) == (1, 24, 120, 528)
+    # A week of coins has seven days.
+    assert har_lags(market_named("24/7"), 10_000) == (1, 24, 168, 720)
+    assert har_lags(market_named("24/7", "session"), 10_000) == (1, 1, 7, 30)
     assert har_lags(market_named("CMES"), 10_000) == (1, 23, 115, 506)
 
 
@@ -63,6 +65,42 @@ def test_variances_of_a_session_add_up_whatever_the_buckets(bucket: str) -> None
     hourly, other = (get_hourly_rv(bars, market=market_named("XNYS", length)) for length in ("1h", bucket))
     sums = [(rv**2).groupby(time_index(rv).date).sum() for rv in (hourly, other)]
     np.testing.assert_allclose(sums[1], sums[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("bucket", list(BUCKETS))
+def test_what_lies_before_and_in_the_noon_of_tokyo_is_in_no_bucket(bucket: str) -> None:
+    """Bars at noon, and the gap over it, count for nothing; the first bar of the afternoon does from its open on."""
+    index = pd.date_range("2024-06-03 09:00", "2024-06-03 15:00", freq="min", tz="Asia/Tokyo", inclusive="left")
+    close = 100 * np.exp(0.001 * np.arange(len(index)))
+    bars = pd.DataFrame({"open": close * np.exp(-0.001), "close": close}, index)
+    market = market_named("XTKS", bucket)
+    minute = index.hour * 60 + index.minute
+    for of_day in (bars, bars[(minute < 11 * 60 + 30) | (minute >= 12 * 60 + 30)]):
+        assert (get_hourly_rv(of_day, market=market) ** 2).sum() == pytest.approx(300 * 0.001**2)
+
+
+def test_a_market_opens_after_it_was_closed() -> None:
+    days = np.arange("2024-06-03", "2024-06-15", dtype="M8[D]").astype(np.int64)
+    week = [True, True, True, True, True, False, False] * 2
+    for name, opens in (
+        ("XNYS", week),
+        ("CMES", week),  # each evening, after an hour
+        ("24/5", [True, False, False, False, False, False, False] * 2),
+        ("24/7", [False] * 14),
+    ):
+        openings = market_named(name).openings(np.append(days[0] - 1, days))
+        assert (np.diff(openings) > 0).tolist() == opens[: len(days)]
+
+
+def test_a_year_of_an_exchange_that_is_known_since_lately_has_as_many_sessions_as_its_years() -> None:
+    assert 245 < market_named("XSAU").sessions_per_year < 255
+    assert market_named("XSAU").sessions_per_week == 5
+
+
+def test_exchanges_whose_sessions_cannot_be_made_are_refused_in_a_sentence() -> None:
+    for name in ("ASEX", "XTAE"):
+        with pytest.raises(ConfigError, match=f"exchange_calendars has {name}, and cannot make its sessions"):
+            _ = market_named(name).hours
 
 
 def test_a_coin_has_a_bucket_a_day_from_midnight_to_midnight_utc() -> None:

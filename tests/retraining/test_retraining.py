@@ -143,6 +143,23 @@ def test_the_gate_is_always_open_or_always_shut_where_asked(half_year: pd.DataFr
     assert "100000 at least" in few.reason
 
 
+def test_the_gate_and_the_window_of_decay_are_weeks_of_the_market() -> None:
+    weeks = {
+        key: (RetrainingPolicy().fewest_judged(market), RetrainingPolicy().decay_window(market))
+        for key, market in ((key, market_named(key)) for key in ("XNYS", "XNYS 5min", "XNYS session", "24/7", "CMES"))
+    }
+    assert weeks == {
+        "XNYS": (35, 70),
+        "XNYS 5min": (390, 780),
+        # The mean loss of five sessions says nothing.
+        "XNYS session": (35, 70),
+        "24/7": (168, 336),
+        "CMES": (115, 230),
+    }
+    policy = RetrainingPolicy(gate_buckets=12, decay_buckets=24)
+    assert (policy.fewest_judged(market_named("CMES")), policy.decay_window(market_named("CMES"))) == (12, 24)
+
+
 def test_a_challenger_whose_verdict_is_not_to_use_it_is_kept_out(half_year: pd.DataFrame) -> None:
     bad, good = served(half_year, "bad", noise), served(half_year, "good", sensible)
     assert good.bundle is not None

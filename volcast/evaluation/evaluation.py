@@ -399,8 +399,8 @@ def unseen_rows(bundle: ModelBundle, measures: pd.DataFrame, *, allow_in_sample:
             f"nobody wrote down what data {bundle.name} has seen; forecasts are judged on what comes after it; "
             "say with --allow-in-sample that it may have seen these bars."
         )
-    # A bucket is an hour long at the most.
-    return np.asarray(rows[time_index(measures)[rows] - pd.Timedelta(hours=1) >= bundle.trained_through])
+    longest = pd.Timedelta(minutes=market_of(measures).whole_bucket_minutes)
+    return np.asarray(rows[time_index(measures)[rows] - longest >= bundle.trained_through])
 
 
 def _evaluated(

@@ -27,6 +27,8 @@ __all__ = [
 _FEWEST_DAYS = 3
 _FEWEST_DAYS_OF_A_SET = 20
 _BLOCK_DAYS = 5
+# Of losses, whose mean is quoted to a tenth of a thousandth.
+_ROUNDING = 1e-12
 _REPETITIONS = 1000
 # What ends at midnight is of the day that ends.
 _MOMENT = pd.Timedelta(1, unit="us")
@@ -121,14 +123,16 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
     """p-value of each column in the model confidence set; those at 0.1 and above are the set of 90 %.
 
     The set holds the best forecast with that probability (Hansen, Lunde and Nason 2011, *Econometrica* 79), by
-    `arch.bootstrap.MCS` on daily losses, blocks of five days. NaN under twenty days; equal columns share their value.
+    `arch.bootstrap.MCS` on daily losses, blocks of five days. NaN under twenty days. Columns that are equal but for
+    rounding share their value: where a bucket is a session, so are several baselines.
 
     Parameters
     ----------
     losses
         Loss of each bucket (rows, by label) and forecast (columns).
     """
-    distinct = losses.T.drop_duplicates().T
+    twin = _twins(losses)
+    distinct = losses[list(dict.fromkeys(twin.values()))]
     days = _by_day(distinct.to_numpy(dtype=float), time_index(losses))
     if len(days) < _FEWEST_DAYS_OF_A_SET:
         return pd.Series(math.nan, losses.columns)
@@ -139,8 +143,16 @@ def model_confidence_set(losses: pd.DataFrame, seed: int = 0) -> pd.Series:
     test = MCS(pd.DataFrame(days, columns=distinct.columns), 0.1, _REPETITIONS, _BLOCK_DAYS, method="R", seed=seed)
     test.compute()
     p_values = test.pvalues["Pvalue"].astype(float)
-    twin = {str(name): next(d for d in distinct.columns if losses[d].equals(losses[name])) for name in losses}
     return pd.Series({name: float(p_values[first]) for name, first in twin.items()})
+
+
+def _twins(losses: pd.DataFrame) -> dict[str, str]:
+    """By name of a column, the first that is equal to it but for rounding."""
+    twins: dict[str, str] = {}
+    for name, column in losses.items():
+        equal = (first for first in twins.values() if np.allclose(losses[first], column, rtol=0, atol=_ROUNDING))
+        twins[str(name)] = next(equal, str(name))
+    return twins
 
 
 def _by_day(values: Float64Array2D, labels: pd.DatetimeIndex) -> Float64Array2D:

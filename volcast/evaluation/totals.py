@@ -116,8 +116,8 @@ def _judged(
 ) -> dict[str, pd.DataFrame]:
     """By horizon, what came and what was forecast of one symbol."""
     labels = time_index(measures)
-    # A bucket is an hour long at the most.
-    first, last = labels[positions[0]] - pd.Timedelta(hours=1), labels[positions[-1]]
+    longest = pd.Timedelta(minutes=bundle.config.effective_market.whole_bucket_minutes)
+    first, last = labels[positions[0]] - longest, labels[positions[-1]]
     table = HourlyTable.of(measures.iloc[: int(positions[-1]) + 1])
     totals = RunningTotals(bundle.total_state(symbol), table, bundle.config.effective_market)
     totals.follow(last.value // 1000)

@@ -9,7 +9,7 @@ Six steps of five minutes, each with
 - ``market_range``: the mean of ``range`` over all symbols, in a model of many,
 
 and, the same in all six, when the bucket that is forecast is: its clock hour on a dial, and whether it is the first
-of a session. What is missing, a step without bars or bars without volume, counts as usual: 0.
+after the market was closed. What is missing, a step without bars or bars without volume, counts as usual: 0.
 """
 
 from collections.abc import Sequence
@@ -105,7 +105,7 @@ def step_windows(
     hands
         Sine and cosine of the clock hour of the bucket that is forecast, shape (n, 2).
     opens
-        Whether that bucket is the first of a session.
+        Whether the market was closed before that bucket.
     """
     parts = dict(zip(("range", "return", "volume", MARKET_RANGE), _parts(unusual), strict=False))
     parts["volume"] = np.minimum(np.maximum(parts["volume"] - volume[:, None], -_LARGEST_VOLUME), _LARGEST_VOLUME)

@@ -10,9 +10,9 @@ Six logarithms of each bucket, without their hour-of-day means, are its *state*:
 A network sees the last steps of the bars themselves (`features.bar_steps`); one that an earlier release trained sees
 the states of the last buckets one after the other, each with the hour of the bucket that follows it. The regression
 sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month (Corsi
-2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a session,
-before which a night has passed; where bars go on in the night, it sees that, too (`features.nights`). It also knows the
-days on which the Federal Reserve decides (`features.fed_decisions`).
+2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a session
+before which the market was closed; where bars go on in the night, it sees that, too (`features.nights`). It also knows
+the days on which the Federal Reserve decides (`features.fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
 ``market_<state>`` of the measures, and the mean range of its steps. Where they are missing, the symbol's own stand in.
@@ -61,6 +61,7 @@ __all__ = [
     "hour_means",
     "log_measures",
     "market_states",
+    "opens_market",
     "opens_session",
     "states_of",
     "terms_of",
@@ -166,7 +167,7 @@ class IntradayFeatures:
         states
             Of each symbol, shape (n, F), more than `history` rows.
         opens
-            Of each symbol, which of its buckets begin a session, shape (n,).
+            Of each symbol, before which of its buckets the market was closed, shape (n,).
         nights
             Of each symbol, the `nights` before its buckets, shape (n, k).
         """
@@ -286,8 +287,8 @@ class IntradayFeatures:
     def steps(self, states: Float64Array2D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array2D:
         """What a network of an earlier release takes of each bucket, shape (n, F + 3): its state, and when the next is.
 
-        `next_hours` and `next_opens` are of the buckets that follow: the clock hour of their label, and whether they
-        are of another session.
+        `next_hours` and `next_opens` are of the buckets that follow: the clock hour of their label, and whether the
+        market was closed before they began.
         """
         width = states.shape[1]
         steps = np.empty((len(states), width + 3), dtype=np.float32)
@@ -318,7 +319,7 @@ class IntradayFeatures:
         target_hours
             Clock hour of that label, on the market's clock.
         opens
-            Whether that bucket is of another session than the last known one.
+            Whether the market was closed between that bucket and the last known one.
         nights
             The `nights` before that bucket.
         """
@@ -405,6 +406,12 @@ def opens_session(measures: pd.DataFrame) -> BoolArray1D:
     return begins_run(market_of(measures).days_of_labels(time_index(measures)))
 
 
+def opens_market(measures: pd.DataFrame) -> BoolArray1D:
+    """Whether each row of hourly measures is the first after its market was closed: a session's, of most."""
+    market = market_of(measures)
+    return begins_run(market.openings(market.days_of_labels(time_index(measures))))
+
+
 def states_of(deviations: Float64Array2D) -> Float64Array2D:
     """The states of buckets whose logarithms deviate from their hours' means by `deviations`; same shape."""
     states = deviations.copy()
@@ -441,9 +448,11 @@ def _term_layout(
 
     The slow are the means over a week and a month: a night does not change them.
     """
-    averaged = [(0, np.array(lags)), (1, np.array(lags[:_WEEK]))]
+    # A bucket may be a session.
+    every_lag, up_to_a_week = np.unique(lags), np.unique(lags[:_WEEK])
+    averaged = [(0, every_lag), (1, up_to_a_week)]
     if width > len(STATES):
-        averaged.append((len(STATES), np.array(lags[:_WEEK])))
+        averaged.append((len(STATES), up_to_a_week))
     plain = np.setdiff1d(np.arange(width), [column for column, _ in averaged])
     every = np.concatenate([of for _, of in averaged] + [np.ones(len(plain), dtype=np.int64)])
     return averaged, plain, np.flatnonzero(every <= lags[1])

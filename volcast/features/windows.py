@@ -161,20 +161,19 @@ def split_in_time(
 
 
 HAR_LAGS = (1, 7, 35, 154)
-"""Buckets in an hour, a session, a week and a month of sessions of New York's exchange."""
+"""Those of the hours of New York's exchange: an hour, a session, a week and a month of sessions."""
 
-_SESSIONS_A_WEEK, _SESSIONS_A_MONTH = 5, 22
+# Of New York's five sessions a week a month has twenty-two.
+_WEEKS_A_MONTH = 22 / 5
 _MANY_BUCKETS = 12
 
 
 def har_lags(market: TradingMarket, count: int) -> tuple[int, ...]:
-    """Buckets in an hour, a session, a week and a month of sessions of a market, where `count` of them are there.
+    """Buckets in one, a session, a week and a month of sessions of a market, where `count` of them are there.
 
-    Where trading goes on through the night, a month is hundreds of buckets: without twice as many, it is left out.
+    A bucket may be a session. Where trading goes on through the night, a month is hundreds of buckets: without twice
+    as many, it is left out.
     """
-    session = market.buckets_per_session
-    lags = (1, session, _SESSIONS_A_WEEK * session, _SESSIONS_A_MONTH * session)
-    if session == 1:
-        # A bucket is a session.
-        return lags[1:]
+    session, month = market.buckets_per_session, int(market.sessions_per_week * _WEEKS_A_MONTH)
+    lags = (1, session, market.buckets_per_week, month * session)
     return lags[:-1] if session > _MANY_BUCKETS and count < 2 * lags[-1] else lags

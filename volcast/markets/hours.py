@@ -56,9 +56,16 @@ def calendar_of(name: str) -> "ExchangeCalendar":
         raise ConfigError(
             f"{reprlib.repr(name)} is no exchange; it must be a name in exchange_calendars; XNYS is New York's."
         ) from None
-    except ValueError:
+    except (ValueError, NotImplementedError):
+        pass
+    try:
         # Some are known from later on alone.
         return get_calendar(name, start=get_calendar(name).bound_min())
+    except (ValueError, NotImplementedError):
+        raise ConfigError(
+            f"exchange_calendars has {name}, and cannot make its sessions; it must be able to; name an exchange of the "
+            "same hours."
+        ) from None
 
 
 def exchange_hours(name: str) -> TradingHours:

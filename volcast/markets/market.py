@@ -35,6 +35,7 @@ _DAY = _HOURS * HOUR
 _LONGEST_CLOSURE_DAYS = 12
 # Years whose sessions are counted for a year's length.
 _COUNTED_YEARS = range(2015, 2025)
+_WEEKS_PER_YEAR = 365.25 / 7
 _REGULAR = 250
 
 
@@ -52,9 +53,6 @@ class BucketCalendar:
         Length.
     session
         A number for its session, rising with time: that of its day.
-    stretch
-        A number for the stretch of trading without a break that it lies in, rising with time: a break at noon divides
-        a session, and where one session begins as another ends, nothing divides them.
     """
 
     index: pd.DatetimeIndex
@@ -63,7 +61,6 @@ class BucketCalendar:
     start: Int64Array1D
     minutes: Int64Array1D
     session: Int64Array1D
-    stretch: Int64Array1D
 
 
 @dataclass(frozen=True)
@@ -186,9 +183,8 @@ class TradingMarket:
         start = np.maximum(hour * long, opens[row]) - shift[row]
         end = np.minimum(hour * long + long, closes[row]) - shift[row]
         label, begin = end * _MINUTE, start * _MINUTE
-        stretch = np.cumsum(np.append(True, start[1:] != end[:-1]))
         index, starts = self.clock.times(label).rename("bucket"), self.clock.times(begin)
-        return BucketCalendar(index, starts, label, begin, end - start, hours.session[row], stretch)
+        return BucketCalendar(index, starts, label, begin, end - start, hours.session[row])
 
     @property
     def _whole_sessions(self) -> BucketCalendar:
@@ -198,9 +194,8 @@ class TradingMarket:
         start, end = hours.start[begins], hours.end[np.append(begins[1:], len(hours.session)) - 1]
         minutes = np.add.reduceat(hours.end - hours.start, begins)
         label, begin = end * _MINUTE, start * _MINUTE
-        stretch = np.cumsum(np.append(True, start[1:] != end[:-1]))
         index, starts = self.clock.times(label).rename("bucket"), self.clock.times(begin)
-        return BucketCalendar(index, starts, label, begin, minutes, hours.session[begins], stretch)
+        return BucketCalendar(index, starts, label, begin, minutes, hours.session[begins])
 
     @cached_property
     def sessions(self) -> SessionCalendar:
@@ -217,10 +212,30 @@ class TradingMarket:
         hours = self.hours
         return hours.start * _MINUTE, hours.end * _MINUTE
 
+    def stretch_of(self, ends: Int64Array1D) -> Int64Array1D:
+        """A number, rising with time, for the stretch of trading in which bars end at `ends`, in microseconds.
+
+        A break at noon divides a session; where one session begins as another ends, nothing divides them. -1 in no
+        stretch.
+        """
+        begins, closes = self.stretches
+        row = closes.searchsorted(ends).clip(max=len(closes) - 1)
+        return np.where((ends > begins[row]) & (ends <= closes[row]), self._stretch[row], -1)
+
+    @cached_property
+    def _stretch(self) -> Int64Array1D:
+        begins, ends = self.stretches
+        return np.cumsum(np.append(True, begins[1:] != ends[:-1]))
+
     @cached_property
     def minutes_per_session(self) -> int:
         """Minutes of a regular session: the commonest length of the last ones that are known."""
         return _commonest(self.sessions.minutes[-_REGULAR:])
+
+    @property
+    def whole_bucket_minutes(self) -> int:
+        """Minutes of a bucket that neither an opening nor a close cuts: of a session, a regular one's."""
+        return min(self.bucket_minutes, self.minutes_per_session)
 
     def usual_minutes(self, first: int, last: int) -> int:
         """Minutes of a regular session in the year around the days `first` to `last`, counted from 1970-01-01."""
@@ -236,9 +251,21 @@ class TradingMarket:
 
     @cached_property
     def sessions_per_year(self) -> int:
-        """Sessions of a year: their mean number in 2015 to 2024, rounded."""
+        """Sessions of a year: their mean number in 2015 to 2024, or in those of them that are known, rounded."""
         years = self.sessions.session.astype("M8[D]").astype("M8[Y]").astype(np.int64) + 1970
-        return round(int(np.isin(years, _COUNTED_YEARS).sum()) / len(_COUNTED_YEARS))
+        # The first that is known may be known in part.
+        whole = [year for year in _COUNTED_YEARS if year > years[0]] or list(range(years[0] + 1, years[-1]))
+        return round(int(np.isin(years, whole).sum()) / len(whole))
+
+    @cached_property
+    def sessions_per_week(self) -> int:
+        """Sessions of a week without a holiday: five, or seven where no day is without one."""
+        return round(self.sessions_per_year / _WEEKS_PER_YEAR)
+
+    @property
+    def buckets_per_week(self) -> int:
+        """Buckets of a week of regular sessions."""
+        return self.sessions_per_week * self.buckets_per_session
 
     @cached_property
     def minutes_per_year(self) -> int:
@@ -249,6 +276,17 @@ class TradingMarket:
     def never_closes(self) -> bool:
         """Whether each session begins as the one before it ends."""
         return bool((self.sessions.open[1:] == self.sessions.close[:-1]).all())
+
+    def openings(self, days: Int64Array1D) -> Int64Array1D:
+        """How often it has opened by the sessions of these days, counted from 1970-01-01, shape (n,).
+
+        Two sessions of equal number have nothing between them in which it is closed: one begins as another ends.
+        """
+        return self._openings[np.maximum(self.sessions.session.searchsorted(days, side="right") - 1, 0)]
+
+    @cached_property
+    def _openings(self) -> Int64Array1D:
+        return np.append(0, np.cumsum(self.sessions.open[1:] > self.sessions.close[:-1]))
 
     def hours_and_days(self, ends: Int64Array1D) -> tuple[Int64Array1D, Int64Array1D]:
         """Clock hour and day of what ends at `ends`, in microseconds since the epoch, shape (n,) each.

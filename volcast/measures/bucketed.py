@@ -131,11 +131,11 @@ class BucketedBars:
     def of(cls, stamps: Int64Array1D, prices: Prices, length: int, market: TradingMarket) -> "BucketedBars":
         """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`."""
         buckets, ends = market.buckets, stamps + length
-        bucket = buckets.label.searchsorted(ends)
-        inside = (bucket < len(buckets.label)) & (ends > buckets.start.take(bucket, mode="clip"))
-        bucket, ends = bucket[inside], ends[inside]
+        stretch = market.stretch_of(ends)
+        inside = stretch >= 0
+        bucket, ends = buckets.label.searchsorted(ends[inside]), ends[inside]
         session = buckets.session[bucket]
-        opens = begins_run(buckets.stretch[bucket])
+        opens = begins_run(stretch[inside])
         # Of the whole sessions from the first bar's to the last one's.
         first = int(buckets.session.searchsorted(session[0])) if len(session) else 0
         stop = int(buckets.session.searchsorted(session[-1], side="right")) if len(session) else 0
@@ -158,7 +158,7 @@ class BucketedBars:
             gap=np.where(opens, open_ - before, 0.0),
             counted=counted if "open" in logs else counted & ~opens,
             outside=len(stamps) - len(ends),
-            usual_minutes=min(market.bucket_minutes, market.minutes_per_session),
+            usual_minutes=market.whole_bucket_minutes,
         )
 
     @cached_property

@@ -64,8 +64,9 @@ def judge(
     names: list[str | None] = [symbol] if symbol is not None else [*symbols_of(bars)] or [None]
     losses = pd.concat([_losses((champion, challenger), bars, name) for name in names])
     details: dict[str, Any] = {"champion": champion.version, "challenger": challenger.version, "buckets": len(losses)}
-    if len(losses) < policy.gate_buckets:
-        few = f"{len(losses)} buckets that neither has seen, and the rule is {policy.gate_buckets} at least"
+    fewest = policy.fewest_judged(challenger.market)
+    if len(losses) < fewest:
+        few = f"{len(losses)} buckets that neither has seen, and the rule is {fewest} at least"
         return GateDecision(False, few, details)
     old, new = losses.mean()
     p_value = _one_sided(new < old, diebold_mariano_by_day(losses["challenger"], losses["champion"]))
@@ -90,22 +91,16 @@ def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFram
     stream = ForecastStream.of(champion, bars, symbol)
     grid = stream.grid()
     grid, realized = _judged(stream, grid, grid)
-    recent = np.arange(len(realized)) >= len(realized) - 6 * policy.decay_buckets
+    window = policy.decay_window(champion.market)
+    recent = np.arange(len(realized)) >= len(realized) - 6 * window
     grid, realized = grid.where(recent), realized[recent]
-    if (
-        champion.bundle is None
-        or len(realized) < 3 * policy.decay_buckets
-        or grid.known[0] < fewest_buckets(champion.market)
-    ):
+    if champion.bundle is None or len(realized) < 3 * window or grid.known[0] < fewest_buckets(champion.market):
         return False
     volatility = stream.rows(grid)["volatility"].to_numpy()
     har = diurnal_log_har(grid.measures, grid.labels, grid.known)
-    totals = [
-        pd.Series(qlike_losses(realized, forecast)).rolling(policy.decay_buckets).mean()
-        for forecast in (volatility, har)
-    ]
+    totals = [pd.Series(qlike_losses(realized, forecast)).rolling(window).mean() for forecast in (volatility, har)]
     ratio = (totals[0] / totals[1]).dropna().to_numpy()
-    before = ratio[: -policy.decay_buckets]
+    before = ratio[:-window]
     return bool(ratio[-1] > before.mean() + _BAND * before.std())
 
 

@@ -15,6 +15,9 @@ __all__ = ["RetrainingPolicy", "candidate_moments"]
 
 _EVERY = ("month", "week", "decay")
 _GATES = ("better", "always", "never")
+_COUNT_OR_NONE = "a whole number, 1 or more, or None"
+# The mean loss of fewer says next to nothing, whatever they are.
+_FEWEST_JUDGED = 35
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,17 @@ class RetrainingPolicy:
         The largest one-sided p-value of the Diebold-Mariano test that ``"better"`` lets pass: 0.5 asks for a lower
         mean loss alone, 0.05 for one beyond what chance explains.
     gate_buckets
-        Fewest buckets to judge on; with fewer, the old model stays.
+        Fewest buckets to judge on; with fewer, the old model stays. None: a week of the market's, 35 at least.
     decay_buckets
-        Length of the rolling window of ``"decay"``.
+        Length of the rolling window of ``"decay"``. None: two weeks of the market's buckets, 70 at least.
     """
 
     every: str | int | None = None
     window: str | int = "expanding"
     gate: str = "better"
     gate_p_value: float = 0.5
-    gate_buckets: int = 35
-    decay_buckets: int = 70
+    gate_buckets: int | None = None
+    decay_buckets: int | None = None
 
     def __post_init__(self) -> None:
         problems = [
@@ -57,8 +60,8 @@ class RetrainingPolicy:
                 ("window", "expanding or a number of days", self.window == "expanding" or _is_count(self.window)),
                 ("gate", f"one of {', '.join(_GATES)}", self.gate in _GATES),
                 ("gate_p_value", "a number above 0, at most 0.5", _is_share(self.gate_p_value)),
-                ("gate_buckets", "a whole number, 1 or more", _is_count(self.gate_buckets)),
-                ("decay_buckets", "a whole number, 1 or more", _is_count(self.decay_buckets)),
+                ("gate_buckets", _COUNT_OR_NONE, self.gate_buckets is None or _is_count(self.gate_buckets)),
+                ("decay_buckets", _COUNT_OR_NONE, self.decay_buckets is None or _is_count(self.decay_buckets)),
             )
             if not is_met
         ]
@@ -71,6 +74,14 @@ class RetrainingPolicy:
         names = {field.name for field in fields(cls)}
         policy = {key: value for key, value in settings.items() if key in names}
         return cls(**policy), {key: value for key, value in settings.items() if key not in names}
+
+    def fewest_judged(self, market: TradingMarket) -> int:
+        """Buckets of a market that the gate judges on at least: `gate_buckets`."""
+        return self.gate_buckets or max(market.buckets_per_week, _FEWEST_JUDGED)
+
+    def decay_window(self, market: TradingMarket) -> int:
+        """Buckets of a market in the rolling window of ``"decay"``: `decay_buckets`."""
+        return self.decay_buckets or 2 * max(market.buckets_per_week, _FEWEST_JUDGED)
 
     def training_bars(self, bars: pd.DataFrame, moment: pd.Timestamp) -> pd.DataFrame:
         """Bars that a training at `moment` is done on, cut from `bars`, which had ended by then.

@@ -170,9 +170,7 @@ class Retraining:
     ) -> bool:
         """Whether the champion has decayed, and a whole window has gone by since the retraining before (`latest`)."""
         market = self.config.effective_market
-        # Of seven days, those of a week have sessions.
-        a_day = market.buckets_per_session * (1 if market.never_closes else 5 / 7)
-        rest = pd.Timedelta(days=self.policy.decay_buckets / a_day)
+        rest = pd.Timedelta(days=self.policy.decay_window(market) / (market.buckets_per_week / 7))
         return (latest is None or moment - latest >= rest) and has_decayed(champion, bars, self.policy)
 
     def symbol_of(self, bars: pd.DataFrame) -> str | None:

@@ -207,6 +207,7 @@ class _Tracker(_Schema):
     lower: Annotated[float, Field(ge=-100, le=100)]
     upper: Annotated[float, Field(ge=-100, le=100)]
     rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    count: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("upper")
     @classmethod
@@ -282,7 +283,7 @@ class _Features(_Schema):
     @field_validator("lags")
     @classmethod
     def _from_one(cls, value: list[int]) -> list[int]:
-        if sorted(set(value)) != value or value[0] != 1:
+        if sorted(value) != value or value[0] != 1:
             raise ValueError("lags in rising order, from 1")
         return value
 

@@ -15,6 +15,7 @@ from volcast.evaluation.report.page import evaluation_page
 from volcast.evaluation.report.tables import baselines, symbols, totals
 from volcast.files import json_bytes
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.horizons import horizons_of
 from volcast.pictures import figure_of, png
 from volcast.store.bundle import CONDEMNED, ModelBundle
 from volcast.training.data import TrainingData
@@ -103,6 +104,7 @@ def summary(result: "TrainingResult") -> RenderableType:
         *_about_bars(result.data),
         *[f"Not in it: {name}: {reason}" for name, reason in result.failed.items()],
         _how_trained(result),
+        *_horizons_left_out(bundle),
         "",
         _heading(result),
         (symbols(evaluation) if evaluation.symbols else baselines(evaluation)).drawn(),
@@ -118,6 +120,16 @@ def summary(result: "TrainingResult") -> RenderableType:
     if bundle.simulated:
         lines.insert(0, _SIMULATED)
     return Group(*lines)
+
+
+def _horizons_left_out(bundle: ModelBundle) -> list[str]:
+    """A line for each horizon of the market that the bars were too few to learn."""
+    recipe = bundle.recipe
+    if not isinstance(recipe, HarLstm):
+        return []
+    horizons = horizons_of(bundle.config.effective_market)
+    missing = {horizon: rule for horizon, rule in horizons.items() if horizon not in recipe.horizons}
+    return [f"Not forecast: {rule.title} ({horizon!r}), for want of history." for horizon, rule in missing.items()]
 
 
 def _about_bars(data: TrainingData) -> list[str]:

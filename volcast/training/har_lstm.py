@@ -1,6 +1,6 @@
 """From hourly measures to the default forecast: what its networks are trained on, and what is learnt on validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from volcast.features.intraday import (
     IntradayFeatures,
     hour_means,
     log_measures,
-    opens_session,
+    opens_market,
 )
 from volcast.features.known_days import KnownDays
 from volcast.features.nights import have_nights
@@ -40,6 +40,8 @@ Measures = Mapping[str, pd.DataFrame]
 _LEAST_WEIGHT, _LARGEST_WEIGHT = 0.1, 3.0
 _NEWTON_STEPS = 8
 _FEWEST_ROWS = 50
+# Of a longer horizon, whose outcomes come late.
+_FEWEST_OUTCOMES = 10
 _TYPICAL_COUNT = 500.0
 
 
@@ -88,12 +90,13 @@ def har_lstm_targets(
     Raises
     ------
     NotEnoughDataError
-        No symbol has enough training buckets, or no outcome of a horizon ends in the validation parts.
+        No symbol has enough training buckets, or no bucket of the validation parts has prices that move. A longer
+        horizon of which the parts have too few outcomes is left out.
     """
     stops = {name: split.train.stop for name, split in splits.items()}
     lags = har_lags(_market_of(measures), max(stops.values()))
-    regression = _fitted(measures, stops, lags, with_market=with_market, known_days=known_days or KnownDays())
-    _require_outcomes(regression, measures, splits)
+    horizons = _learnable(measures, splits, lags)
+    regression = _fitted(measures, stops, lags, horizons, with_market=with_market, known_days=known_days or KnownDays())
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
         for name, frame in _learnt_from(regression, measures).items()
@@ -105,17 +108,30 @@ def har_lstm_targets(
     )
 
 
-def _require_outcomes(recipe: HarLstm, measures: Measures, splits: Mapping[str, TimeSplit]) -> None:
-    """Before networks are trained: bounds of each horizon are learnt from what came of it in the validation parts."""
-    for horizon, rule in horizons_of(_market_of(measures)).items():
-        realized = [_outcomes(recipe, measures[name], splits[name], horizon)[1] for name in recipe.symbols]
-        if not any((volatility > RV_FLOOR).any() for volatility in realized):
-            most = max(len(_validation(splits[name], recipe)) for name in recipe.symbols)
+def _learnable(measures: Measures, splits: Mapping[str, TimeSplit], lags: tuple[int, ...]) -> list[Horizon]:
+    """Horizons of which each symbol has outcomes enough to train on, and one at least to learn bounds from."""
+    enough = {name: split for name, split in splits.items() if split.train.stop >= lags[-1] + _FEWEST_ROWS}
+    horizons = []
+    for horizon in horizons_of(_market_of(measures)):
+        counts = [_outcome_counts(measures[name], split, lags[-1], horizon) for name, split in enough.items()]
+        trained, validated = zip(*counts, strict=True) if counts else ((0,), (0,))
+        if horizon == 1 and counts and not any(validated):
             raise NotEnoughDataError(
-                f"the validation part has {most} buckets, and {rule.title} never begins and ends in it with prices "
-                "that move; it must once at least, so that its bounds can be learnt; give a longer span, or a larger "
-                "validation_split."
+                "prices move in no bucket of the validation part that has history enough; they must in one at least, "
+                "so that bounds can be learnt; give a longer span, or a larger validation_split."
             )
+        if min(trained) >= _FEWEST_OUTCOMES and any(validated):
+            horizons.append(horizon)
+    return horizons
+
+
+def _outcome_counts(measures: pd.DataFrame, split: TimeSplit, history: int, horizon: Horizon) -> tuple[int, int]:
+    """How many outcomes of a horizon end in the training part, and how many begin and end in the validation part."""
+    outcomes = horizon_outcomes(measures.iloc[: split.validation.stop], horizon)
+    rows = np.arange(max(history, STEPS), split.validation.stop)
+    moved = outcomes.volatility[rows] > RV_FLOOR
+    trained = outcomes.known_with[rows] < split.train.stop
+    return int(trained.sum()), int((moved & (rows >= split.validation.start)).sum())
 
 
 def with_networks(
@@ -137,6 +153,7 @@ def with_networks(
         measures,
         stops,
         features.lags,
+        recipe.horizons,
         with_market=features.with_market,
         known_days=features.known_days,
         earlier=earlier,
@@ -191,7 +208,7 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
     Row i belongs to bucket ``state.memory + i``; the regression is as it was fitted, not refitted.
     """
     features, one_bucket, labels = state.features, state.horizons[1], time_index(measures)
-    hours, opens, rows = _hours_of(measures), opens_session(measures), np.arange(state.memory, len(measures))
+    hours, opens, rows = _hours_of(measures), opens_market(measures), np.arange(state.memory, len(measures))
     nights = features.nights_before(measures)[rows]
     windows = np.empty((len(rows), STEPS, 0), dtype=np.float32)
     if features.step_inputs:
@@ -211,12 +228,13 @@ def _fitted(
     measures: Measures,
     stops: Mapping[str, int],
     lags: tuple[int, ...],
+    horizons: Iterable[Horizon],
     *,
     with_market: bool,
     known_days: KnownDays,
     earlier: HarLstm | None = None,
 ) -> HarLstm:
-    """Profiles and regressions of all horizons on each symbol's buckets before its stop, with bounds yet to be learnt.
+    """Profiles and regressions of these horizons on each symbol's buckets before its stop, bounds yet to be learnt.
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
@@ -235,17 +253,16 @@ def _fitted(
     nights = {name: of_symbol[name].nights_before(frame) for name, frame in frames.items()}
     features = recipe.features
     if earlier is None:
-        opens = [opens_session(frame) for frame in frames.values()]
+        opens = [opens_market(frame) for frame in frames.values()]
         features = features.scaled(list(states.values()), opens, list(nights.values()))
     scaled = {name: replace(features, known_days=one.known_days) for name, one in of_symbol.items()}
-    horizons_here = horizons_of(_market_of(frames))
-    fits = {horizon: _fitted_horizon(frames, states, nights, scaled, horizon) for horizon in horizons_here}
+    fits = {horizon: _fitted_horizon(frames, states, nights, scaled, horizon) for horizon in horizons}
     symbols = {
         name: SymbolState(state.profile, {horizon: of_each[name] for horizon, (_, of_each) in fits.items()})
         for name, state in recipe.symbols.items()
     }
-    horizons = {horizon: typical for horizon, (typical, _) in fits.items()}
-    return replace(recipe, features=features, horizons=horizons, symbols=symbols)
+    typical = {horizon: state for horizon, (state, _) in fits.items()}
+    return replace(recipe, features=features, horizons=typical, symbols=symbols)
 
 
 def _without_regressions(
@@ -331,7 +348,7 @@ def _fitted_horizon(
         profiles[name] = hour_means(logs[ended][:, None], hours[ended], slots)[:, 0]
         rows = np.flatnonzero(ended)
         rows = rows[rows >= features[name].history]
-        labels, opens, before = _moments(time_index(frame)), opens_session(frame), nights[name][rows]
+        labels, opens, before = _moments(time_index(frame)), opens_market(frame), nights[name][rows]
         designs[name] = features[name].design(states[name], rows - 1, labels[rows], hours[rows], opens[rows], before)
         targets[name] = logs[rows] - profiles[name][hours[rows]]
     if not any(map(len, targets.values())):

@@ -12,7 +12,7 @@ import pytest
 from tests.support.bars import make_bars, with_noise_after
 from volcast.arrays import Float32Array3D, Float64Array1D, Float64Array2D, time_index
 from volcast.errors import ConfigError, NotEnoughDataError
-from volcast.features.intraday import IntradayFeatures, opens_session
+from volcast.features.intraday import IntradayFeatures, opens_market
 from volcast.features.windows import HAR_LAGS, split_in_time
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -87,7 +87,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     position = first + 40
     known = measures.iloc[:position]
     states, outcomes = recipe.features.states(known), horizon_outcomes(known, horizon)
-    hours, opens = time_index(measures).hour, opens_session(measures)
+    hours, opens = time_index(measures).hour, opens_market(measures)
     today = int(np.flatnonzero(time_index(measures).date == time_index(measures)[position].date())[0])
     profile = recipe.horizons[horizon].profile
     rows = [i for i in range(max(HAR_LAGS), today) if outcomes.known_with[i] < today]

@@ -154,18 +154,18 @@ def hourly_variance_profile(measures: pd.DataFrame, count: int) -> Float64Array1
 
 
 def require_history(measures: pd.DataFrame, known: Int64Array1D, *columns: str) -> None:
-    """Refuse measures without the `columns`, or a first forecast with fewer buckets than twice the longest lag.
+    """Refuse rows without the `columns`, or a first forecast with fewer buckets than twice the longest lag.
 
     Raises
     ------
     NotEnoughDataError
         What is missing.
     """
-    missing = [column for column in columns if column not in measures.columns]
+    missing = [column for column in columns if column not in measures.columns or measures[column].isna().any()]
     if missing:
         raise NotEnoughDataError(
-            f"the measures have no {' and no '.join(missing)}; this baseline needs it; measure the bars under the "
-            "preset 'session'."
+            f"the measures have no {' and no '.join(missing)}, or not in each row; this baseline needs it; measure the "
+            "bars under the preset 'session'."
         )
     if known[0] < fewest_buckets(market_of(measures)):
         raise NotEnoughDataError(
@@ -180,7 +180,8 @@ def fewest_buckets(market: TradingMarket) -> int:
 
 
 def _lags(measures: pd.DataFrame, known: Int64Array1D) -> tuple[int, ...]:
-    return har_lags(market_of(measures), int(known[0]))
+    # Each once: a bucket may be a session.
+    return tuple(sorted(set(har_lags(market_of(measures), int(known[0])))))
 
 
 def _on_levels(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from volcast.arrays import Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
+from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
 from volcast.errors import BarsError
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
@@ -22,8 +22,6 @@ from volcast.networks.onnx import Network
 
 __all__ = ["RunningForecast"]
 
-# Rows, a session's week of them, among whose nights one at least must have bars.
-_LATELY = 40
 _TO_GO = NIGHT_NAMES.index(NIGHT_TO_GO)
 
 
@@ -159,8 +157,13 @@ class RunningForecast:
     def _design_of(
         self, known: Int64Array1D, labels: Int64Array1D, hours: Int64Array1D, days: Int64Array1D
     ) -> Float64Array2D:
-        opens, nights = days != self._table.days[known - 1], self._nights.before(days, known)
+        opens, nights = self._opens(known, days), self._nights.before(days, known)
         return self._recipe.features.design(self._states.states.values, known - 1, labels, hours, opens, nights)
+
+    def _opens(self, known: Int64Array1D, days: Int64Array1D) -> BoolArray1D:
+        """Whether the market was closed between buckets of these days and the rows before `known`."""
+        openings, before = (self._table.market.openings(one) for one in (days, self._table.days[known - 1]))
+        return np.asarray(openings != before)
 
     def _log_forecasts(
         self,
@@ -178,8 +181,7 @@ class RunningForecast:
         forecast, smearing = self._regression.forecasts(design, counts)
         log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
         if self._networks:
-            opens = days != self._table.days[known - 1]
-            windows = self._states.windows(known - 1, hours, opens)
+            windows = self._states.windows(known - 1, hours, self._opens(known, days))
             correction = sum(network(windows) for network in self._networks) / len(self._networks)
             log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
             log_forecast += self._recipe.smearing_shift
@@ -225,7 +227,8 @@ class _Nights:
         """Refuse bars that have nothing in any of the last nights, where the model looks at these."""
         if not len(self._places):
             return
-        lately = self._table.values[-_LATELY:, self._places]
+        # A week's.
+        lately = self._table.values[-self._features.lags[2] :, self._places]
         over = lately[lately[:, _TO_GO] == 0, : len(NIGHT_PARTS)]
         if len(over) and np.isnan(over).all():
             raise BarsError(

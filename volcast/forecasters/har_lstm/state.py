@@ -180,8 +180,8 @@ class HarLstmState:
         if horizon not in self.horizons:
             names = ", ".join(map(repr, self.horizons))
             raise ConfigError(
-                f"horizon is {horizon!r}; this model was trained for {names}, as earlier releases did; ask for that or "
-                "train it anew."
+                f"horizon is {horizon!r}; this model was trained for {names}, by an earlier release or on few bars; "
+                "ask for one of these, or train it anew on a longer span."
             )
         return self.horizons[horizon]
 

@@ -18,7 +18,7 @@ class NetworkWindows(Protocol):
     def windows(self, last: Int64Array1D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array3D:
         """What a network takes, shape (n, window, F), to forecast the buckets after the rows `last`.
 
-        `next_hours` and `next_opens` are of these buckets: their clock hour, and whether they begin a session.
+        `next_hours` and `next_opens` are of these buckets: their clock hour, and whether the market was closed before.
         """
 
     def take_in(self) -> None:
