@@ -112,3 +112,6 @@ def test_what_cannot_be_is_refused() -> None:
         VolatilityRegressor("no such").fit(MEASURES)
     with pytest.raises(NotEnoughDataError, match="no hour before"):
         VolatilityRegressor("ewma").fit(MEASURES).predict(MEASURES)
+    without = VolatilityRegressor("diurnal_harq").fit(MEASURES["rv_hourly"].iloc[:-1])
+    with pytest.raises(NotEnoughDataError, match="no quarticity"):
+        without.predict(MEASURES.iloc[-1:])

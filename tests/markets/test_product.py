@@ -22,7 +22,8 @@ from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, ModelMismatchWarning, NotEnoughDataError
+from volcast.errors import BarsError, ModelMismatchWarning
+from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.markets.registry import market_named
 from volcast.serving.stream import ForecastStream
 
@@ -126,13 +127,14 @@ def test_the_fallback_says_whose_hours_it_forecasts_where_the_symbol_tells_other
         VolatilityForecaster("ewma", {"market": "XNYS"}).forecast(coins)
 
 
-def test_three_weeks_of_a_coin_are_enough_where_each_part_has_five_days() -> None:
+def test_three_weeks_of_a_coin_leave_out_horizons_that_no_part_holds() -> None:
     coins = simulate_bars("BTC/USD", "2024-03-01", "2024-03-21", minutes=5)
-    data = LocalLSTMTrainer({"symbol": "BTC/USD", "validation_split": 0.3}).prepare_data(bars=coins)
-    assert np.isfinite(data.y_train).all()
-    for share, part in ((0.2, "validation"), (0.45, "training")):
-        with pytest.raises(NotEnoughDataError, match=f"the {part} part has .* five sessions never begins and ends"):
-            LocalLSTMTrainer({"symbol": "BTC/USD", "validation_split": share}).prepare_data(bars=coins)
+    for share, has_week in ((0.2, False), (0.3, True), (0.45, False)):
+        data = LocalLSTMTrainer({"symbol": "BTC/USD", "validation_split": share}).prepare_data(bars=coins)
+        assert isinstance(data.recipe, HarLstm)
+        assert np.isfinite(data.y_train).all()
+        assert 1 in data.recipe.horizons
+        assert (120 in data.recipe.horizons) == has_week
 
 
 def test_an_old_configuration_names_its_calendar() -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
@@ -44,6 +43,7 @@ def test_longer_horizons_are_drawn_per_year() -> None:
 
 def test_frames_of_other_kinds_are_drawn_alike() -> None:
     columns = BARS.reset_index()
+    pl = pytest.importorskip("polars", reason="Polars is not installed")
     other = pl.DataFrame({name: columns[name].to_numpy() for name in columns if name != "timestamp"}).with_columns(
         pl.Series("timestamp", time_index(BARS).tz_localize(None).to_numpy()).dt.replace_time_zone("UTC")
     )

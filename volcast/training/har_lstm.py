@@ -351,13 +351,6 @@ def _fitted_horizon(
         labels, opens, before = _moments(time_index(frame)), opens_market(frame), nights[name][rows]
         designs[name] = features[name].design(states[name], rows - 1, labels[rows], hours[rows], opens[rows], before)
         targets[name] = logs[rows] - profiles[name][hours[rows]]
-    if not any(map(len, targets.values())):
-        rule, most = horizons_of(_market_of(frames))[horizon], max(map(len, frames.values()))
-        raise NotEnoughDataError(
-            f"the training part has {most} buckets, and {rule.title} never begins and ends in it behind the "
-            f"{next(iter(features.values())).history} that a forecast looks back on; it must once at least; give a "
-            "longer span, or a smaller validation_split."
-        )
     term_count = next(iter(features.values())).term_count
     regression = fit_state(np.concatenate(list(designs.values())), np.concatenate(list(targets.values())), term_count)
     coefficients, symbols = regression.coefficients, {}
