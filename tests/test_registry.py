@@ -1,5 +1,6 @@
 """Members by name: the library's own, those that packages offer, and what is said of those that cannot be had."""
 
+import math
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -34,6 +35,14 @@ def test_own_members_come_first_and_are_meant_where_a_package_has_the_name_too()
     assert len(NUMBERS) == 6
     assert NUMBERS["one"] == 1
     assert (NUMBERS["late"], NUMBERS["two"], NUMBERS.named("old")) == (5, 5, 5)
+
+
+def test_a_package_is_found_where_another_library_finds_packages_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As importlib_metadata does, which libraries such as MLflow bring: entry points are of its own type then."""
+    theirs = pytest.importorskip("importlib_metadata")
+    point = theirs.EntryPoint("tau", "math:tau", "numbers")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == "numbers" else [])
+    assert Registry("number", float, {}, "numbers")["tau"] == math.tau
 
 
 def test_a_name_is_there_whether_or_not_it_can_be_loaded() -> None:

@@ -41,7 +41,10 @@ class Registry(Mapping[str, Member]):
         self._kind, self._member, self._own, self._groups = kind, member, members, groups
 
     def __getitem__(self, name: str) -> Member:
-        member = self._own[name] if name in self._own else offered(*self._groups)[name]
+        if name not in self._own:
+            # Not by its type: once the package importlib_metadata is imported, entry points are of its own.
+            return self._loaded(offered(*self._groups)[name])
+        member = self._own[name]
         return self._loaded(member) if isinstance(member, EntryPoint) else member
 
     def __contains__(self, name: object) -> bool:
