@@ -63,6 +63,7 @@ def test_frames_of_other_kinds_are_drawn_alike() -> None:
         (7, "the forecasts are a int"),
         (pd.concat([HOURLY, HOURLY]), "a moment of its own"),
         (HOURLY.reset_index(drop=True), "a moment of its own"),
+        (HOURLY[["volatility", *HOURLY.columns]], "columns of one name"),
     ],
 )
 def test_what_is_no_series_of_forecasts_is_refused(forecasts: Any, sentence: str) -> None:
