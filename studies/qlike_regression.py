@@ -29,7 +29,7 @@ from network_worth import WINDOWS, window_bars
 
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
 from volcast.evaluation.losses import qlike_losses
-from volcast.features.intraday import opens_session
+from volcast.features.intraday import opens_market
 from volcast.features.windows import TimeSplit
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RIDGE, fit_state
@@ -61,7 +61,7 @@ class Rows:
         features, labels = state.features, time_index(measures).as_unit("us").asi8
         hours, days = market_of(measures).hours_and_days(labels)
         rows = np.arange(features.history, len(measures))
-        opens, nights = opens_session(measures)[rows], features.nights_before(measures)[rows]
+        opens, nights = opens_market(measures)[rows], features.nights_before(measures)[rows]
         design = features.design(features.states(measures), rows - 1, labels[rows], hours[rows], opens, nights)
         logs = np.log(np.maximum(measures["rv_hourly"].to_numpy()[rows], RV_FLOOR))
         return cls(design, logs - state.horizons[1].profile[hours[rows]], days[rows])

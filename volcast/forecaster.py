@@ -497,7 +497,6 @@ class VolatilityForecaster(OneLineRepr):
 
     def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
-        bars = as_bars_frame(bars)
         symbol_bars = _bars_of_symbol(bars, symbol)
         last = ForecastStream.of(ServedModel.of(None, self._config), symbol_bars).grid().asof[-1]
         parts = []

@@ -5,7 +5,8 @@ Rows are drawn by their position, not by time: nights and weekends would take th
 
 import io
 import re
-from collections.abc import Callable, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ __all__ = [
     "mark_rows",
     "page_picture",
     "png",
+    "require_picture",
 ]
 
 REALIZED, FORECAST, COMPARED, MARK = "#6b7280", "#c2410c", "#1d4ed8", "#7c3aed"
@@ -75,6 +77,21 @@ def axes_or_new(ax: "Axes | None") -> "Axes":
     if not isinstance(ax, kind):
         raise ConfigError(f"ax is a {type(ax).__name__}; it must be axes of Matplotlib's; leave it out for new ones.")
     return ax
+
+
+def require_picture(picture: object, names: Iterable[str]) -> None:
+    """Refuse what is none of the `names` of pictures.
+
+    Raises
+    ------
+    ConfigError
+        There is no such picture.
+    """
+    every = list(names)
+    if not isinstance(picture, str) or picture not in every:
+        raise ConfigError(
+            f"there is no picture {reprlib.repr(picture)}; it must be one of {', '.join(every)}; take {every[0]!r}."
+        )
 
 
 def _tidied(axes: "Axes") -> "Axes":

@@ -1,7 +1,6 @@
 """Runs a strategy: from its plan to an account, returns by session, and figures; beside it EWMA and buy-and-hold."""
 
 import math
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,9 +31,8 @@ from volcast.backtest.statistics import (
 )
 from volcast.backtest.strategies.base import Strategy
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
-from volcast.errors import ConfigError
 from volcast.markets.names import DEFAULT_YEAR
-from volcast.pictures import axes_or_new
+from volcast.pictures import axes_or_new, require_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,7 +172,7 @@ class Backtest:
         return run.utility(best_volatility(self.strategy, self.market))
 
     def curves(self, picture: Picture = "capital") -> pd.DataFrame:
-        """What `plot` draws: indexed by the close of each session that was traded (New York time).
+        """What `plot` draws: indexed by the close of each session that was traded (market time).
 
         Parameters
         ----------
@@ -187,11 +185,7 @@ class Backtest:
         ``"volatility"`` the columns are the forecast as of each open, the root of the mean realized variance of five
         sessions, what options implied and the target, where there are any.
         """
-        if not isinstance(picture, str) or picture not in PICTURES:
-            names = ", ".join(PICTURES)
-            raise ConfigError(
-                f"there is no picture {reprlib.repr(picture)}; it must be one of {names}; take 'capital'."
-            )
+        require_picture(picture, PICTURES)
         if picture == "volatility":
             target, closes = self.strategy.target_volatility, time_index(self.strategy.sessions)
             return curves_of_volatility(self.market, self.strategy.plan, target, closes)

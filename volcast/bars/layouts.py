@@ -87,6 +87,8 @@ def _long(result: pd.DataFrame | pd.Series, symbol: str | None) -> pd.DataFrame:
 
 def pandas_frame(frame: object) -> pd.DataFrame | None:
     """A frame of a library that narwhals knows as one of pandas, without Arrow; None is none of those."""
+    if isinstance(frame, pd.DataFrame):
+        return frame
     import narwhals as nw
 
     table = nw.from_native(frame, eager_only=True, pass_through=True)

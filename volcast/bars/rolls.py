@@ -40,9 +40,9 @@ def are_of_ratios(closes: Float64Array1D) -> bool:
 
 def roll_weeks(days: pd.DatetimeIndex) -> BoolArray1D:
     """Whether futures on indices and currencies go over on each of the `days` (naive dates): near a quarter's end."""
-    first = days.to_period("M").start_time
-    third_friday = first + pd.to_timedelta((4 - first.day_of_week) % 7 + 14, unit="D")
-    after = (days.normalize() - third_friday).days
+    dates = days.to_numpy().astype("M8[D]")
+    third_friday = np.busday_offset(dates.astype("M8[M]").astype("M8[D]"), 2, roll="forward", weekmask="Fri")
+    after = (dates - third_friday).astype(np.int64)
     return np.asarray(days.month.isin(_MONTHS) & (after >= -_BEFORE) & (after <= _AFTER))
 
 

@@ -1,6 +1,5 @@
 """What can be drawn of an evaluation."""
 
-import reprlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -10,7 +9,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.evaluation.verdict import MODEL, REFERENCE, title_of
-from volcast.pictures import COMPARED, FORECAST, REALIZED, draw_forecasts, label_dates, mark_holes
+from volcast.pictures import COMPARED, FORECAST, REALIZED, draw_forecasts, label_dates, mark_holes, require_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,10 +71,7 @@ def draw(axes: "Axes", judged: Judged, picture: Picture) -> None:
 
 def require_drawable(judged: Judged, picture: Picture) -> None:
     """Refuse a picture that there is not, or not of this; see `Evaluation.plot`."""
-    if not isinstance(picture, str) or picture not in _DRAWN:
-        raise ConfigError(
-            f"there is no picture {reprlib.repr(picture)}; it must be one of {', '.join(_DRAWN)}; choose 'newest'."
-        )
+    require_picture(picture, _DRAWN)
     if MODEL not in judged.metrics:
         raise ConfigError("no model was judged, only baselines; a picture is of a model; evaluate one beside them.")
     if picture in _AGAINST_REFERENCE and REFERENCE not in judged.metrics:

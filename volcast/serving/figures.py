@@ -67,7 +67,7 @@ def plot_forecasts(forecasts: Any, realized: Any = None, *, ax: "Axes | None" = 
 
 def _by_label(values: Any, what: str) -> pd.DataFrame:
     """A frame of any library, or a series, as a frame of pandas indexed by label."""
-    frame = _as_pandas(values)
+    frame = values.to_frame() if isinstance(values, pd.Series) else pandas_frame(values)
     if frame is None:
         raise BarsError(f"{what} are a {type(values).__name__}; a frame or a series is needed; give such a one.")
     if not frame.columns.is_unique:
@@ -78,9 +78,3 @@ def _by_label(values: Any, what: str) -> pd.DataFrame:
         raise BarsError(f"{what} are no numbers by label; each row must have a moment of its own; give one symbol's.")
     indexed.attrs = dict(getattr(values, "attrs", {}))
     return indexed.sort_index()
-
-
-def _as_pandas(values: Any) -> pd.DataFrame | None:
-    if isinstance(values, pd.Series):
-        return values.to_frame()
-    return values if isinstance(values, pd.DataFrame) else pandas_frame(values)

@@ -14,8 +14,6 @@ from volcast.evaluation.evaluation import Evaluation, compare_with_baselines
 from volcast.evaluation.figures import drawable
 from volcast.evaluation.report.page import evaluation_page
 from volcast.forecasters.baselines.registry import BASELINES
-from volcast.forecasters.horizons import IntervalForecast
-from volcast.measures.hourly import get_hourly_measures
 from volcast.pictures import page_picture
 
 VOID = {"meta", "link", "br", "img"}
@@ -52,20 +50,6 @@ def parsed(page: str) -> WellFormed:
     parser.feed(page)
     assert parser.open == []
     return parser
-
-
-@pytest.fixture(scope="module")
-def measures(bars: pd.DataFrame) -> pd.DataFrame:
-    return get_hourly_measures(bars)
-
-
-@pytest.fixture(scope="module")
-def evaluation(measures: pd.DataFrame) -> Evaluation:
-    def model(frame: pd.DataFrame, targets: pd.DatetimeIndex, known: np.ndarray) -> IntervalForecast:
-        forecast = BASELINES["diurnal_har"](frame, targets, known)
-        return IntervalForecast(forecast, 0.5 * forecast, 1.7 * forecast)
-
-    return compare_with_baselines(measures, np.arange(700, len(measures)), model)
 
 
 def test_the_page_says_what_the_evaluation_says(evaluation: Evaluation) -> None:
