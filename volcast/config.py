@@ -562,7 +562,8 @@ def _contradictions(config: TrainingConfig) -> list[str]:
 
 
 def _contradictions_of_nights(config: TrainingConfig) -> list[str]:
-    symbol, problems = config.overnight_symbol, []
+    symbol = config.overnight_symbol
+    problems: list[str] = []
     if symbol is None:
         return problems
     if config.effective_network != "har_lstm":

@@ -1,6 +1,7 @@
 """Models that look at the nights of another symbol: whoever asks, whenever, gets what both symbols' bars so far say."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -300,7 +301,7 @@ def test_a_pooled_model_sees_one_future_beside_all_symbols(bars: pd.DataFrame, f
     live = LiveStreams()
     for asof in (*moments, *moments[::-1]):
         for symbol in frames:
-            options = {"allow_in_sample": True, "overnight_bars": future}
+            options: dict[str, Any] = {"allow_in_sample": True, "overnight_bars": future}
             one = live.forecast(model, panel, symbol, asof, 1, **options)
             assert repr(one) == repr(LiveStreams().forecast(model, panel, symbol, asof, 1, **options))
     night = {live.forecast(model, panel, "BBB", asof, 1, **options).volatility for asof in moments}

@@ -190,7 +190,7 @@ class Retraining:
         return has_decayed(champion, bars, self.policy, self.overnight_bars)
 
     def overnight_until(self, moment: pd.Timestamp) -> pd.DataFrame | None:
-        """Those of the bars that tell of nights that had ended by `moment`."""
+        """The bars that tell of nights and had ended by `moment`; None where no bars tell of them."""
         return None if self.overnight_bars is None else bars_until(self.overnight_bars, moment)
 
     def symbol_of(self, bars: pd.DataFrame) -> str | None:
