@@ -51,6 +51,7 @@ OTHER = {
     "cleaning": "zero,order",
     "rv_estimator": "medrv",
     "companions": "QQQ",
+    "cell": "gru",
     "nights": "never",
     "overnight_symbol": "NQ",
     "overnight_path": "nq.csv",
