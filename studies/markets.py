@@ -20,7 +20,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from volcast.bars.sources.files import read_bars_file
+from volcast.bars.handler import DataHandler
 from volcast.errors import NotEnoughDataError
 from volcast.evaluation.verdict import ALONE, MODEL
 from volcast.markets.market import BUCKETS
@@ -30,8 +30,6 @@ from volcast.training.trainer import LocalLSTMTrainer
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 FUTURE, FUND = ("NQ_1min.parquet", "NQ"), ("SPY_1min.parquet", "SPY")
-# Two of three of its minutes have no trade, and no row.
-SPARSE: Mapping[str, Any] = {"min_bucket_coverage": 0.2}
 # A session has 276 buckets: fitted anew each day on three years of them, the reference takes an hour.
 LAST_YEAR: Mapping[str, Any] = {"start_date": "2023-01-01"}
 
@@ -46,8 +44,7 @@ def rows() -> dict[str, tuple[str, str, dict[str, Any]]]:
     for bucket in ("1h", "30min"):
         plan[f"EURUSD 24/5 {bucket}"] = "EURUSD_1min.parquet", "EURUSD", {"bucket": bucket}
         plan[f"Binance 24/7 {bucket}"] = "coins/BTCUSDT_1m_binance.csv.gz", "BTC/USDT", {"bucket": bucket}
-        sparse = {"bucket": bucket, **SPARSE}
-        plan[f"Kraken 24/7 {bucket}"] = "coins/BTCUSDC_1m_kraken.csv.gz", "BTC/USDC", sparse
+        plan[f"Kraken 24/7 {bucket}"] = "coins/BTCUSDC_1m_kraken.csv.gz", "BTC/USDC", {"bucket": bucket}
     return plan
 
 
@@ -92,7 +89,7 @@ def main() -> None:
     for name, (file, symbol, settings) in rows().items():
         if options.only not in name:
             continue
-        bars = read_bars_file(options.data / file, symbol=symbol)
+        bars = DataHandler("file", bars_path=str(options.data / file)).get_stock_bars(symbol)
         if development:
             cut = pd.Timestamp(PROTOCOL["pooled"]["cut"], tz="America/New_York")
             bars = bars.iloc[: int(len(bars) * plan["share"])]

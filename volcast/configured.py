@@ -66,8 +66,8 @@ def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.D
     )
     if measures.empty:
         raise NotEnoughDataError(
-            f"the {len(checked.frame):,} bars from {checked.frame.index[0]} to {checked.frame.index[-1]} cover no hour "
-            f"of a session of {config.market_name} to {config.min_bucket_coverage:.0%}; one at least must be; give "
-            "more bars, or look at them with volcast bars quality."
+            f"the {len(checked.frame):,} bars from {checked.frame.index[0]} to {checked.frame.index[-1]} cover no "
+            f"bucket of {config.market_name} to {config.min_bucket_coverage:.0%}; one at least must be; give more "
+            "bars, or say --clean untraded if they leave out minutes without a trade."
         )
     return measures

@@ -112,6 +112,8 @@ def test_what_cannot_be_logged_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         log_model(replace(bundle, path=None))
     with pytest.raises(StoreError, match="MLflow does not take it"):
         log_model(bundle, registered_model_name="")
+    with pytest.raises(ConfigError, match="a name is text"):
+        log_model(bundle, registered_model_name=False)  # type: ignore[arg-type]
     saved = ModelStore(tmp_path).save(bundle)
     assert saved.path is not None
     (saved.path / "recipe.json").write_text("{}")

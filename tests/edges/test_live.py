@@ -72,8 +72,9 @@ class LiveInAnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: len(self.models) > 4)
     @rule()
     def start_anew(self) -> None:
-        self.models = self.models[-1:]
-        self.forecaster = forecaster_of(self.models[0], self.market)
+        self.forecaster = forecaster_of(self.models[-1], self.market)
+        # Of another market the default is no saved model, but swapped into a forecaster by EWMA.
+        self.models = ["ewma", "default"] if self.models[-1] == "default" else self.models[-1:]
 
     @rule()
     def begin_another_stream(self) -> None:

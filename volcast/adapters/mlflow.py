@@ -79,7 +79,7 @@ def log_training(result: TrainingResult, *, registered_model_name: str | None = 
     """
     bundle, mlflow = result.bundle, _mlflow()
     directory = _verified_directory(bundle)
-    _require_text(registered_model_name or "")
+    _require_text("" if registered_model_name is None else registered_model_name)
     with _refusals(), mlflow.start_run(run_name=bundle.name, nested=True, description=result.evaluation.verdict):
         mlflow.set_tags(_tags(result))
         mlflow.log_params(_parameters(result))
@@ -128,7 +128,7 @@ def log_model(
         MLflow does not take it.
     """
     mlflow, directory = _mlflow(), _verified_directory(bundle)
-    _require_text(name, registered_model_name or "")
+    _require_text(name, "" if registered_model_name is None else registered_model_name)
     with _refusals(), warnings.catch_warnings():
         # It asks for an example of bars, with which it would forecast: months of them.
         warnings.filterwarnings("ignore", ".*input example", UserWarning)

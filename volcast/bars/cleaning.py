@@ -15,12 +15,15 @@ outside    drops bars outside the exchange's regular session, half-days included
            is measured of sessions leaves them out anyway, and what is measured of nights needs them
 splits     rescales the bars before an overnight step by 3:2 or a whole ratio from 2 up: a split not adjusted for
 rolls      of futures, rescales the bars before a step from one contract to the next, see `bars.rolls`
-stale      of ten and more bars of one hour that repeat one price without volume of their own, keeps the first
+stale      of ten and more bars of one hour that repeat one price without volume of their own, keeps the first; none of
+           bars that tell minutes without a trade, see `bars.untraded`
 ticks      drops a single wrong close: a return that the next bar within a minute takes back by three quarters or more,
            both beyond ten times the mean absolute return of the fifty bars before (Q4, looking back only), and at
            least half of the way back between the bars where they have an open: a true move comes back inside one
 wicks      cuts a single wrong high or low back to the bar's open and close: it lies beyond them by ten times the mean
            range of the fifty bars before, and the next bar within a minute comes nowhere near it (as ticks)
+untraded   adds bars of minutes without a trade, at the price before, see `bars.untraded`; only where it is named, or
+           where whoever made the bars is known to leave them out
 ========== =========================================================================================================
 
 No rule looks beyond the end of a bar's own clock hour, so hourly measures of cleaned bars contain no look-ahead.
@@ -37,6 +40,7 @@ from volcast.arrays import BoolArray1D, Float64Array2D, Int64Array1D, time_index
 from volcast.bars.checks import bar_length, market_of_bars, require_close
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.rolls import roll_steps
+from volcast.bars.untraded import LEFT_OUT, standing_bars, tells_untraded
 from volcast.errors import BarsError, ConfigError
 from volcast.markets.market import TradingMarket
 
@@ -53,6 +57,7 @@ _LARGEST_RETURN = 8.5
 _LONGEST_NIGHT = pd.Timedelta(days=5)
 _HOUR_US, _MINUTE_US = 3_600_000_000, 60_000_000
 _ONE_TICK = 0.0101
+_TO_BE_NAMED = ("outside", "untraded")
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ class Cleaning:
     Attributes
     ----------
     counts
-        Bars that each rule touched: dropped, moved (``order``), rescaled (``splits``, ``rolls``) or cut (``wicks``).
+        Bars that each rule touched: dropped, moved (``order``), rescaled (``splits``, ``rolls``), cut (``wicks``) or
+        added (``untraded``).
     dropped
         The rule of each dropped bar, indexed by its stamp.
     """
@@ -86,7 +92,7 @@ def clean_bars(
         Columns ``close`` at least, on a tz-aware index of starts, in any order.
     rules
         Names out of `CLEANING_RULES`, applied in the order of that; None, or ``"all"`` among them, applies
-        all but ``outside``, which has to be named.
+        all but ``outside`` and ``untraded``, which have to be named.
     market
         Whose hours they are, by name or itself: see `markets.registry`. None is the symbol's, see `markets.names`.
 
@@ -105,7 +111,7 @@ def clean_bars(
     bars = as_bars_frame(bars, market=trading)
     chosen = () if rules is None else tuple(rule for rule in rules if rule != "all")
     if rules is None or "all" in rules:
-        chosen += tuple(rule for rule in CLEANING_RULES if rule != "outside")
+        chosen += tuple(rule for rule in CLEANING_RULES if rule not in _TO_BE_NAMED)
     unknown = [rule for rule in chosen if rule not in _RULES]
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is no rule of cleaning; they are {', '.join(CLEANING_RULES)}; name some.")
@@ -236,6 +242,8 @@ def split_steps(bars: pd.DataFrame, market: TradingMarket) -> "pd.Series[float]"
 
 
 def _stale(bars: pd.DataFrame, market: TradingMarket) -> Applied:
+    if tells_untraded(bars.attrs):
+        return bars, 0, time_index(bars)[:0]
     values = _prices(bars)
     volume = bars["volume"].to_numpy(dtype=float) if "volume" in bars.columns else np.full(len(bars), np.nan)
     same = np.zeros(len(bars), dtype=bool)
@@ -315,6 +323,15 @@ def _wrong_wicks(bars: pd.DataFrame) -> tuple[BoolArray1D, BoolArray1D]:
     return wrong[0], wrong[1]
 
 
+def _untraded(bars: pd.DataFrame, market: TradingMarket) -> Applied:
+    standing = standing_bars(bars, market)
+    if standing.empty:
+        return bars, 0, time_index(bars)[:0]
+    whole = pd.concat([bars, standing]).sort_index(kind="stable")
+    whole.attrs = {**bars.attrs, "untraded": LEFT_OUT}
+    return whole, len(standing), time_index(bars)[:0]
+
+
 _RULES: dict[str, Callable[[pd.DataFrame, TradingMarket], Applied]] = {
     "missing": _missing,
     "zero": _zero,
@@ -327,6 +344,7 @@ _RULES: dict[str, Callable[[pd.DataFrame, TradingMarket], Applied]] = {
     "stale": _stale,
     "ticks": _ticks,
     "wicks": _wicks,
+    "untraded": _untraded,
 }
 CLEANING_RULES = tuple(_RULES)
 """All rules, in the order in which they are applied."""

@@ -34,6 +34,7 @@ from volcast.bars.sources.http import Patience
 from volcast.bars.sources.registry import BarSource, load_source, minutes_of
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
+from volcast.bars.untraded import UNTRADED, are_left_out
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from volcast.files import file_name_of
 from volcast.markets.market import TradingMarket
@@ -181,7 +182,10 @@ class DataHandler:
         notes = _Notes(self._progress)
         bars, detail = self._bars_and_detail(symbol, start_date, end_date, timeframe, notes)
         simulated = bool(bars.attrs.get("simulated", False))
-        bars, cleaning = clean_bars(bars, self._cleaning, market=self._market_of(symbol))
+        if self.source in UNTRADED:
+            bars.attrs["untraded"] = UNTRADED[self.source]
+        rules = (*self._cleaning, *(["untraded"] if are_left_out(bars.attrs) else []))
+        bars, cleaning = clean_bars(bars, rules, market=self._market_of(symbol))
         if cleaning.sentence():
             notes.say(f"Cleaned the bars of {symbol}: {cleaning.sentence()}.")
         bars.attrs = {
@@ -191,7 +195,7 @@ class DataHandler:
             "detail": detail,
             "notes": notes.sentences,
             "cleaning": cleaning.counts,
-            **{name: bars.attrs[name] for name in ("left_out_rows", "stamps") if name in bars.attrs},
+            **{name: bars.attrs[name] for name in ("left_out_rows", "stamps", "untraded") if name in bars.attrs},
         }
         return bars
 

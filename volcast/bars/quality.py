@@ -13,6 +13,7 @@ from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
+from volcast.bars.untraded import LONGEST_STAND, are_left_out, tells_untraded, untraded
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.fit import best_fit, fit_of
 from volcast.markets.market import TradingMarket
@@ -36,6 +37,8 @@ _MOST_WRONG = 2e-4
 _MOST_INSIDE, _GOOD_FIT, _CLEARLY, _MOST_CLOSED = 0.8, 0.9, 0.1, 0.1
 _FEWEST_TO_TELL = 1000
 _RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks", "wicks")
+_OF_A_THIN_BOOK = ("ticks", "wicks")
+"""What an exchange that makes bars of its own trades shows where one order takes many prices, and is no error."""
 _SHOWN = 6
 _COARSE_MINUTES = 5
 
@@ -48,8 +51,8 @@ class Finding:
     ----------
     kind
         ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
-        ``split``, ``roll``, ``off scale``, ``market``, ``coarse``, ``coverage``, ``left out``, or a rule of
-        `bars.cleaning`.
+        ``split``, ``roll``, ``off scale``, ``market``, ``coarse``, ``coverage``, ``left out``, ``untraded``, or a rule
+        of `bars.cleaning`.
     level
         ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
     sentence
@@ -183,14 +186,16 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
         No bar is left when wrong ones are out.
     """
     market = market_of_bars(bars, symbol or None, market)
+    bars = _of_trades(bars)
     cleaned, cleaning = clean_bars(bars, _RULES, market=market)
     if cleaned.empty:
         raise NotEnoughDataError(f"no bar of {symbol or 'these'} is usable; one at least must be; check how they came.")
-    sheet = SessionSheet(cleaned, market)
+    standing = clean_bars(cleaned, ["untraded"] * are_left_out(bars.attrs), market=market)[0]
+    sheet = SessionSheet(standing, market)
     breaks = _volume_breaks(sheet.sessions["volume"])
     findings = [
         *_left_out_rows(bars),
-        *_wrong_bars(cleaning, len(bars), market),
+        *_wrong_bars(cleaning, bars, market),
         *_market_findings(cleaned, sheet.length, market),
         *_split_findings(cleaned, market),
         *(_roll_findings(bars, cleaned, market) if market.rolls else ()),
@@ -199,6 +204,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
         *_coverage_findings(sheet),
         *_break_findings(breaks),
         *_volume_findings(cleaned),
+        *_untraded_findings(standing),
         *_facts(sheet, len(cleaned)),
     ]
     order = {"bad": 0, "flaw": 1, "fact": 2}
@@ -242,6 +248,26 @@ def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
         )
 
 
+def _of_trades(bars: pd.DataFrame) -> pd.DataFrame:
+    """Without the bars that cleaning has added for minutes without a trade."""
+    return bars[~untraded(bars)] if are_left_out(bars.attrs) else bars
+
+
+def _untraded_findings(bars: pd.DataFrame) -> list[Finding]:
+    """How many minutes had no trade, of bars that tell it; `bars` with those minutes."""
+    share = float(untraded(bars).mean()) if tells_untraded(bars.attrs) else 0.0
+    if not share:
+        return []
+    sentence = f"In {share:.0%} of the bars nobody traded: the price before stands, their return is zero."
+    if are_left_out(bars.attrs):
+        minutes = LONGEST_STAND // pd.Timedelta(minutes=1)
+        sentence = (
+            f"In {share:.0%} of the bars nobody traded, and they were left out: the price before stands, for {minutes} "
+            "minutes at most, their return is zero."
+        )
+    return [Finding("untraded", "fact", sentence)]
+
+
 def _left_out_rows(bars: pd.DataFrame) -> list[Finding]:
     """What the reader of a file could not read."""
     rows = bars.attrs.get("left_out_rows", {"count": 0, "first": []})
@@ -253,7 +279,8 @@ def _left_out_rows(bars: pd.DataFrame) -> list[Finding]:
     return [Finding("left out", level, f"{_counted(count, 'row')} of the file left out ({where}).")]
 
 
-def _wrong_bars(cleaning: Cleaning, total: int, market: TradingMarket) -> list[Finding]:
+def _wrong_bars(cleaning: Cleaning, bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
+    of_exchange = tells_untraded(bars.attrs)
     words = {
         "missing": "bars without a price or a stamp",
         "zero": "bars with a price of zero or less",
@@ -264,11 +291,15 @@ def _wrong_bars(cleaning: Cleaning, total: int, market: TradingMarket) -> list[F
         "ticks": "single wrong prices, taken back a bar later",
         "wicks": "single wrong highs or lows, beyond anything around them",
     }
+    if of_exchange:
+        words["ticks"] = "closes far from those around them, which the exchange made of its own trades"
+        words["wicks"] = "highs or lows beyond anything around them, which the exchange made of its own trades"
     findings = []
     for rule, count in cleaning.counts.items():
         if not count:
             continue
-        level: Level = "bad" if count > max(_MOST_WRONG * total, 1) else "flaw"
+        is_bad = count > max(_MOST_WRONG * len(bars), 1) and not (of_exchange and rule in _OF_A_THIN_BOOK)
+        level: Level = "bad" if is_bad else "flaw"
         stamps = pd.DatetimeIndex(cleaning.dropped.index[(cleaning.dropped == rule).to_numpy()].dropna())
         days = _names(market.dates(stamps).unique()) if len(stamps) else ()
         findings.append(Finding(rule, level, f"{count:,} {words[rule]}{_when(days)}.", days))
@@ -379,7 +410,10 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
         return [*findings, Finding("coverage", "bad", "No bar lies inside a session of the exchange.")]
     covered = float(traded["bars"].sum() / traded["expected"].sum())
     if covered < _FEWEST_COVERED:
-        sentence = f"Only {covered:.0%} of the bars of the days that have some are there."
+        sentence = (
+            f"Only {covered:.0%} of the bars of the days that have some are there; if minutes without a trade are left "
+            "out, --clean untraded adds them."
+        )
         return [*findings, Finding("coverage", "bad", sentence)]
     is_cut = (traded["coverage"] < _CUT_COVERAGE) | (traded["gap"] >= (1 - _CUT_COVERAGE) * traded["minutes"])
     ends_early = traded["gap"] >= _CUT_MINUTES

@@ -22,8 +22,8 @@ class SessionSheet:
         Of a bar.
     sessions
         A row for each session from the first to the last with a bar, indexed by date (naive): `open` and `close`
-        (UTC), `expected` bars, `bars`, `coverage`, `volume` (median), `gap` (minutes in gaps of a quarter of an hour
-        and more), `gaps`, `longest_gap`.
+        (UTC), `expected` bars, `bars`, `coverage`, `volume` (median of bars with any), `gap` (minutes in gaps of a
+        quarter of an hour and more), `gaps`, `longest_gap`.
     usual_minutes
         Length of a regular session at that time.
     outside
@@ -52,7 +52,8 @@ class SessionSheet:
         frame = pd.DataFrame({"minutes": minutes, "expected": expected, "bars": bars_held}, index=schedule.index)
         traded = np.flatnonzero(bars_held)
         frame["coverage"] = np.minimum(bars_held / expected, 1.0)
-        volume = bars["volume"].to_numpy(dtype=float)[inside] if "volume" in bars else np.full(len(starts), np.nan)
+        volume = bars["volume"].to_numpy(dtype=float)[inside] if "volume" in bars else np.zeros(len(starts))
+        volume[~(volume > 0)] = np.nan
         frame["volume"] = pd.Series(volume).groupby(self._of_bar).median().reindex(range(count)).to_numpy()
         gaps = self._gaps(starts, stretch[inside], market)
         for name, how in (("gap", "sum"), ("gaps", "count"), ("longest_gap", "max")):

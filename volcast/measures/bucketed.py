@@ -9,6 +9,10 @@ All measures are sums over the bars that end inside a bucket of a regular sessio
     SV^- = \sum r_i^2 \mathbb{1}[r_i < 0], \quad RQ = \frac{n}{3} \sum r_i^4, \quad
     BV = \frac{\pi}{2} \sum |r_i| |r_{i-1}|
 
+the last over the bars in which something traded (see `BucketedBars.traded`): beside a minute without a trade a return
+would meet zero, and the product would say nothing of either. All others are over all bars. Zero adds nothing to a sum
+of squares; two thirds of the sum of fourth powers are the variance of :math:`RV^2` on any grid, so that
+:math:`2 RQ / n` is that, however many of the n bars had a trade
 (Andersen, Bollerslev, Diebold and Labys 2003, *Econometrica* 71; Parkinson 1980, *Journal of Business* 53, bar by bar;
 Barndorff-Nielsen, Kinnebrock and Shephard 2010; Barndorff-Nielsen and Shephard 2002 and 2004). `recent_variance_h` is
 the variance per minute at the end of the bucket: the mean of the bars' PV a minute with weights that halve every h
@@ -194,13 +198,26 @@ class BucketedBars:
         """The counted returns alone, and the bucket of each."""
         return self.returns[self.counted], self.bucket[self.counted]
 
+    def of_trades(self) -> tuple[Float64Array1D, Int64Array1D]:
+        """The counted returns of bars in which something traded alone, and the bucket of each."""
+        chosen = self.counted & self.traded
+        return self.returns[chosen], self.bucket[chosen]
+
+    @cached_property
+    def traded(self) -> BoolArray1D:
+        """Which bars are of trades: all but those without volume and return, in a bucket that has volume."""
+        traded = np.ones(len(self.bucket), dtype=bool)
+        if self.volume is None or not (silent := (self.volume == 0) & (self.returns == 0)).any():
+            return traded
+        has_volume = np.bincount(self.bucket, weights=self.volume > 0, minlength=self.count) > 0
+        traded[silent & has_volume[self.bucket]] = False
+        return traded
+
     def measures(self) -> Float64Array2D:
         """The `MEASURE_NAMES` of each bucket, shape (count, k); where bars have no highs and lows, closes stand in."""
         returns, (high, low) = self.returns, self._extremes
         squares, ranges = returns * returns, (high - low) ** 2 / _SQUARED_RANGE
-        neighbours = np.abs(returns)
-        neighbours[1:] *= neighbours[:-1]
-        neighbours[self._first_of_session | self.opens] = 0.0
+        neighbours = self._neighbours()
         weights = self._weights()
         plain = [ranges, squares * (returns < 0), squares * squares, neighbours, returns, self.gap]
         sums = self._of_buckets(np.add, np.concatenate([plain, weights * ranges, weights]), 0.0)
@@ -218,6 +235,17 @@ class BucketedBars:
             *self._steps(),
         ]
         return np.array(columns).T
+
+    def _neighbours(self) -> Float64Array1D:
+        """Size of each return times that of the one before in its stretch of trading, shape (n,); of trades alone."""
+        traded = np.flatnonzero(self.traded)
+        stretch: Int64Array1D = np.cumsum(self._first_of_session | self.opens)
+        sizes = np.abs(self.returns[traded])
+        sizes[1:] *= sizes[:-1]
+        sizes[begins_run(stretch[traded])] = 0.0
+        neighbours = np.zeros(len(self.bucket))
+        neighbours[traded] = sizes
+        return neighbours
 
     @cached_property
     def _extremes(self) -> tuple[Float64Array1D, Float64Array1D]:

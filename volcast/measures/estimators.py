@@ -24,7 +24,9 @@ yang_zhang           variance of the steps between bars, of open to close, and R
                      Zhang 2000)
 ==================== =================================================================================== ==============
 
-A bucket with fewer returns than an estimator needs gets its sum of squared returns.
+A bucket with fewer returns than an estimator needs gets its sum of squared returns. In a minute without a trade the
+return is zero. Sums of squares, of one side or on coarser grids, take it as it is; products and medians of neighbours
+and the two scales, whose :math:`n` is the number of noisy prices, leave it out (`BucketedBars.traded`).
 """
 
 from collections.abc import Callable
@@ -33,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D
+from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.columns import PRICES
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.measures.bucketed import BucketedBars
@@ -110,26 +112,26 @@ def close_to_close(bars: BucketedBars) -> Float64Array1D:
 
 def subsampled(bars: BucketedBars) -> Float64Array1D:
     """Mean of the sums of squared five-minute returns over all grids that begin at another bar."""
-    return _averaged_grids(bars, max(round(_SUBSAMPLE_MINUTES / bars.minutes), 1))
+    return _averaged_grids(bars, *bars.compact(), max(round(_SUBSAMPLE_MINUTES / bars.minutes), 1))
 
 
 def bipower(bars: BucketedBars) -> Float64Array1D:
     """Products of neighbouring absolute returns; a jump meets only ordinary ones and is left out."""
-    returns, bucket = bars.compact()
+    returns, bucket = bars.of_trades()
     size = np.abs(returns)
     pairs = bucket[1:] == bucket[:-1]
     sums = bars.total(size[1:][pairs] * size[:-1][pairs], bucket[1:][pairs])
-    return _scaled(bars, np.pi / 2 * sums, lost=1)
+    return _scaled(bars, np.pi / 2 * sums, bucket, lost=1)
 
 
 def medrv(bars: BucketedBars) -> Float64Array1D:
     """Squared medians of three neighbouring absolute returns."""
-    returns, bucket = bars.compact()
+    returns, bucket = bars.of_trades()
     size = np.abs(returns)
     a, b, c = size[:-2], size[1:-1], size[2:]
     middle = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
     threes = bucket[2:] == bucket[:-2]
-    return _scaled(bars, _MED_RV * bars.total(middle[threes] ** 2, bucket[2:][threes]), lost=2)
+    return _scaled(bars, _MED_RV * bars.total(middle[threes] ** 2, bucket[2:][threes]), bucket, lost=2)
 
 
 def down_semivariance(bars: BucketedBars) -> Float64Array1D:
@@ -147,7 +149,7 @@ def two_scale(bars: BucketedBars) -> Float64Array1D:
 
     The slow scale of a bucket with :math:`n` returns has :math:`K = n^{2/3} / 3` bars, two at least.
     """
-    _, bucket = bars.compact()
+    returns, bucket = bars.of_trades()
     number = bars.number(bucket)
     scale = np.maximum(np.round(number ** (2 / 3) / 3), 2).astype(int)
     every = close_to_close(bars)
@@ -156,7 +158,7 @@ def two_scale(bars: BucketedBars) -> Float64Array1D:
         these = (scale == steps) & (number >= 2 * steps)
         n = np.where(these, number, 2.0 * steps)
         # The slow grids see n - K + 1 of the n returns' worth of variance, and so much noise as that over K.
-        slow = _averaged_grids(bars, int(steps)) * (n - steps + 1) / n
+        slow = _averaged_grids(bars, returns, bucket, int(steps)) * (n - steps + 1) / n
         noise_too = (n - steps + 1) / steps / n * every
         corrected = (slow - noise_too) / (1 - 1 / steps) * n / (n - steps + 1)
         estimate = np.where(these, np.maximum(corrected, 0.0), estimate)
@@ -222,20 +224,18 @@ def price_logs(bars: BucketedBars) -> list[Float64Array1D]:
     return [opens, np.maximum(highs, top), np.minimum(lows, bottom), closes]
 
 
-def _averaged_grids(bars: BucketedBars, steps: int) -> Float64Array1D:
-    """Mean over the `steps` grids of returns over `steps` bars, scaled to the whole bucket."""
+def _averaged_grids(bars: BucketedBars, returns: Float64Array1D, bucket: Int64Array1D, steps: int) -> Float64Array1D:
+    """Mean over the `steps` grids of returns over `steps` of these returns, scaled to the whole bucket."""
     if steps == 1:
         return close_to_close(bars)
-    returns, bucket = bars.compact()
     sums = np.concatenate([[0.0], np.cumsum(returns)])
     long = sums[steps:] - sums[:-steps]
     inside = bucket[steps - 1 :] == bucket[: len(bucket) - steps + 1]
-    return _scaled(bars, bars.total(long[inside] ** 2, bucket[steps - 1 :][inside]) / steps, lost=steps - 1)
+    return _scaled(bars, bars.total(long[inside] ** 2, bucket[steps - 1 :][inside]) / steps, bucket, lost=steps - 1)
 
 
-def _scaled(bars: BucketedBars, sums: Float64Array1D, lost: int) -> Float64Array1D:
-    """Sums over n - `lost` terms brought to n; where there is no term, the sum of squared returns."""
-    _, bucket = bars.compact()
+def _scaled(bars: BucketedBars, sums: Float64Array1D, bucket: Int64Array1D, lost: int) -> Float64Array1D:
+    """Sums over n - `lost` terms brought to n, the number of each `bucket`; the sum of squared returns of no term."""
     number = bars.number(bucket)
     enough = number > lost
     terms = np.where(enough, number - lost, 1.0)

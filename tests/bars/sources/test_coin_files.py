@@ -12,8 +12,10 @@ from tests.support.coins import coin_bars
 from volcast.arrays import time_index
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.handler import DataHandler
+from volcast.bars.quality import assess_quality
 from volcast.bars.sources.files import read_bars_file
 from volcast.errors import BarsError
+from volcast.measures.hourly import get_hourly_rv
 
 BARS = coin_bars("2024-12-31", days=2)
 BINANCE = (
@@ -174,5 +176,9 @@ def test_two_versions_of_a_bar_are_refused_as_in_any_file(tmp_path: Path) -> Non
 def test_the_real_exports_are_read_as_they_are(name: str, count: int, said: str, shared_dir: Path) -> None:
     path = shared_dir / "data" / "coins" / f"{name}.csv.gz"
     read = DataHandler("file", bars_path=str(path)).get_stock_bars("BTC/USD")
-    assert len(read) == count
+    assert len(read) - read.attrs["cleaning"].get("untraded", 0) == count
     assert said in read.attrs["notes"][0]
+    # Nothing has to be set or accepted, and hardly an hour is lost.
+    assert not assess_quality(read).is_bad
+    hours = (read.index[-1] - read.index[0]) // pd.Timedelta(hours=1)
+    assert len(get_hourly_rv(read)) >= 0.99 * hours

@@ -14,6 +14,7 @@ from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
+from volcast.bars.untraded import LEFT_OUT, UNTRADED
 from volcast.errors import BarsError, MissingPackageError
 from volcast.markets.market import TradingMarket
 from volcast.packages import required_module
@@ -61,7 +62,8 @@ def read_bars_file(
     DataFrame with lower-case columns, indexed by ``timestamp`` (tz-aware), the start of each bar. Rows without a stamp
     or one of their prices are left out. ``attrs["understood"]`` says in a sentence how the files were read, and
     ``attrs["left_out_rows"]`` counts the rows that were left out and says where the first of them are; of the side of
-    the stamps, which were asked about here, ``attrs["stamps"]`` says that they are starts.
+    the stamps, which were asked about here, ``attrs["stamps"]`` says that they are starts; of an exchange of coins,
+    ``attrs["untraded"]`` says what it does with minutes without a trade, see `bars.untraded`.
 
     Raises
     ------
@@ -85,6 +87,9 @@ def read_bars_file(
     frame, changes = _in_order(frame, first.vendor)
     files = f"{len(paths)} files" if len(paths) > 1 else paths[0].name
     side = f"stamps are the {first.side or 'start'} of a bar"
+    if first.vendor.lower() in UNTRADED:
+        frame.attrs["untraded"] = UNTRADED[first.vendor.lower()]
+        changes += ", which leaves out minutes without a trade" * (frame.attrs["untraded"] == LEFT_OUT)
     frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {_of_whom(first)}, {side}, {clock}{changes}."
     frame.attrs["left_out_rows"] = _left_out(tables, symbol_taken)
     frame.attrs["stamps"] = "start"
