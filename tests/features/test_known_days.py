@@ -1,11 +1,15 @@
 """Days that are known ahead: dated facts, whoever's days, and what a model makes of them."""
 
+import csv
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.tseries.holiday import USFederalHolidayCalendar
+from pandas.tseries.offsets import CustomBusinessDay
 
 from volcast.arrays import time_index
 from volcast.bars.sources.simulator import simulate_bars
@@ -25,10 +29,17 @@ from volcast.measures.hourly import get_hourly_measures
 from volcast.training.data import known_days_of
 from volcast.training.har_lstm import har_lstm_targets
 
+LISTED = ("employment", "cpi", "gdp", "pce", "ism_manufacturing", "ism_services", "jobless_claims")
+HOLIDAYS = USFederalHolidayCalendar().holidays("2016-01-01", "2026-12-31")
+
+
+def moments_of(kind: str) -> pd.DatetimeIndex:
+    moments = pd.DatetimeIndex(KINDS[kind].moments(market_named("XNYS")).view("M8[us]"), tz="UTC")
+    return moments.tz_convert("America/New_York")
+
 
 def days_of(kind: str) -> set[str]:
-    moments = pd.DatetimeIndex(KINDS[kind].moments(market_named("XNYS")).view("M8[us]"), tz="UTC")
-    return set(moments.tz_convert("America/New_York").strftime("%Y-%m-%d"))
+    return set(moments_of(kind).strftime("%Y-%m-%d"))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +55,14 @@ def days_of(kind: str) -> set[str]:
         # The shutdown of 2025 moved and cancelled releases; in March 2024 the first Friday came too early.
         ("employment", {"2016-01-08", "2024-03-08", "2025-11-20"}, {"2024-03-01", "2025-10-03", "2025-11-07"}),
         ("cpi", {"2016-01-20", "2025-10-24", "2026-02-13"}, {"2025-10-15", "2025-11-13", "2026-02-11"}),
+        # The shutdowns of 2019 and 2025 put one estimate in the place of two.
+        ("gdp", {"2016-02-26", "2019-02-28", "2025-12-23", "2026-01-22"}, {"2019-01-30", "2025-10-30", "2025-11-26"}),
+        ("pce", {"2019-03-01", "2025-12-05", "2026-01-22"}, {"2019-01-31", "2025-10-31", "2025-11-26", "2025-12-19"}),
+        # The institute's holidays are longer than the government's.
+        ("ism_manufacturing", {"2016-01-04", "2024-01-03", "2024-09-03"}, {"2024-01-02", "2024-09-02"}),
+        # A day of mourning, and Good Friday.
+        ("ism_services", {"2018-12-06", "2026-04-06"}, {"2018-12-05", "2026-04-03"}),
+        ("jobless_claims", {"2024-11-27", "2025-06-18", "2025-11-20"}, {"2024-11-28", "2025-06-19", "2025-11-06"}),
     ],
 )
 def test_dated_facts(kind: str, days: set[str], others: set[str]) -> None:
@@ -60,11 +79,84 @@ def test_a_release_comes_once_a_month_but_for_the_shutdown(kind: str) -> None:
     assert counts["2025"] == 11
 
 
+@pytest.mark.parametrize(
+    ("kind", "place", "elsewhere"),
+    [
+        ("ism_manufacturing", 1, "2018-01 2019-01 2020-01 2021-01 2022-01 2023-01 2024-01 2025-01 2026-01"),
+        (
+            "ism_services",
+            3,
+            "2018-01 2018-12 2019-01 2020-01 2021-01 2022-01 2023-01 2024-01 2025-01 2026-01 2026-04",
+        ),
+    ],
+)
+def test_purchasing_managers_come_on_a_business_day_of_the_month(kind: str, place: int, elsewhere: str) -> None:
+    """All but the months of `elsewhere`, by the government's holidays; those a business day late."""
+    business = CustomBusinessDay(holidays=HOLIDAYS.to_list())
+    days = {f"{day:%Y-%m}": day.tz_localize(None).normalize() for day in moments_of(kind)}
+    assert list(days) == pd.period_range("2016-01", "2026-08", freq="M").astype(str).tolist()
+    ruled = {month: pd.Timestamp(f"{month}-01") - pd.Timedelta(days=1) + place * business for month in days}
+    assert [month for month in days if days[month] != ruled[month]] == elsewhere.split()
+    assert all(days[month] == ruled[month] + business for month in elsewhere.split())
+
+
+def test_claims_come_on_thursdays_or_before_their_holidays() -> None:
+    """But in the shutdown of 2025, and in two weeks in which no second source has the day."""
+    thursdays = pd.date_range("2016-01-07", "2026-08-06", freq="W-THU")
+    left_out = pd.date_range("2025-10-02", "2025-11-13", freq="W-THU").union(
+        pd.DatetimeIndex(["2020-12-24", "2025-01-09"])
+    )
+    of_weeks = thursdays.difference(left_out)
+    ruled = of_weeks.where(~of_weeks.isin(HOLIDAYS), of_weeks - pd.Timedelta(days=1))
+    assert days_of("jobless_claims") == set(ruled.strftime("%Y-%m-%d"))
+
+
+def test_gdp_has_three_estimates_a_quarter_and_pce_a_day_a_month_but_for_shutdowns() -> None:
+    counts = {kind: pd.Series(sorted(days_of(kind))).str[:4].value_counts().to_dict() for kind in ("gdp", "pce")}
+    full = {str(year): 12 for year in range(2016, 2025)}
+    assert counts["gdp"] == {**full, "2019": 11, "2025": 10, "2026": 8}
+    assert counts["pce"] == {**full, "2019": 11, "2025": 10, "2026": 9}
+
+
+def test_hours_of_releases() -> None:
+    """Incomes come after GDP where both come on a day, until the bureau put them together in February 2026."""
+    hours = {kind: set(moments_of(kind).strftime("%H:%M")) for kind in LISTED}
+    assert hours == {
+        **{kind: {"08:30"} for kind in LISTED},
+        "pce": {"08:30", "10:00"},
+        "ism_manufacturing": {"10:00"},
+        "ism_services": {"10:00"},
+    }
+    late = {f"{moment:%Y-%m-%d}" for moment in moments_of("pce") if moment.hour == 10}
+    assert late == {day for day in days_of("pce") & days_of("gdp") if day < "2026-02"} | {"2025-12-05"}
+
+
+@pytest.mark.parametrize("kind", LISTED)
+def test_a_listed_day_comes_once_between_2016_and_the_end_of_its_list(kind: str) -> None:
+    days = moments_of(kind)
+    assert days.is_monotonic_increasing
+    assert days.normalize().is_unique
+    assert (days.day_of_week < 5).all()
+    assert days[0].year == 2016
+    stated = known_kinds().loc[kind]
+    assert (stated["days"], stated["last"]) == (len(days), f"{days[-1]:%Y-%m-%d}")
+
+
+def test_the_table_names_the_sources_of_each_of_its_kinds() -> None:
+    text = files("volcast.features").joinpath("releases.csv").read_text(encoding="utf-8")
+    comments = "".join(line for line in text.splitlines() if line.startswith("#"))
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    assert {row["kind"] for row in rows} == set(LISTED)
+    assert all(f"{kind}:" in comments or f"{kind}, " in comments for kind in LISTED)
+    assert [row["date"] for row in rows] == sorted(row["date"] for row in rows)
+
+
 def test_where_the_lists_end_is_said() -> None:
     last = known_kinds().loc["employment", "last"]
     assert last == "2026-07-02"
     assert beyond_known_days(["employment", "half_day"], date(2026, 7, 2)) == ""
     assert "employment are listed until 2026-07-02" in beyond_known_days(["employment"], date(2026, 7, 3))
+    assert "jobless_claims are listed until 2026-08-06" in beyond_known_days(["jobless_claims"], date(2026, 8, 7))
     assert beyond_known_days(["half_day"], date(2099, 1, 1)) == ""
 
 

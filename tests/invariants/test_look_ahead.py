@@ -10,11 +10,13 @@ import pytest
 
 from tests.support.bars import make_bars, with_noise_after
 from volcast.arrays import time_index
+from volcast.features.known_days import KINDS, KnownDays
 from volcast.features.scaling import hour_of_day_profile, make_scaler
-from volcast.features.windows import HAR_LAGS, har_terms, prepare_lstm_sequences
+from volcast.features.windows import HAR_LAGS, har_terms, prepare_lstm_sequences, split_in_time
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.registry import ALL_BASELINES, BASELINES
 from volcast.measures.hourly import Preset, get_hourly_measures, get_hourly_rv
+from volcast.training.har_lstm import har_lstm_targets
 from volcast.training.trainer import LocalLSTMTrainer
 
 MOMENTS = 50
@@ -99,6 +101,25 @@ def test_what_a_network_is_trained_on(history: pd.DataFrame, trainer: LocalLSTMT
         np.testing.assert_array_equal(changed.X_train, data.X_train)
         np.testing.assert_array_equal(changed.y_train, data.y_train)
         assert not np.array_equal(changed.y_test, data.y_test)
+
+
+def test_forecasts_that_know_days(history: pd.DataFrame) -> None:
+    """Every kind of the calendar at once: what is known of a day is known before it, and nothing of its bars is."""
+    measures = get_hourly_measures(history)
+    split = split_in_time(len(measures), validation_split=0.2, test_split=0.2)
+    days = KnownDays(tuple(KINDS))
+    recipe = har_lstm_targets({"SPY": measures}, {"SPY": split}, known_days=days).regression
+    labels = time_index(measures)
+    positions = np.arange(split.validation.start, len(measures))
+    forecasts = recipe.forecast((), measures, labels[positions], positions).volatility
+    columns = days.dummies(labels[positions].as_unit("us").asi8)
+    assert columns.any(axis=0).reshape(len(KINDS), -1).any(axis=1).all()
+    for moment in random_moments(history, labels[positions[0]], 5):
+        changed = get_hourly_measures(with_noise_after(history, moment))
+        # The bucket in which the moment lies is forecast from what is before it.
+        known = positions[positions <= int((labels <= moment).sum())]
+        again = recipe.forecast((), changed, labels[known], known).volatility
+        np.testing.assert_array_equal(again, forecasts[: len(known)])
 
 
 @pytest.mark.train

@@ -5,8 +5,8 @@ are told apart, as they are of the Fed's decisions (`features.fed_decisions`). W
 first bucket, what happens from the close on in the first of the next session. Whatever a model learns of a kind is
 shrunk as its other terms are, and not by how rare it is: a day that came once in training hardly moves a forecast.
 
-Kinds are rules of the exchange's calendar, or days of a table (`releases.csv`, which names its sources), which ends;
-later days are taken for ordinary ones.
+Kinds are rules of the exchange's calendar, or days of a table (`releases.csv`, which names its sources, and the days on
+which they did not agree, which are not in it), which ends; later days are taken for ordinary ones.
 """
 
 import csv
@@ -111,6 +111,16 @@ def _half_days(market: TradingMarket) -> Int64Array1D:
 KINDS: Mapping[str, KnownKind] = {
     "employment": KnownKind("the Employment Situation, 8:30", _listed("employment")),
     "cpi": KnownKind("the Consumer Price Index, 8:30", _listed("cpi")),
+    "gdp": KnownKind("Gross Domestic Product, each of a quarter's three estimates, 8:30", _listed("gdp")),
+    "pce": KnownKind("Personal Income and Outlays, 8:30, or 10:00 on days of GDP until January 2026", _listed("pce")),
+    "ism_manufacturing": KnownKind(
+        "ISM's manufacturing PMI, first business day of a month, 10:00", _listed("ism_manufacturing")
+    ),
+    "ism_services": KnownKind("ISM's services PMI, third business day of a month, 10:00", _listed("ism_services")),
+    "jobless_claims": KnownKind(
+        "Unemployment Insurance Weekly Claims, Thursdays, or Wednesdays before holidays, 8:30",
+        _listed("jobless_claims"),
+    ),
     "option_expiry": KnownKind(
         "third Friday of a month, or the session before where it is a holiday, but of the quarter's last months",
         partial(_expiries, quarterly=False),
