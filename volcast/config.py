@@ -236,6 +236,10 @@ class TrainingConfig(BaseModel):
     """Take bars from the cache alone."""
     cleaning: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--clean", "RULES")] = ()
     """Rules by which bars are mended, with commas, or ``all``; what they do is counted and said."""
+    roll_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--roll-days", "DAYS")] = ()
+    """When a future goes over to another contract, in the market's time: days, moments (2024-03-14T09:30), or .csv
+    files of them, with commas; the steps there are taken out. ``never``: no step is one. By default they are looked
+    for, and asked about."""
     accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False
     """Train on bars that are judged bad, too; what was accepted is said."""
     accept_verdict: Annotated[bool, Role.RUN, Flag("--accept-verdict")] = False
@@ -412,6 +416,13 @@ class TrainingConfig(BaseModel):
 
             if not {*value} <= {"all", *CLEANING_RULES}:
                 raise ValueError("must be out of " + ", ".join(map(repr, ("all", *CLEANING_RULES))))
+        return value
+
+    @field_validator("roll_days")
+    @classmethod
+    def _known_rolls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > 1 and "never" in value:
+            raise ValueError("must be days, moments and .csv files, or 'never' alone")
         return value
 
     @field_validator("rv_estimator")
