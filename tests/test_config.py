@@ -93,6 +93,7 @@ OTHER: dict[str, Any] = {
     "cache_dir": "cache/",
     "offline": True,
     "cleaning": ("zero",),
+    "roll_days": ("none",),
     "accept_quality": True,
     "accept_verdict": True,
     "rv_estimator": "bipower",

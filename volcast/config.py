@@ -205,7 +205,8 @@ class TrainingConfig(BaseModel):
     median of the first five had done by then is not trained on; ``random``, by default under ``colab``; ``bayesian``;
     ``hyperband``, which sets its own number of trials."""
     workers: Annotated[int | None, Field(ge=1, le=256), Role.RUN, Flag("--workers", "N")] = None
-    """Processes of this machine that train trials; by default its cores, where there is enough to do."""
+    """Trials, or networks of a model, that this machine trains at once; by default one a core, where there is enough to
+    do."""
     chief: Annotated[str | None, Field(pattern=r"^[^:\s]+:\d+$"), Role.RUN, Flag("--chief", "HOST:PORT")] = None
     """Address, HOST:PORT, at which workers of other machines may join the search."""
     test_split: Annotated[float, Field(gt=0, lt=1), Role.TRAINING] = 0.15
@@ -242,6 +243,10 @@ class TrainingConfig(BaseModel):
     """Take bars from the cache alone."""
     cleaning: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--clean", "RULES")] = ()
     """Rules by which bars are mended, with commas, or ``all``; what they do is counted and said."""
+    roll_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--roll-days", "DAYS")] = ()
+    """When a future goes over to another contract, in the market's time: days, moments (2024-03-14T09:30), or .csv
+    files of them, with commas; the steps there are taken out. ``never``: no step is one. By default they are looked
+    for, and asked about."""
     accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False
     """Train on bars that are judged bad, too; what was accepted is said."""
     accept_verdict: Annotated[bool, Role.RUN, Flag("--accept-verdict")] = False
@@ -423,6 +428,13 @@ class TrainingConfig(BaseModel):
 
             if not {*value} <= {"all", *CLEANING_RULES}:
                 raise ValueError("must be out of " + ", ".join(map(repr, ("all", *CLEANING_RULES))))
+        return value
+
+    @field_validator("roll_days")
+    @classmethod
+    def _known_rolls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > 1 and "never" in value:
+            raise ValueError("must be days, moments and .csv files, or 'never' alone")
         return value
 
     @field_validator("rv_estimator")

@@ -20,7 +20,7 @@ LIQUID = ("SPY", "QQQ", "IWM", "AAPL", "MSFT", "NVDA", "AMZN", "GOOGL", "META", 
 
 _OF_THE_HANDLER = (
     "bars_path", "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "cache_dir",
-    "offline", "cleaning", "seed",
+    "offline", "cleaning", "roll_days", "seed",
 )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ OTHER = {
     "adjustment": "raw",
     "cache_dir": "cache",
     "cleaning": "zero,order",
+    "roll_days": "2024-03-14",
     "rv_estimator": "medrv",
     "companions": "QQQ",
     "cell": "gru",
