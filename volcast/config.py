@@ -198,7 +198,8 @@ class TrainingConfig(BaseModel):
     median of the first five had done by then is not trained on; ``random``, by default under ``colab``; ``bayesian``;
     ``hyperband``, which sets its own number of trials."""
     workers: Annotated[int | None, Field(ge=1, le=256), Role.RUN, Flag("--workers", "N")] = None
-    """Processes of this machine that train trials; by default its cores, where there is enough to do."""
+    """Trials, or networks of a model, that this machine trains at once; by default one a core, where there is enough to
+    do."""
     chief: Annotated[str | None, Field(pattern=r"^[^:\s]+:\d+$"), Role.RUN, Flag("--chief", "HOST:PORT")] = None
     """Address, HOST:PORT, at which workers of other machines may join the search."""
     test_split: Annotated[float, Field(gt=0, lt=1), Role.TRAINING] = 0.15

@@ -34,6 +34,7 @@ from volcast.arrays import (
     Float64Array2D,
     Int64Array1D,
     begins_run,
+    columns_of,
     time_index,
 )
 from volcast.features.bar_steps import (
@@ -187,7 +188,7 @@ class IntradayFeatures:
 
     def states(self, measures: pd.DataFrame) -> Float64Array2D:
         """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
-        columns = measures[self.columns_read(measures.columns)].to_numpy(dtype=float)
+        columns = columns_of(measures, self.columns_read(measures.columns))
         return self.states_of_columns(columns, market_of(measures).hours_of_labels(time_index(measures)))
 
     def columns_read(self, present: Iterable[str]) -> list[str]:
@@ -225,7 +226,7 @@ class IntradayFeatures:
         before = np.zeros((len(measures), len(NIGHT_PARTS) if self.with_nights else 0))
         if self.with_nights:
             hours, days = market_of(measures).hours_and_days(time_index(measures).as_unit("us").asi8)
-            columns = measures[list(NIGHT_NAMES)].to_numpy(dtype=float)
+            columns = columns_of(measures, NIGHT_NAMES)
             before[1:] = self.nights(columns[:-1], hours[:-1], np.diff(days))
         return before
 
@@ -380,9 +381,9 @@ def log_measures(measures: pd.DataFrame, *, with_steps: bool, with_nights: bool)
     `with_steps` adds those of range and volume of the bars' last steps, 2 * STEPS of them, and `with_nights` those of
     the night after each bucket, see `features.nights.log_nights`; NaN where there are none.
     """
-    logs = [_logs(measures[list(MEASURES)].to_numpy(dtype=float))]
+    logs = [_logs(columns_of(measures, MEASURES))]
     if with_steps:
-        logs.append(log_steps(measures[list(STEP_MEASURES)].to_numpy(dtype=float)))
+        logs.append(log_steps(columns_of(measures, STEP_MEASURES)))
     return np.hstack([*logs, log_nights(measures)] if with_nights else logs)
 
 

@@ -9,7 +9,7 @@ open all. Where nothing traded, nothing is unusual; so it is where a whole sessi
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array2D, Int64Array1D
+from volcast.arrays import Float64Array2D, Int64Array1D, columns_of
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_LEADS, NIGHT_NAMES, NIGHT_PARTS, NIGHT_TO_GO
 
@@ -26,7 +26,7 @@ def have_nights(measures: pd.DataFrame) -> bool:
     """Whether at least half of the nights in hourly measures that are over have bars."""
     if not set(NIGHT_NAMES) <= set(measures.columns):
         return False
-    nights = measures[list(NIGHT_NAMES)].to_numpy(dtype=float)
+    nights = columns_of(measures, NIGHT_NAMES)
     over = nights[nights[:, _TO_GO] == 0, :_PARTS]
     return len(over) > 0 and float((~np.isnan(over)).any(axis=1).mean()) >= _FEWEST_KNOWN
 
@@ -36,7 +36,7 @@ def log_nights(measures: pd.DataFrame) -> Float64Array2D:
 
     The night after the last row counts as one that is not: it ends after all that the rows show.
     """
-    nights = measures[list(NIGHT_NAMES)].to_numpy(dtype=float)
+    nights = columns_of(measures, NIGHT_NAMES)
     logs = np.where(nights[:, _TO_GO, None] == 0, _half_log(nights[:, :_PARTS]), np.nan)
     logs[-1:] = np.nan
     return logs

@@ -1,6 +1,7 @@
 """Hourly measures as arrays that grow, for work on a bucket at a time: a frame takes longer to make than a forecast."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ class HourlyTable:
     def frame(self) -> pd.DataFrame:
         """A copy as a frame, indexed by label, the market's time."""
         index = self.market.clock.times(self.labels)
-        frame = pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=list(self.names))
+        frame = pd.DataFrame(self.values.copy(), index=index.copy(deep=True), columns=_columns(self.names).copy())
         frame.attrs["market"] = self.market.key
         return frame
 
@@ -111,3 +112,9 @@ class HourlyTable:
         self.values[places] = values
         self.edition += bool(len(changed))
         return changed
+
+
+@lru_cache(maxsize=32)
+def _columns(names: tuple[str, ...]) -> pd.Index:
+    """The columns of frames of these measures, whose places in it copies have looked up once."""
+    return pd.Index(names)

@@ -24,7 +24,8 @@ _IR_VERSION = 8
 _ACTIVATIONS = {"linear": None, "relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 _GATES = (0, 3, 1, 2)  # Keras orders input, forget, cell, output; ONNX input, output, forget, cell.
 _PROBES = 256
-_ROWS_AT_ONCE = 4096
+# More of them, and what happens between two steps leaves the processor's own cache.
+_ROWS_AT_ONCE = 256
 
 
 class Network(Protocol):

@@ -32,7 +32,7 @@ class _Reporter(SilentProgress):
         self._out = out
 
     def tell(self, **event: Any) -> None:
-        # In one piece: workers' trials end in other threads.
+        # In one piece: trials of workers, and epochs of networks, end in other threads.
         self._out.write(json.dumps(event) + "\n")
         self._out.flush()
 
@@ -48,18 +48,19 @@ class _Reporter(SilentProgress):
         """Tell of a trial."""
         self.tell(event="trial began", trial=number)
 
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
         """Tell of an epoch."""
-        self.tell(event="epoch ended", epoch=epoch, loss=loss, val_loss=val_loss)
+        about = {} if network is None else {"network": network}
+        self.tell(event="epoch ended", epoch=epoch, loss=loss, val_loss=val_loss, **about)
 
     def trial_ended(self, trial: TrialEnd) -> None:
         """Tell of a trial's end."""
         about = asdict(trial)
         self.tell(event="trial ended", trial=about.pop("number"), **about)
 
-    def training_began(self, epochs: int, number: int, count: int) -> None:
+    def training_began(self, epochs: int, network: int, count: int) -> None:
         """Tell of the training of a network that is kept."""
-        self.tell(event="training began", epochs=epochs, network=number, of=count)
+        self.tell(event="training began", epochs=epochs, network=network, of=count)
 
 
 def main(directory: Path) -> int:

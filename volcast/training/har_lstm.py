@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float32Array1D, Float32Array3D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
+from volcast.arrays import (
+    Float32Array1D,
+    Float32Array3D,
+    Float64Array1D,
+    Float64Array2D,
+    Int64Array1D,
+    columns_of,
+    time_index,
+)
 from volcast.errors import NotEnoughDataError
 from volcast.features.bar_steps import STEP_MEASURES, step_inputs_of
 from volcast.features.intraday import (
@@ -327,7 +335,7 @@ def _moments(labels: pd.DatetimeIndex) -> Int64Array1D:
 
 def _step_inputs(frames: Measures, *, with_market: bool) -> tuple[str, ...]:
     """What networks can learn from of the bars' last steps."""
-    columns = np.concatenate([frame[list(STEP_MEASURES)].to_numpy(dtype=float) for frame in frames.values()])
+    columns = np.concatenate([columns_of(frame, STEP_MEASURES) for frame in frames.values()])
     return step_inputs_of(columns, with_market=with_market)
 
 

@@ -36,9 +36,9 @@ from volcast.search.search import SearchResult, discard_search, search_directory
 from volcast.store.bundle import ModelBundle, version_name
 from volcast.store.store import ModelStore
 from volcast.training.artifacts import describe_companions, describe_data, training_artifacts
-from volcast.training.cluster import results_on_ray
 from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
-from volcast.training.one_network import History, begun_network, train_network, trained_weights
+from volcast.training.ensemble import train_on_ray, train_side_by_side
+from volcast.training.one_network import History, begun_network
 from volcast.training.result import TrainingResult
 from volcast.training.totals import learnt_totals
 
@@ -257,13 +257,10 @@ class LocalLSTMTrainer:
         shape = self._built_models()[-1].input_shape[1:]
         require_windows(X_train, y_train, "train", shape)
         require_windows(X_val, y_val, "val", shape)
-        self.progress.training_began(self.config.epochs, 1, 1)
-        history = self._trained(self._built_models()[-1], (X_train, y_train), (X_val, y_val), self.config.seed)
+        model, train, validation = self._built_models()[-1], (X_train, y_train), (X_val, y_val)
+        (history,) = train_side_by_side([model], [self.config.seed], train, validation, self.config, self.progress)
         self.histories.append(history)
         return history
-
-    def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> History:
-        return train_network(model, train, validation, self.config, seed, self.progress.epoch_ended)
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.
@@ -356,25 +353,11 @@ class LocalLSTMTrainer:
             return
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
         self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
-        if self._ray_address is not None:
-            self.histories = self._trained_on_ray(self._ray_address, seeds, train, validation)
-            return
-        for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
-            self.progress.training_began(self.config.epochs, number, len(seeds))
-            self.histories.append(self._trained(model, train, validation, seed))
-
-    def _trained_on_ray(self, address: str, seeds: Sequence[int], train: Arrays, validation: Arrays) -> list[History]:
-        """Train the networks on a cluster, each for itself; returns their histories in order."""
-        settings: dict[str, Any] = self.config.as_dict()
-        histories: dict[int, History] = {}
-        tasks = {number: (settings, seed) for number, seed in enumerate(seeds)}
-        for number, result in results_on_ray(trained_weights, tasks, address, train, validation):
-            if isinstance(result, TrainingError):
-                raise result
-            weights, histories[number] = result
-            self.models[number].set_weights(weights)
-            self.progress.say(f"{len(histories)} of {len(seeds)} networks are trained.")
-        return [histories[number] for number in tasks]
+        ensemble = self.models, seeds, train, validation, self.config, self.progress
+        if self._ray_address is None:
+            self.histories = train_side_by_side(*ensemble)
+        else:
+            self.histories = train_on_ray(*ensemble, self._ray_address)
 
     def _search_and_train(self, train: Arrays, validation: Arrays) -> None:
         self.search_result = search_hyperparameters(self.config, train, validation, self.progress)

@@ -75,3 +75,16 @@ def test_what_is_remembered_is_a_fit_on_all_rows() -> None:
     np.testing.assert_array_equal(state.coefficients, coefficients)
     assert state.log_smearing == pytest.approx(log_smearing, rel=1e-12)
     assert state.count == PAST.count + ROWS
+
+
+def test_many_terms_are_summed_as_few_are() -> None:
+    terms, rows = 300, 40
+    design = RANDOM.standard_normal((rows, terms))
+    outcome = RANDOM.standard_normal(rows)
+    past = fit_state(design + 0.1, outcome, term_count=20)
+    (state,) = RefittedRegression(past).states_after(design, outcome, rows)
+    gram, moment = np.zeros((terms, terms)), np.zeros(terms)
+    for row, value in zip(design, outcome, strict=True):
+        gram, moment = gram + np.outer(row, row), moment + row * value
+    np.testing.assert_array_equal(state.gram, past.gram + gram)
+    np.testing.assert_array_equal(state.moment, past.moment + moment)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, time_index
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, columns_of, time_index
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     IntradayFeatures,
@@ -223,7 +223,7 @@ class HarLstm(HarLstmState):
             )
             first = 0 if learnt_before else self.features.history - 1
         features = replace(self.features, profile=symbol_state.profile)
-        columns = measures[features.share_columns].to_numpy(dtype=float)
+        columns = columns_of(measures, features.share_columns)
         share = features.market_share(columns, market_of(measures).hours_of_labels(time_index(measures)))
         return pd.DataFrame(share[first:], measures.index[first:], self._share_names)
 

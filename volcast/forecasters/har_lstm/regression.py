@@ -30,6 +30,8 @@ _HOUR_RIDGE = 1e-6
 _SUMS_KEPT = 3
 # More would take in many rows for the first of them that are not its own.
 _FITS_AT_ONCE = 16
+# Values that a processor's own cache holds: products of more rows at a time would go through memory.
+_PRODUCTS_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,9 @@ class RefittedRegression:
 
     def __init__(self, *states: RegressionState) -> None:
         self._states = states
+        self._gram, self._moment, self._penalty = (
+            np.array([getattr(state, name) for state in states]) for name in ("gram", "moment", "penalty")
+        )
         # Of each fit the coefficients of all regressions, one after the other, and the logs of their smearing factors;
         # and its place among these, by how many rows it was made of.
         self._coefficients = GrowingArray(np.float64, len(states) * len(states[0].moment))
@@ -157,44 +162,46 @@ class RefittedRegression:
         ]
 
     def _fit(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int]) -> None:
-        sums, last = self._sums_of(design, outcome, counts), counts[-1]
-        coefficients = [_solved(state, sums) for state in self._states]
-        log_smearing = []
-        for state, of_counts in zip(self._states, coefficients, strict=True):
-            # Each fit's errors in all rows of the last, of which it takes its own.
-            squares = np.exp(2 * (outcome[:last] - np.einsum("ij,kj->ki", design[:last], of_counts)))
-            smearing = [
-                (state.smearing_sum + of_rows[:count].sum()) / (state.count + count)
-                for count, of_rows in zip(counts, squares, strict=True)
-            ]
-            log_smearing.append([0.5 * float(np.log(factor)) for factor in smearing])
+        coefficients, last = self._solved(self._sums_of(design, outcome, counts)), counts[-1]
+        fits, terms = coefficients.shape[:2], coefficients.shape[2]
+        # Each fit's errors in all rows of the last, of which it takes its own.
+        squares = np.exp(
+            2 * (outcome[:last] - np.einsum("ij,kj->ki", design[:last], coefficients.reshape(-1, terms)))
+        ).reshape(*fits, last)
+        sums = np.array([of_fit[:, :count].sum(axis=1) for count, of_fit in zip(counts, squares, strict=True)])
+        smearing = np.array([state.smearing_sum for state in self._states]) + sums
+        rows = np.array([state.count for state in self._states]) + np.array(counts)[:, None]
         self._fits.update({count: len(self._log_smearing) + place for place, count in enumerate(counts)})
-        self._coefficients.append(np.concatenate(coefficients, axis=1))
-        self._log_smearing.append(np.array(log_smearing).T)
+        self._coefficients.append(coefficients.reshape(len(counts), -1))
+        self._log_smearing.append(0.5 * np.log(smearing / rows))
+
+    def _solved(self, sums: Float64Array3D) -> Float64Array3D:
+        """Coefficients, shape (n, states, p), with the sums over the rows since training of each of n fits."""
+        penalized = self._gram + sums[:, None, :, :-1]
+        np.einsum("...ii->...i", penalized)[...] += self._penalty
+        return np.asarray(np.linalg.solve(penalized, (self._moment + sums[:, None, :, -1])[..., None])[..., 0])
 
     def _sums_of(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int]) -> Float64Array3D:
         """The sums over the first so many rows, for each of `counts`, which rise, shape (len(counts), p, p + 1)."""
         begun = max((rows for rows in self._sums if rows <= counts[0]), default=0)
         rows = np.column_stack([design[begun : counts[-1]], outcome[begun : counts[-1]]])
-        terms = design.shape[1]
-        sums = np.empty((len(counts), terms, terms + 1))
-        last = self._sums.get(begun, np.zeros((terms, terms + 1)))
+        shape = design.shape[1], rows.shape[1]
+        sums = np.empty((len(counts), *shape))
+        last = self._sums.get(begun, np.zeros(shape))
+        at_once = max(_PRODUCTS_AT_ONCE // last.size, 1)
+        products = np.empty((1 + at_once, *shape))
         for place, (first, stop) in enumerate(itertools.pairwise([begun, *counts])):
-            added = rows[first - begun : stop - begun]
-            products = np.empty((1 + len(added), *last.shape))
-            products[0] = last
-            np.multiply(added[:, :-1, None], added[:, None], out=products[1:])
-            last = np.add.reduce(products, axis=0, out=sums[place])
+            sums[place] = last
+            last = sums[place]
+            for row in range(first - begun, stop - begun, at_once):
+                added = rows[row : min(row + at_once, stop - begun)]
+                products[0] = last
+                np.multiply(added[:, :-1, None], added[:, None], out=products[1 : 1 + len(added)])
+                np.add.reduce(products[: 1 + len(added)], axis=0, out=last)
         self._sums |= dict(zip(counts[-_SUMS_KEPT:], sums[-_SUMS_KEPT:].copy(), strict=True))
         for count in sorted(self._sums)[:-_SUMS_KEPT]:
             del self._sums[count]
         return sums
-
-
-def _solved(state: RegressionState, sums: Float64Array3D) -> Float64Array2D:
-    """Coefficients, shape (n, p), with the sums over the rows since training of each of n fits."""
-    penalized = state.gram + sums[:, :, :-1] + np.diag(state.penalty)
-    return np.asarray(np.linalg.solve(penalized, (state.moment + sums[:, :, -1])[..., None])[..., 0])
 
 
 def _mean(parts: Sequence[Float64Array1D]) -> Float64Array1D:
