@@ -148,3 +148,10 @@ def test_what_is_known_of_real_bars_is_found_and_none_of_them_is_bad(name: str, 
     assert "half-day" in {finding.kind for finding in quality.of("fact")}
     if name == "NQ_1min":
         assert "outside" in {finding.kind for finding in quality.of("fact")}
+
+
+def test_coarse_bars_are_said_by_the_length_of_the_buckets() -> None:
+    bars = make_bars("2024-06-03", "2024-06-07", minutes=10)
+    for market, said in (("XNYS", "an hour holds 6 returns"), ("XNYS 30min", "a bucket of 30 min holds 3 returns")):
+        (coarse,) = (one for one in assess_quality(bars, market=market).findings if one.kind == "coarse")
+        assert said in coarse.sentence

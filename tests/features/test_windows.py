@@ -54,7 +54,7 @@ def test_a_given_scaler_is_used_and_not_fitted_again(rv: pd.Series) -> None:
 
 
 def test_no_more_values_than_memory_is_refused(rv: pd.Series) -> None:
-    with pytest.raises(NotEnoughDataError, match="60 hourly values"):
+    with pytest.raises(NotEnoughDataError, match="found 60 values"):
         prepare_lstm_sequences(rv.iloc[:60], 60)
 
 

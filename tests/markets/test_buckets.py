@@ -117,3 +117,17 @@ def test_a_length_that_is_none_and_bars_too_long_for_it_are_refused_with_both_nu
     said = r"bars are of 5 min, so that a bucket of 15 min holds 3 of them, .* needs 4"
     with pytest.raises(NotEnoughDataError, match=said):
         get_hourly_rv(bars, market=market_named("XNYS", "15min"))
+
+
+@pytest.mark.parametrize("bucket", SHORTER)
+def test_a_bucket_of_the_day_is_called_by_the_time_at_which_it_ends(bucket: str) -> None:
+    market = market_named("XNYS", bucket)
+    labels = market.bucket_table(pd.Timestamp("2024-06-03"), pd.Timestamp("2024-06-03")).index
+    slots = market.hours_of_labels(pd.DatetimeIndex(labels))
+    assert [market.time_of_slot(int(slot)) for slot in slots] == [f"{label.hour}:{label:%M}" for label in labels]
+    assert market_named("XNYS", "session").time_of_slot(0) == "session"
+
+
+def test_buckets_are_called_by_their_length() -> None:
+    adjectives = [market_named("24/7", bucket).bucket_adjective for bucket in BUCKETS]
+    assert adjectives == ["5-minute", "15-minute", "30-minute", "hourly", "2-hour", "session"]

@@ -23,6 +23,7 @@ from volcast.networks.keras_files import load_network
 from volcast.progress import SilentProgress
 from volcast.search import tuner as trial_tuner
 from volcast.store.store import ModelStore
+from volcast.training.artifacts import describe_data
 from volcast.training.result import TrainingResult
 from volcast.training.trainer import (
     LocalLSTMTrainer,
@@ -132,6 +133,12 @@ def test_a_search_of_one_architecture_gives_the_notebooks_network(colab_dir: Pat
     assert found.best_model.optimizer.get_config()["name"] == compiled["optimizer_config"]["config"]["name"] == "adam"
     assert float(found.best_model.optimizer.learning_rate.numpy()) == pytest.approx(learning_rate, rel=1e-6)
     assert found.best_model.loss == compiled["loss"] == "mean_squared_error"
+
+
+def test_what_is_trained_on_is_said_by_the_length_of_the_buckets(small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    for bucket, said in (("1h", "hourly values;"), ("30min", "30-minute values;")):
+        ours = trainer(tmp_path, bucket=bucket)
+        assert said in describe_data(ours.prepare_data(bars=small_bars), ours.config)
 
 
 @pytest.mark.parametrize("layout", ["one symbol", "symbol and timestamp"])

@@ -151,8 +151,8 @@ def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: SymbolBars, ma
     known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
     if len(known) == 0 or known[-1] < fewest:
         raise NotEnoughDataError(
-            f"{len(measures)} hourly buckets are too few for a forecast by {name}; the rule is {fewest} before the "
-            "first; give bars that begin earlier."
+            f"{len(measures)} {market.bucket_adjective} buckets are too few for a forecast by {name}; the rule is "
+            f"{fewest} before the first; give bars that begin earlier."
         )
     first, known = first[known >= fewest], known[known >= fewest]
     labels = pd.DatetimeIndex(first.index)

@@ -73,7 +73,7 @@ def validate_model(
     rows = unseen_rows(bundle, measures)
     if not len(rows):
         raise NotEnoughDataError(
-            f"{version} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly buckets before "
+            f"{version} has seen data through {bundle.trained_through} and needs {bundle.memory} buckets before "
             "its first forecast, so there is nothing to judge; give later days."
         )
     evaluation = evaluate_bundle(bundle, {config.symbol: measures}, {config.symbol: rows})

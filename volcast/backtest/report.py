@@ -173,7 +173,7 @@ def _figures_column(info: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
         "tested on": f"{'SIMULATED ' if tested.get('simulated') else ''}{tested.get('symbol') or _NONE}",
         "from": evaluation.get("first", _NONE)[:10],
         "to": evaluation.get("last", _NONE)[:10],
-        "hourly buckets": f"{evaluation['buckets']:,}" if evaluation else _NONE,
+        "buckets": f"{evaluation['buckets']:,}" if evaluation else _NONE,
     } | {heading: figure or _NONE for heading, figure in zip(_QUALITY, figures_of(row, _QUALITY), strict=True)}
 
 

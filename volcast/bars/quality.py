@@ -200,7 +200,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
         *_split_findings(cleaned, market),
         *(_roll_findings(bars, cleaned, market) if market.rolls or "rolls" in bars.attrs else ()),
         *_scale_findings(bars, market),
-        *_coarse_findings(sheet.length),
+        *_coarse_findings(sheet.length, market),
         *_coverage_findings(sheet),
         *_break_findings(breaks),
         *_volume_findings(cleaned),
@@ -388,14 +388,15 @@ def _market_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMa
     return [Finding("market", "bad" if fit.closed > _MOST_CLOSED else "flaw", sentence)]
 
 
-def _coarse_findings(length: pd.Timedelta) -> list[Finding]:
+def _coarse_findings(length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
     minutes = length / pd.Timedelta(minutes=1)
     if minutes <= _COARSE_MINUTES:
         return []
-    returns = int(60 // minutes)
+    bucket = "an hour" if market.whole_bucket_minutes == 60 else f"a bucket of {market.whole_bucket_minutes} min"
+    returns = int(market.whole_bucket_minutes // minutes)
     # The standard error of the root of a sum of n squares of normal returns is one part in the root of 2n.
     error = f"{1 / np.sqrt(2 * returns):.0%} of its volatility are chance" if returns else "which makes no volatility"
-    sentence = f"Bars of {minutes:g} min are coarse: an hour holds {_counted(returns, 'return')}, {error}."
+    sentence = f"Bars of {minutes:g} min are coarse: {bucket} holds {_counted(returns, 'return')}, {error}."
     return [Finding("coarse", "flaw", sentence)]
 
 

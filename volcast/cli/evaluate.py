@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _EPILOG = """\
-a model is judged on the hourly buckets after the last that it has seen, beside every baseline, GARCH included; one of
+a model is judged on the buckets after the last that it has seen, beside every baseline, GARCH included; one of
 many symbols on each of them, beside the symbol's own baselines and its own regression alone. A table beside it judges
 total volatility, from close to close, over 1, 5, 10 and 22 sessions.
 
@@ -139,7 +139,7 @@ def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespa
     }
     if not any(map(len, positions.values())):
         last = max(frame.index[-1] for frame in measures.values())
-        raise _nothing_to_judge(bundle, f"the last hourly bucket ends at {last}")
+        raise _nothing_to_judge(bundle, f"the last bucket ends at {last}")
     beside = (BASELINES, TOTAL_BASELINES) if many else (ALL_BASELINES, ALL_TOTAL_BASELINES)
     evaluation = evaluate_bundle(bundle, measures, positions, *beside)
     if not evaluation.buckets:
@@ -196,8 +196,8 @@ def _overnight_bars(bundle: "ModelBundle", options: argparse.Namespace) -> "pd.D
 
 def _nothing_to_judge(bundle: "ModelBundle", shortage: str) -> NotEnoughDataError:
     return NotEnoughDataError(
-        f"{shortage}; {bundle.name} has seen data through {bundle.trained_through} and needs {bundle.memory} hourly "
-        "buckets before its first forecast, so there is nothing to judge; give bars that go on for longer, or judge "
+        f"{shortage}; {bundle.name} has seen data through {bundle.trained_through} and needs {bundle.memory} buckets "
+        "before its first forecast, so there is nothing to judge; give bars that go on for longer, or judge "
         "what it has seen with --allow-in-sample."
     )
 

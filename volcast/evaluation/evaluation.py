@@ -232,7 +232,8 @@ class Evaluation(OneLineRepr):
         Parameters
         ----------
         by
-            ``"hour"``: the hour that the market's clock shows at the label. ``"month"``: as 2025-03. ``"regime"``:
+            ``"hour"``: the hour that the market's clock shows at the label; of buckets of another length their number
+            in the day, see `TradingMarket.time_of_slot`. ``"month"``: as 2025-03. ``"regime"``:
             fifths, 1 the calmest, of what the diurnal log-HAR forecast among the buckets of one hour: known beforehand,
             and no hour of day in disguise.
 
@@ -265,8 +266,8 @@ class Evaluation(OneLineRepr):
         Parameters
         ----------
         picture
-            ``"newest"``: forecast, interval and what came, the last ten days by the hour; ``"all"``: the same of all
-            buckets, without the interval; ``"daily"``: by the day; ``"calibration"``: what came on average where so
+            ``"newest"``: forecast, interval and what came, the last ten days bucket by bucket; ``"all"``: the same of
+            all buckets, without the interval; ``"daily"``: by the day; ``"calibration"``: what came on average where so
             much was forecast; ``"hours"``: QLIKE beside the diurnal log-HAR's by hour of day; ``"cumulative"``: QLIKE
             saved against it, summed up; ``"symbols"``: of a model of several symbols, the ratio of each.
         ax

@@ -9,6 +9,7 @@ import pandas as pd
 from volcast.arrays import time_index
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.evaluation.verdict import MODEL, REFERENCE, title_of
+from volcast.markets.registry import market_of
 from volcast.pictures import COMPARED, FORECAST, REALIZED, draw_forecasts, label_dates, mark_holes, require_picture
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ NEWEST_DAYS = 10
 """Days that ``"newest"`` shows."""
 
 _BINS = 10
+_MOST_TICKS = 24
 _AGAINST_REFERENCE = ("hours", "cumulative")
 
 
@@ -100,13 +102,17 @@ def _draw_all(axes: "Axes", judged: Judged) -> None:
 
 
 def _draw_buckets(axes: "Axes", judged: Judged, buckets: pd.DataFrame) -> None:
-    draw_forecasts(axes, buckets.rename(columns={MODEL: "forecast"}), "hourly volatility", judged.level)
+    draw_forecasts(axes, buckets.rename(columns={MODEL: "forecast"}), f"{_adjective(judged)} volatility", judged.level)
 
 
 def _draw_daily(axes: "Axes", judged: Judged) -> None:
     variance = judged.by_bucket[["realized", MODEL]] ** 2
     daily = _root(variance.groupby(time_index(variance).normalize()).mean())
-    draw_forecasts(axes, daily.rename(columns={MODEL: "forecast"}), "hourly volatility, mean of a day")
+    draw_forecasts(axes, daily.rename(columns={MODEL: "forecast"}), f"{_adjective(judged)} volatility, mean of a day")
+
+
+def _adjective(judged: Judged) -> str:
+    return market_of(judged.by_bucket).bucket_adjective
 
 
 def _root(variance: pd.DataFrame) -> pd.DataFrame:
@@ -124,17 +130,18 @@ def _draw_calibration(axes: "Axes", judged: Judged) -> None:
         axes.plot(means[name], means["realized"], color=color, marker="o", markersize=4, label=title_of(name))
         ends += [means.to_numpy().min(), means.to_numpy().max()]
     axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=REALIZED, linestyle="--", label="as forecast")
-    axes.set_xlabel("forecast hourly volatility, %, in tenths")
+    axes.set_xlabel(f"forecast {_adjective(judged)} volatility, %, in tenths")
     axes.set_ylabel("realized, %")
     axes.legend(frameon=False)
 
 
 def _draw_hours(axes: "Axes", judged: Judged) -> None:
-    hours = judged.breakdown("hour")
+    hours, market = judged.breakdown("hour"), market_of(judged.by_bucket)
     at = np.arange(len(hours))
     axes.bar(at - 0.2, hours["reference_qlike"], 0.38, color=COMPARED, label=title_of(REFERENCE))
     axes.bar(at + 0.2, hours["qlike"], 0.38, color=FORECAST, label=title_of(MODEL))
-    axes.set_xticks(at, [f"{hour}:00" for hour in hours.index])
+    step = -(-len(hours) // _MOST_TICKS)
+    axes.set_xticks(at[::step], [market.time_of_slot(int(hour)) for hour in hours.index[::step]])
     axes.set_ylabel("QLIKE")
     # Above the bars there is room for a legend, whatever their heights.
     axes.set_ylim(top=1.25 * axes.get_ylim()[1])

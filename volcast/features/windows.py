@@ -73,7 +73,7 @@ def prepare_lstm_sequences(
     _require_series(rv_series, memory)
     if len(rv_series) <= memory:
         raise NotEnoughDataError(
-            f"found {len(rv_series)} hourly values; the rule is more than memory = {memory}; "
+            f"found {len(rv_series)} values; the rule is more than memory = {memory}; "
             "give a longer span of bars or a smaller memory."
         )
     if scaler is None:

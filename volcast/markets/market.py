@@ -29,6 +29,7 @@ BUCKETS: Mapping[str, int] = MappingProxyType(
 DEFAULT_BUCKET = "1h"
 """The length where none is said."""
 
+_ADJECTIVES = {5: "5-minute", 15: "15-minute", 30: "30-minute", 60: "hourly", 120: "2-hour", 1440: "session"}
 _MINUTE = HOUR // 60
 _HOURS = 24
 _DAY = _HOURS * HOUR
@@ -140,6 +141,16 @@ class TradingMarket:
     def bucket_minutes(self) -> int:
         """Length of a bucket that neither an opening nor a close cuts; of a session, a day's."""
         return BUCKETS[self.bucket]
+
+    @property
+    def bucket_adjective(self) -> str:
+        """What its buckets and their values are called: ``"hourly"``, ``"15-minute"``, ``"session"``."""
+        return _ADJECTIVES[self.bucket_minutes]
+
+    def time_of_slot(self, slot: int) -> str:
+        """What its clock shows as a bucket of that number in the day ends, such as 9:45; of sessions their name."""
+        hour, minute = divmod(slot * self.bucket_minutes, 60)
+        return self.bucket if self.slots == 1 else f"{hour}:{minute:02}"
 
     @property
     def slots(self) -> int:

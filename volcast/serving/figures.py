@@ -6,6 +6,7 @@ import pandas as pd
 
 from volcast.bars.layouts import pandas_frame
 from volcast.errors import BarsError
+from volcast.markets.registry import market_of
 from volcast.pictures import axes_or_new, draw_forecasts
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def plot_forecasts(forecasts: Any, realized: Any = None, *, ax: "Axes | None" = 
     if realized is not None:
         shown["realized"] = _by_label(realized, "what came").iloc[:, 0].reindex(shown.index)
     axes = axes_or_new(ax)
-    draw_forecasts(axes, shown, "hourly volatility" if of_next_bucket else "annualized volatility")
+    draw_forecasts(
+        axes, shown, f"{market_of(table).bucket_adjective} volatility" if of_next_bucket else "annualized volatility"
+    )
     return axes
 
 

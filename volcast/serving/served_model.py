@@ -241,8 +241,8 @@ class ServedModel:
     def too_few(self, count: int, moment: pd.Timestamp) -> NotEnoughDataError:
         """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""
         return NotEnoughDataError(
-            f"{count} hourly buckets had ended by {moment}; {self.version} needs {self.memory}; "
-            "give bars that begin earlier."
+            f"{count} {self.market.bucket_adjective} buckets had ended by {moment}; {self.version} needs "
+            f"{self.memory}; give bars that begin earlier."
         )
 
     def refuse_look_ahead(self, asof: pd.Timestamp) -> None:

@@ -73,7 +73,7 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
     """One line: what the training is done on."""
     abouts = list(data.provenance.values())
     first, last = min(about["first_bar"] for about in abouts), max(about["last_bar"] for about in abouts)
-    zone = config.effective_market.zone
+    market = config.effective_market
     lengths = " or ".join(f"{minutes:g}" for minutes in sorted({about["bar_minutes"] for about in abouts}))
     counts = {
         part: sum(len(rows) for name, rows in data.positions(part).items() if name in data.windows)
@@ -81,9 +81,9 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
     }
     return (
         f"{_subject(data)}: {sum(about['bars'] for about in abouts):,} {_simulated(data)}bars of {lengths} min from "
-        f"{_day(first, zone)} to {_day(last, zone)} ({abouts[0]['source']['name']}), preset {config.preset}: "
-        f"{sum(about['hourly_values'] for about in abouts):,} hourly values; {counts['train']:,} windows to train, "
-        f"{counts['validation']:,} to validate, {counts['test']:,} to test."
+        f"{_day(first, market.zone)} to {_day(last, market.zone)} ({abouts[0]['source']['name']}), preset "
+        f"{config.preset}: {sum(about['hourly_values'] for about in abouts):,} {market.bucket_adjective} values; "
+        f"{counts['train']:,} windows to train, {counts['validation']:,} to validate, {counts['test']:,} to test."
     )
 
 

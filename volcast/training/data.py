@@ -401,7 +401,7 @@ def _scaler_part(split: TimeSplit, config: TrainingConfig) -> slice:
     return slice(0, split.validation.stop) if config.preset == "colab" else split.train
 
 
-def _require_windows(split: TimeSplit, first: int, hours: int) -> None:
+def _require_windows(split: TimeSplit, first: int, buckets: int) -> None:
     counts = {
         "training": split.train.stop - first,
         "validation": split.validation.stop - max(split.validation.start, first),
@@ -410,8 +410,8 @@ def _require_windows(split: TimeSplit, first: int, hours: int) -> None:
     for part, fewest in _FEWEST_WINDOWS.items():
         if counts[part] < fewest:
             raise NotEnoughDataError(
-                f"{hours} hourly values leave {max(counts[part], 0)} {part} windows, since each looks back {first} "
-                f"buckets; the rule is at least {fewest}; give a longer span of bars."
+                f"{buckets} buckets leave {max(counts[part], 0)} {part} windows, since each looks back {first} of "
+                f"them; the rule is at least {fewest}; give a longer span of bars."
             )
 
 
@@ -419,6 +419,6 @@ def _require_movement(split: TimeSplit, rv: pd.Series) -> None:
     for part, targets in (("training", split.train), ("validation", split.validation), ("test", split.test)):
         if not (rv.iloc[targets] > RV_FLOOR).any():
             raise BarsError(
-                f"prices do not move in any of the {targets.stop - targets.start} hours of the {part} part; some must; "
-                "check the column of closes, or give another span."
+                f"prices do not move in any of the {targets.stop - targets.start} buckets of the {part} part; some "
+                "must; check the column of closes, or give another span."
             )

@@ -250,7 +250,7 @@ def _fitted(
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
-            f"none of {len(measures)} symbols has {fewest} hourly buckets to train on; one at least must; give bars "
+            f"none of {len(measures)} symbols has {fewest} buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
     with_market = with_market and len(frames) >= FEWEST_IN_MARKET

@@ -51,6 +51,20 @@ def test_the_best_forecast_comes_first_and_the_model_is_strong(evaluation: Evalu
     assert [row[0] for row in errors(evaluation).rows] == [row[0] for row in table.rows]
 
 
+def test_buckets_of_another_length_are_called_by_it(bars: pd.DataFrame) -> None:
+    measures = get_hourly_measures(bars, market="XNYS 30min")
+    judged = compare_with_baselines(measures, np.arange(len(measures) - 260, len(measures)), BASELINES["diurnal_har"])
+    times = [row[0] for row in groups(judged, "hour").rows]
+    assert times == [f"{hour}:{minute}" for hour in range(10, 17) for minute in ("00", "30")][:-1]
+    page = evaluation_page(judged, title="SPY")
+    assert "30-minute buckets from" in page
+    assert "Errors are of 30-minute volatility" in page
+    assert "hourly" not in page
+    assert judged.plot("all").get_ylabel() == "30-minute volatility, %"
+    ticks = [tick.get_text() for tick in judged.plot("hours").get_xticklabels()]
+    assert ticks == times
+
+
 def test_terminal_and_page_show_the_same_figures(evaluation: Evaluation) -> None:
     page = evaluation_page(evaluation, title="SPY")
     rows = re.findall(r"<tr[^>]*>(?:<td>.*?</td>)+</tr>", page)

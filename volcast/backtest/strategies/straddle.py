@@ -110,8 +110,8 @@ class StraddleTiming:
         steps = steps.join(signals).dropna(subset=["forecast", "implied"])
         if len(steps) < 2:
             raise NotEnoughDataError(
-                f"{len(steps)} hours have both a forecast and an implied volatility; the rule is 2 at least; give bars "
-                "that go on longer, or implied volatility for their span."
+                f"{len(steps)} buckets have both a forecast and an implied volatility; the rule is 2 at least; give "
+                "bars that go on longer, or implied volatility for their span."
             )
         book = _Book(self, symbol, steps, market.trading.sessions_per_year)
         for row in range(len(steps)):

@@ -17,6 +17,7 @@ from volcast.evaluation.report.tables import (
     totals,
 )
 from volcast.evaluation.verdict import MODEL
+from volcast.markets.registry import market_of
 
 __all__ = ["evaluation_page"]
 
@@ -43,6 +44,7 @@ def evaluation_page(evaluation: Evaluation, *, title: str, about: Sequence[str] 
     simulated
         Whether model or bars are simulated; the page then says so at its top.
     """
+    adjective = market_of(evaluation.by_bucket).bucket_adjective
     body = f"""{_head(evaluation, title, [*about, *_span(evaluation)], simulated)}
 {_symbols(evaluation)}<h2>Beside the baselines</h2>
 {_html(baselines(evaluation))}
@@ -51,8 +53,8 @@ Diebold-Mariano test against it, clustered by day. In set: whether the 90 % conf
 it.</p>
 {_totals(evaluation)}{_pictures(evaluation)}{_groups(evaluation)}<h2>Other measures</h2>
 {_html(errors(evaluation))}
-<p class="note">Errors are of hourly volatility; log error: root of the mean squared error of log volatility.
-R2 day: against the mean of each hour of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
+<p class="note">Errors are of {adjective} volatility; log error: root of the mean squared error of log volatility.
+R2 day: against the mean of each time of day. Slope and its p: of realized on forecast variance (Mincer-Zarnowitz); 1
 is unbiased.{" Of several symbols: their means." if evaluation.symbols else ""}</p>"""
     return html_document(title, _STYLE, body)
 
@@ -87,8 +89,8 @@ def _totals(evaluation: Evaluation) -> str:
         return ""
     return f"""<h2>Total volatility, from close to close</h2>
 {_html(totals(evaluation))}
-<p class="note">All else on this page is of hours of sessions, without nights; this is with them, as an option sees it.
-To daily HAR, EWMA and others: QLIKE relative to theirs. p: of the Diebold-Mariano test against the daily HAR. Bias:
+<p class="note">All else on this page is of buckets of sessions, without nights; this is with them, as an option sees
+it. To daily HAR, EWMA and others: QLIKE relative to theirs. p: of the Diebold-Mariano test against the daily HAR. Bias:
 root of mean realized over mean forecast variance. Slope: of realized on forecast variance (Mincer-Zarnowitz).</p>
 """
 
@@ -98,8 +100,9 @@ def _span(evaluation: Evaluation) -> list[str]:
         return []
     metrics = evaluation.metrics.get(MODEL, {})
     left_out = f"; {evaluation.left_out:,} in which nothing moved are left out" if evaluation.left_out else ""
+    adjective = market_of(evaluation.by_bucket).bucket_adjective
     said = (
-        f"{evaluation.buckets:,} hourly buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}"
+        f"{evaluation.buckets:,} {adjective} buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}"
         f"{left_out}."
     )
     if "coverage" in metrics:
@@ -119,7 +122,7 @@ def _groups(evaluation: Evaluation) -> str:
     )
     note = (
         '<p class="note">Regime: fifths, 1 the calmest, of what the diurnal log-HAR forecast among the buckets of one '
-        "hour.</p>"
+        "time of day.</p>"
     )
     return f'<div class="groups">{sections}</div>{note}'
 

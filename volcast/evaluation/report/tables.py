@@ -13,6 +13,7 @@ from volcast.evaluation.evaluation import Evaluation, Grouping
 from volcast.evaluation.verdict import MODEL, SET_LEVEL, title_of
 from volcast.markets.clocks import clock_of
 from volcast.markets.names import DEFAULT_ZONE
+from volcast.markets.registry import market_of
 
 __all__ = [
     "GROUPINGS",
@@ -77,9 +78,10 @@ def errors(evaluation: Evaluation) -> FigureTable:
 
 def groups(evaluation: Evaluation, by: Grouping) -> FigureTable:
     """The model beside the diurnal log-HAR in groups of buckets; no row where there are too few."""
+    market = market_of(evaluation.by_bucket)
     rows = [
         (
-            f"{group}:00" if by == "hour" else str(group),
+            market.time_of_slot(cast(int, group)) if by == "hour" else str(group),
             *figures_of(cast(Row, row), ("n", "QLIKE", "log-HAR", *_IN_GROUPS)),
         )
         for group, row in evaluation.breakdown(by).iterrows()
