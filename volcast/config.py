@@ -185,6 +185,11 @@ class TrainingConfig(BaseModel):
     nights: Annotated[Literal["auto", "never"], Role.TRAINING, Flag("--nights", "N")] = "auto"
     """Whether a ``har_lstm`` sees what trades between sessions: ``auto``, where the bars have at least half of their
     nights; ``never``, what lies outside of sessions is not looked at."""
+    overnight_symbol: Annotated[str | None, Role.FORECAST, Flag("--overnight-symbol", "S")] = None
+    """Another ticker, whose bars tell a ``har_lstm`` of the nights in place of its own, such as ``NQ`` for QQQ: from
+    `overnight_path`, or else from the configured source."""
+    overnight_path: Annotated[FilePath | None, Role.DATA, Flag("--overnight-bars", "PATH")] = None
+    """Your own bars of `overnight_symbol`: a CSV, Parquet or Feather file, a directory or a glob of such."""
     known_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.TRAINING, Flag("--known-days", "KINDS")] = ()
     """Days that a ``har_lstm`` knows ahead beside the Fed's, with commas: kinds that ``volcast bars days`` lists, and
     files (.csv) of your own with the columns date, time, kind and symbol."""
@@ -387,6 +392,11 @@ class TrainingConfig(BaseModel):
         file_name_of(value)
         return value.upper()
 
+    @field_validator("overnight_symbol")
+    @classmethod
+    def _known_form_or_none(cls, value: str | None) -> str | None:
+        return None if value is None else cls._known_form(value)
+
     @field_validator("symbols")
     @classmethod
     def _known_forms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -545,6 +555,7 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         )
     if config.companions and config.effective_network != "har_lstm":
         problems.append(f"companions are given and network is {config.effective_network!r}; only a 'har_lstm' has them")
+    problems += _contradictions_of_nights(config)
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")
     if config.bars_source not in ("auto", "file") and config.bars_path is not None:
@@ -559,4 +570,20 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(
             f"preset is 'colab' and network is {config.network!r}; the notebook's network is 'roadmap' only"
         )
+    return problems
+
+
+def _contradictions_of_nights(config: TrainingConfig) -> list[str]:
+    symbol = config.overnight_symbol
+    problems: list[str] = []
+    if symbol is None:
+        return problems
+    if config.effective_network != "har_lstm":
+        problems.append(
+            f"overnight_symbol is {symbol!r} and network is {config.effective_network!r}; only a 'har_lstm' sees nights"
+        )
+    if config.nights == "never":
+        problems.append(f"overnight_symbol is {symbol!r} and nights is 'never'; leave one of them out")
+    if symbol in (config.symbols or (config.symbol,)):
+        problems.append(f"overnight_symbol is {symbol!r}, whose own bars tell of its nights; leave it out")
     return problems

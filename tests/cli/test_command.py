@@ -53,6 +53,8 @@ OTHER = {
     "rv_estimator": "medrv",
     "companions": "QQQ",
     "nights": "never",
+    "overnight_symbol": "NQ",
+    "overnight_path": "nq.csv",
     "known_days": "month_end",
 }
 """For each setting whose option takes a value, one that is not its default."""

@@ -71,8 +71,11 @@ def main(directory: Path) -> int:
     reporter = _Reporter(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)
     job = json.loads((directory / "job.json").read_text())
-    bars = pd.read_parquet(directory / "bars.parquet")
+    bars, overnight_bars = pd.read_parquet(directory / "bars.parquet"), None
     bars.attrs = job["attrs"]
+    if "overnight_attrs" in job:
+        overnight_bars = pd.read_parquet(directory / "overnight_bars.parquet")
+        overnight_bars.attrs = job["overnight_attrs"]
     from volcast.training.trainer import LocalLSTMTrainer
 
     try:
@@ -80,7 +83,9 @@ def main(directory: Path) -> int:
             reporter.tell(event="saved", name=job["name"])
             return 0
         trainer = LocalLSTMTrainer(job["config"], progress=reporter)
-        result = trainer.run_training_pipeline(job["symbol"], bars=bars, name=job["name"], promote=False)
+        result = trainer.run_training_pipeline(
+            job["symbol"], bars=bars, overnight_bars=overnight_bars, name=job["name"], promote=False
+        )
     except VolatilityError as error:
         reporter.tell(event="failed", kind=type(error).__name__, sentence=str(error))
         return 1
