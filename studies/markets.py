@@ -30,8 +30,6 @@ from volcast.training.trainer import LocalLSTMTrainer
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 FUTURE, FUND = ("NQ_1min.parquet", "NQ"), ("SPY_1min.parquet", "SPY")
-# A session has 276 buckets: fitted anew each day on three years of them, the reference takes an hour.
-LAST_YEAR: Mapping[str, Any] = {"start_date": "2023-01-01"}
 
 
 def rows() -> dict[str, tuple[str, str, dict[str, Any]]]:
@@ -39,8 +37,7 @@ def rows() -> dict[str, tuple[str, str, dict[str, Any]]]:
     plan: dict[str, tuple[str, str, dict[str, Any]]] = {}
     for (file, symbol), market in ((FUND, "XNYS"), (FUTURE, "XNYS"), (FUTURE, "CMES")):
         for bucket in BUCKETS:
-            many = LAST_YEAR if (market, bucket) == ("CMES", "5min") else {}
-            plan[f"{symbol} {market} {bucket}"] = file, symbol, {"market": market, "bucket": bucket, **many}
+            plan[f"{symbol} {market} {bucket}"] = file, symbol, {"market": market, "bucket": bucket}
     for bucket in ("1h", "30min"):
         plan[f"EURUSD 24/5 {bucket}"] = "EURUSD_1min.parquet", "EURUSD", {"bucket": bucket}
         plan[f"Binance 24/7 {bucket}"] = "coins/BTCUSDT_1m_binance.csv.gz", "BTC/USDT", {"bucket": bucket}

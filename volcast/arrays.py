@@ -4,7 +4,7 @@ An array's type says what it holds and along how many axes. Mypy checks both, th
 functions say how many they leave.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "Int64Array2D",
     "begins_run",
     "columns_of",
+    "parts_of",
     "time_index",
 ]
 
@@ -46,6 +47,7 @@ FloatArray = npt.NDArray[np.float64]
 """Of any number of axes, for functions that work on each number alone."""
 
 _FEWEST = 64
+_LARGEST_TABLE = 2**22
 
 
 def time_index(frame: "pd.DataFrame | pd.Series") -> "pd.DatetimeIndex":
@@ -60,6 +62,15 @@ def columns_of(frame: "pd.DataFrame", names: Iterable[str]) -> Float64Array2D:
     """
     places = np.array([frame.columns.get_loc(name) for name in names])
     return np.asarray(frame.to_numpy(dtype=float).T[places].T)
+
+
+def parts_of(count: int, width: int) -> Iterator[slice]:
+    """Slices of `count` rows, each so few that a table of them, `width` values a row, takes 32 MB at the most.
+
+    Of buckets of five minutes a month has thousands: a table of the month before each bucket of years fits nowhere.
+    """
+    some = max(_LARGEST_TABLE // width, 1)
+    return (slice(first, min(first + some, count)) for first in range(0, count, some))
 
 
 def begins_run(values: Int64Array1D) -> BoolArray1D:

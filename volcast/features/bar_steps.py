@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from volcast.arrays import BoolArray1D, Float32Array3D, Float64Array1D, Float64Array2D, Int64Array1D
+from volcast.arrays import BoolArray1D, Float32Array3D, Float64Array1D, Float64Array2D, Int64Array1D, parts_of
 from volcast.measures.bucketed import STEP_RANGES, STEP_RETURNS, STEP_VOLUMES, STEPS
 
 __all__ = [
@@ -71,8 +71,10 @@ def usual_volume(volumes: Float64Array1D, last: Int64Array1D, count: int = VOLUM
     `volumes` are the mean deviations of volume of each bucket, shape (n,). Row by row, each from its own: a row is the
     same to the last bit whichever rows are made with it.
     """
-    rows = last[:, None] - np.arange(count, 0, -1)
-    sums = np.cumsum(np.where(rows >= 0, volumes[np.maximum(rows, 0)], 0.0), axis=1)[:, -1]
+    sums = np.empty(len(last))
+    for part in parts_of(len(last), count):
+        rows = last[part, None] - np.arange(count, 0, -1)
+        sums[part] = np.cumsum(np.where(rows >= 0, volumes[np.maximum(rows, 0)], 0.0), axis=1)[:, -1]
     return np.asarray(sums / np.clip(last, 1, count))
 
 

@@ -35,6 +35,7 @@ from volcast.arrays import (
     Int64Array1D,
     begins_run,
     columns_of,
+    parts_of,
     time_index,
 )
 from volcast.features.bar_steps import (
@@ -90,7 +91,6 @@ _VOLUME_SESSIONS = 10
 # Lags up to a week's.
 _WEEK = 3
 _LARGEST_STATE = 2.0
-_LARGEST_TABLE = 2**22
 _VARIANCE_FLOOR = RV_FLOOR**2
 # What makes the variance of an hour of each measure; two of them are volatilities, and squared first.
 _SQUARED = np.array([name in ("rv_hourly", "range_log") for name in MEASURES])
@@ -465,11 +465,9 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
     Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
     """
     means = np.empty((len(last), len(lags)))
-    # Of buckets of five minutes a month has thousands, and a table of all rows would not fit into memory.
-    some = max(_LARGEST_TABLE // int(lags[-1]), 1)
-    for first in range(0, len(last), some):
-        sums = np.cumsum(values[last[first : first + some, None] - np.arange(lags[-1])], axis=1)
-        means[first : first + some] = sums[:, lags - 1] / lags
+    for part in parts_of(len(last), int(lags[-1])):
+        sums = np.cumsum(values[last[part, None] - np.arange(lags[-1])], axis=1)
+        means[part] = sums[:, lags - 1] / lags
     return means
 
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, time_index
+from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, parts_of, time_index
 from volcast.errors import ConfigError
 from volcast.features.intraday import opens_session
 from volcast.forecasters.walk_forward import Forecaster
@@ -102,8 +102,9 @@ def buckets_ahead(count: int, title: str) -> HorizonRule:
         begun = len(variance)
         volatility, known_with = np.full(begun, np.nan), np.full(begun, begun)
         ended = max(begun - count + 1, 0)
-        windows = variance[np.arange(ended)[:, None] + np.arange(count)]
-        volatility[:ended] = np.sqrt(windows.sum(axis=1))
+        for part in parts_of(ended, count):
+            windows = variance[np.arange(ended)[part, None] + np.arange(count)]
+            volatility[part] = np.sqrt(windows.sum(axis=1))
         known_with[:ended] = np.arange(ended) + count - 1
         return HorizonOutcomes(volatility, known_with)
 

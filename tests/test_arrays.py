@@ -1,0 +1,27 @@
+"""Arrays are cut and chosen as plain numpy and pandas do it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from volcast.arrays import columns_of, parts_of
+
+
+@given(count=st.integers(0, 3_000), width=st.integers(1, 10_000_000))
+def test_parts_are_all_rows_once_and_no_table_of_one_is_larger_than_32_megabytes(count: int, width: int) -> None:
+    parts = list(parts_of(count, width))
+    rows = [row for part in parts for row in range(part.start, part.stop)]
+    assert rows == list(range(count))
+    assert all(8 * width * (part.stop - part.start) <= 2**25 or part.stop - part.start == 1 for part in parts)
+
+
+def test_columns_are_those_that_pandas_chooses_and_lie_in_memory_as_its() -> None:
+    frame = pd.DataFrame(np.arange(12.0).reshape(3, 4), columns=list("abcd"))
+    chosen = columns_of(frame, ["d", "a", "b"])
+    expected = frame[["d", "a", "b"]].to_numpy(dtype=float)
+    np.testing.assert_array_equal(chosen, expected)
+    assert chosen.strides == expected.strides
+    with pytest.raises(KeyError, match="e"):
+        columns_of(frame, ["a", "e"])
