@@ -3,7 +3,8 @@
 ``python studies/nights_and_days.py PART --data FOLDER`` with PART one of:
 
 - ``nights``: the default training on the future's bars, with its nights and without, judged on a development window
-- ``final``: the same on the last quarter of the file, which no choice was made on
+- ``others``: the default training on regular hours of the panel's symbols, with the future's nights and without
+- ``final``: ``nights`` on the last quarter of the file, which no choice was made on
 - ``days``: each kind of known days in the regression, on development windows of the future and of the panel
 """
 
@@ -11,6 +12,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,40 +35,68 @@ WINDOWS = {"nights": ("2022-10-01", "2023-04-01"), "final": ("2023-10-01", "2024
 FUTURE_WINDOW = ("2022-01-01", "2023-04-01")
 PANEL_WINDOWS = (("2024-01-01", "2024-07-01"), ("2024-07-01", "2025-01-01"), ("2025-01-01", "2025-05-01"))
 FEWEST_BEFORE, FEWEST_IN = 600, 150
+# Where the future's bars and the panel's are of one time.
+OTHERS_WINDOWS = (("2022-10-01", "2023-01-01"), ("2023-01-01", "2023-07-01"))
+FEWEST_SESSIONS, FEWEST_JUDGED, OPEN_ENDS = 140, 30, 10
 
 
 def of_nights(data: Path, first: str, end: str) -> pd.DataFrame:
     """QLIKE of the window by hour, with nights relative to without, and the share inside the intervals."""
     bars = pd.read_parquet(data / FUTURE)
     bars = bars[bars.index < pd.Timestamp(end, tz=DEFAULT_ZONE)]
-    losses, inside = {}, {}
-    for nights in ("never", "auto"):
-        with tempfile.TemporaryDirectory() as place:
-            settings = {
-                "symbol": "NQ",
-                "market": "XNYS",
-                "accept_quality": True,
-                "model_save_path": place,
-                "test_from": first,
-            }
-            result = LocalLSTMTrainer({**settings, "nights": nights}).run_training_pipeline(bars=bars)
-        judged = result.evaluation.by_bucket
-        losses[nights] = pd.Series(
-            qlike_losses(judged["realized"].to_numpy(), judged["model"].to_numpy()), judged.index
-        )
-        inside[nights] = (judged["realized"] >= judged["lower"]) & (judged["realized"] <= judged["upper"])
-    table = pd.DataFrame(losses)
-    groups = {"all": np.ones(len(table), dtype=bool)}
-    hours = time_index(table).hour.to_numpy()
+    settings = {"symbol": "NQ", "test_from": first}
+    by_nights = {nights: _by_bucket({**settings, "nights": nights}, bars) for nights in ("never", "auto")}
+    groups = {"all": slice(None)}
+    hours = time_index(by_nights["auto"]).hour.to_numpy()
     groups |= {f"{hour}:00": hours == hour for hour in np.unique(hours)}
-    rows = {
-        name: {
-            "ratio": table.loc[rows, "auto"].sum() / table.loc[rows, "never"].sum(),
-            **{f"inside, {nights}": inside[nights][rows].mean() for nights in inside},
-        }
-        for name, rows in groups.items()
-    }
+    return pd.DataFrame({name: _compared(by_nights, rows) for name, rows in groups.items()}).T
+
+
+def of_others(data: Path) -> pd.DataFrame:
+    """By symbol and window, QLIKE with the future's nights relative to without, and the share inside the intervals."""
+    future = pd.read_parquet(data / FUTURE)
+    future.attrs["symbol"] = "NQ"
+    rows = {}
+    for path in sorted((data / "panel_5min").glob("*.parquet")):
+        for first, end in OTHERS_WINDOWS:
+            bars = pd.read_parquet(path)
+            bars = bars[bars.index < pd.Timestamp(end, tz=DEFAULT_ZONE)]
+            sessions = time_index(bars).tz_convert(DEFAULT_ZONE).normalize().unique()
+            before = int(sessions.searchsorted(pd.Timestamp(first, tz=DEFAULT_ZONE)))
+            if before < FEWEST_SESSIONS or len(sessions) - before < FEWEST_JUDGED:
+                continue
+            settings = {"symbol": path.stem.partition("_")[0], "test_from": first, "nights": "auto"}
+            by_nights = {"never": _by_bucket(settings, bars), "auto": _by_bucket(settings, bars, future)}
+            opens = time_index(by_nights["auto"]).hour == OPEN_ENDS
+            of_each = {name: _compared(by_nights, rows) for name, rows in (("all", slice(None)), ("first", opens))}
+            about = {"buckets": len(opens), "from": first}
+            rows[settings["symbol"], first] = about | {
+                f"{group}: {what}": value for group, figures in of_each.items() for what, value in figures.items()
+            }
+            print(settings["symbol"], rows[settings["symbol"], first], file=sys.stderr)
     return pd.DataFrame(rows).T
+
+
+def _by_bucket(
+    settings: dict[str, str], bars: pd.DataFrame, overnight_bars: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """What a training's test part realized and forecast, bucket by bucket."""
+    with tempfile.TemporaryDirectory() as place:
+        trainer = LocalLSTMTrainer({"market": "XNYS", "accept_quality": True, "model_save_path": place, **settings})
+        return trainer.run_training_pipeline(bars=bars, overnight_bars=overnight_bars).evaluation.by_bucket
+
+
+def _compared(by_nights: dict[str, pd.DataFrame], rows: Any) -> dict[str, float]:
+    """Of some rows, QLIKE with nights relative to without, and the share inside the intervals of both."""
+    judged = {nights: table[rows] for nights, table in by_nights.items()}
+    losses = {
+        nights: qlike_losses(one["realized"].to_numpy(), one["model"].to_numpy()) for nights, one in judged.items()
+    }
+    inside = {nights: one["realized"].between(one["lower"], one["upper"]).mean() for nights, one in judged.items()}
+    return {
+        "ratio": losses["auto"].sum() / losses["never"].sum(),
+        **{f"inside, {nights}": share for nights, share in inside.items()},
+    }
 
 
 def of_days(data: Path) -> pd.DataFrame:
@@ -116,10 +146,13 @@ def _losses(measures: pd.DataFrame, window: tuple[str, str], kinds: tuple[str, .
 def main() -> None:
     """Run one part and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=[*WINDOWS, "days"])
+    parser.add_argument("part", choices=[*WINDOWS, "days", "others"])
     parser.add_argument("--data", type=Path, required=True, help="folder with the future's file and the panel's folder")
     options = parser.parse_args()
-    table = of_days(options.data) if options.part == "days" else of_nights(options.data, *WINDOWS[options.part])
+    if options.part in WINDOWS:
+        table = of_nights(options.data, *WINDOWS[options.part])
+    else:
+        table = {"days": of_days, "others": of_others}[options.part](options.data)
     print(table.round(4).to_string())
 
 

@@ -70,6 +70,8 @@ OTHER: dict[str, Any] = {
     "network": "roadmap",
     "networks": 3,
     "nights": "never",
+    "overnight_symbol": "NQ",
+    "overnight_path": "nq.csv",
     "known_days": ("cpi", "days.csv"),
     "scaling": "minmax",
     "tuner": "bayesian",
@@ -90,6 +92,7 @@ OTHER: dict[str, Any] = {
     "cache_dir": "cache/",
     "offline": True,
     "cleaning": ("zero",),
+    "roll_days": ("none",),
     "accept_quality": True,
     "accept_verdict": True,
     "rv_estimator": "bipower",
@@ -151,7 +154,7 @@ def test_a_choice_left_open_is_the_one_that_it_comes_to() -> None:
 def names_of_the_work(config: TrainingConfig) -> tuple[str, str]:
     """What a retraining calls its model, and where a search keeps its state."""
 
-    def train(bars: pd.DataFrame, symbol: str | None, name: str) -> Any:
+    def train(bars: pd.DataFrame, symbol: str | None, name: str, overnight_bars: pd.DataFrame | None) -> Any:
         raise NotImplementedError
 
     index = pd.date_range("2024-12-02 09:30", periods=30, freq="min", tz="America/New_York")

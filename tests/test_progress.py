@@ -45,7 +45,8 @@ def search(progress: SilentProgress, clock: Clock, *, done: int = 0) -> None:
             best = 0.4 if number == 3 else 0.5
             progress.trial_ended(TrialEnd(number, min(losses, default=None), len(losses), best))
         progress.training_began(50, 1, 1)
-        progress.epoch_ended(1, 0.5, 0.4)
+        progress.epoch_ended(1, 0.5, 0.4, network=1)
+        progress.training_ended(1)
 
 
 def test_a_pipe_gets_one_line_a_trial(clock: Clock) -> None:
@@ -121,6 +122,20 @@ def test_a_terminal_shows_trial_epoch_best_and_time_left(clock: Clock) -> None:
     assert "of 3 trials, best validation loss 0.5" in last
     assert "about 1 min 50 s left" in last
     assert "epoch 2  loss 0.7  validation 0.6" in last
+
+
+def test_a_terminal_shows_a_bar_for_each_network_in_training(clock: Clock) -> None:
+    where = console(terminal=True)
+    progress = progress_for(where, quiet=False)
+    for network in (1, 2):
+        progress.training_began(50, network, 5)
+    progress.epoch_ended(7, 0.7, 0.6, network=1)
+    progress.epoch_ended(3, 0.8, 0.5, network=2)
+    progress.close()
+    last = shown(where).rsplit("training network 1 of 5", 1)[1]
+    of_first, of_second = last.split("training network 2 of 5")
+    assert "epoch 7  loss 0.7  validation 0.6" in of_first
+    assert "epoch 3  loss 0.8  validation 0.5" in of_second
 
 
 @pytest.mark.parametrize("terminal", [True, False])

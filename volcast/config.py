@@ -185,6 +185,11 @@ class TrainingConfig(BaseModel):
     nights: Annotated[Literal["auto", "never"], Role.TRAINING, Flag("--nights", "N")] = "auto"
     """Whether a ``har_lstm`` sees what trades between sessions: ``auto``, where the bars have at least half of their
     nights; ``never``, what lies outside of sessions is not looked at."""
+    overnight_symbol: Annotated[str | None, Role.FORECAST, Flag("--overnight-symbol", "S")] = None
+    """Another ticker, whose bars tell a ``har_lstm`` of the nights in place of its own, such as ``NQ`` for QQQ: from
+    `overnight_path`, or else from the configured source."""
+    overnight_path: Annotated[FilePath | None, Role.DATA, Flag("--overnight-bars", "PATH")] = None
+    """Your own bars of `overnight_symbol`: a CSV, Parquet or Feather file, a directory or a glob of such."""
     known_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.TRAINING, Flag("--known-days", "KINDS")] = ()
     """Days that a ``har_lstm`` knows ahead beside the Fed's, with commas: kinds that ``volcast bars days`` lists, and
     files (.csv) of your own with the columns date, time, kind and symbol."""
@@ -198,7 +203,8 @@ class TrainingConfig(BaseModel):
     median of the first five had done by then is not trained on; ``random``, by default under ``colab``; ``bayesian``;
     ``hyperband``, which sets its own number of trials."""
     workers: Annotated[int | None, Field(ge=1, le=256), Role.RUN, Flag("--workers", "N")] = None
-    """Processes of this machine that train trials; by default its cores, where there is enough to do."""
+    """Trials, or networks of a model, that this machine trains at once; by default one a core, where there is enough to
+    do."""
     chief: Annotated[str | None, Field(pattern=r"^[^:\s]+:\d+$"), Role.RUN, Flag("--chief", "HOST:PORT")] = None
     """Address, HOST:PORT, at which workers of other machines may join the search."""
     test_split: Annotated[float, Field(gt=0, lt=1), Role.TRAINING] = 0.15
@@ -235,6 +241,10 @@ class TrainingConfig(BaseModel):
     """Take bars from the cache alone."""
     cleaning: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--clean", "RULES")] = ()
     """Rules by which bars are mended, with commas, or ``all``; what they do is counted and said."""
+    roll_days: Annotated[tuple[str, ...], BeforeValidator(_names), Role.DATA, Flag("--roll-days", "DAYS")] = ()
+    """When a future goes over to another contract, in the market's time: days, moments (2024-03-14T09:30), or .csv
+    files of them, with commas; the steps there are taken out. ``never``: no step is one. By default they are looked
+    for, and asked about."""
     accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False
     """Train on bars that are judged bad, too; what was accepted is said."""
     accept_verdict: Annotated[bool, Role.RUN, Flag("--accept-verdict")] = False
@@ -382,6 +392,11 @@ class TrainingConfig(BaseModel):
         file_name_of(value)
         return value.upper()
 
+    @field_validator("overnight_symbol")
+    @classmethod
+    def _known_form_or_none(cls, value: str | None) -> str | None:
+        return None if value is None else cls._known_form(value)
+
     @field_validator("symbols")
     @classmethod
     def _known_forms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -411,6 +426,13 @@ class TrainingConfig(BaseModel):
 
             if not {*value} <= {"all", *CLEANING_RULES}:
                 raise ValueError("must be out of " + ", ".join(map(repr, ("all", *CLEANING_RULES))))
+        return value
+
+    @field_validator("roll_days")
+    @classmethod
+    def _known_rolls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > 1 and "never" in value:
+            raise ValueError("must be days, moments and .csv files, or 'never' alone")
         return value
 
     @field_validator("rv_estimator")
@@ -533,6 +555,7 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         )
     if config.companions and config.effective_network != "har_lstm":
         problems.append(f"companions are given and network is {config.effective_network!r}; only a 'har_lstm' has them")
+    problems += _contradictions_of_nights(config)
     if config.bars_source == "file" and config.bars_path is None:
         problems.append("bars_source is 'file' and bars_path is missing; give the file's path")
     if config.bars_source not in ("auto", "file") and config.bars_path is not None:
@@ -547,4 +570,20 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(
             f"preset is 'colab' and network is {config.network!r}; the notebook's network is 'roadmap' only"
         )
+    return problems
+
+
+def _contradictions_of_nights(config: TrainingConfig) -> list[str]:
+    symbol = config.overnight_symbol
+    problems: list[str] = []
+    if symbol is None:
+        return problems
+    if config.effective_network != "har_lstm":
+        problems.append(
+            f"overnight_symbol is {symbol!r} and network is {config.effective_network!r}; only a 'har_lstm' sees nights"
+        )
+    if config.nights == "never":
+        problems.append(f"overnight_symbol is {symbol!r} and nights is 'never'; leave one of them out")
+    if symbol in (config.symbols or (config.symbol,)):
+        problems.append(f"overnight_symbol is {symbol!r}, whose own bars tell of its nights; leave it out")
     return problems

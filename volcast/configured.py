@@ -1,26 +1,26 @@
 """What a configuration asks for: where its bars come from, the bars, and hourly measures of bars."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from volcast.bars.arrays import SymbolBars
 from volcast.config import TrainingConfig
-from volcast.errors import NotEnoughDataError
+from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.measures.hourly import get_hourly_measures
 
 if TYPE_CHECKING:
     from volcast.bars.fetching import FetchProgress
     from volcast.bars.handler import DataHandler
 
-__all__ = ["LIQUID", "bars_of", "companions_of", "handler_of", "measures_of"]
+__all__ = ["LIQUID", "bars_of", "companions_of", "handler_of", "measures_of", "overnight_bars_of"]
 
 LIQUID = ("SPY", "QQQ", "IWM", "AAPL", "MSFT", "NVDA", "AMZN", "GOOGL", "META", "TSLA", "JPM", "XOM")
 """The companions that ``auto`` stands for: the most traded funds and stocks of New York, of several sectors."""
 
 _OF_THE_HANDLER = (
     "bars_path", "bars_timezone", "bars_stamps", "bars_epoch", "bars_dates", "feed", "adjustment", "cache_dir",
-    "offline", "cleaning", "seed",
+    "offline", "cleaning", "roll_days", "seed",
 )  # fmt: skip
 
 
@@ -46,8 +46,39 @@ def companions_of(config: TrainingConfig, symbol: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != symbol)
 
 
-def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.DataFrame:
+def overnight_bars_of(
+    config: TrainingConfig, symbol: str | None, progress: "FetchProgress | None" = None
+) -> pd.DataFrame | None:
+    """The bars of a `symbol` that tells of nights, over the configured span; None where there is none.
+
+    They come from ``overnight_path``, or else from the configured source.
+
+    Raises
+    ------
+    ConfigError
+        There is a path and no symbol.
+    """
+    if symbol is None:
+        if config.overnight_path is not None:
+            raise ConfigError(
+                f"overnight_path is {config.overnight_path!r} and overnight_symbol is missing; a model remembers whose "
+                "nights it has seen; name it (--overnight-symbol), or leave the path out."
+            )
+        return None
+    # On its own market: the days of a future begin on the evening before.
+    settings: dict[str, Any] = {"symbol": symbol, "market": None, "bucket": "1h", "preset": "session", "cleaning": ()}
+    settings |= dict.fromkeys(("symbols", "companions"), ()) | dict.fromkeys(("overnight_symbol", "overnight_path"))
+    if config.overnight_path is not None:
+        settings |= {"bars_source": "file", "bars_path": config.overnight_path}
+    return bars_of(config.with_overrides(**settings), progress=progress)
+
+
+def measures_of(
+    config: TrainingConfig, bars: pd.DataFrame | SymbolBars, overnight_bars: pd.DataFrame | SymbolBars | None = None
+) -> pd.DataFrame:
     """Hourly measures of one symbol's bars as configured; see `get_hourly_measures`.
+
+    `overnight_bars` are those of the configured `overnight_symbol`, None where there is none.
 
     Raises
     ------
@@ -63,6 +94,7 @@ def measures_of(config: TrainingConfig, bars: pd.DataFrame | SymbolBars) -> pd.D
         market=config.effective_market,
         estimator=config.rv_estimator,
         nights=config.nights == "auto",
+        overnight_bars=overnight_bars,
     )
     if measures.empty:
         raise NotEnoughDataError(

@@ -4,7 +4,8 @@ import os
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
@@ -16,10 +17,11 @@ from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import validate_bars
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.layouts import Frame, FrameLayout
+from volcast.bars.overnight import checked_overnight_bars
 from volcast.bars.symbols import cut_each_symbol, symbols_of
 from volcast.config import TrainingConfig
-from volcast.configured import bars_of
-from volcast.errors import ConfigError, ModelKeptOutWarning, ModelNotFoundError, VolatilityError
+from volcast.configured import bars_of, overnight_bars_of
+from volcast.errors import BarsError, ConfigError, ModelKeptOutWarning, ModelNotFoundError, VolatilityError
 from volcast.forecasters.horizons import Horizon, Kind, horizon_named, kind_of
 from volcast.markets.market import TradingMarket
 from volcast.reprs import OneLineRepr
@@ -119,6 +121,7 @@ class VolatilityForecaster(OneLineRepr):
         allow_in_sample: bool = False,
         models: _Models = "serving",
         kind: Kind = "hourly",
+        overnight_bars: pd.DataFrame | None = None,
     ) -> Forecast:
         """Forecast the first bucket that ends after `asof` from the bars that had ended by then.
 
@@ -128,7 +131,8 @@ class VolatilityForecaster(OneLineRepr):
             One symbol's bars, stamped at their start, tz-aware; at least the model's memory in hourly buckets. A pooled
             model also takes those of many symbols, indexed by (symbol, timestamp): they are the market it looks at.
         asof
-            The moment of the forecast; without a time zone it is the market's time. None is the end of the last bar.
+            The moment of the forecast; without a time zone it is the market's time. None is the end of the last bar, of
+            `overnight_bars` as well.
         horizon
             What is forecast, see `forecasters.horizons`: 1, the next bucket; ``"session_end"``, the rest of its
             session; 7, one session; 35, five sessions. Of the kind ``"total"``: ``"1 session"``, ``"5 sessions"``,
@@ -144,6 +148,9 @@ class VolatilityForecaster(OneLineRepr):
             ``"hourly"``: of hours of sessions, without nights. ``"total"``: from close to close, nights included, over
             the session that closes first after `asof` and those that follow; of the sessions that had closed before
             it, 22 at least must be in `bars`.
+        overnight_bars
+            Bars of another symbol, such as the future on an index, for a model that was trained with its nights; None
+            for one that was not. Of ``"as-of"``, those of such models, and of the trainings on the way.
 
         Raises
         ------
@@ -152,13 +159,25 @@ class VolatilityForecaster(OneLineRepr):
         NotEnoughDataError
             Fewer buckets had ended by `asof` than the model's memory.
         BarsError
-            The bars are unusable.
+            The bars are unusable; or there are no `overnight_bars`, and the model was trained with such.
+        ConfigError
+            There are `overnight_bars`, and the model was trained without.
         """
         horizon = horizon_named(horizon, kind, self.market)
         moment = None if asof is None else self.market.clock.moment(asof)
+        model = self._serving
         if _are_of_their_time(models):
-            return self._forecast_as_of(bars, symbol, moment, horizon, allow_in_sample)
-        return self._streams.forecast(self._serving, bars, symbol, moment, horizon, allow_in_sample=allow_in_sample)
+            model = self._model_as_of(bars, symbol, moment, overnight_bars)
+            overnight_bars = model.overnight_among(overnight_bars)
+        return self._streams.forecast(
+            model,
+            bars,
+            symbol,
+            moment,
+            horizon,
+            allow_in_sample=allow_in_sample,
+            overnight_bars=overnight_bars,
+        )
 
     def forecast_series(
         self,
@@ -169,6 +188,7 @@ class VolatilityForecaster(OneLineRepr):
         allow_in_sample: bool = False,
         models: _Models = "serving",
         kind: Kind = "hourly",
+        overnight_bars: pd.DataFrame | None = None,
     ) -> Frame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
 
@@ -191,6 +211,9 @@ class VolatilityForecaster(OneLineRepr):
         kind
             ``"hourly"``: of hours of sessions, without nights. ``"total"``: a row a session, indexed by its close, with
             the close before it as its ``asof``: nights included, over that session and those that follow.
+        overnight_bars
+            Bars of another symbol, such as the future on an index, for a model that was trained with its nights; None
+            for one that was not. Of ``"as-of"``, those of such models, and of the trainings on the way.
 
         Returns
         -------
@@ -206,9 +229,9 @@ class VolatilityForecaster(OneLineRepr):
         horizon = horizon_named(horizon, kind, self.market)
         layout, table = FrameLayout.of(bars), as_bars_frame(bars)
         if _are_of_their_time(models):
-            series = self._series_as_of(table, symbol, horizon)
+            series = self._series_as_of(table, symbol, horizon, overnight_bars)
         else:
-            stream = ForecastStream.of(self._serving, table, symbol)
+            stream = ForecastStream.of(self._serving, table, symbol, overnight_bars)
             series = stream.series(stream.grid(horizon), horizon, allow_in_sample=allow_in_sample)
         return cast(Frame, layout.frame(series, symbol or table.attrs.get("symbol")))
 
@@ -220,6 +243,7 @@ class VolatilityForecaster(OneLineRepr):
         *,
         allow_in_sample: bool = False,
         kind: Kind = "hourly",
+        overnight_bars: pd.DataFrame | None = None,
     ) -> Frame:
         """A forecast of every symbol in `bars`, all as of one moment, each what `forecast` gives of it.
 
@@ -234,6 +258,8 @@ class VolatilityForecaster(OneLineRepr):
             What is forecast, see `forecast`.
         allow_in_sample
             Whether a moment that the model has already seen in training may be forecast.
+        overnight_bars
+            Bars of one more symbol, for a model that was trained with its nights; see `forecast`.
 
         Returns
         -------
@@ -253,6 +279,7 @@ class VolatilityForecaster(OneLineRepr):
             horizon_named(horizon, kind, self.market),
             kind,
             allow_in_sample=allow_in_sample,
+            overnight_bars=overnight_bars,
         )
         return cast(Frame, layout.frame(panel.set_index("bucket", append=True) if layout.is_long else panel))
 
@@ -261,7 +288,9 @@ class VolatilityForecaster(OneLineRepr):
         """The market whose hours the serving model forecasts."""
         return self._serving.market
 
-    def stream(self, bars: pd.DataFrame, symbol: str | None = None) -> ForecastStream:
+    def stream(
+        self, bars: pd.DataFrame, symbol: str | None = None, *, overnight_bars: pd.DataFrame | None = None
+    ) -> ForecastStream:
         """A stream of forecasts that begins with `bars`, for live loops and event-driven backtests.
 
         Where `forecast` takes all bars so far each time, a stream is handed the new ones: a minute that ends no bucket
@@ -274,11 +303,13 @@ class VolatilityForecaster(OneLineRepr):
             also those of many, indexed by (symbol, timestamp): they are the market that it looks at.
         symbol
             Which of several symbols in `bars` is forecast; None is the only one, or the model's own.
+        overnight_bars
+            Bars of another symbol to begin with, for a model that was trained with its nights; see `forecast`.
 
         Returns
         -------
-        The stream: ``stream.update(bars)`` takes bars that are new or were revised, ``stream.forecast(asof, horizon)``
-        gives what `forecast` gives from all bars so far.
+        The stream: ``stream.update(bars)`` takes bars that are new or were revised, and ``overnight_bars`` beside or
+        without them; ``stream.forecast(asof, horizon)`` gives what `forecast` gives from all bars so far.
 
         Raises
         ------
@@ -294,10 +325,15 @@ class VolatilityForecaster(OneLineRepr):
         >>> stream.forecast().volatility == VolatilityForecaster("ewma").forecast(bars).volatility
         True
         """
-        return ForecastStream.of(self._serving, bars, symbol)
+        return ForecastStream.of(self._serving, bars, symbol, overnight_bars)
 
     def forecast_volatility(
-        self, price_data: pd.DataFrame, forecast_date: _Moment, *, allow_in_sample: bool = False
+        self,
+        price_data: pd.DataFrame,
+        forecast_date: _Moment,
+        *,
+        allow_in_sample: bool = False,
+        overnight_bars: pd.DataFrame | None = None,
     ) -> float:
         """Annualized volatility (decimal) of the first bucket that ends after `forecast_date`.
 
@@ -305,7 +341,9 @@ class VolatilityForecaster(OneLineRepr):
         bars of the days before. It carries the day's U-shape: ``forecast(...).deseasonalized_volatility`` can be
         compared with other hours'. Raises what `forecast` raises.
         """
-        return self.forecast(price_data, forecast_date, allow_in_sample=allow_in_sample).annualized_volatility
+        return self.forecast(
+            price_data, forecast_date, allow_in_sample=allow_in_sample, overnight_bars=overnight_bars
+        ).annualized_volatility
 
     def train_locally(
         self,
@@ -314,6 +352,7 @@ class VolatilityForecaster(OneLineRepr):
         end_date: str | date | None = None,
         bars: pd.DataFrame | None = None,
         *,
+        overnight_bars: pd.DataFrame | None = None,
         progress: "SilentProgress | None" = None,
     ) -> "TrainingResult":
         """Train a new model in this process, save it in the store, and let it serve from then on.
@@ -332,6 +371,10 @@ class VolatilityForecaster(OneLineRepr):
             Days of the market, both included. None is the configuration's, and leaves `bars` as they are on that side.
         bars
             The bars to train on, cut to the days given here; None fetches them from the configured source.
+        overnight_bars
+            Bars of another symbol, such as the future on an index for its fund, of which nights are measured in place
+            of the bars' own; forecasts then need them, too. None takes those of the configured ``overnight_symbol``,
+            if there is one.
         progress
             What shows the progress; None is silent.
 
@@ -343,7 +386,7 @@ class VolatilityForecaster(OneLineRepr):
         from volcast.training.trainer import LocalLSTMTrainer
 
         trainer = LocalLSTMTrainer(self._config, progress=progress)
-        result = trainer.run_training_pipeline(symbol=symbol, start_date=start_date, end_date=end_date, bars=bars)
+        result = trainer.run_training_pipeline(symbol, start_date, end_date, bars, overnight_bars=overnight_bars)
         if result.serves:
             self.swap(result.bundle)
         else:
@@ -360,6 +403,7 @@ class VolatilityForecaster(OneLineRepr):
         symbol: str | None = None,
         bars: pd.DataFrame | None = None,
         *,
+        overnight_bars: pd.DataFrame | None = None,
         on_progress: ProgressHook | None = None,
     ) -> RetrainingJob:
         """Train a new model in a process of its own, at the lowest priority; it serves if the gate lets it.
@@ -374,6 +418,9 @@ class VolatilityForecaster(OneLineRepr):
         bars
             The bars to train on; None fetches them from the configured source. Those of many symbols, indexed by
             (symbol, timestamp), are the market in which the gate sees a pooled model.
+        overnight_bars
+            Bars of another symbol, of which nights are measured; None takes those of the configured
+            ``overnight_symbol``, if there is one.
         on_progress
             Is told of each step, in another thread.
 
@@ -382,10 +429,17 @@ class VolatilityForecaster(OneLineRepr):
         The job: ``job.progress``, ``job.wait()``, ``job.cancel()``.
         """
         bars = bars_of(self._config, symbol) if bars is None else as_bars_frame(bars)
-        return self._start_job(bars, symbol, None, on_progress)
+        if overnight_bars is None:
+            overnight_bars = overnight_bars_of(self._config, self._config.overnight_symbol)
+        return self._start_job(bars, symbol, None, on_progress, self._retraining_with(overnight_bars))
 
     def retrain_if_due(
-        self, bars: pd.DataFrame, asof: _Moment | None = None, *, background: bool = True
+        self,
+        bars: pd.DataFrame,
+        asof: _Moment | None = None,
+        *,
+        background: bool = True,
+        overnight_bars: pd.DataFrame | None = None,
     ) -> RetrainingJob | RetrainingOutcome | None:
         """Retrain if the schedule says so, and let the new model serve if the gate lets it.
 
@@ -401,6 +455,8 @@ class VolatilityForecaster(OneLineRepr):
             Now; None is the end of the last bar.
         background
             Whether to train in a process of its own (see `retrain_async`) instead of in this call.
+        overnight_bars
+            Bars of another symbol, of which nights are measured, for a model that was or will be trained with such.
 
         Returns
         -------
@@ -408,14 +464,15 @@ class VolatilityForecaster(OneLineRepr):
         """
         bars = cut_each_symbol(as_bars_frame(bars), validate_bars)
         now = last_end(bars) if asof is None else self.market.clock.moment(asof)
-        moment = self._retraining.moment_due(bars, now.tz_convert(self.market.zone), self._champion)
+        retraining = self._retraining_with(overnight_bars)
+        moment = retraining.moment_due(bars, now.tz_convert(self.market.zone), self._champion)
         if moment is None:
             return None
         past = bars_until(bars, moment)
         past.attrs = bars.attrs
         if background:
-            return self._start_job(past, None, moment, None)
-        served, outcome = self._retraining.run(past, moment, self._champion, simulated_time=False)
+            return self._start_job(past, None, moment, None, retraining)
+        served, outcome = retraining.run(past, moment, self._champion, simulated_time=False)
         return self._take_over(served, outcome)
 
     def swap(self, bundle: ModelBundle | str | os.PathLike[str]) -> None:
@@ -464,6 +521,7 @@ class VolatilityForecaster(OneLineRepr):
             "memory": bundle.memory,
             "symbol": manifest.get("symbol"),
             "source": manifest.get("source"),
+            "overnight_symbol": self._serving.overnight_symbol,
             "simulated": bundle.simulated,
             "created": manifest.get("created"),
             "trained_through": bundle.trained_through,
@@ -487,21 +545,28 @@ class VolatilityForecaster(OneLineRepr):
     def _timeline(self) -> ModelTimeline:
         return cast(ModelTimeline, self._timelines.__dict__.setdefault("own", ModelTimeline(self._retraining)))
 
-    def _forecast_as_of(
-        self, bars: pd.DataFrame, symbol: str | None, asof: pd.Timestamp | None, horizon: Horizon, allow_in_sample: bool
-    ) -> Forecast:
-        bars = as_bars_frame(bars)
-        moment = asof if asof is not None else last_end(_bars_of_symbol(bars, symbol))
-        model = self._timeline.at(self._bars_to_train_on(bars, symbol), moment.tz_convert(self.market.zone))
-        return self._streams.forecast(model, bars, symbol, asof, horizon, allow_in_sample=allow_in_sample)
+    def _model_as_of(
+        self, bars: pd.DataFrame, symbol: str | None, asof: pd.Timestamp | None, overnight_bars: pd.DataFrame | None
+    ) -> ServedModel:
+        bars, overnight = as_bars_frame(bars), self._named_overnight(overnight_bars)
+        frames = [_bars_of_symbol(bars, symbol), *([] if overnight is None else [overnight])]
+        moment = asof if asof is not None else max(map(last_end, frames))
+        trained_on = self._bars_to_train_on(bars, symbol)
+        model = self._timeline.at(trained_on, moment.tz_convert(self.market.zone), overnight)
+        self._refuse_unused(overnight, [model])
+        return model
 
-    def _series_as_of(self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon) -> pd.DataFrame:
+    def _series_as_of(
+        self, bars: pd.DataFrame, symbol: str | None, horizon: Horizon, overnight_bars: pd.DataFrame | None
+    ) -> pd.DataFrame:
         """Each model's rows of the span in which it served; none has seen them, since it served after what it saw."""
-        symbol_bars = _bars_of_symbol(bars, symbol)
+        symbol_bars, overnight = _bars_of_symbol(bars, symbol), self._named_overnight(overnight_bars)
         last = ForecastStream.of(ServedModel.of(None, self._config), symbol_bars).grid().asof[-1]
+        spans = list(self._timeline.spans(self._bars_to_train_on(bars, symbol), last, overnight))
+        self._refuse_unused(overnight, [model for _, _, model in spans])
         parts = []
-        for begin, end, model in self._timeline.spans(self._bars_to_train_on(bars, symbol), last):
-            stream = ForecastStream.of(model, bars, symbol)
+        for begin, end, model in spans:
+            stream = ForecastStream.of(model, bars, symbol, model.overnight_among(overnight))
             grid = stream.grid(horizon)
             within = np.asarray((grid.asof >= begin) & (True if end is None else grid.asof < end))
             if within.any():
@@ -512,18 +577,49 @@ class VolatilityForecaster(OneLineRepr):
         series.attrs["horizon"], series.attrs["kind"] = horizon, kind_of(horizon)
         return series
 
+    def _named_overnight(self, bars: pd.DataFrame | None) -> pd.DataFrame | None:
+        """The bars that tell of nights, checked, as a frame that says whose they are where somebody does."""
+        return None if bars is None else _named_frame(checked_overnight_bars(bars, self._config.overnight_symbol))
+
+    def _refuse_unused(self, overnight: pd.DataFrame | None, models: Sequence[ServedModel]) -> None:
+        """Refuse overnight bars at which neither one of the `models` looks nor a training on the way."""
+        used = self._retraining.policy.every is not None or any(model.overnight_symbol for model in models)
+        if overnight is not None and not used:
+            models[-1].require_overnight(is_given=True)
+
+    def _retraining_with(self, overnight_bars: pd.DataFrame | None) -> Retraining:
+        """How it retrains, with bars that tell of nights: without them no model that looks at such can be judged."""
+        if overnight_bars is None and self._config.overnight_symbol is not None:
+            raise BarsError(
+                f"overnight_symbol is {self._config.overnight_symbol!r} and overnight_bars are missing; a retraining "
+                "needs them, to train and to judge; give them beside the bars."
+            )
+        if overnight_bars is None:
+            self._serving.require_overnight(is_given=False)
+        return replace(self._retraining, overnight_bars=self._named_overnight(overnight_bars))
+
     def _bars_to_train_on(self, bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
         """The bars of all symbols where the configuration names several, or else those of `symbol`."""
         trains_many = len(self._config.symbols) > 1 and bool(symbols_of(bars))
         return bars if trains_many else _bars_of_symbol(bars, symbol)
 
-    def _train_for_schedule(self, bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
+    def _train_for_schedule(
+        self, bars: pd.DataFrame, symbol: str | None, name: str, overnight_bars: pd.DataFrame | None
+    ) -> ModelBundle:
         from volcast.training.trainer import LocalLSTMTrainer
 
-        return LocalLSTMTrainer(self._config).run_training_pipeline(symbol, bars=bars, name=name, promote=False).bundle
+        trainer = LocalLSTMTrainer(self._config)
+        return trainer.run_training_pipeline(
+            symbol, bars=bars, overnight_bars=overnight_bars, name=name, promote=False
+        ).bundle
 
     def _start_job(
-        self, bars: pd.DataFrame, symbol: str | None, due: pd.Timestamp | None, on_progress: ProgressHook | None
+        self,
+        bars: pd.DataFrame,
+        symbol: str | None,
+        due: pd.Timestamp | None,
+        on_progress: ProgressHook | None,
+        retraining: Retraining,
     ) -> RetrainingJob:
         """Train on the symbol's bars; None is due at their end."""
         symbol_bars = self._bars_to_train_on(bars, symbol) if symbol is None else _bars_of_symbol(bars, symbol)
@@ -532,16 +628,17 @@ class VolatilityForecaster(OneLineRepr):
         def settle(result: str | VolatilityError) -> RetrainingOutcome:
             champion = self._champion
             if isinstance(result, VolatilityError):
-                return self._retraining.failed(champion, moment, result, simulated_time=False)
+                return retraining.failed(champion, moment, result, simulated_time=False)
             bundle = self._store.load(result)
             return self._take_over(
-                *self._retraining.decide(bundle, bars, moment, champion, simulated_time=False, symbol=symbol)
+                *retraining.decide(bundle, bars, moment, champion, simulated_time=False, symbol=symbol)
             )
 
-        window = self._retraining.policy.training_bars(symbol_bars, moment)
-        trained_on = self._retraining.symbol_of(symbol_bars)
-        name = self._retraining.name_of(window, moment, trained_on)
-        return RetrainingJob(self._config, window, trained_on, name, settle, on_progress)
+        window = retraining.policy.training_bars(symbol_bars, moment)
+        trained_on = retraining.symbol_of(symbol_bars)
+        name = retraining.name_of(window, moment, trained_on)
+        overnight = retraining.overnight_until(moment)
+        return RetrainingJob(self._config, window, trained_on, name, settle, overnight, on_progress)
 
     def _take_over(self, served: ServedModel | None, outcome: RetrainingOutcome) -> RetrainingOutcome:
         if outcome.promoted and served is not None and served.bundle is not None:
@@ -551,7 +648,10 @@ class VolatilityForecaster(OneLineRepr):
 
 def _bars_of_symbol(bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     """One symbol's bars, with its name where `symbol` or the index says it."""
-    symbol_bars = SymbolBars.of(bars, symbol)
+    return _named_frame(SymbolBars.of(bars, symbol))
+
+
+def _named_frame(symbol_bars: SymbolBars) -> pd.DataFrame:
     frame = symbol_bars.frame.copy(deep=False)
     if symbol_bars.symbol is not None:
         frame.attrs = {**frame.attrs, "symbol": symbol_bars.symbol}

@@ -1,10 +1,16 @@
-"""Child processes that run a module of this package, wherever the package lies."""
+"""The cores that there are, and child processes that run a module of this package, wherever the package lies."""
 
 import os
 import sys
 from pathlib import Path
 
-__all__ = ["environment_of_children", "module_command"]
+__all__ = ["cores", "environment_of_children", "module_command"]
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    # Of the machine's, where the system does not say.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def module_command(module: str, *arguments: str) -> list[str]:

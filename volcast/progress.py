@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 __all__ = ["LineProgress", "SilentProgress", "TerminalProgress", "TrialEnd", "progress_for"]
@@ -63,14 +63,17 @@ class SilentProgress:
     def trial_began(self, number: int) -> None:
         """Trial `number`, counted from 1, began."""
 
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
-        """Epoch `epoch`, counted from 1, of the running trial or training ended."""
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
+        """Epoch `epoch`, counted from 1, ended: of a `network` of the model, or, None, of the running trial's."""
 
     def trial_ended(self, trial: TrialEnd) -> None:
         """A trial ended, in this process or in a worker's."""
 
-    def training_began(self, epochs: int, number: int, count: int) -> None:
-        """The training of network `number` (from 1) of the `count` that the model will have began."""
+    def training_began(self, epochs: int, network: int, count: int) -> None:
+        """The training of a `network` (from 1) of the `count` that the model will have began, maybe beside others."""
+
+    def training_ended(self, network: int) -> None:
+        """The training of that network ended."""
 
     def close(self) -> None:
         """End the display: nothing more will come."""
@@ -147,9 +150,9 @@ class LineProgress(SilentProgress):
         parts = (result, f"best {best}", self._clock.time_left())
         self.say(f"Trial {trial.number} of {self._clock.trials}: {'; '.join(part for part in parts if part)}.")
 
-    def training_began(self, epochs: int, number: int, count: int) -> None:
+    def training_began(self, epochs: int, network: int, count: int) -> None:
         """Say what is trained."""
-        self.say(f"Training network {number} of {count}, up to {_counted(epochs, 'epoch')}.")
+        self.say(f"Training network {network} of {count}, up to {_counted(epochs, 'epoch')}.")
 
 
 class _TimeLeftColumn(ProgressColumn):
@@ -166,7 +169,7 @@ class _TimeLeftColumn(ProgressColumn):
 
 
 class TerminalProgress(SilentProgress):
-    """A live display in the terminal: one bar for the search, one for the epochs of the running trial.
+    """A live display in the terminal: one bar for the search, one for the epochs of each network in training.
 
     Parameters
     ----------
@@ -195,6 +198,7 @@ class TerminalProgress(SilentProgress):
         self._search = self._progress.add_task("search", visible=False, status="", start=False, searching=True)
         self._epochs = self._progress.add_task("epochs", visible=False, status="", start=False)
         self._epoch_limit = 0
+        self._networks: dict[int, TaskID] = {}
 
     def say(self, sentence: str) -> None:
         """Print one line above the bars."""
@@ -223,12 +227,13 @@ class TerminalProgress(SilentProgress):
     def trial_began(self, number: int) -> None:
         """Start the epochs' bar anew."""
         self._progress.update(self._search, description=f"trial {number}")
-        self._show_epochs("  epoch", self._epoch_limit)
+        self._progress.reset(self._epochs, total=self._epoch_limit, visible=True, description="  epoch", status="")
 
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
-        """Move the epochs' bar."""
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
+        """Move the bar of the network's epochs."""
         status = f"epoch {epoch}  loss {loss:.4g}  validation {val_loss:.4g}"
-        self._progress.update(self._epochs, completed=epoch, status=status)
+        bar = self._epochs if network is None else self._networks[network]
+        self._progress.update(bar, completed=epoch, status=status)
 
     def trial_ended(self, trial: TrialEnd) -> None:
         """Move the search's bar, with the best loss and the time left."""
@@ -240,18 +245,22 @@ class TerminalProgress(SilentProgress):
             status=f"of {self._clock.trials} trials, best validation loss {best}",
         )
 
-    def training_began(self, epochs: int, number: int, count: int) -> None:
-        """Show the bar of this network's epochs alone."""
+    def training_began(self, epochs: int, network: int, count: int) -> None:
+        """Show a bar of this network's epochs."""
         self._progress.start()
-        self._progress.update(self._search, visible=False)
-        self._show_epochs(f"training network {number} of {count}", epochs)
+        for bar in (self._search, self._epochs):
+            self._progress.update(bar, visible=False)
+        self._networks[network] = self._progress.add_task(
+            f"training network {network} of {count}", total=epochs, status=""
+        )
+
+    def training_ended(self, network: int) -> None:
+        """Take its bar away."""
+        self._progress.remove_task(self._networks.pop(network))
 
     def close(self) -> None:
         """Take the bars away."""
         self._progress.stop()
-
-    def _show_epochs(self, description: str, epochs: int) -> None:
-        self._progress.reset(self._epochs, total=epochs, visible=True, description=description, status="")
 
 
 def progress_for(console: Console, *, quiet: bool, minutes: float | None = None) -> SilentProgress:

@@ -1,5 +1,7 @@
 """Rolls of continuous futures: steps are found, taken out and cut out; prices tell how others took them out."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,11 @@ from volcast.arrays import time_index
 from volcast.backtest.market import Market
 from volcast.backtest.prices import close_to_close_returns, session_prices
 from volcast.bars.cleaning import clean_bars
+from volcast.bars.handler import DataHandler
 from volcast.bars.quality import Finding, assess_quality
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.sources.simulator import simulate_bars
-from volcast.errors import BarsError
+from volcast.errors import BarsError, ConfigError
 from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
 from volcast.training.trainer import LocalLSTMTrainer
@@ -142,6 +145,92 @@ def test_noise_after_a_moment_leaves_the_steps_before_it(traded: pd.DataFrame) -
     noisy = roll_steps(with_noise_after(traded, moment), CMES)
     whole = roll_steps(traded, CMES)
     pd.testing.assert_series_equal(noisy[noisy.index < moment], whole[whole.index < moment])
+
+
+MONTHLY = {"2024-02-20": 1.009, "2024-04-19": 0.988}
+"""Steps in weeks in which futures on oil go over, and no others do."""
+
+
+@pytest.fixture(scope="module")
+def monthly(adjusted: pd.DataFrame) -> pd.DataFrame:
+    """A future with two steps at the beginning of sessions, and one at a bar inside of one."""
+    stepped = as_of_ratios(adjusted, MONTHLY)
+    stepped[PRICES] = stepped[PRICES].mul(np.where(stepped.index >= INSIDE, 1.015, 1.0), axis=0)
+    return stepped
+
+
+INSIDE = pd.Timestamp("2024-03-20 09:30", tz="America/Chicago")
+DAYS = (*MONTHLY, "2024-03-20T09:30")
+
+
+def handler(bars: pd.DataFrame, path: Path, *days: str) -> DataHandler:
+    bars.to_parquet(path)
+    return DataHandler("file", bars_path=str(path), roll_days=days)
+
+
+def test_rolls_of_any_month_and_inside_a_session_are_taken_out_where_they_are_said(
+    monthly: pd.DataFrame, adjusted: pd.DataFrame, tmp_path: Path
+) -> None:
+    assert roll_steps(monthly, CMES).empty
+    bars = handler(monthly, tmp_path / "future.parquet", *DAYS).get_stock_bars("NQ")
+    measures, true = (get_hourly_measures(frame, market="CMES") for frame in (bars, adjusted))
+    untold = get_hourly_measures(monthly, market="CMES")
+    label = INSIDE.ceil("h")
+    assert untold["rv_hourly"][label] > 2 * true["rv_hourly"][label]
+    # The return of the bar before which the series went over is gone with the step: it had been zero but for that.
+    np.testing.assert_allclose(measures["rv_hourly"], true["rv_hourly"], rtol=1e-3)
+    prices = session_prices(bars, "CMES")
+    assert not prices["hole"].any()
+    assert prices.loc[list(MONTHLY), "night"].to_numpy() == pytest.approx(0.0, abs=1e-12)
+    quality = assess_quality(bars)
+    assert not any(one.kind == "roll" and one.level == "bad" for one in quality.findings)
+
+
+def test_days_come_from_a_file_and_those_without_bars_are_passed_over(monthly: pd.DataFrame, tmp_path: Path) -> None:
+    days, frame = tmp_path / "rolls.csv", handler(monthly, tmp_path / "future.parquet", *DAYS).get_stock_bars("NQ")
+    days.write_text(
+        "# of an exchange\ndate,time\n2019-05-20,\n2024-02-20,\n2024-03-20,09:30\n2024-04-19,\n2031-01-02,\n"
+    )
+    of_file = handler(monthly, tmp_path / "future.parquet", str(days)).get_stock_bars("NQ")
+    pd.testing.assert_frame_equal(of_file, frame)
+    days.write_text("day\n2024-02-20\n")
+    with pytest.raises(ConfigError, match="has no column date; it needs one"):
+        DataHandler("file", bars_path="future.parquet", roll_days=[str(days)])
+    with pytest.raises(ConfigError, match=r"cannot be read \(FileNotFoundError\); it must be a CSV"):
+        DataHandler("file", bars_path="future.parquet", roll_days=[str(tmp_path / "none.csv")])
+    for wrong in ("soon", "2024-02-30", "14.03.2024"):
+        with pytest.raises(ConfigError, match=r"roll day|is no moment"):
+            handler(monthly, tmp_path / "future.parquet", wrong).get_stock_bars("NQ")
+
+
+def test_a_true_step_in_the_week_of_a_roll_is_accepted_where_it_is_said(traded: pd.DataFrame, tmp_path: Path) -> None:
+    bars = handler(traded, tmp_path / "future.parquet", "never").get_stock_bars("NQ")
+    pd.testing.assert_frame_equal(bars, traded, check_freq=False)
+    quality = assess_quality(bars)
+    assert not any(one.kind == "roll" for one in quality.findings)
+    LocalLSTMTrainer({"symbol": "NQ"}).prepare_data(bars=bars)
+    prices = session_prices(bars, "CMES")
+    assert not prices["hole"].any()
+    steps = np.exp(prices.loc[list(ROLLS), "night"].to_numpy(dtype=float))
+    assert steps == pytest.approx(list(ROLLS.values()), abs=3e-3)
+
+
+def test_of_steps_that_are_looked_for_one_may_be_a_roll_and_one_not(traded: pd.DataFrame, tmp_path: Path) -> None:
+    (roll, true_step) = ROLLS
+    bars = handler(traded, tmp_path / "future.parquet", roll).get_stock_bars("NQ")
+    night = session_prices(bars, "CMES")["night"]
+    assert night[roll] == pytest.approx(0.0, abs=1e-12)
+    assert np.exp(night[true_step]) == pytest.approx(ROLLS[true_step], abs=3e-3)
+
+
+def test_bars_of_one_s_own_say_it_themselves(traded: pd.DataFrame) -> None:
+    bars = traded.copy()
+    bars.attrs["rolls"] = (pd.Timestamp("2024-03-14").date(), pd.Timestamp("2024-06-13"))
+    pd.testing.assert_series_equal(roll_steps(bars, CMES), roll_steps(traded, CMES))
+    cleaned, _ = clean_bars(bars, ["rolls"], market=CMES)
+    pd.testing.assert_frame_equal(cleaned, clean_bars(traded, ["rolls"], market=CMES)[0])
+    assert roll_steps(cleaned, CMES).empty
+    assert bars.attrs["rolls"]
 
 
 @pytest.mark.slow

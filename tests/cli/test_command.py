@@ -49,9 +49,12 @@ OTHER = {
     "adjustment": "raw",
     "cache_dir": "cache",
     "cleaning": "zero,order",
+    "roll_days": "2024-03-14",
     "rv_estimator": "medrv",
     "companions": "QQQ",
     "nights": "never",
+    "overnight_symbol": "NQ",
+    "overnight_path": "nq.csv",
     "known_days": "month_end",
 }
 """For each setting whose option takes a value, one that is not its default."""

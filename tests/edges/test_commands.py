@@ -40,6 +40,8 @@ TRAINING = {
     "--preset": mostly(st.sampled_from(["session", "colab"]), WORDS),
     "--max-trials": mostly(st.sampled_from(["1", "3"]), WORDS),
     "--test-from": DAYS,
+    "--overnight-symbol": mostly(st.just("NQ"), WORDS),
+    "--overnight-bars": mostly(st.just("nq.parquet"), WORDS),
     "--rv-estimator": mostly(st.sampled_from(["close", "two_scale"]), WORDS),
     "--symbols": WORDS,
     "--pooled": None,

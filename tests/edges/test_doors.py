@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import volcast.cli
 from tests.support.bars import ROOT, make_bars
+from tests.support.counted import CountingNetwork, counted_recipe
 from tests.support.outcomes import COUNTS, Refusal, outcome
 from tests.support.strategies import (
     JSON,
@@ -39,15 +40,20 @@ from volcast import (
     train_with_hyperparameter_tuning,
 )
 from volcast.backtest.joins import align_to, positions_for
+from volcast.bars.sources.simulator import simulate_bars
+from volcast.config import TrainingConfig
 from volcast.errors import TrainingError
+from volcast.measures.hourly import get_hourly_measures
 from volcast.retraining.background import RetrainingJob
 from volcast.serving.stream import ForecastStream
+from volcast.store.bundle import ModelBundle
 from volcast.store.store import ModelStore
 
 SAMPLES = ROOT / "tests" / "data"
 MODELS = ("ewma", "schema-2", "schema-2-har-lstm", "schema-2-pooled-har-lstm")
 BARS = bars_frames(months=True) | damaged_frames(months=True) | strange_frames() | SCALARS
 HISTORY = make_bars("2024-10-07", "2024-11-29", minutes=5)
+HISTORY_OF_NIGHTS = simulate_bars("SPY", "2024-06-03", "2024-11-29", minutes=5, nights=True)
 FURTHER = make_bars("2024-12-02", "2024-12-04", minutes=5)
 
 DOORS = ("data_handler", "local_training", "training_config", "volatility_forecaster")
@@ -112,6 +118,50 @@ def test_a_stream_is_handed_whatever_it_is(forecasters: dict[str, VolatilityFore
     assert not isinstance(updated, Refusal) or repr(after) == before
 
 
+@pytest.fixture(scope="module")
+def night_watcher() -> VolatilityForecaster:
+    """A forecaster whose model looks at the nights of another symbol."""
+    recipe = counted_recipe(get_hourly_measures(HISTORY_OF_NIGHTS, nights=True))
+    config = TrainingConfig.from_mapping({"symbol": "SPY", "overnight_symbol": "NQ"})
+    seen = {"trained_through": recipe.trained_through.isoformat()}
+    forecaster = VolatilityForecaster("ewma")
+    forecaster.swap(ModelBundle("counted", (CountingNetwork(),), recipe, config, seen))
+    return forecaster
+
+
+@examples(40)
+@given(
+    mostly(st.just(HISTORY), BARS),
+    mostly(st.just(HISTORY_OF_NIGHTS), BARS),
+    mostly(st.none(), MOMENTS),
+    BARS | st.integers(1, 200).map(FURTHER.head),
+)
+def test_nights_of_another_symbol_are_whatever_they_are(
+    night_watcher: VolatilityForecaster, bars: Any, nights: Any, asof: Any, further: Any
+) -> None:
+    options = {"allow_in_sample": True, "overnight_bars": nights}
+    one = outcome("VolatilityForecaster.forecast at night", lambda: night_watcher.forecast(bars, asof, **options))
+    fresh = outcome("fresh", lambda: ForecastStream.of(night_watcher._serving, bars, None, nights))
+    series = outcome(
+        "VolatilityForecaster.forecast_series at night", lambda: night_watcher.forecast_series(bars, **options)
+    )
+    panel = outcome(
+        "VolatilityForecaster.forecast_panel at night", lambda: night_watcher.forecast_panel(bars, **options)
+    )
+    assert isinstance(one, Refusal) or 0 < one.volatility < 10
+    assert isinstance(series, Refusal) or ((series["volatility"] > 0) & (series["volatility"] < 10)).all()
+    assert isinstance(panel, Refusal) or len(panel)
+    if isinstance(fresh, Refusal):
+        return
+    before = outcome("ForecastStream.forecast at night", lambda: fresh.forecast(allow_in_sample=True))
+    if asof is None:
+        assert isinstance(one, Refusal) == isinstance(before, Refusal)
+        assert isinstance(one, Refusal) or repr(before) == repr(one)
+    updated = outcome("ForecastStream.update at night", lambda: fresh.update(overnight_bars=further))
+    after = outcome("ForecastStream.forecast at night", lambda: fresh.forecast(allow_in_sample=True))
+    assert not isinstance(updated, Refusal) or repr(after) == repr(before)
+
+
 @pytest.fixture
 def no_training() -> Iterator[None]:
     """Trainings that end where they would begin to compute."""
@@ -122,8 +172,16 @@ def no_training() -> Iterator[None]:
 
 @examples(30)
 @pytest.mark.usefixtures("no_training")
-@given(BARS, mostly(st.none(), SYMBOLS | SCALARS), mostly(st.none(), MOMENTS), mostly(st.none(), MOMENTS))
-def test_trainings_of_whatever_it_is_leave_what_served(bars: Any, symbol: Any, start: Any, end: Any) -> None:
+@given(
+    BARS,
+    mostly(st.none(), SYMBOLS | SCALARS),
+    mostly(st.none(), MOMENTS),
+    mostly(st.none(), MOMENTS),
+    mostly(st.none(), BARS),
+)
+def test_trainings_of_whatever_it_is_leave_what_served(
+    bars: Any, symbol: Any, start: Any, end: Any, nights: Any
+) -> None:
     if bars is None:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -131,22 +189,24 @@ def test_trainings_of_whatever_it_is_leave_what_served(bars: Any, symbol: Any, s
         forecaster = VolatilityForecaster("ewma", settings)
         place = Path(folder)
         trained = outcome(
-            "VolatilityForecaster.train_locally", lambda: forecaster.train_locally(symbol, start, end, bars), place
+            "VolatilityForecaster.train_locally",
+            lambda: forecaster.train_locally(symbol, start, end, bars, overnight_bars=nights),
+            place,
         )
         assert isinstance(trained, Refusal)
         due = outcome(
             "VolatilityForecaster.retrain_if_due",
-            lambda: forecaster.retrain_if_due(bars, start, background=False),
+            lambda: forecaster.retrain_if_due(bars, start, background=False, overnight_bars=nights),
             place,
         )
         assert not getattr(due, "promoted", False)
         for call in (
-            lambda: forecaster.forecast(bars, start, models="as-of"),
-            lambda: forecaster.forecast_series(bars, models="as-of"),
+            lambda: forecaster.forecast(bars, start, models="as-of", overnight_bars=nights),
+            lambda: forecaster.forecast_series(bars, models="as-of", overnight_bars=nights),
         ):
             outcome("VolatilityForecaster models of their time", call, place)
         trainer = LocalLSTMTrainer({"model_save_path": folder})
-        run = lambda: trainer.run_training_pipeline(symbol, start, end, bars)  # noqa: E731
+        run = lambda: trainer.run_training_pipeline(symbol, start, end, bars, overnight_bars=nights)  # noqa: E731
         assert isinstance(outcome("LocalLSTMTrainer.run_training_pipeline", run, place), Refusal)
         assert forecaster.model_info()["is_fallback"]
         assert outcome("VolatilityForecaster.model_info", forecaster.model_info)

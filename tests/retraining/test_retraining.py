@@ -56,7 +56,9 @@ class StandInTrainer:
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
 
-    def run_training_pipeline(self, symbol: str, *, bars: pd.DataFrame, name: str, promote: bool) -> SimpleNamespace:
+    def run_training_pipeline(
+        self, symbol: str, *, bars: pd.DataFrame, overnight_bars: pd.DataFrame | None, name: str, promote: bool
+    ) -> SimpleNamespace:
         assert not promote
         if bars.index[-1].month in self.failing:
             raise TrainingError("the training failed; it must not; try again.")
@@ -329,7 +331,7 @@ def test_a_model_may_not_serve_before_what_it_has_seen(half_year: pd.DataFrame, 
     store = ModelStore(tmp_path)
     bundle = store.save(stand_in_model(half_year, "late"))
 
-    def train(bars: pd.DataFrame, symbol: str | None, name: str) -> ModelBundle:
+    def train(bars: pd.DataFrame, symbol: str | None, name: str, overnight_bars: pd.DataFrame | None) -> ModelBundle:
         return bundle
 
     retraining = Retraining(store, CONFIG, RetrainingPolicy(), train, lambda outcome: None)

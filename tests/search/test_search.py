@@ -41,7 +41,7 @@ class Told(SilentProgress):
     def trial_began(self, number: int) -> None:
         self.events.append(("trial", number))
 
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
         self.events.append(("epoch", epoch, val_loss))
 
     def trial_ended(self, trial: TrialEnd) -> None:

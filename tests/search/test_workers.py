@@ -69,7 +69,7 @@ class Watcher(SilentProgress):
     def trial_ended(self, trial: TrialEnd) -> None:
         self.ended.append(trial)
 
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
         # The first trials of this process wait until a worker has one.
         until = time.monotonic() + 60
         while not self.acted and time.monotonic() < until:

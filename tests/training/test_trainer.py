@@ -254,7 +254,7 @@ class InterruptedIn(SilentProgress):
         self.running = number
         self.began.append(number)
 
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
         if self.running == self.trial:
             raise KeyboardInterrupt
 

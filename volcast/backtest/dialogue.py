@@ -20,7 +20,7 @@ from volcast.backtest.interview import Interview, Memory
 from volcast.backtest.model_setup import train_and_judge, validate_model
 from volcast.backtest.page import save_page
 from volcast.backtest.report import describe_backtest, describe_forecast, statistics_table, verdict
-from volcast.backtest.running import backtest_bars, retraining_settings
+from volcast.backtest.running import backtest_bars, overnight_bars_for, retraining_settings
 from volcast.backtest.settings import BacktestSettings
 from volcast.bars.handler import alpaca_credentials
 from volcast.bars.sources.registry import BAR_SOURCES, source_names
@@ -251,8 +251,9 @@ def _trade(
         )
     with interview.console.status(f"Backtesting with {version}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ModelMismatchWarning)
-        backtest = backtest_bars(settings, config, bars, forecaster)
-        ahead = forecaster.forecast(bars)
+        overnight = overnight_bars_for(settings, config, forecaster)
+        backtest = backtest_bars(settings, config, bars, forecaster, overnight)
+        ahead = forecaster.forecast(bars, overnight_bars=overnight)
     for warning in dict.fromkeys(str(warning.message) for warning in caught):
         interview.say(warning, "yellow")
     interview.say("")

@@ -1,6 +1,7 @@
 """Session forecasts for a backtest: by the models of a forecaster along simulated time, or by a baseline's name."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Literal, cast
 
@@ -35,7 +36,11 @@ BASELINE_FORECASTS: Mapping[str, tuple[Forecaster, Callable[[TradingMarket], int
 
 
 def model_forecasts(
-    forecaster: VolatilityForecaster, bars: pd.DataFrame, models: Literal["serving", "as-of"] = "serving"
+    forecaster: VolatilityForecaster,
+    bars: pd.DataFrame,
+    models: Literal["serving", "as-of"] = "serving",
+    *,
+    overnight_bars: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """By symbol, forecasts of each session as of its open, made ahead for all of them.
 
@@ -48,6 +53,8 @@ def model_forecasts(
     models
         ``"serving"``: the model that serves now, of what it has not seen; ``"as-of"``: the one that served, or could
         have, at each open. With a schedule (``every``) the forecaster trains on the way what would have been trained.
+    overnight_bars
+        Bars of another symbol, for models that are trained with its nights; see `VolatilityForecaster.forecast_series`.
 
     Returns
     -------
@@ -55,7 +62,9 @@ def model_forecasts(
     `horizons.TOTAL_HORIZONS`: total volatility, not annualized, as of the close before; NaN where there is none.
     """
     bars = as_bars_frame(bars)
-    return {name: _by_model(forecaster, bars, symbol, models) for name, symbol in _symbols(bars).items()}
+    return {
+        name: _by_model(forecaster, bars, symbol, models, overnight_bars) for name, symbol in _symbols(bars).items()
+    }
 
 
 def baseline_forecasts(
@@ -111,12 +120,17 @@ def perfect_foresight(bars: pd.DataFrame, market: str | TradingMarket | None = N
 
 
 def _by_model(
-    forecaster: VolatilityForecaster, bars: pd.DataFrame, symbol: str | None, models: Literal["serving", "as-of"]
+    forecaster: VolatilityForecaster,
+    bars: pd.DataFrame,
+    symbol: str | None,
+    models: Literal["serving", "as-of"],
+    overnight_bars: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    table = forecaster.forecast_series(bars, "session_end", symbol=symbol, models=models)
+    series = partial(forecaster.forecast_series, bars, symbol=symbol, models=models, overnight_bars=overnight_bars)
+    table = series(horizon="session_end")
     asof = pd.DatetimeIndex(table["asof"])
     for horizon in TOTAL_HORIZONS:
-        totals = forecaster.forecast_series(bars, horizon, symbol=symbol, models=models, kind="total")
+        totals = series(horizon=horizon, kind="total")
         # The session that is not over is the one that closes first.
         row = time_index(totals).searchsorted(asof, side="right")
         volatility = np.append(totals["volatility"], np.nan)[row]

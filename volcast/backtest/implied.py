@@ -9,6 +9,7 @@ from volcast.arrays import Float64Array1D, time_index
 from volcast.backtest.options import implied_volatility
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars, contract_name
 from volcast.errors import BarsError, NotEnoughDataError
+from volcast.markets.expiries import expiry_places
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
@@ -24,7 +25,6 @@ _FINEST_STEP = 0.004
 """Of the price: strikes that are closer are not asked for."""
 _BEYOND = (0.95, 1.08)
 """How far strikes go beyond the span of prices, which dividends may have been taken out of."""
-_THIRD_FRIDAY = "WOM-3FRI"
 
 
 def read_implied(path: Path) -> pd.Series:
@@ -123,8 +123,7 @@ def traded_implied(
 def _expiries(days: pd.DatetimeIndex, schedule: pd.DataFrame, life: int) -> pd.DatetimeIndex:
     """The monthly expiry for each of `days`: a third Friday, or the session before where that is a holiday."""
     sessions = pd.DatetimeIndex(schedule.index)
-    fridays = pd.date_range(sessions[0], sessions[-1], freq=_THIRD_FRIDAY)
-    places = np.unique(sessions.searchsorted(fridays, side="right") - 1)
+    places = expiry_places(sessions.to_numpy().astype("M8[D]").astype(np.int64))
     number = sessions.searchsorted(days)
     distance = np.abs(places[None, :] - (number[:, None] + life)).astype(float)
     distance[places[None, :] - number[:, None] < _FEWEST_SESSIONS_LEFT] = np.inf

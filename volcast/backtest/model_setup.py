@@ -11,7 +11,7 @@ from volcast.backtest.interview import Interview
 from volcast.backtest.report import figures_table
 from volcast.bars.quality import assess_quality
 from volcast.config import TrainingConfig
-from volcast.configured import handler_of, measures_of
+from volcast.configured import handler_of, measures_of, overnight_bars_of
 from volcast.errors import ConfigError, NotEnoughDataError, VolatilityError, describe_os_error
 from volcast.evaluation.evaluation import evaluate_bundle, unseen_rows
 from volcast.evaluation.report.terminal import evaluation_tables
@@ -67,7 +67,9 @@ def validate_model(
     if len(bundle.symbols) > 1:
         raise ConfigError(f"{version} is a model of many symbols; volcast evaluate judges these; choose another here.")
     bars = handler_of(config).get_stock_bars(config.symbol, *span, timeframe=config.data_frequency)
-    measures = measures_of(bundle.config, bars)
+    days = {name: day for name, day in zip(("start_date", "end_date"), span, strict=True) if day is not None}
+    overnight = overnight_bars_of(config.with_overrides(**days), bundle.config.overnight_symbol)
+    measures = measures_of(bundle.config, bars, overnight)
     rows = unseen_rows(bundle, measures)
     if not len(rows):
         raise NotEnoughDataError(
@@ -107,8 +109,16 @@ def _through_the_gate(
     info = before.model_info()
     champion = None if info["is_fallback"] else ServedModel.of(store.load(info["path"]), config)
     challenger = ServedModel.of(result.bundle, config)
-    accept = config.accept_verdict
-    decision = judge(champion, challenger, bars, RetrainingPolicy(), config.symbol, accept_verdict=accept)
+    of_champion = None if champion is None else champion.overnight_symbol
+    decision = judge(
+        champion,
+        challenger,
+        bars,
+        RetrainingPolicy(),
+        config.symbol,
+        accept_verdict=config.accept_verdict,
+        overnight_bars=overnight_bars_of(config, challenger.overnight_symbol or of_champion),
+    )
     if decision.promote:
         return _swapped(interview, config, before, result, decision.reason)
     return _kept_out(interview, config, before, result, decision.reason)

@@ -16,15 +16,19 @@ from volcast.bars.handler import alpaca_credentials
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars
 from volcast.bars.sources.alpaca_pages import AlpacaAccess
 from volcast.config import TrainingConfig
-from volcast.configured import handler_of
-from volcast.errors import CredentialsError
+from volcast.configured import handler_of, overnight_bars_of
+from volcast.errors import ConfigError, CredentialsError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 
-__all__ = ["backtest_bars", "retraining_settings"]
+__all__ = ["backtest_bars", "overnight_bars_for", "retraining_settings"]
 
 
 def backtest_bars(
-    settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFrame, forecaster: VolatilityForecaster
+    settings: BacktestSettings,
+    config: TrainingConfig,
+    bars: pd.DataFrame,
+    forecaster: VolatilityForecaster,
+    overnight_bars: pd.DataFrame | None = None,
 ) -> Backtest:
     """Run the strategy of `settings` on `bars`, beside the EWMA's twin and the benchmark.
 
@@ -38,6 +42,8 @@ def backtest_bars(
         One symbol's bars, or those of several, indexed by (symbol, timestamp).
     forecaster
         Makes the forecasts where these are a model's; with a schedule it trains on the way.
+    overnight_bars
+        Bars of another symbol, for models that are trained with its nights; see `overnight_bars_for`.
 
     Raises
     ------
@@ -52,11 +58,32 @@ def backtest_bars(
         tables, twin = ewma, None
     elif settings.forecasts == "model":
         models: Literal["serving", "as-of"] = "serving" if settings.retrain == "none" else "as-of"
-        tables, twin = model_forecasts(forecaster, bars, models), ewma
+        tables, twin = model_forecasts(forecaster, bars, models, overnight_bars=overnight_bars), ewma
     else:
         tables, twin = baseline_forecasts(settings.forecasts, bars, config.effective_market), ewma
     market = Market.of(bars, tables, market=config.effective_market, implied=implied)
     return run_backtest(settings.make_strategy(), market, settings.make_costs(), twin, benchmark)
+
+
+def overnight_bars_for(
+    settings: BacktestSettings, config: TrainingConfig, forecaster: VolatilityForecaster
+) -> pd.DataFrame | None:
+    """The bars that tell the models of a backtest of nights: those configured, or else those that its model needs.
+
+    Raises
+    ------
+    ConfigError
+        There are such, and no model forecasts.
+    """
+    if settings.forecasts == "model":
+        needed = forecaster.model_info().get("overnight_symbol") if settings.retrain == "none" else None
+        return overnight_bars_of(config, config.overnight_symbol or needed)
+    if config.overnight_symbol is not None or config.overnight_path is not None:
+        raise ConfigError(
+            f"bars of {config.overnight_symbol or config.overnight_path!r} are to tell of nights and forecasts are "
+            f"{settings.forecasts!r}; only models see nights; leave the bars out, or let a model forecast."
+        )
+    return None
 
 
 def retraining_settings(settings: BacktestSettings) -> dict[str, str]:

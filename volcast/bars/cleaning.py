@@ -198,7 +198,12 @@ def _splits(bars: pd.DataFrame, market: TradingMarket) -> Applied:
 
 
 def _rolls(bars: pd.DataFrame, market: TradingMarket) -> Applied:
-    return _rescaled(bars, roll_steps(bars, market), with_volume=False)
+    steps = roll_steps(bars, market)
+    rescaled, count, dropped = _rescaled(bars, steps, with_volume=False)
+    if len(steps) and "rolls" in bars.attrs:
+        # They are none any more.
+        rescaled.attrs["rolls"] = ()
+    return rescaled, count, dropped
 
 
 def _rescaled(bars: pd.DataFrame, steps: "pd.Series[float]", *, with_volume: bool) -> Applied:

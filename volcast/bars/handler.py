@@ -26,6 +26,7 @@ from volcast.bars.fetching import (
     in_extended_hours,
 )
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.rolls import roll_days_of
 from volcast.bars.sources.alpaca import AlpacaBars, Feed
 from volcast.bars.sources.alpaca_coins import COIN_FEED, AlpacaCoinBars, is_pair
 from volcast.bars.sources.alpaca_pages import AlpacaAccess, AlpacaCredentials, AlpacaHistory, FeedNotInPlanError
@@ -46,6 +47,8 @@ __all__ = ["DataHandler", "alpaca_credentials"]
 _KEY, _SECRET = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
 _WITH_SETTINGS = ("alpaca", "file", "simulator")
 """Sources that are asked by settings of their own; every other one by its `fetch`."""
+_TOLD = ("left_out_rows", "stamps", "untraded", "rolls")
+"""What `attrs` of a source's bars say of them, and those of the handler's do."""
 _BOTH_FEEDS: tuple[Feed, ...] = ("sip", "iex")
 
 
@@ -71,6 +74,9 @@ class DataHandler:
         Whether only the cache is asked.
     cleaning
         Rules of `bars.cleaning` to apply; what they do is counted in ``attrs["cleaning"]``.
+    roll_days
+        When a future goes over to another contract: days and moments, see `bars.rolls.roll_moments`, or CSV files of
+        them; the steps there are taken out. ``("never",)`` says that no step is one; of none they are looked for.
     market
         Whose sessions and days: a name out of `markets.registry`, or itself; None is that of each symbol.
     seed
@@ -102,6 +108,7 @@ class DataHandler:
         cache_dir: str | Path | None = None,
         offline: bool = False,
         cleaning: Sequence[str] = (),
+        roll_days: Sequence[str] = (),
         market: str | TradingMarket | None = None,
         seed: int = 42,
         progress: FetchProgress | None = None,
@@ -121,6 +128,7 @@ class DataHandler:
             None if market is None else market_named(market),
             seed,
         )
+        self._rolls = roll_days_of([day for day in roll_days if day != "never"]) if roll_days else None
         self._cache_root = Path(cache_dir) if cache_dir is not None else default_cache_directory()
         self._offline, self._progress = offline, progress
         self._url_override, self._patience, self._clock = url_override, patience, clock
@@ -185,6 +193,8 @@ class DataHandler:
         if self.source in UNTRADED:
             bars.attrs["untraded"] = UNTRADED[self.source]
         rules = (*self._cleaning, *(["untraded"] if are_left_out(bars.attrs) else []))
+        if self._rolls is not None:
+            bars.attrs["rolls"], rules = self._rolls, (*rules, "rolls")
         bars, cleaning = clean_bars(bars, rules, market=self._market_of(symbol))
         if cleaning.sentence():
             notes.say(f"Cleaned the bars of {symbol}: {cleaning.sentence()}.")
@@ -195,7 +205,7 @@ class DataHandler:
             "detail": detail,
             "notes": notes.sentences,
             "cleaning": cleaning.counts,
-            **{name: bars.attrs[name] for name in ("left_out_rows", "stamps", "untraded") if name in bars.attrs},
+            **{name: bars.attrs[name] for name in _TOLD if name in bars.attrs},
         }
         return bars
 

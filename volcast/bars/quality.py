@@ -198,7 +198,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
         *_wrong_bars(cleaning, bars, market),
         *_market_findings(cleaned, sheet.length, market),
         *_split_findings(cleaned, market),
-        *(_roll_findings(bars, cleaned, market) if market.rolls else ()),
+        *(_roll_findings(bars, cleaned, market) if market.rolls or "rolls" in bars.attrs else ()),
         *_scale_findings(bars, market),
         *_coarse_findings(sheet.length),
         *_coverage_findings(sheet),
@@ -336,11 +336,12 @@ def _roll_findings(bars: pd.DataFrame, cleaned: pd.DataFrame, market: TradingMar
         more = " ..." if len(names) > _SHOWN else ""
         sentence = (
             f"Prices step at {_counted(len(steps), 'roll')} from one contract to the next ({sizes}{more}), which "
-            "nobody earned: --clean rolls takes them out, or say that they are true returns."
+            "nobody earned: --clean rolls takes them out; --roll-days says which are rolls, or 'never'."
         )
         return [Finding("roll", "bad", sentence, names)]
     days = market.dates(time_index(cleaned)).unique()
-    if bars.attrs.get("simulated") or roll_weeks(days[[0, -1]]).any() or not roll_weeks(days).any():
+    is_told = "rolls" in bars.attrs or bars.attrs.get("simulated")
+    if is_told or roll_weeks(days[[0, -1]]).any() or not roll_weeks(days).any():
         return []
     sentence = (
         "Prices of a future step at none of its rolls: where those before were shifted by differences, returns of long "

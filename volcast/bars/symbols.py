@@ -13,6 +13,8 @@ from volcast.files import file_name_of
 __all__ = ["cut_each_symbol", "for_each_symbol", "read_symbols", "stacked_bars", "symbols_in", "symbols_of"]
 
 _SYMBOLS_AT_ONCE = 4
+_OF_ALL = ("untraded", "rolls")
+"""What several symbols' bars say in `attrs` where each of them says the same."""
 
 Result = TypeVar("Result")
 
@@ -72,6 +74,10 @@ def stacked_bars(bars_by_symbol: dict[str, pd.DataFrame], failed: dict[str, str]
         "notes": [note for bars in bars_by_symbol.values() for note in bars.attrs.get("notes", [])],
         "failed": failed,
     }
+    for name in _OF_ALL:
+        values = {bars.attrs.get(name) for bars in bars_by_symbol.values()}
+        if len(values) == 1 and values != {None}:
+            (stacked.attrs[name],) = values
     return stacked
 
 

@@ -69,7 +69,7 @@ def _hold_dialogue(options: argparse.Namespace, out: "Console") -> int:
 def _run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     from volcast.backtest.files import require_table_format, save_trades
     from volcast.backtest.page import save_page
-    from volcast.backtest.running import backtest_bars
+    from volcast.backtest.running import backtest_bars, overnight_bars_for
 
     values = {name: value for name, value in vars(options).items() if value is not None}
     settings = BacktestSettings.from_mapping(
@@ -78,8 +78,8 @@ def _run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     config = resolve_config(options.config, os.environ, settings_given(options)).config
     if options.trades is not None:
         require_table_format(Path(options.trades))
-    bars = _bars(config, options)
-    backtest = backtest_bars(settings, config, bars, _forecaster(config, settings, options, err))
+    bars, forecaster = _bars(config, options), _forecaster(config, settings, options, err)
+    backtest = backtest_bars(settings, config, bars, forecaster, overnight_bars_for(settings, config, forecaster))
     about = [f"Bars of {', '.join(backtest.market.symbols)} ({bars.attrs.get('detail') or bars.attrs.get('source')})."]
     if options.report is not None:
         save_page(backtest, Path(options.report), about=about)
@@ -131,6 +131,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     bars.add_argument("--symbols", metavar="A,B,C", help="several symbols, for a strategy of many")
     add_settings(bars, "start_date", "end_date")
     add_bars_options(bars)
+    add_settings(bars, "overnight_symbol", "overnight_path")
     _add_strategy_options(parser.add_argument_group("how it is traded"))
     models = parser.add_argument_group("by which model")
     models.add_argument("--model", metavar="M", help="a saved model's name or directory (default: who serves)")

@@ -43,6 +43,9 @@ examples:
 """
 
 
+_EVERY_DAY = {name: TRAINING_CONFIG[name] for name in ("start_date", "end_date")}
+
+
 def main(arguments: Sequence[str] | None = None, *, prog: str = "volcast evaluate") -> int:
     """Judge as the `arguments` say (None: those of the process); returns the exit status."""
     return run_command(_parser(prog), _judge, arguments, interrupted="Interrupted; nothing was written.")
@@ -110,11 +113,12 @@ def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespac
     from volcast.configured import measures_of
 
     attrs, counts = {}, {}
+    overnight = _overnight_bars(bundle, options)
 
     def measured(symbol: str) -> "pd.DataFrame":
         bars = _bars(bundle, symbol, options)
         attrs[symbol], counts[symbol] = bars.attrs, len(bars)
-        return measures_of(bundle.config, bars)
+        return measures_of(bundle.config, bars, overnight)
 
     if len(bundle.symbols) > 1:
         measures, failed = for_each_symbol(measured, symbols)
@@ -176,8 +180,18 @@ def _bars(bundle: "ModelBundle", symbol: str, options: argparse.Namespace) -> "p
 
     config = bundle.config.with_overrides(**settings_given(options), symbol=symbol)
     if config.effective_source == "file":
-        config = config.with_overrides(**{name: TRAINING_CONFIG[name] for name in ("start_date", "end_date")})
+        config = config.with_overrides(**_EVERY_DAY)
     return bars_of(config, symbol)
+
+
+def _overnight_bars(bundle: "ModelBundle", options: argparse.Namespace) -> "pd.DataFrame | None":
+    """The bars that tell of nights, where the model looks at another symbol's."""
+    from volcast.configured import overnight_bars_of
+
+    config = bundle.config.with_overrides(**settings_given(options))
+    if config.overnight_path is not None or config.effective_source == "file":
+        config = config.with_overrides(**_EVERY_DAY)
+    return overnight_bars_of(config, config.overnight_symbol)
 
 
 def _nothing_to_judge(bundle: "ModelBundle", shortage: str) -> NotEnoughDataError:
@@ -221,7 +235,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="a saved model's name or directory, or the .h5 of a Colab pair (default: who serves)",
     )
     add_setting(parser, "model_save_path", "--models")
-    add_settings(parser, "bars_path", "bars_timezone")
+    add_settings(parser, "bars_path", "bars_timezone", "overnight_path")
     parser.add_argument(
         "--symbol", metavar="S", dest="one_symbol", help="which symbol of the bars (default: the model's)"
     )

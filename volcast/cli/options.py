@@ -48,6 +48,7 @@ def add_bars_options(group: "argparse.ArgumentParser | argparse._ArgumentGroup")
         "offline",
     )
     add_setting(group, "cleaning", nargs="?", const="all")
+    add_setting(group, "roll_days")
 
 
 def settings_given(options: argparse.Namespace) -> dict[str, Any]:

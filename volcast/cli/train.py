@@ -177,7 +177,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     several.add_argument("--symbols-file", metavar="F", help="train a model of each symbol in F, one a line")
     group.add_argument("--pooled", action="store_true", help="one model over all of them, in place of one each")
     add_setting(group, "companions")
-    add_settings(group, "nights", "known_days")
+    add_settings(group, "nights", "overnight_symbol", "overnight_path", "known_days")
     group.add_argument("--jobs", type=int, default=1, metavar="N", help="symbols at once (default: 1)")
     group.add_argument(
         "--ray", metavar="ADDRESS", help="train the symbols, or the networks of one model, on the Ray cluster there"

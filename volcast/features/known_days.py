@@ -23,6 +23,7 @@ import pandas as pd
 from volcast.arrays import BoolArray2D, Int64Array1D
 from volcast.errors import ConfigError
 from volcast.markets.clocks import clock_of
+from volcast.markets.expiries import expiry_places
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
@@ -30,7 +31,6 @@ from volcast.markets.registry import market_named
 __all__ = ["KINDS", "KnownDay", "KnownDays", "KnownKind", "beyond_known_days", "known_days_in", "known_kinds"]
 
 _MINUTE = 60_000_000
-_FRIDAY, _THURSDAY = 4, 3
 _COLUMNS = ("date", "time", "kind", "symbol")
 _MISSING = (None, "", "nan", "None", "NaT", "<NA>")
 _PLACES = 3
@@ -93,13 +93,9 @@ def _months(days: Int64Array1D) -> Int64Array1D:
 def _expiries(market: TradingMarket, *, quarterly: bool) -> Int64Array1D:
     """Opens of third Fridays of the month, or where there is no session on one, of the session before it."""
     sessions = market.sessions
-    every = np.arange(sessions.session[0], sessions.session[-1] + 1)
-    # 1970 began with a Thursday.
-    weekday = (every + _THURSDAY) % 7
-    in_month = every - every.view("M8[D]").astype("M8[M]").astype("M8[D]").astype(np.int64)
-    third = every[(weekday == _FRIDAY) & (in_month >= 14) & (in_month < 21)]
-    third = third[(_months(third) % 3 == 2) == quarterly]
-    return np.asarray(sessions.open[sessions.session.searchsorted(third, side="right") - 1], dtype=np.int64)
+    places = expiry_places(sessions.session)
+    chosen = places[(_months(sessions.session[places]) % 3 == 2) == quarterly]
+    return np.asarray(sessions.open[chosen], dtype=np.int64)
 
 
 def _month_ends(market: TradingMarket) -> Int64Array1D:

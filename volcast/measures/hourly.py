@@ -23,6 +23,7 @@ from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import market_of_bars, select_symbol
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.layouts import Frame, FrameLayout
+from volcast.bars.overnight import checked_overnight_bars
 from volcast.bars.symbols import for_each_symbol
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.markets.clocks import clock_of
@@ -136,7 +137,7 @@ class HourlyMeasurement:
     ) -> tuple[Int64Array1D, Float64Array2D]:
         """Which of the buckets with these labels are the last of their sessions, and the measures of the nights after.
 
-        Bars, all that had ended by a `moment` in microseconds, as in `rows`.
+        Bars, all that had ended by a `moment` in microseconds, as in `rows`; they may be of another symbol.
         """
         _, days = self.market.hours_and_days(labels)
         last = np.flatnonzero(np.append(days[1:] != days[:-1], True)[: len(days)])
@@ -270,10 +271,12 @@ def get_hourly_measures(
     market: str | TradingMarket | None = None,
     estimator: str | Estimator = "close",
     nights: bool = False,
+    overnight_bars: pd.DataFrame | SymbolBars | None = None,
 ) -> pd.DataFrame:
     """Hourly measures of one symbol's bars, checked already or not; arguments as in `get_hourly_rv`.
 
-    `nights` asks for what trades between sessions, too (`session` only).
+    `nights` asks for what trades between sessions, too (`session` only). `overnight_bars` are those of another symbol,
+    such as the future on an index: nights are measured of these, in place of the bars themselves.
 
     Returns
     -------
@@ -284,13 +287,21 @@ def get_hourly_measures(
     bucket's last six steps of five minutes ``step_range_1`` to ``_6`` (log), ``step_return_1`` to ``_6`` (log) and
     ``step_volume_1`` to ``_6``, NaN where no bar is; see `measures.bucketed`. Where bars have no highs and lows, their
     closes stand in. With `nights`, the columns `measures.nights.NIGHT_NAMES` of the night after the session, in the
-    row of its last bucket, as of the end of the last bar; NaN in other rows. ``attrs`` are those of the series.
+    row of its last bucket, as of the end of the last bar, of whichever symbol; NaN in other rows. ``attrs`` are those
+    of the series.
 
     Raises
     ------
     BarsError, NotEnoughDataError
         As `get_hourly_rv`.
+    ConfigError
+        As `get_hourly_rv`; or there are `overnight_bars` under `colab`, or without `nights`.
     """
+    if overnight_bars is not None and (preset == "colab" or not nights):
+        raise ConfigError(
+            f"overnight_bars are given, with the preset {preset!r} and nights={nights}; they tell of nights between "
+            "sessions, which must be asked for; pass preset='session' and nights=True, or leave them out."
+        )
     if preset == "colab":
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, market=market, estimator=estimator).to_frame()
@@ -302,7 +313,8 @@ def get_hourly_measures(
     whole = bucketed.labels[is_whole]
     columns = [np.sqrt(variance[is_whole])[:, None], bucketed.measures()[is_whole]]
     if nights:
-        columns.append(_nights(checked, measurement, whole))
+        overnight = None if overnight_bars is None else checked_overnight_bars(overnight_bars)
+        columns.append(_nights(checked, measurement, whole, overnight))
     labels = clock_of(zone).times(whole).rename("bucket")
     measures = pd.DataFrame(np.hstack(columns), index=labels, columns=list(measurement.names))
     measures.attrs = {"market": measurement.market.key, "left_out": _left_out(bucketed, is_whole)}
@@ -405,11 +417,14 @@ def _bucketed(bars: SymbolBars, measurement: HourlyMeasurement) -> BucketedBars:
     return bucketed
 
 
-def _nights(bars: SymbolBars, measurement: HourlyMeasurement, labels: Int64Array1D) -> Float64Array2D:
+def _nights(
+    bars: SymbolBars, measurement: HourlyMeasurement, labels: Int64Array1D, overnight: SymbolBars | None
+) -> Float64Array2D:
     """Measures of the night after each bucket, shape (n, len(NIGHT_NAMES)), NaN where it is not a session's last."""
     nights = np.full((len(labels), len(NIGHT_NAMES)), np.nan)
-    moment = int(bars.stamps[-1]) + bars.length
-    last, values = measurement.night_rows(bars.stamps, bars.prices, bars.length, labels, moment)
+    trading = bars if overnight is None else overnight
+    moment = max(int(one.stamps[-1]) + one.length for one in (bars, trading))
+    last, values = measurement.night_rows(trading.stamps, trading.prices, trading.length, labels, moment)
     nights[last] = values
     return nights
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from volcast.networks.compiled.engine import NetworkPlan
 
-__all__ = ["fit_network", "log_qlike"]
+__all__ = ["are_trained_in_threads", "fit_network", "log_qlike"]
 
 
 def fit_network(
@@ -81,6 +81,18 @@ def fit_network(
             "lower learning_rate_range or check the bars for wrong prices."
         )
     return history
+
+
+def are_trained_in_threads(model: "keras.Model", schedule: Schedule) -> bool:
+    """Whether networks like `model` may be trained at once, by threads of one process, each as if it were alone.
+
+    So the compiled engine trains them, whose random numbers are each network's own; those of Keras are the process'.
+    """
+    if _engine_of(schedule) != "fast":
+        return False
+    from volcast.networks.compiled.engine import plan_of
+
+    return not isinstance(plan_of(model), str)
 
 
 def _plan(model: "keras.Model", schedule: Schedule) -> "NetworkPlan | None":

@@ -41,6 +41,8 @@ class RetrainingJob:
     settle
         Is called with the saved model's name, or with what went wrong, in a thread of this process; what it returns
         is the outcome.
+    overnight_bars
+        Bars of another symbol that tell of nights; None where there are none.
     on_progress
         Is told of each step: dicts with an ``event`` (``"trial began"``, ``"epoch ended"`` ...) and its figures.
     """
@@ -52,6 +54,7 @@ class RetrainingJob:
         symbol: str | None,
         name: str,
         settle: Callable[[str | VolatilityError], RetrainingOutcome],
+        overnight_bars: pd.DataFrame | None = None,
         on_progress: ProgressHook | None = None,
     ) -> None:
         required_module("pyarrow", "trainings in the background", "train")
@@ -63,6 +66,9 @@ class RetrainingJob:
         self.progress: dict[str, Any] = {"event": "starting"}
         bars.to_parquet(self._directory / "bars.parquet")
         job = {"config": config.as_dict(), "symbol": symbol, "name": name, "attrs": _plain(bars.attrs)}
+        if overnight_bars is not None:
+            overnight_bars.to_parquet(self._directory / "overnight_bars.parquet")
+            job["overnight_attrs"] = _plain(overnight_bars.attrs)
         (self._directory / "job.json").write_text(json.dumps(job))
         with (self._directory / "errors.txt").open("wb") as errors_file:
             self._process = subprocess.Popen(

@@ -40,6 +40,7 @@ def judge(
     symbol: str | None = None,
     *,
     accept_verdict: bool = False,
+    overnight_bars: pd.DataFrame | None = None,
 ) -> GateDecision:
     """Compare two models on the buckets of `bars` that end after both models' ``trained_through``.
 
@@ -49,7 +50,7 @@ def judge(
     QLIKE of both on the same buckets, and the Diebold-Mariano test, clustered by day, of which `policy` says what it
     must show. A fallback counts as a champion that has seen nothing. None is no champion at all. `bars` and `symbol`
     are what `VolatilityForecaster.forecast` takes: a model is judged on the symbol as it serves it; where `bars` are of
-    many symbols and none is named, on each of them.
+    many symbols and none is named, on each of them. `overnight_bars` are for the one, or both, that look at such.
     """
     if policy.gate == "never":
         return GateDecision(False, "the gate never lets a new model serve; promote it by hand")
@@ -62,7 +63,7 @@ def judge(
     if champion.preset != challenger.preset:
         return GateDecision(False, f"it forecasts {challenger.preset} RV and {champion.version} {champion.preset} RV")
     names: list[str | None] = [symbol] if symbol is not None else [*symbols_of(bars)] or [None]
-    losses = pd.concat([_losses((champion, challenger), bars, name) for name in names])
+    losses = pd.concat([_losses((champion, challenger), bars, name, overnight_bars) for name in names])
     details: dict[str, Any] = {"champion": champion.version, "challenger": challenger.version, "buckets": len(losses)}
     fewest = policy.fewest_judged(challenger.market)
     if len(losses) < fewest:
@@ -76,20 +77,22 @@ def judge(
     return GateDecision(bool(better), f"{figures} (p = {p_value:.2g})", details)
 
 
-def has_decayed(champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy) -> bool:
+def has_decayed(
+    champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy, overnight_bars: pd.DataFrame | None = None
+) -> bool:
     """Whether the champion's QLIKE ratio to the diurnal log-HAR over the last buckets is above its own band.
 
     The band is the mean and two standard deviations of the same rolling ratio over the five windows before the last,
     as far as they go back to what the champion has seen. Of many symbols in `bars`, most must say so.
     """
     names: list[str | None] = [*symbols_of(bars)] or [None]
-    answers = [_has_decayed_on(name, champion, bars, policy) for name in names]
+    streams = [ForecastStream.of(champion, bars, name, champion.overnight_among(overnight_bars)) for name in names]
+    answers = [_has_decayed_on(stream, policy) for stream in streams]
     return 2 * sum(answers) > len(answers)
 
 
-def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFrame, policy: RetrainingPolicy) -> bool:
-    stream = ForecastStream.of(champion, bars, symbol)
-    grid = stream.grid()
+def _has_decayed_on(stream: ForecastStream, policy: RetrainingPolicy) -> bool:
+    champion, grid = stream.model, stream.grid()
     grid, realized = _judged(stream, grid, grid)
     window = policy.decay_window(champion.market)
     recent = np.arange(len(realized)) >= len(realized) - 6 * window
@@ -104,11 +107,13 @@ def _has_decayed_on(symbol: str | None, champion: ServedModel, bars: pd.DataFram
     return bool(ratio[-1] > before.mean() + _BAND * before.std())
 
 
-def _losses(models: tuple[ServedModel, ServedModel], bars: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
+def _losses(
+    models: tuple[ServedModel, ServedModel], bars: pd.DataFrame, symbol: str | None, overnight_bars: pd.DataFrame | None
+) -> pd.DataFrame:
     """QLIKE of champion and challenger, a row a bucket that both can forecast and neither has seen."""
     seen = [model.trained_through for model in models if model.trained_through is not None]
     streams = {
-        name: ForecastStream.of(model, bars, symbol)
+        name: ForecastStream.of(model, bars, symbol, model.overnight_among(overnight_bars))
         for name, model in zip(("champion", "challenger"), models, strict=True)
     }
     grids = {name: stream.grid() for name, stream in streams.items()}

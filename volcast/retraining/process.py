@@ -32,7 +32,7 @@ class _Reporter(SilentProgress):
         self._out = out
 
     def tell(self, **event: Any) -> None:
-        # In one piece: workers' trials end in other threads.
+        # In one piece: trials of workers, and epochs of networks, end in other threads.
         self._out.write(json.dumps(event) + "\n")
         self._out.flush()
 
@@ -48,18 +48,19 @@ class _Reporter(SilentProgress):
         """Tell of a trial."""
         self.tell(event="trial began", trial=number)
 
-    def epoch_ended(self, epoch: int, loss: float, val_loss: float) -> None:
+    def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
         """Tell of an epoch."""
-        self.tell(event="epoch ended", epoch=epoch, loss=loss, val_loss=val_loss)
+        about = {} if network is None else {"network": network}
+        self.tell(event="epoch ended", epoch=epoch, loss=loss, val_loss=val_loss, **about)
 
     def trial_ended(self, trial: TrialEnd) -> None:
         """Tell of a trial's end."""
         about = asdict(trial)
         self.tell(event="trial ended", trial=about.pop("number"), **about)
 
-    def training_began(self, epochs: int, number: int, count: int) -> None:
+    def training_began(self, epochs: int, network: int, count: int) -> None:
         """Tell of the training of a network that is kept."""
-        self.tell(event="training began", epochs=epochs, network=number, of=count)
+        self.tell(event="training began", epochs=epochs, network=network, of=count)
 
 
 def main(directory: Path) -> int:
@@ -70,8 +71,11 @@ def main(directory: Path) -> int:
     reporter = _Reporter(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)
     job = json.loads((directory / "job.json").read_text())
-    bars = pd.read_parquet(directory / "bars.parquet")
+    bars, overnight_bars = pd.read_parquet(directory / "bars.parquet"), None
     bars.attrs = job["attrs"]
+    if "overnight_attrs" in job:
+        overnight_bars = pd.read_parquet(directory / "overnight_bars.parquet")
+        overnight_bars.attrs = job["overnight_attrs"]
     from volcast.training.trainer import LocalLSTMTrainer
 
     try:
@@ -79,7 +83,9 @@ def main(directory: Path) -> int:
             reporter.tell(event="saved", name=job["name"])
             return 0
         trainer = LocalLSTMTrainer(job["config"], progress=reporter)
-        result = trainer.run_training_pipeline(job["symbol"], bars=bars, name=job["name"], promote=False)
+        result = trainer.run_training_pipeline(
+            job["symbol"], bars=bars, overnight_bars=overnight_bars, name=job["name"], promote=False
+        )
     except VolatilityError as error:
         reporter.tell(event="failed", kind=type(error).__name__, sentence=str(error))
         return 1

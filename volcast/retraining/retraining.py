@@ -51,8 +51,10 @@ class RetrainingOutcome:
 
 
 Hook = Callable[[RetrainingOutcome], None]
-Train = Callable[[pd.DataFrame, str | None, str], ModelBundle]
-"""Trains on bars of a symbol (None: of the configured ones) and saves the model under a name; it does not serve yet."""
+Train = Callable[[pd.DataFrame, str | None, str, pd.DataFrame | None], ModelBundle]
+"""Trains on bars of a symbol (None: of the configured ones) and saves the model under a name; it does not serve yet.
+
+Last come the bars of another symbol that tell of nights; None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class Retraining:
         Does the training.
     hook
         Is told of each outcome.
+    overnight_bars
+        Bars of another symbol that tell of nights, of which a training sees those that had ended; None where there are
+        none.
     """
 
     store: ModelStore
@@ -78,6 +83,7 @@ class Retraining:
     policy: RetrainingPolicy
     train: Train
     hook: Hook
+    overnight_bars: pd.DataFrame | None = None
 
     def run(
         self, bars: pd.DataFrame, moment: pd.Timestamp, champion: ServedModel | None, *, simulated_time: bool
@@ -96,7 +102,7 @@ class Retraining:
             try:
                 bundle = self.store.load(name)
             except ModelNotFoundError:
-                bundle = self.train(window, symbol, name)
+                bundle = self.train(window, symbol, name, self.overnight_until(moment))
         except VolatilityError as error:
             return champion, self.failed(champion, moment, error, simulated_time=simulated_time)
         return self.decide(bundle, bars, moment, champion, simulated_time=simulated_time)
@@ -122,7 +128,15 @@ class Retraining:
                 f"{moment}; a model may serve after what it has seen alone; train it on bars that end earlier."
             )
         accept = self.config.accept_verdict
-        decision = judge(champion, challenger, bars, self.policy, symbol, accept_verdict=accept)
+        decision = judge(
+            champion,
+            challenger,
+            bars,
+            self.policy,
+            symbol,
+            accept_verdict=accept,
+            overnight_bars=self.overnight_bars,
+        )
         details = {**decision.details, "scheduled_for": moment.isoformat()}
         event: Event = "promoted" if decision.promote else "kept out"
         asof = moment.isoformat() if simulated_time else None
@@ -171,7 +185,13 @@ class Retraining:
         """Whether the champion has decayed, and a whole window has gone by since the retraining before (`latest`)."""
         market = self.config.effective_market
         rest = pd.Timedelta(days=self.policy.decay_window(market) / (market.buckets_per_week / 7))
-        return (latest is None or moment - latest >= rest) and has_decayed(champion, bars, self.policy)
+        if latest is not None and moment - latest < rest:
+            return False
+        return has_decayed(champion, bars, self.policy, self.overnight_bars)
+
+    def overnight_until(self, moment: pd.Timestamp) -> pd.DataFrame | None:
+        """The bars that tell of nights and had ended by `moment`; None where no bars tell of them."""
+        return None if self.overnight_bars is None else bars_until(self.overnight_bars, moment)
 
     def symbol_of(self, bars: pd.DataFrame) -> str | None:
         """Symbol of the bars, or else the configuration's; None of bars of the several that it names."""
@@ -185,6 +205,9 @@ class Retraining:
         names = symbols_of(window)
         of_each = {name: data_provenance(cast(pd.DataFrame, window.xs(name)), name)["sha256"] for name in names}
         about = {"settings": settings, "bars": of_each or data_provenance(window, str(symbol))["sha256"]}
+        overnight = self.overnight_until(moment)
+        if overnight is not None and len(overnight):
+            about["overnight"] = data_provenance(overnight, str(self.config.overnight_symbol))["sha256"]
         subject = file_name_of(symbol) if symbol else f"pooled-{len(names)}"
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         simulated = "SIMULATED-" if window.attrs.get("simulated") else ""

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -35,22 +36,24 @@ class ModelTimeline:
     def __init__(self, retraining: Retraining) -> None:
         self._retraining = retraining
         self._fallback = ServedModel.of(None, retraining.config)
+        self._overnight: FrameArrays | None = None
         self._begin(None, "")
 
-    def at(self, bars: pd.DataFrame, asof: pd.Timestamp) -> ServedModel:
+    def at(self, bars: pd.DataFrame, asof: pd.Timestamp, overnight_bars: pd.DataFrame | None = None) -> ServedModel:
         """The model that serves at `asof`; of `bars`, those that had ended by then are looked at, and no others.
 
         Bars are one symbol's, here and in `spans`; ``attrs["symbol"]`` says whose, or else the configuration does.
-        Where it names several, they are those of many, indexed by (symbol, timestamp).
+        Where it names several, they are those of many, indexed by (symbol, timestamp). `overnight_bars` are those of
+        another symbol that tells of nights.
         """
-        self._walk(bars, asof)
+        self._walk(bars, asof, overnight_bars)
         return self._models[bisect_right(self._moments, asof) - 1]
 
     def spans(
-        self, bars: pd.DataFrame, last: pd.Timestamp
+        self, bars: pd.DataFrame, last: pd.Timestamp, overnight_bars: pd.DataFrame | None = None
     ) -> Iterator[tuple[pd.Timestamp, pd.Timestamp | None, ServedModel]]:
         """Each model that serves until `last`, from when, and until when (None: on and on)."""
-        self._walk(bars, last)
+        self._walk(bars, last, overnight_bars)
         ends = [*self._moments[1:], None]
         yield from zip(self._moments, ends, self._models, strict=True)
 
@@ -60,14 +63,19 @@ class ModelTimeline:
         self._due: list[pd.Timestamp] = []
         self._due_through = _BEGINNING
         self._retrained: pd.Timestamp | None = None
-        # How many of each symbol's bars it rests on.
+        # How many of each symbol's bars it rests on, and of those that tell of nights.
         self._used: dict[str | None, int] = {}
+        self._used_overnight: dict[str | None, int] = {}
 
-    def _walk(self, bars: pd.DataFrame, asof: pd.Timestamp) -> None:
+    def _walk(self, bars: pd.DataFrame, asof: pd.Timestamp, overnight_bars: pd.DataFrame | None) -> None:
         arrays, symbol = FrameArrays.of(bars, self._bars), self._retraining.symbol_of(bars)
+        overnight = None if overnight_bars is None else FrameArrays.of(overnight_bars, self._overnight)
         if self._bars is None or symbol != self._symbol or not arrays.begins_with(self._bars, self._used):
             self._begin(arrays, symbol)
-        self._bars = arrays
+        if not self._nights_go_on(overnight):
+            self._begin(arrays, symbol)
+        self._bars, self._overnight = arrays, overnight
+        self._retraining = replace(self._retraining, overnight_bars=overnight_bars)
         if self._retraining.policy.every is None:
             self._walk_store(asof)
             return
@@ -80,12 +88,21 @@ class ModelTimeline:
         while self._due and self._due[0] <= asof:
             self._decide(bars, self._due.pop(0))
 
+    def _nights_go_on(self, overnight: FrameArrays | None) -> bool:
+        """Whether what it rests on of nights is in `overnight`, too."""
+        before = self._overnight
+        if before is None or overnight is None:
+            return overnight is before
+        return overnight.begins_with(before, self._used_overnight)
+
     def _decide(self, bars: pd.DataFrame, moment: pd.Timestamp) -> None:
         """Retrain at a moment that is due, if it is; the bars before it are those that this timeline rests on."""
         past = bars_until(bars, moment)
         if past.empty:
             return
         before, self._used = self._used, _counts(past)
+        overnight = self._retraining.overnight_until(moment)
+        self._used_overnight = _counts(overnight) if overnight is not None and len(overnight) else {}
         if self._used == before:  # In a hole of months the same model would come out again.
             return
         champion = self._models[-1] if self._models[-1].bundle is not None else None

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
 import time
 import warnings
@@ -20,6 +19,7 @@ import pandas as pd
 from volcast.config import Role, TrainingConfig
 from volcast.errors import TrainingError
 from volcast.networks.architectures import active_hyperparameters
+from volcast.processes import cores
 from volcast.progress import SilentProgress
 from volcast.reprs import OneLineRepr
 from volcast.search.tuner import (
@@ -184,12 +184,7 @@ def _worker_count(todo: TrialsToDo, resumed: int) -> int:
     if config.workers is not None:
         return config.workers
     windows = (config.max_trials - resumed) * config.epochs * len(todo.train[1])
-    return max(1, min(_cores(), config.max_trials - resumed, windows // _WINDOWS_WORTH_A_WORKER))
-
-
-def _cores() -> int:
-    # Those that this process may use, where the system says.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores(), config.max_trials - resumed, windows // _WINDOWS_WORTH_A_WORKER))
 
 
 def _search_with_workers(

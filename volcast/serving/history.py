@@ -4,25 +4,21 @@ A bucket never changes once a bar that ends at its end or later is there, so onl
 history that is fed at once is measured by the same code: all of it is new.
 """
 
-from collections import Counter
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from volcast.arrays import Float64Array2D, GrowingArray, Int64Array1D
-from volcast.bars.arrays import FrameArrays, Prices
-from volcast.bars.evidence import Evidence
+from volcast.arrays import Float64Array2D, Int64Array1D
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import HourlyMeasurement, Rows
 from volcast.measures.nights import NIGHT_NAMES
+from volcast.serving.bar_history import BarHistory
+from volcast.serving.overnight import OvernightHistory
 
 __all__ = ["HourlyHistory", "history_of"]
 
-_MINUTE, _HOUR = 60_000_000, 3_600_000_000
+_HOUR = 3_600_000_000
 
 
-class HourlyHistory:
+class HourlyHistory(BarHistory):
     """The bars of one symbol so far, and the table of the measures of their hours.
 
     Parameters
@@ -31,175 +27,36 @@ class HourlyHistory:
         What is measured.
     names
         Of the columns of prices that the bars have.
+    overnight
+        The bars of another symbol, of which nights are measured; None measures the bars' own. Whoever changes them
+        says so to `forget_nights`.
     """
 
-    def __init__(self, measurement: HourlyMeasurement, names: tuple[str, ...]) -> None:
-        self._measurement = measurement
+    def __init__(
+        self, measurement: HourlyMeasurement, names: tuple[str, ...], overnight: OvernightHistory | None = None
+    ) -> None:
+        super().__init__(measurement.market, names)
+        self._measurement, self._overnight = measurement, overnight
         self.table = HourlyTable(measurement.names, measurement.market)
-        self.length = _MINUTE
-        self._stamps = GrowingArray(np.int64)
-        self._prices = {name: GrowingArray(np.float64) for name in names}
-        self._steps: Counter[int] = Counter()
         # Buckets of the market, and rows of the table, that no further bar can change.
         self._final = self._settled = 0
         self._measured = (0, 0)
         self._changed = 0
-        # How often bars were put or cut.
-        self._edits = 0
         # The moment until which no further bar can change what traded between sessions.
         self._nights_until = 0
-        # How many bars of the frame that is followed were in time order when it was last cut.
-        self._in_order = 0
-        # What the bars tell as a whole, as far as that has been looked at, and what they say of themselves.
-        self._evidence = Evidence.of_market(measurement.market)
-        self._attrs: Mapping[Any, Any] = {}
-
-    def __len__(self) -> int:
-        return len(self._stamps)
 
     @property
     def edition(self) -> int:
         """A number that is another whenever bars, or rows of the table, are."""
-        return self._edits + self.table.edition
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns of prices."""
-        return tuple(self._prices)
-
-    @property
-    def stamps(self) -> Int64Array1D:
-        """Start of each bar in microseconds since the epoch, shape (n,)."""
-        return self._stamps.values
-
-    @property
-    def prices(self) -> Prices:
-        """Prices of the bars."""
-        return {name: column.values for name, column in self._prices.items()}
-
-    @property
-    def last_end(self) -> int:
-        """When the last bar ended, in microseconds since the epoch; 0, before any market, where there is none."""
-        return int(self.stamps[-1]) + self.length if len(self) else 0
-
-    def follow(
-        self, bars: FrameArrays, symbol: str | None, moment: int | None, before: FrameArrays | None, *, is_same: bool
-    ) -> None:
-        """Be the history of those of a symbol's bars that had ended by `moment`, in microseconds; None is all of them.
-
-        `before` is what was followed last, None where bars were taken in since; `is_same` says that these bars begin
-        in the same memory. Where they do not, they are compared, and what was made of others is made anew.
-
-        Raises
-        ------
-        BarsError, NotEnoughDataError
-            They are unusable, or there are none.
-        """
-        rows, self._attrs = bars.symbols[symbol], bars.attrs
-        if not is_same:
-            self._in_order = 0
-            self.cut(bars.count_alike(symbol, self.stamps, self.prices, before))
-        # With what is new, the length of a bar may be another, and with it which of them had ended.
-        for _ in range(2):
-            length = self.length if len(self) else bars.length_until(rows, moment)
-            count = rows.stop - rows.start if moment is None else bars.count_until(rows, moment - length)
-            self.cut(count)
-            if count > len(self) or not count:
-                stop = rows.start + count
-                checked = slice(rows.start + max(len(self) - 1, 0), stop)
-                bars.require_usable(checked)
-                new = slice(rows.start + len(self), stop)
-                self.put(len(self), bars.stamps(new), bars.prices(new))
-            else:
-                self._evidence = self.require_whole(count, np.empty(0, np.int64), {})
-            if self.length == length:
-                break
-        self._refuse_earlier(bars, rows, len(self))
-
-    def _refuse_earlier(self, bars: FrameArrays, rows: slice, count: int) -> None:
-        """Refuse bars of `rows` that come after the first `count` and are not stamped later: these would be missing."""
-        total = rows.stop - rows.start
-        if count == total or total == self._in_order:
-            return
-        if bars.are_in_order(slice(rows.start + count - 1, rows.stop)):
-            self._in_order = total
-        elif bars.stamps(slice(rows.start + count, rows.stop)).min() <= self.stamps[-1]:
-            bars.require_usable(rows)
-
-    def merged(self, stamps: Int64Array1D, prices: Prices) -> tuple[int, Int64Array1D, Prices]:
-        """How many bars are before those stamped `stamps`, in microseconds, and what comes after with these among them.
-
-        A bar takes the place of one with its stamp.
-        """
-        begin = int(self.stamps.searchsorted(stamps[0]))
-        if begin < len(self):
-            others = begin + np.flatnonzero(~np.isin(self.stamps[begin:], stamps))
-            stamps = np.concatenate([self.stamps[others], stamps])
-            order = np.argsort(stamps)
-            prices = {name: np.append(self.prices[name][others], values)[order] for name, values in prices.items()}
-            stamps = stamps[order]
-        return begin, stamps, prices
-
-    def put(self, begin: int, stamps: Int64Array1D, prices: Prices) -> None:
-        """Put bars, each of which can be used, in place of those from `begin` on.
-
-        Raises
-        ------
-        BarsError
-            With them the bars as a whole cannot be used; the history stays as it was.
-        """
-        evidence = self.require_whole(begin, stamps, prices)
-        self.cut(begin)
-        self._append(stamps, prices)
-        self._evidence = evidence
-
-    def require_whole(self, begin: int, stamps: Int64Array1D, prices: Prices) -> Evidence:
-        """What all bars tell with these in place of those from `begin` on.
-
-        Raises
-        ------
-        BarsError
-            They are not of one kind, see `bars.evidence`.
-        """
-        evidence = self._evidence
-        if evidence.count != begin:
-            before = {name: values[:begin] for name, values in self.prices.items()}
-            evidence = Evidence.of_market(self._measurement.market).followed_by(self.stamps[:begin], before)
-        evidence = evidence.followed_by(stamps, prices)
-        evidence.require_one_kind(self._attrs)
-        return evidence
-
-    def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
-        """Whether the first of the symbol's `bars` is the first that is here."""
-        if bars.names != self.names or not len(self):
-            return False
-        stamp, prices = bars.first(symbol)
-        return stamp == self.stamps[0] and all(price == self._prices[name].values[0] for name, price in prices.items())
-
-    def _append(self, stamps: Int64Array1D, prices: Prices) -> None:
-        self._edits += 1
-        steps = _counted(_steps_of(np.concatenate([self.stamps[-1:], stamps])))
-        for step, count in steps.items():
-            self._steps[step] += count
-        self._stamps.append(stamps)
-        for name, values in prices.items():
-            self._prices[name].append(values)
-        # One more of the commonest leaves it the commonest.
-        if steps.keys() != {self.length}:
-            self._note_length()
+        overnight = 0 if self._overnight is None else self._overnight.edition
+        return super().edition + self.table.edition + overnight
 
     def cut(self, count: int) -> None:
         """Keep the first `count` bars alone."""
-        if count >= len(self):
-            return
-        self._edits += 1
-        self._steps -= Counter(_counted(_steps_of(self.stamps[max(count - 1, 0) :])))
-        self._stamps.cut(count)
-        for column in self._prices.values():
-            column.cut(count)
-        self._measured = (0, 0)
-        self._note_length()
-        self._settle()
+        if count < len(self):
+            super().cut(count)
+            self._measured = (0, 0)
+            self._settle()
 
     def measure(self, moment: int) -> None:
         """Bring the table to the buckets that had ended by `moment`, which is not before the end of the last bar."""
@@ -222,11 +79,18 @@ class HourlyHistory:
         opened = every.open[max(int(every.open.searchsorted(self._nights_until, side="right")) - 1, 0)]
         begin = int(self.table.labels.searchsorted(opened, side="right"))
         labels = self.table.labels[begin:]
-        last, nights = self._measurement.night_rows(self.stamps, self.prices, self.length, labels, moment)
+        bars: BarHistory = self if self._overnight is None else self._overnight
+        # Of the next session's first bucket, what had traded by the last bar of the night is known.
+        moment = max(moment, bars.last_end)
+        last, nights = self._measurement.night_rows(bars.stamps, bars.prices, bars.length, labels, moment)
         changed = self.table.amend(begin + last, NIGHT_NAMES, nights)
         # What a night says is part of the row before it, and of forecasts for the row after it.
         self._changed = min(self._changed, int(changed[0]) + 1 if len(changed) else self._changed)
-        self._nights_until = self.last_end
+        self._nights_until = min(self.last_end, bars.last_end)
+
+    def forget_nights(self, moment: int) -> None:
+        """Bars of nights that end after a moment, in microseconds, have changed."""
+        self._nights_until = min(self._nights_until, moment)
 
     def take_changed(self) -> int:
         """The first row of the table that is another than at the call before, or new; their number where none is."""
@@ -269,11 +133,11 @@ class HourlyHistory:
         self._settled = min(self._settled, int(self.table.labels.searchsorted(self.last_end, side="right")))
 
     def _note_length(self) -> None:
-        """The length of a bar is the commonest step; where that changes, everything is measured anew."""
-        length = _commonest(self._steps)
-        if length != self.length:
-            self.length, self._final, self._settled, self._measured = length, 0, 0, (0, 0)
-            self._nights_until = 0
+        """Where the length of a bar changes, everything is measured anew."""
+        length = self.length
+        super()._note_length()
+        if self.length != length:
+            self._final, self._settled, self._measured, self._nights_until = 0, 0, (0, 0), 0
 
 
 class NotebookHistory(HourlyHistory):
@@ -296,22 +160,8 @@ class NotebookHistory(HourlyHistory):
         self._replace(0, hours, filled)
 
 
-def history_of(measurement: HourlyMeasurement, names: tuple[str, ...]) -> HourlyHistory:
+def history_of(
+    measurement: HourlyMeasurement, names: tuple[str, ...], overnight: OvernightHistory | None = None
+) -> HourlyHistory:
     """A history without bars, of the measurement's preset."""
-    return (HourlyHistory if measurement.preset == "session" else NotebookHistory)(measurement, names)
-
-
-def _steps_of(stamps: Int64Array1D) -> Int64Array1D:
-    return stamps[1:] - stamps[:-1]
-
-
-def _counted(steps: Int64Array1D) -> dict[int, int]:
-    if (steps == steps[:1]).all():
-        return {step: len(steps) for step in steps[:1].tolist()}
-    lengths, counts = np.unique(steps, return_counts=True)
-    return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
-
-
-def _commonest(steps: Counter[int]) -> int:
-    """The commonest length of a bar, the shortest of several, as `bars.checks.commonest_step` has it."""
-    return min(steps, key=lambda step: (-steps[step], step), default=_MINUTE)
+    return (HourlyHistory if measurement.preset == "session" else NotebookHistory)(measurement, names, overnight)

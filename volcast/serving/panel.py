@@ -7,6 +7,7 @@ import pandas as pd
 from volcast.bars.arrays import FrameArrays
 from volcast.errors import BarsError, VolatilityError
 from volcast.forecasters.horizons import Horizon, Kind
+from volcast.serving.overnight import overnight_arrays
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.serving.stream import ForecastStream
 
@@ -23,15 +24,16 @@ def panel_forecasts(
     kind: Kind,
     *,
     allow_in_sample: bool,
+    overnight_bars: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """A forecast of each symbol in `bars`; see `VolatilityForecaster.forecast_panel`."""
-    arrays = FrameArrays.of(bars)
+    arrays, overnight = FrameArrays.of(bars), overnight_arrays(model, overnight_bars)
     symbols = [symbol for symbol in arrays.symbols if symbol is not None]
     if not symbols:
         raise BarsError(
             "the bars are of one symbol without a name; a panel has many; index them by (symbol, timestamp)."
         )
-    moment = model.market.clock.time(_last_end(arrays)) if asof is None else asof
+    moment = model.market.clock.time(_last_end(arrays, overnight)) if asof is None else asof
     stream: ForecastStream | None = None
     forecasts: dict[str, Forecast] = {}
     failed: dict[str, VolatilityError] = {}
@@ -39,7 +41,7 @@ def panel_forecasts(
         try:
             # One stream has the whole market of a model of many symbols; of others each symbol has its own.
             if stream is None or model.many is None:
-                stream = _followed(model, arrays, symbol, moment)
+                stream = _followed(model, arrays, symbol, moment, overnight)
             forecasts[symbol] = stream.forecast(
                 moment, horizon, symbol=symbol, allow_in_sample=allow_in_sample, kind=kind
             )
@@ -53,13 +55,20 @@ def panel_forecasts(
     return panel
 
 
-def _followed(model: ServedModel, arrays: FrameArrays, symbol: str, moment: pd.Timestamp) -> ForecastStream:
+def _followed(
+    model: ServedModel, arrays: FrameArrays, symbol: str, moment: pd.Timestamp, overnight: FrameArrays | None
+) -> ForecastStream:
     stream = ForecastStream(model)
-    stream.follow(arrays, symbol, moment.value // 1000)
+    stream.follow(arrays, symbol, moment.value // 1000, overnight)
     return stream
 
 
-def _last_end(arrays: FrameArrays) -> int:
+def _last_end(*frames: FrameArrays | None) -> int:
     """When the last bar of any symbol ended, in microseconds since the epoch."""
-    ends = [arrays.stamps(rows).max() + arrays.length_until(rows, None) for rows in arrays.symbols.values()]
+    ends = [
+        arrays.stamps(rows).max() + arrays.length_until(rows, None)
+        for arrays in frames
+        if arrays is not None
+        for rows in arrays.symbols.values()
+    ]
     return int(max(ends))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from volcast.bars.checks import symbol_among
 from volcast.config import TrainingConfig
-from volcast.errors import LookAheadError, ModelMismatchWarning, NotEnoughDataError
+from volcast.errors import BarsError, ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, Kind
@@ -185,6 +185,44 @@ class ServedModel:
         """Whether the model looks at what trades between sessions."""
         recipe = None if self.bundle is None else self.bundle.recipe
         return isinstance(recipe, HarLstm) and recipe.features.with_nights
+
+    @property
+    def overnight_symbol(self) -> str | None:
+        """The other symbol whose nights the model looks at; None where it looks at none, or at the bars' own."""
+        return None if self.bundle is None else self.config.overnight_symbol
+
+    def overnight_among(self, bars: pd.DataFrame | None) -> pd.DataFrame | None:
+        """The overnight `bars` that are at hand, where the model looks at such; None of one that does not."""
+        return None if self.overnight_symbol is None else bars
+
+    def require_overnight(self, *, is_given: bool) -> None:
+        """Refuse overnight bars that the model has no use for, and none where it was trained with such.
+
+        Raises
+        ------
+        BarsError
+            There are none, and the model was trained with such.
+        ConfigError
+            There are some, and it was not.
+        """
+        symbol = self.overnight_symbol
+        if symbol is not None and not is_given:
+            raise BarsError(
+                f"{self.version} was trained with the nights of {symbol} and is asked about bars without them; it must "
+                f"see these; give the bars of {symbol} as overnight_bars."
+            )
+        if symbol is None and is_given:
+            raise ConfigError(
+                f"overnight_bars are given, and {self.version} was trained without another symbol's nights; they would "
+                "change nothing; leave them out, or train a model with overnight_bars."
+            )
+
+    def warn_of_other_nights(self, attrs: Mapping[Any, Any]) -> None:
+        """Warn where overnight bars, of which `attrs` tell, are not of the symbol that the model was trained with."""
+        served = str(attrs.get("symbol") or self.overnight_symbol).upper()
+        if served != self.overnight_symbol:
+            text = f"{self.version} was trained with the nights of {self.overnight_symbol} and is asked with those of"
+            warnings.warn(f"{text} {served}; train one with these.", ModelMismatchWarning, stacklevel=5)
 
     @cached_property
     def market(self) -> TradingMarket:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D
-from volcast.bars.arrays import FrameArrays
+from volcast.arrays import Float64Array1D, Int64Array1D
+from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.checks import symbol_named
 from volcast.errors import BarsError, ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -29,6 +29,7 @@ from volcast.measures.nights import NIGHT_NAMES
 from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of
 from volcast.serving.market import NEVER, MarketStates, SymbolShare
+from volcast.serving.overnight import OvernightHistory, overnight_arrays
 from volcast.serving.served_model import Forecast, ServedModel
 from volcast.serving.table_forecasts import TableForecasts
 from volcast.serving.totals import session_to_forecast, total_grid
@@ -57,21 +58,35 @@ class ForecastStream:
         self.followed: FrameArrays | None = None
         self._updated: FrameArrays | None = None
         self._histories: dict[str | None, HourlyHistory] = {}
+        # The bars of another symbol that tell of nights, where the model looks at such.
+        symbol_of_nights = model.overnight_symbol
+        self._overnight = None if symbol_of_nights is None else OvernightHistory(symbol_of_nights)
         self._tables: _OneTable | _ManyTables | None = None
         self._totals: dict[str | None, RunningTotals] = {}
 
+    @property
+    def followed_overnight(self) -> FrameArrays | None:
+        """The overnight bars that were followed last; None where there were none, or some were taken in since."""
+        return None if self._overnight is None else self._overnight.followed
+
     @classmethod
-    def of(cls, model: ServedModel, bars: pd.DataFrame, symbol: str | None = None) -> "ForecastStream":
+    def of(
+        cls,
+        model: ServedModel,
+        bars: pd.DataFrame,
+        symbol: str | None = None,
+        overnight_bars: pd.DataFrame | None = None,
+    ) -> "ForecastStream":
         """The stream that begins with `bars`; see `update`. Warns where the model was trained on others' bars."""
-        arrays = FrameArrays.of(bars)
+        arrays, overnight = FrameArrays.of(bars), overnight_arrays(model, overnight_bars)
         name = symbol_named(symbol, arrays.attrs)
         model.warn_of_mismatch(arrays.attrs, arrays.names)
         stream = cls(model, name)
-        stream.follow(arrays, symbol, None)
+        stream.follow(arrays, symbol, None, overnight)
         stream._updated = arrays
         return stream
 
-    def update(self, bars: pd.DataFrame) -> None:
+    def update(self, bars: pd.DataFrame | None = None, *, overnight_bars: pd.DataFrame | None = None) -> None:
         """Take in bars that have ended: new ones, and earlier ones that were revised.
 
         Parameters
@@ -79,12 +94,33 @@ class ForecastStream:
         bars
             Stamped at their start, tz-aware. One symbol's, or, where the stream began so, those of many symbols,
             indexed by (symbol, timestamp), of which some may be missing. A bar takes the place of one with its stamp.
+            None where there are new `overnight_bars` alone.
+        overnight_bars
+            Those of the other symbol that tells of nights, where the model looks at one; None where none is new.
 
         Raises
         ------
         BarsError, NotEnoughDataError
             They are unusable, or none, or not such as the stream began with; nothing of them is taken in.
+        ConfigError
+            There are `overnight_bars`, and the model was not trained with such.
         """
+        if bars is None and overnight_bars is None:
+            raise BarsError("there are neither bars nor overnight_bars to take in; one of them is needed; give it.")
+        overnight = None if overnight_bars is None else overnight_arrays(self.model, overnight_bars)
+        merged = {} if bars is None else self._merged(bars)
+        if len(merged) > 1 or overnight is not None:
+            for symbol, after in merged.items():
+                self._histories[symbol].require_whole(*after)
+        if overnight is not None and self._overnight is not None:
+            self._overnight.put(*self._overnight.merged_overnight(overnight))
+            self._forget_nights(self._overnight)
+        for symbol, after in merged.items():
+            self.followed = None
+            self._histories[symbol].put(*after)
+
+    def _merged(self, bars: pd.DataFrame) -> dict[str | None, tuple[int, Int64Array1D, Prices]]:
+        """By symbol, what `update` will put in place of the bars so far; see `HourlyHistory.merged`."""
         arrays = self._updated = FrameArrays.of(bars, self._updated)
         rows = {symbol: arrays.symbols[symbol] for symbol in self._histories if symbol in arrays.symbols}
         if not rows or any(self._histories[symbol].names != arrays.names for symbol in rows):
@@ -95,28 +131,30 @@ class ForecastStream:
             )
         for of_symbol in rows.values():
             arrays.require_usable(of_symbol)
-        merged = {
+        return {
             symbol: self._histories[symbol].merged(arrays.stamps(of_symbol), arrays.prices(of_symbol))
             for symbol, of_symbol in rows.items()
         }
-        if len(merged) > 1:
-            for symbol, after in merged.items():
-                self._histories[symbol].require_whole(*after)
-        self.followed = None
-        for symbol, after in merged.items():
-            self._histories[symbol].put(*after)
 
-    def follow(self, bars: FrameArrays, symbol: str | None, moment: int | None) -> None:
+    def follow(
+        self, bars: FrameArrays, symbol: str | None, moment: int | None, overnight: FrameArrays | None = None
+    ) -> None:
         """Be a stream of those of `bars` that had ended by `moment`, in microseconds; None is all of them.
 
         Bars that were there before, and are the same, are not looked at again; where some are others, what came after
-        them is computed anew. Bars of the market's other symbols that are unusable are left out.
+        them is computed anew. Bars of the market's other symbols that are unusable are left out. `overnight` are those
+        of the other symbol that tells of nights, see `overnight_arrays`.
 
         Raises
         ------
         BarsError, NotEnoughDataError
-            Those of the symbol are unusable, or there are none.
+            Those of the symbol, or those that tell of nights, are unusable, or there are none.
         """
+        if overnight is not None and self._overnight is not None:
+            try:
+                self._overnight.follow_overnight(overnight, moment)
+            finally:
+                self._forget_nights(self._overnight)
         asked = self._key(bars.symbols, symbol)
         before, self.followed = self.followed, None
         is_same = before is not None and bars.lies_where(before)
@@ -124,7 +162,7 @@ class ForecastStream:
         for key in bars.symbols if self.model.many is not None else (asked,):
             history = self._histories.get(key)
             if history is None or history.names != bars.names:
-                history = history_of(self.model.measurement, bars.names)
+                history = history_of(self.model.measurement, bars.names, self._overnight)
             try:
                 history.follow(bars, key, moment, before, is_same=is_same)
             except (BarsError, NotEnoughDataError):
@@ -135,6 +173,11 @@ class ForecastStream:
         if [*histories.items()] != [*self._histories.items()]:
             self._histories, self._tables, self._totals = histories, None, {}
         self.followed = bars
+
+    def _forget_nights(self, overnight: OvernightHistory) -> None:
+        moment = overnight.take_unchanged()
+        for history in self._histories.values():
+            history.forget_nights(moment)
 
     def begins_like(self, bars: FrameArrays, symbol: str | None) -> bool:
         """Whether `bars` begin with a bar that is the first of its symbol here, and `symbol` may be asked for here."""
@@ -178,7 +221,9 @@ class ForecastStream:
         model, key = self.model, self._key(self._histories, symbol_named(symbol) or self.symbol)
         horizon = horizon_named(horizon, kind, model.market)
         history = self._histories[key]
-        last_end = model.market.clock.time(history.last_end)
+        # Of the night, too: what comes at night is that of another symbol.
+        of_night = 0 if self._overnight is None else self._overnight.last_end
+        last_end = model.market.clock.time(max(history.last_end, of_night))
         moment = last_end if asof is None else model.market.clock.moment(asof)
         if moment < last_end:
             raise LookAheadError(
@@ -349,6 +394,7 @@ class LiveStreams:
         horizon: Horizon,
         *,
         allow_in_sample: bool,
+        overnight_bars: pd.DataFrame | None = None,
     ) -> Forecast:
         """The forecast of a model from those of `bars` that had ended by `asof`; see `VolatilityForecaster.forecast`.
 
@@ -357,6 +403,10 @@ class LiveStreams:
         streams: list[ForecastStream] = self._of_thread.__dict__.setdefault("streams", [])
         frames = (stream.followed for stream in streams if stream.followed is not None)
         arrays = FrameArrays.of(bars, next((frame for frame in frames if frame.has_columns_of(bars)), None))
+        nights = (one.followed_overnight for one in streams if one.followed_overnight is not None)
+        overnight = overnight_arrays(
+            model, overnight_bars, next((frame for frame in nights if frame.has_columns_of(overnight_bars)), None)
+        )
         name = symbol_named(symbol, arrays.attrs)
         model.warn_of_mismatch(arrays.attrs, arrays.names)
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
@@ -366,7 +416,7 @@ class LiveStreams:
             streams.remove(stream)
         streams.append(stream)
         del streams[:-_MOST_STREAMS]
-        stream.follow(arrays, symbol, None if asof is None else asof.value // 1000)
+        stream.follow(arrays, symbol, None if asof is None else asof.value // 1000, overnight)
         kind = kind_of(horizon)
         return stream.forecast(asof, horizon, symbol=symbol, allow_in_sample=allow_in_sample, kind=kind)
 

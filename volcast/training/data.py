@@ -18,6 +18,7 @@ from volcast.config import TrainingConfig
 from volcast.configured import companions_of, measures_of
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
 from volcast.features.known_days import KINDS, KnownDays, known_days_in
+from volcast.features.nights import have_nights
 from volcast.features.scaling import DiurnalLogScaler, Scaler, make_scaler
 from volcast.features.windows import TimeSplit, har_lags, prepare_lstm_sequences, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -60,6 +61,8 @@ class TrainingData(OneLineRepr):
         Why symbols are not among these, by symbol.
     subject
         The symbol that the model is of, others being its companions; None of a model of many.
+    overnight
+        Bars of another symbol, of which nights are measured; None where they are measured of each symbol's own.
     """
 
     measures: Mapping[str, pd.DataFrame]
@@ -70,6 +73,7 @@ class TrainingData(OneLineRepr):
     provenance: Mapping[str, Mapping[str, Any]]
     failed: Mapping[str, str] = field(default_factory=dict)
     subject: str | None = None
+    overnight: SymbolBars | None = None
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -163,6 +167,7 @@ def prepare_training_data(
     config: TrainingConfig,
     companion_bars: Callable[[str, date], pd.DataFrame] | None = None,
     known_days: pd.DataFrame | None = None,
+    overnight: SymbolBars | None = None,
 ) -> TrainingData:
     """Hourly measures of each symbol's bars, split in time order, scaled by what the training part alone says, cut.
 
@@ -179,11 +184,13 @@ def prepare_training_data(
         hour is not looked at. Any of them may fail. None where there are to be none.
     known_days
         Days that are known ahead, beside those that `config` names; see `features.known_days.known_days_in`.
+    overnight
+        Bars of the ``overnight_symbol`` that `config` names, which tell of the nights of all symbols.
 
     Raises
     ------
     BarsError
-        The bars are unusable, or bad and not accepted.
+        The bars are unusable, or bad and not accepted; or those that tell of nights lack half of them.
     NotEnoughDataError
         A part would have too few windows.
     DataSourceError
@@ -192,14 +199,15 @@ def prepare_training_data(
     failed: dict[str, str] = {}
     subject: str | None = None
     if len(symbols) == 1:
-        only = _measured(bars_of(symbols[0]), symbols[0], config)
+        only = _measured(bars_of(symbols[0]), symbols[0], config, overnight)
         subject = str(only[1]["symbol"])
         measured = {subject: only}
         if companion_bars is not None:
-            others, failed = _companions(companion_bars, companions_of(config, subject), only[0].index[-1], config)
+            names, last = companions_of(config, subject), only[0].index[-1]
+            others, failed = _companions(companion_bars, names, last, config, overnight)
             measured |= others
     else:
-        measured, failed = for_each_symbol(lambda name: _measured(bars_of(name), name, config), symbols)
+        measured, failed = for_each_symbol(lambda name: _measured(bars_of(name), name, config, overnight), symbols)
         subject = next(iter(measured)) if len(measured) == 1 else None
     measures = {name: frame for name, (frame, _) in measured.items()}
     provenance = {name: about for name, (_, about) in measured.items()}
@@ -208,8 +216,10 @@ def prepare_training_data(
         # Of a symbol that is served alone, there is no market to look at.
         days = known_days_of(config, known_days)
         parts = har_lstm_targets(measures, splits, with_market=subject is None, known_days=days)
+        if overnight is not None:
+            _require_nights(parts.regression, measures, splits, config)
         arrays = parts.windows, parts.targets
-        return TrainingData(measures, splits, parts.regression, *arrays, provenance, failed, subject)
+        return TrainingData(measures, splits, parts.regression, *arrays, provenance, failed, subject, overnight)
     ((name, frame),) = measures.items()
     rv = frame["rv_hourly"]
     scaler = make_scaler(config.effective_scaling).fit(rv.iloc[_scaler_part(splits[name], config)])
@@ -272,13 +282,29 @@ def finished_recipe(data: TrainingData, networks: Sequence[Network]) -> ScaledWi
     return replace(recipe, bounds=(float(low), float(high)))
 
 
-def _measured(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _require_nights(
+    recipe: HarLstm, measures: Mapping[str, pd.DataFrame], splits: Mapping[str, TimeSplit], config: TrainingConfig
+) -> None:
+    """Refuse overnight bars that lie in fewer than half of the nights of the training part: a recipe sees none then."""
+    if recipe.features.with_nights:
+        return
+    lacking = [name for name, frame in measures.items() if not have_nights(frame.iloc[: splits[name].train.stop])]
+    raise BarsError(
+        f"overnight_bars: those of {config.overnight_symbol} lie in fewer than half of the nights of the training part "
+        f"of {', '.join(lacking)}; half of them at least are needed; give bars of the same span and of the whole day, "
+        "or train without."
+    )
+
+
+def _measured(
+    bars: pd.DataFrame, symbol: str, config: TrainingConfig, overnight: SymbolBars | None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Hourly measures of a symbol's bars, and what a model remembers of these."""
     checked = SymbolBars.of(bars, market=config.effective_market)
     provenance = data_provenance(bars, symbol)
     quality = assess_quality(bars, symbol, market=config.effective_market)
     require_acceptable(quality, accept=config.accept_quality)
-    measures = measures_of(config, checked)
+    measures = measures_of(config, checked, overnight)
     left_out = measures.attrs.get("left_out", {})
     if config.preset == "colab":
         measures = measures.iloc[1:]
@@ -296,6 +322,7 @@ def _companions(
     names: Sequence[str],
     last: pd.Timestamp,
     config: TrainingConfig,
+    overnight: SymbolBars | None,
 ) -> tuple[dict[str, tuple[pd.DataFrame, dict[str, Any]]], dict[str, str]]:
     """Measures of those companions whose bars can be had, up to the label `last`, and why others cannot."""
 
@@ -304,7 +331,7 @@ def _companions(
 
     def measured(name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         bars = bars_of(name, np.datetime64(day, "D").astype(date))
-        return _measured(bars[bars.index < last], name, config)
+        return _measured(bars[bars.index < last], name, config, overnight)
 
     try:
         return for_each_symbol(measured, names)

@@ -122,13 +122,18 @@ def _config_of(config: TrainingConfig, symbol: str, *, alone: bool) -> TrainingC
 def _key_of(config: TrainingConfig) -> str:
     """Changes with whatever a model depends on: settings, and the user's own files by size and time."""
     settings = config.identity(Role.FORECAST, Role.SEARCH, Role.TRAINING, Role.DATA)
-    files = []
-    if config.bars_path is not None:
-        path = Path(config.bars_path)
-        paths = sorted(path.iterdir()) if path.is_dir() else sorted(map(Path, glob.glob(str(path)))) or [path]
-        of_symbol = [file for file in paths if config.symbol in file.name.upper()] or paths
-        files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in of_symbol if file.is_file()]
+    files = [*_files_of(config.bars_path, config.symbol), *_files_of(config.overnight_path, config.overnight_symbol)]
     return hashlib.sha256(json.dumps([settings, files], sort_keys=True).encode()).hexdigest()
+
+
+def _files_of(place: str | None, symbol: str | None) -> list[tuple[str, int, int]]:
+    """Name, size and time of a symbol's files in a file, a directory or a glob."""
+    if place is None:
+        return []
+    path = Path(place)
+    paths = sorted(path.iterdir()) if path.is_dir() else sorted(map(Path, glob.glob(str(path)))) or [path]
+    of_symbol = [file for file in paths if str(symbol) in file.name.upper()] or paths
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in of_symbol if file.is_file()]
 
 
 class _Ledger:

@@ -1,6 +1,6 @@
 """One network of a model: begun from its seed and trained, in this process or in one of another machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from volcast.networks.schedule import Schedule
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["History", "begun_network", "train_network", "trained_weights"]
+__all__ = ["Arrays", "History", "begun_network", "schedule_of", "train_network", "trained_weights"]
 
 Arrays = tuple[np.ndarray, np.ndarray]
 History = dict[str, list[float]]
@@ -43,11 +43,16 @@ def train_network(
     config: TrainingConfig,
     seed: int,
     on_epoch_end: Callable[[int, float, float], None],
+    callbacks: Iterable["keras.callbacks.Callback"] = (),
 ) -> History:
     """Train `model` in place as `config` says; see `networks.fitting.fit_network`."""
+    return fit_network(model, train, validation, schedule_of(config, seed), on_epoch_end, callbacks)
+
+
+def schedule_of(config: TrainingConfig, seed: int) -> Schedule:
+    """How long a network of this seed is trained, and in which order."""
     batch_size = HAR_LSTM_BATCH_SIZE if config.effective_network == "har_lstm" else config.batch_size
-    schedule = Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
-    return fit_network(model, train, validation, schedule, on_epoch_end)
+    return Schedule(config.epochs, batch_size, config.early_stopping_patience, seed=seed, engine=config.engine)
 
 
 def trained_weights(

@@ -15,9 +15,11 @@ import pandas as pd
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import cut_to_days
 from volcast.bars.frames import as_bars_frame
+from volcast.bars.overnight import checked_overnight_bars
+from volcast.bars.provenance import data_provenance
 from volcast.bars.quality import market_by_hours
 from volcast.config import TrainingConfig
-from volcast.configured import bars_of
+from volcast.configured import bars_of, overnight_bars_of
 from volcast.errors import ConfigError, TrainingError
 from volcast.evaluation.evaluation import Evaluation, evaluate_bundle
 from volcast.features.fed_decisions import beyond_the_list
@@ -36,9 +38,9 @@ from volcast.search.search import SearchResult, discard_search, search_directory
 from volcast.store.bundle import ModelBundle, version_name
 from volcast.store.store import ModelStore
 from volcast.training.artifacts import describe_companions, describe_data, training_artifacts
-from volcast.training.cluster import results_on_ray
 from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
-from volcast.training.one_network import History, begun_network, train_network, trained_weights
+from volcast.training.ensemble import train_on_ray, train_side_by_side
+from volcast.training.one_network import History, begun_network
 from volcast.training.result import TrainingResult
 from volcast.training.totals import learnt_totals
 
@@ -159,6 +161,8 @@ class LocalLSTMTrainer:
         start_date: str | date | None = None,
         end_date: str | date | None = None,
         bars: pd.DataFrame | None = None,
+        *,
+        overnight_bars: pd.DataFrame | None = None,
     ) -> TrainingData:
         """Get bars (unless given), and make of them what a network is trained, selected and tested on.
 
@@ -171,11 +175,15 @@ class LocalLSTMTrainer:
         bars
             Bars to use instead of the configured source, cut to the days given here: one symbol's, or alpaca-py's
             layout, indexed by (symbol, timestamp), with the symbols in it that are to be trained on.
+        overnight_bars
+            Bars of another symbol, such as the future on an index, of which nights are measured in place of the bars'
+            own. None takes those of the configuration's ``overnight_symbol``, if it names one.
 
         Raises
         ------
         ConfigError
-            Several symbols are to be trained on, and the bars are one symbol's.
+            Several symbols are to be trained on, and the bars are one symbol's; or nobody says whose bars tell of
+            nights, or what is trained sees none.
         BarsError, NotEnoughDataError, DataSourceError
             Why there is nothing to train on.
         """
@@ -185,6 +193,7 @@ class LocalLSTMTrainer:
         self.config = self.config.with_overrides(**changes)
         bars = None if bars is None else as_bars_frame(bars)
         self._settle_market(symbol, bars)
+        overnight = self._settle_overnight(overnight_bars)
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
         named = symbol is not None or bool(self.config.symbols)
@@ -196,13 +205,27 @@ class LocalLSTMTrainer:
             return _symbol_bars(bars, symbols if named else (), cut, name)
 
         companion_bars = self._companion_bars if self.config.companions else None
-        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars, self._known_days)
+        self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars, self._known_days, overnight)
         if companion_bars is not None:
             self.progress.say(describe_companions(self.data))
         return self.data
 
     def _companion_bars(self, symbol: str, last: date) -> pd.DataFrame:
         return bars_of(self.config.with_overrides(start_date=min(self.config.start_date, last), end_date=last), symbol)
+
+    def _settle_overnight(self, bars: pd.DataFrame | None) -> SymbolBars | None:
+        """The bars that tell of nights, and whose they are written down."""
+        if bars is None:
+            configured = overnight_bars_of(self.config, self.config.overnight_symbol, self.progress)
+            return None if configured is None else checked_overnight_bars(configured, self.config.overnight_symbol)
+        overnight = checked_overnight_bars(bars, self.config.overnight_symbol)
+        if overnight.symbol is None:
+            raise ConfigError(
+                "overnight_bars do not say whose they are; a model remembers whose nights it has seen; set "
+                "overnight_bars.attrs['symbol'] = 'NQ', or the setting overnight_symbol."
+            )
+        self.config = self.config.with_overrides(overnight_symbol=overnight.symbol)
+        return overnight
 
     def _settle_market(self, symbol: str | None, bars: pd.DataFrame | None) -> None:
         """Write the market down that the configuration leaves open: what the bars' name or their hours tell."""
@@ -257,13 +280,10 @@ class LocalLSTMTrainer:
         shape = self._built_models()[-1].input_shape[1:]
         require_windows(X_train, y_train, "train", shape)
         require_windows(X_val, y_val, "val", shape)
-        self.progress.training_began(self.config.epochs, 1, 1)
-        history = self._trained(self._built_models()[-1], (X_train, y_train), (X_val, y_val), self.config.seed)
+        model, train, validation = self._built_models()[-1], (X_train, y_train), (X_val, y_val)
+        (history,) = train_side_by_side([model], [self.config.seed], train, validation, self.config, self.progress)
         self.histories.append(history)
         return history
-
-    def _trained(self, model: "keras.Model", train: Arrays, validation: Arrays, seed: int) -> History:
-        return train_network(model, train, validation, self.config, seed, self.progress.epoch_ended)
 
     def evaluate_model(self, X_val: np.ndarray | None = None, y_val: np.ndarray | None = None) -> Evaluation:
         """Judge the trained model beside the baselines on windows of the prepared data; None is its test part.
@@ -316,6 +336,7 @@ class LocalLSTMTrainer:
         end_date: str | date | None = None,
         bars: pd.DataFrame | None = None,
         *,
+        overnight_bars: pd.DataFrame | None = None,
         name: str | None = None,
         promote: bool = True,
     ) -> TrainingResult:
@@ -327,7 +348,7 @@ class LocalLSTMTrainer:
         """
         began = time.monotonic()
         with self.progress:
-            data = self.prepare_data(symbol, start_date, end_date, bars)
+            data = self.prepare_data(symbol, start_date, end_date, bars, overnight_bars=overnight_bars)
             self.progress.say(describe_data(data, self.config))
             self.progress.say(f"Computing on the {compute_device(self.config.engine)}.")
             train, validation = (data.X_train, data.y_train), (data.X_val, data.y_val)
@@ -356,25 +377,11 @@ class LocalLSTMTrainer:
             return
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
         self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
-        if self._ray_address is not None:
-            self.histories = self._trained_on_ray(self._ray_address, seeds, train, validation)
-            return
-        for number, (model, seed) in enumerate(zip(self.models, seeds, strict=True), start=1):
-            self.progress.training_began(self.config.epochs, number, len(seeds))
-            self.histories.append(self._trained(model, train, validation, seed))
-
-    def _trained_on_ray(self, address: str, seeds: Sequence[int], train: Arrays, validation: Arrays) -> list[History]:
-        """Train the networks on a cluster, each for itself; returns their histories in order."""
-        settings: dict[str, Any] = self.config.as_dict()
-        histories: dict[int, History] = {}
-        tasks = {number: (settings, seed) for number, seed in enumerate(seeds)}
-        for number, result in results_on_ray(trained_weights, tasks, address, train, validation):
-            if isinstance(result, TrainingError):
-                raise result
-            weights, histories[number] = result
-            self.models[number].set_weights(weights)
-            self.progress.say(f"{len(histories)} of {len(seeds)} networks are trained.")
-        return [histories[number] for number in tasks]
+        ensemble = self.models, seeds, train, validation, self.config, self.progress
+        if self._ray_address is None:
+            self.histories = train_side_by_side(*ensemble)
+        else:
+            self.histories = train_on_ray(*ensemble, self._ray_address)
 
     def _search_and_train(self, train: Arrays, validation: Arrays) -> None:
         self.search_result = search_hyperparameters(self.config, train, validation, self.progress)
@@ -396,6 +403,7 @@ class LocalLSTMTrainer:
             "symbol": data.subject,
             "symbols": {name: {**about, "trained_on": name in trained_on} for name, about in data.provenance.items()},
             "failed": dict(data.failed),
+            "overnight": None if data.overnight is None else _provenance_of_nights(data.overnight),
             "source": data.provenance[symbols[0]]["source"],
             "simulated": data.simulated,
             "horizon": 1,
@@ -419,6 +427,10 @@ class LocalLSTMTrainer:
         if not self.models:
             raise TrainingError("there is no built network; it comes first; call build_model(hyperparams).")
         return self.models
+
+
+def _provenance_of_nights(overnight: SymbolBars) -> dict[str, Any]:
+    return data_provenance(overnight.frame, str(overnight.symbol))
 
 
 def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], days: Days, symbol: str) -> pd.DataFrame:

@@ -232,9 +232,9 @@ class _Nights:
         over = lately[lately[:, _TO_GO] == 0, : len(NIGHT_PARTS)]
         if len(over) and np.isnan(over).all():
             raise BarsError(
-                f"the bars have none between sessions in the last {len(over)} nights, and the model was trained on "
-                "bars that trade there; they must be of the whole day; give them so (Alpaca's have 4:00 to 20:00), or "
-                "train with nights='never'."
+                f"there are no bars in the last {len(over)} nights, and the model was trained on bars that trade "
+                "there; they must be of the whole day, or overnight_bars must go on, where it was trained with such; "
+                "give them so (Alpaca's have 4:00 to 20:00), or train with nights='never'."
             )
 
 

@@ -7,12 +7,14 @@ from Numba's cache. So none trains with what it compiled itself.
 import os
 import subprocess
 import sys
+import threading
 
 from volcast.processes import environment_of_children
 
 __all__ = ["compile_elsewhere", "is_compiled"]
 
 _COMPILING = "LSTM_KERNEL_IS_BEING_COMPILED"
+_ONE_AT_A_TIME = threading.Lock()
 _TINY_TRAINING = """
 import numpy as np
 from volcast.networks.architectures import build_lstm_from_values
@@ -29,15 +31,16 @@ def compile_elsewhere() -> None:
 
     Where that fails (no place to write, say), the caller compiles for itself.
     """
-    if os.environ.get(_COMPILING) or is_compiled():
-        return
-    subprocess.run(
-        [sys.executable, "-c", _TINY_TRAINING],
-        env={**environment_of_children(), _COMPILING: "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    with _ONE_AT_A_TIME:
+        if os.environ.get(_COMPILING) or is_compiled():
+            return
+        subprocess.run(
+            [sys.executable, "-c", _TINY_TRAINING],
+            env={**environment_of_children(), _COMPILING: "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
 
 
 def is_compiled() -> bool:
