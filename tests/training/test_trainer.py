@@ -367,7 +367,7 @@ def test_arrays_that_do_not_fit_are_refused(small_bars: pd.DataFrame) -> None:
 
 
 def test_memory_longer_than_the_data_is_refused(small_bars: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(NotEnoughDataError, match="looks back 2000 buckets"):
+    with pytest.raises(NotEnoughDataError, match="looks back 2000 of them"):
         trainer(tmp_path, memory=2000).prepare_data(bars=small_bars)
 
 
