@@ -127,6 +127,24 @@ def test_each_trial_is_told_once_by_its_own_number_and_loss(alone: SearchResult,
     assert [trial.best_loss for trial in watcher.ended] == np.minimum.accumulate(losses).tolist()
 
 
+def test_no_trial_is_completed_without_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends another one meanwhile looks for the best of them."""
+    import keras_tuner
+
+    seen = []
+    end = keras_tuner.RandomSearch.on_trial_end
+
+    def look_first(self: Any, trial: Any) -> None:
+        seen.append([other.score for other in self.oracle.trials.values() if other.status == "COMPLETED"])
+        end(self, trial)
+
+    monkeypatch.setattr(keras_tuner.RandomSearch, "on_trial_end", look_first)
+    config = config_in(tmp_path, workers=2, tuner="random")
+    search_hyperparameters(config, *samples(), Watcher(config, lambda directory: None))
+    assert seen
+    assert all(score is not None for scores in seen for score in scores)
+
+
 def test_a_worker_killed_in_a_trial_changes_nothing(alone: SearchResult, tmp_path: Path) -> None:
     def kill(directory: Path) -> None:
         for worker in _workers_of(directory):

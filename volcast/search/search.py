@@ -195,6 +195,7 @@ def _search_with_workers(
     progress: SilentProgress,
 ) -> None:
     """Search in this process and in `others` more of this machine, and in whatever worker of another machine joins."""
+    _hand_out_copies(tuner.oracle)
     server = TrialServer(tuner.oracle, todo, todo.config.chief or "127.0.0.1:0", before_trial, progress)
     try:
         with local_workers(todo, server.address, others):
@@ -205,6 +206,21 @@ def _search_with_workers(
             server.close()
     finally:
         server.close()
+
+
+def _hand_out_copies(oracle: "keras_tuner.Oracle") -> None:
+    """Let this process' tuner work on copies of the trials of `oracle`, as workers do.
+
+    It marks a trial as completed before that has a loss. Where a worker's trial ends at that moment, the best of all is
+    looked for, the comparison fails, and Keras Tuner keeps its lock for good.
+    """
+    create = oracle.create_trial
+
+    def create_copy(tuner_id: str) -> Any:
+        trial = create(tuner_id)
+        return type(trial).from_state(trial.get_state())
+
+    oracle.create_trial = create_copy
 
 
 @contextlib.contextmanager
