@@ -12,9 +12,10 @@ the bars before the window: with the bars of all symbols beside it, and with its
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,9 +57,9 @@ def window_bars(folder: Path, window: str) -> dict[str, pd.DataFrame]:
     return {symbol: frame for symbol, frame in bars.items() if (frame.index >= midnight).sum() > _FEWEST_BARS // 5}
 
 
-def trained(bars: dict[str, pd.DataFrame], test_from: str, seed: int) -> TrainingResult:
+def trained(bars: dict[str, pd.DataFrame], test_from: str, settings: Mapping[str, Any]) -> TrainingResult:
     """A training on these bars, in a store of its own, judged from a day on."""
-    settings = {"test_from": test_from, "accept_quality": True, "seed": seed, "model_save_path": tempfile.mkdtemp()}
+    settings = {"test_from": test_from, "accept_quality": True, "model_save_path": tempfile.mkdtemp(), **settings}
     if len(bars) == 1:
         ((symbol, frame),) = bars.items()
         return LocalLSTMTrainer({"symbol": symbol, **settings}).run_training_pipeline(bars=frame)
@@ -106,24 +107,24 @@ def over_own(
     means = {}
     for symbol in left_out:
         one = {symbol: bars[symbol]}
-        owner = trained(one, first, result.bundle.manifest["seed"])
+        owner = trained(one, first, {name: getattr(result.bundle.config, name) for name in ("seed", "cell")})
         own = qlikes(recipe_of(owner), owner.bundle.networks, one, midnight)
         means[symbol] = (qlikes(recipe, networks, together | one, midnight) / own).get(symbol, np.nan)
     return pd.Series(means, dtype=float).dropna()
 
 
 def window_ratios(
-    bars: dict[str, pd.DataFrame], first: str, seed: int, mode: str, left_out: list[str]
+    bars: dict[str, pd.DataFrame], first: str, settings: Mapping[str, Any], mode: str, left_out: list[str]
 ) -> tuple["pd.Series[float]", float]:
     """The figures of one window by symbol, and the weight that the networks have in the mean; see the module."""
     midnight = pd.Timestamp(first, tz="America/New_York")
     training = {symbol: frame for symbol, frame in bars.items() if symbol not in left_out}
     if mode == "single":
-        results = {symbol: trained({symbol: frame}, first, seed) for symbol, frame in training.items()}
+        results = {symbol: trained({symbol: frame}, first, settings) for symbol, frame in training.items()}
         weights = [recipe_of(result).weight for result in results.values()]
         parts = [ratios(result, {symbol: bars[symbol]}, midnight) for symbol, result in results.items()]
         return pd.concat(parts), float(np.mean(weights))
-    result = trained(training, first, seed)
+    result = trained(training, first, settings)
     if mode == "panel":
         judged = ratios(result, bars, midnight)
         return judged[left_out] if left_out else judged, recipe_of(result).weight
@@ -137,6 +138,7 @@ def main() -> None:
     parser.add_argument("--windows", nargs="+", choices=WINDOWS, default=list(WINDOWS)[:3])
     parser.add_argument("--mode", choices=_MODES, default="panel")
     parser.add_argument("--left-out", type=int, default=0, metavar="N")
+    parser.add_argument("--cell", choices=["lstm", "gru"], default="lstm")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     options = parser.parse_args()
     if options.mode.startswith("zero-shot") and not options.left_out:
@@ -147,7 +149,9 @@ def main() -> None:
         bars = window_bars(options.data, window)
         left_out = list(bars)[:: options.left_out] if options.left_out else []
         for seed in options.seeds:
-            judged, weight = window_ratios(bars, WINDOWS[window][0], seed, options.mode, left_out)
+            judged, weight = window_ratios(
+                bars, WINDOWS[window][0], {"seed": seed, "cell": options.cell}, options.mode, left_out
+            )
             means.append(judged.mean())
             print(
                 f"{window} seed {seed}: mean {judged.mean():.4f}, worst {judged.max():.4f}, gains "

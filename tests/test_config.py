@@ -69,6 +69,7 @@ OTHER: dict[str, Any] = {
     "preset": "colab",
     "network": "roadmap",
     "networks": 3,
+    "cell": "gru",
     "nights": "never",
     "overnight_symbol": "NQ",
     "overnight_path": "nq.csv",
@@ -268,6 +269,9 @@ def test_a_wrong_value_is_answered_with_its_rule(key: str, value: Any, rule: str
         ({"bars_source": "file"}, "bars_source is 'file' and bars_path is missing; give the file's path"),
         ({"bars_source": "simulator", "bars_path": "spy.csv"}, "leave one of them out"),
         ({"preset": "colab", "scaling": "diurnal_log"}, "the notebook's preset is 'minmax' only"),
+        ({"preset": "colab", "cell": "gru"}, "cell is 'gru'; the notebook's is 'lstm'"),
+        ({"nights": "never", "overnight_symbol": "NQ"}, "overnight_symbol is 'NQ' and nights is 'never'"),
+        ({"symbols": "SPY,NQ", "overnight_symbol": "nq"}, "whose own bars tell of its nights"),
     ],
 )
 def test_contradictions_are_named(settings: dict[str, Any], said: str) -> None:

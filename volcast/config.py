@@ -182,6 +182,8 @@ class TrainingConfig(BaseModel):
     the name of an installed network that is searched for."""
     networks: Annotated[int, Field(ge=1, le=50), Role.TRAINING] = 5
     """Networks of a ``har_lstm``, alike but for their seeds."""
+    cell: Annotated[Literal["lstm", "gru"], Role.SEARCH, Flag("--cell", "C")] = "lstm"
+    """What the layers of the networks are made of: ``lstm``, or ``gru``, which has a quarter fewer weights."""
     nights: Annotated[Literal["auto", "never"], Role.TRAINING, Flag("--nights", "N")] = "auto"
     """Whether a ``har_lstm`` sees what trades between sessions: ``auto``, where the bars have at least half of their
     nights; ``never``, what lies outside of sessions is not looked at."""
@@ -564,6 +566,8 @@ def _contradictions(config: TrainingConfig) -> list[str]:
         problems.append(f"preset is 'colab' and rv_estimator is {config.rv_estimator!r}; the notebook's is 'close'")
     if config.preset == "colab" and config.bucket != "1h":
         problems.append(f"preset is 'colab' and bucket is {config.bucket!r}; the notebook's is an hour")
+    if config.preset == "colab" and config.cell != "lstm":
+        problems.append(f"preset is 'colab' and cell is {config.cell!r}; the notebook's is 'lstm'")
     if config.preset == "colab" and config.scaling == "diurnal_log":
         problems.append("preset is 'colab' and scaling is 'diurnal_log'; the notebook's preset is 'minmax' only")
     if config.preset == "colab" and config.network not in (None, "roadmap"):

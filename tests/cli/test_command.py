@@ -52,6 +52,7 @@ OTHER = {
     "roll_days": "2024-03-14",
     "rv_estimator": "medrv",
     "companions": "QQQ",
+    "cell": "gru",
     "nights": "never",
     "overnight_symbol": "NQ",
     "overnight_path": "nq.csv",

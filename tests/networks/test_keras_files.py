@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from volcast.config import TrainingConfig
 from volcast.errors import UnsafeModelError, VolatilityError
 from volcast.networks.architectures import build_lstm_from_values
 from volcast.networks.keras_files import load_network, save_network
@@ -34,6 +36,22 @@ def network_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for path in paths.values():
         save_network(network, path)
     return paths
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_network_of_grus_is_read_as_it_was_written(suffix: str, tmp_path: Path) -> None:
+    config = TrainingConfig.from_mapping({"cell": "gru"})
+    values = {"n_layers": 2, "units_0": 16, "units_1": 16, "dropout_0": 0.1, "dropout_1": 0.1, "lr": 0.005}
+    network = build_lstm_from_values(values, 5, config=config)
+    path = tmp_path / f"network{suffix}"
+    save_network(network, path)
+    for weight, expected in zip(load_network(path).get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    description = described(path)
+    layer(description, "GRU")["config"].update(units=20_000)
+    (tmp_path / "forged").mkdir()
+    with pytest.raises(UnsafeModelError, match="a layer of 20000 units"):
+        load_network(with_description(path, description, tmp_path / "forged"))
 
 
 def described(path: Path) -> Description:

@@ -25,12 +25,13 @@ pytestmark = pytest.mark.train
 MEMORY = 20
 
 
-def sequential(*units: int) -> "keras.Model":
+def sequential(*units: int, cell: str = "LSTM") -> "keras.Model":
     import keras
 
     layers = [keras.Input((MEMORY, 1))]
     for i, count in enumerate(units):
-        layers += [keras.layers.LSTM(count, return_sequences=i < len(units) - 1), keras.layers.Dropout(0.3)]
+        layer = getattr(keras.layers, cell)(count, return_sequences=i < len(units) - 1)
+        layers += [layer, keras.layers.Dropout(0.3)]
     return keras.Sequential([*layers, keras.layers.Dense(1)])
 
 
@@ -47,7 +48,14 @@ def with_side(*units: int) -> "keras.Model":
     return keras.Model([window, side], keras.layers.Dense(1)(hidden))
 
 
-@pytest.mark.parametrize(("build", "units"), [(sequential, (7,)), (sequential, (8, 5)), (with_side, (6, 4))])
+def of_grus(*units: int) -> "keras.Model":
+    return sequential(*units, cell="GRU")
+
+
+@pytest.mark.parametrize(
+    ("build", "units"),
+    [(sequential, (7,)), (sequential, (8, 5)), (with_side, (6, 4)), (of_grus, (7,)), (of_grus, (8, 5))],
+)
 def test_the_twin_computes_what_keras_does(build: Callable[..., "keras.Model"], units: tuple[int, ...]) -> None:
     import keras
 
@@ -91,9 +99,12 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 def test_a_network_without_a_counterpart_is_refused_by_layer() -> None:
     import keras
 
-    gru = keras.Sequential([keras.Input((MEMORY, 1)), keras.layers.GRU(3), keras.layers.Dense(1)])
-    with pytest.raises(TrainingError, match="GRU"):
-        onnx_graph(gru)
+    simple = keras.Sequential([keras.Input((MEMORY, 1)), keras.layers.SimpleRNN(3), keras.layers.Dense(1)])
+    with pytest.raises(TrainingError, match="SimpleRNN"):
+        onnx_graph(simple)
+    early = keras.Sequential([keras.Input((MEMORY, 1)), keras.layers.GRU(3, reset_after=False), keras.layers.Dense(1)])
+    with pytest.raises(TrainingError, match="reset_after = False"):
+        onnx_graph(early)
     relu = keras.Sequential([keras.Input((MEMORY, 1)), keras.layers.LSTM(3, activation="relu"), keras.layers.Dense(1)])
     with pytest.raises(TrainingError, match="activation = 'relu'"):
         onnx_graph(relu)
@@ -118,6 +129,37 @@ def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
     weight.external_data.add(key="location", value=str(tmp_path / "elsewhere"))
     with pytest.raises(UnsafeModelError, match="weights in another file"):
         OnnxNetwork(graph.SerializeToString())
+
+
+def test_the_gru_is_the_recursion_of_its_weights() -> None:
+    """Keras' update weighs the state before, not the candidate; the reset stands behind the product."""
+    model = of_grus(2)
+    random = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(random.standard_normal(weight.shape))
+    kernel, recurrent, (of_input, of_state), dense, offset = (weight.astype(float) for weight in model.get_weights())
+    windows = random.standard_normal((5, MEMORY, 1)).astype(np.float32)
+    state = np.zeros((5, 2))
+    for step in range(MEMORY):
+        sums, added = windows[:, step] @ kernel + of_input, state @ recurrent + of_state
+        update, reset = (1 / (1 + np.exp(-(sums + added)[:, part])) for part in (slice(0, 2), slice(2, 4)))
+        state = update * state + (1 - update) * np.tanh(sums[:, 4:] + reset * added[:, 4:])
+    np.testing.assert_allclose(serving_network(model)(windows), (state @ dense + offset)[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_gru_with_another_reset_or_other_weights_is_refused() -> None:
+    import onnx
+
+    for change, said in (
+        ({"linear_before_reset": 0}, "whose reset comes before"),
+        ({"hidden_size": 4}, "whose weights do not fit"),
+    ):
+        graph = onnx.load_from_string(onnx_graph(of_grus(3)))
+        gru = next(node for node in graph.graph.node if node.op_type == "GRU")
+        for attribute in gru.attribute:
+            attribute.i = change.get(attribute.name, attribute.i)
+        with pytest.raises(UnsafeModelError, match=said):
+            OnnxNetwork(graph.SerializeToString())
 
 
 def test_foreign_operators_are_refused() -> None:

@@ -210,7 +210,7 @@ def test_after_a_training_in_the_background_the_gate_sees_the_market(
     place = shutil.copytree(trained.bundle.path.parent, tmp_path / "models")
     serving = VolatilityForecaster(trained.bundle.name, {"model_save_path": str(place)})
     serving.retrain_async("AAA", bars)
-    ((_, window, symbol, name, settle, _),) = jobs
+    ((_, window, symbol, name, settle, *_),) = jobs
     assert symbol == window.attrs["symbol"] == "AAA"
     assert name.startswith("AAA-")
     pd.testing.assert_frame_equal(window, of_symbol(bars, "AAA"))

@@ -15,6 +15,7 @@ from tests.support.bars import make_bars
 from volcast.arrays import time_index
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError, TrainingError
 from volcast.files import file_name_of
+from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.baselines.registry import BASELINES
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.measures.hourly import get_hourly_rv
@@ -52,6 +53,20 @@ def searched(result: TrainingResult) -> SearchResult:
 
 def trainer(path: Path, **settings: Any) -> LocalLSTMTrainer:
     return LocalLSTMTrainer({**SMALL, "model_save_path": str(path), **settings})
+
+
+@pytest.mark.parametrize("network", ["roadmap", "har_lstm"])
+def test_networks_are_of_the_cell_that_is_asked_for(network: str, small_bars: pd.DataFrame, tmp_path: Path) -> None:
+    """Trained by the compiled engine, saved, and served from the files."""
+    settings = {"network": network, "networks": 1, "max_trials": 1, "accept_quality": True, "accept_verdict": True}
+    training = trainer(tmp_path, **settings, cell="gru", engine="fast")
+    result = training.run_training_pipeline(bars=small_bars)
+    assert {type(layer).__name__ for layer in training.models[0].layers} >= {"GRU", "Dense"}
+    forecaster = VolatilityForecaster(result.bundle.path)
+    assert ModelStore(tmp_path).load(result.bundle.name).config.cell == "gru"
+    series = forecaster.forecast_series(small_bars)
+    judged = result.evaluation.by_bucket
+    np.testing.assert_allclose(series["volatility"].reindex(judged.index), judged["model"], rtol=1e-5)
 
 
 class AskedInOrder:

@@ -189,7 +189,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_search_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--config", metavar="F", help="configuration: .py with a TRAINING_CONFIG, .json, .toml or .yaml")
-    add_settings(group, "test_from", "preset", "network", "tuner", "max_trials", "max_search_minutes", "epochs")
+    add_settings(group, "test_from", "preset", "network", "cell", "tuner", "max_trials", "max_search_minutes", "epochs")
     add_settings(group, "seed", "engine", "workers")
     machines = group.add_mutually_exclusive_group()
     add_setting(machines, "chief")

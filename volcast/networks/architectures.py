@@ -65,7 +65,7 @@ class Architecture:
 def build_lstm_model_fast(
     hp: "keras_tuner.HyperParameters", memory: int = 60, *, features: int = 1, config: TrainingConfig | None = None
 ) -> "keras.Model":
-    """The roadmap's network: one or more LSTM layers, each followed by dropout, and one linear output.
+    """The roadmap's network: one or more LSTM layers (or of the configured `cell`), dropout after each, one output.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def build_lstm_model_fast(
     ConfigError
         `hp` are no hyperparameters of Keras Tuner's, or `memory` is no whole number, 1 or more.
     """
-    return _lstm(hp, memory, features, config, loss="mean_squared_error")
+    return _recurrent(hp, memory, features, config, loss="mean_squared_error")
 
 
 def build_step_network(
@@ -97,7 +97,7 @@ def build_step_network(
 ) -> "keras.Model":
     """The networks of a `har_lstm`: LSTM layers over the last steps of the bars; the output is added to a log.
 
-    It begins by adding next to nothing.
+    It begins by adding next to nothing. The configured `cell` may be another.
 
     Parameters
     ----------
@@ -112,10 +112,10 @@ def build_step_network(
     -------
     A compiled model: Adam, QLIKE of a volatility whose log the output is added to.
     """
-    return _lstm(hp, memory, features, config, loss=log_qlike(1.0), output_spread=0.01)
+    return _recurrent(hp, memory, features, config, loss=log_qlike(1.0), output_spread=0.01)
 
 
-def _lstm(
+def _recurrent(
     hp: "keras_tuner.HyperParameters",
     memory: int,
     features: int,
@@ -133,12 +133,13 @@ def _lstm(
         )
 
     config = config or TrainingConfig()
+    cell = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[config.cell]
     n_layers = hp.Int("n_layers", *config.n_layers_range)
     layers = [keras.Input((memory, features))]
     for i in range(n_layers):
         units = hp.Int(f"units_{i}", *config.units_range, step=UNITS_STEP)
         dropout = hp.Float(f"dropout_{i}", *config.dropout_range, step=DROPOUT_STEP)
-        layers.append(keras.layers.LSTM(units, return_sequences=i < n_layers - 1))
+        layers.append(cell(units, return_sequences=i < n_layers - 1))
         layers.append(keras.layers.Dropout(dropout))
     weights = "glorot_uniform" if output_spread is None else keras.initializers.RandomNormal(stddev=output_spread)
     # All at once: a model that grows layer by layer is built anew with each.

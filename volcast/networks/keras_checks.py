@@ -25,7 +25,9 @@ LARGEST_FILE = 64 * 2**20
 LARGEST_NETWORK = 2**24
 """Weights of a network; 64 units in two layers, the most that the default search tries, have 50 thousand."""
 
-_LAYERS = frozenset({"InputLayer", "LSTM", "Dropout", "Concatenate", "Dense"})
+_LAYERS = frozenset({"InputLayer", "LSTM", "GRU", "Dropout", "Concatenate", "Dense"})
+# Gates of a recurrent layer, and biases of each.
+_GATES = {"LSTM": (4, 1), "GRU": (3, 2)}
 _MODELS = frozenset({"Sequential", "Functional"})
 _PARTS = frozenset({"DTypePolicy", "GlorotUniform", "Ones", "Orthogonal", "Zeros", "__keras_tensor__"})
 _MOST_LAYERS, _MOST_ARRAYS, _MOST_UNITS = 64, 1000, 4096
@@ -134,11 +136,12 @@ def _refuse_large_layers(config: dict[str, Any], path: Path) -> None:
         if layer["class_name"] == "Concatenate":
             # Of what it joins, and so of no more than of all before it.
             widths.append(sum(widths))
-        elif layer["class_name"] in ("LSTM", "Dense"):
+        elif layer["class_name"] in (*_GATES, "Dense"):
             units, inputs = settings["units"], max(widths, default=1)
             if type(units) is not int or not 1 <= units <= _MOST_UNITS or settings.get("unroll", False):
                 raise UnsafeModelError(_too_large(path, f"a layer of {units!r:.40} units"))
-            weights += 4 * units * (units + inputs + 1) if layer["class_name"] == "LSTM" else units * (inputs + 1)
+            gates, biases = _GATES.get(layer["class_name"], (1, 1))
+            weights += gates * units * (inputs + biases + (units if layer["class_name"] in _GATES else 0))
             widths.append(units)
     if len(config["layers"]) > _MOST_LAYERS or weights > LARGEST_NETWORK or weights * steps > MOST_WORK:
         raise UnsafeModelError(_too_large(path, f"{weights:,} weights and windows of {steps:,} buckets"))

@@ -131,7 +131,7 @@ def largest_difference(outputs: npt.ArrayLike, expected: npt.ArrayLike) -> float
 
 
 def onnx_graph(model: "keras.Model") -> bytes:
-    """A Keras network of LSTM, Dropout, Concatenate and Dense layers as an ONNX graph; needs the package `onnx`.
+    """A Keras network of LSTM or GRU, Dropout, Concatenate and Dense layers as an ONNX graph; needs `onnx`.
 
     The graph takes ``window`` (n, memory, F) and, where the network has a second input, ``side`` (n, K); it gives
     ``output`` (n, 1). LSTM gates are put into ONNX' order, Dropout does nothing in a forecast.
@@ -188,8 +188,8 @@ class _GraphBuilder:
             sources = layer.input if isinstance(layer.input, list) else [layer.input]
             inputs = [self.names[id(tensor)] for tensor in sources]
         output = f"{layer.name}:out"
-        if kind == "LSTM":
-            output = self._add_lstm(layer, config, inputs[0], output)
+        if kind in ("LSTM", "GRU"):
+            output = self._add_recurrent(layer, config, inputs[0], output)
         elif kind == "Dropout":
             output = inputs[0]
         elif kind == "Concatenate" and config["axis"] in (-1, 1):
@@ -198,7 +198,7 @@ class _GraphBuilder:
             self._add_dense(layer, config, inputs[0], output)
         else:
             raise TrainingError(
-                f"the layer {layer.name} ({kind}) has no counterpart in the graphs that serve; the rule is LSTM, "
+                f"the layer {layer.name} ({kind}) has no counterpart in the graphs that serve; the rule is LSTM, GRU, "
                 "Dropout, Concatenate and Dense with a plain activation; build the network from these."
             )
         self.names[id(layer.output)] = output
@@ -213,24 +213,31 @@ class _GraphBuilder:
         model = helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION)
         return bytes(model.SerializeToString(deterministic=True))
 
-    def _add_lstm(self, layer: "keras.Layer", config: dict[str, Any], source: str, output: str) -> str:
-        """ONNX Runtime's LSTM is time-major: the first of a stack transposes, those after it stay so."""
-        _require_plain_lstm(layer.name, config)
-        name = layer.name
+    def _add_recurrent(self, layer: "keras.Layer", config: dict[str, Any], source: str, output: str) -> str:
+        """ONNX Runtime's layers are time-major: the first of a stack transposes, those after it stay so."""
+        _require_plain_cell(layer.name, config)
+        name, is_gru = layer.name, type(layer).__name__ == "GRU"
         if source not in self._time_major:
             self.add("Transpose", [source], f"{name}:by_time", perm=[1, 0, 2])
             source = f"{name}:by_time"
         kernel, recurrent, *bias = (np.asarray(weight, dtype=np.float32) for weight in layer.get_weights())
-        units = int(config["units"])
-        both = np.concatenate([_permuted(bias[0]) if bias else np.zeros(4 * units), np.zeros(4 * units)])
+        units, arranged = int(config["units"]), (lambda values: values) if is_gru else _permuted
+        width = (3 if is_gru else 4) * units
+        # The input's biases and the state's: Keras' LSTM has none of these.
+        both = np.zeros((2, width), np.float32)
+        if bias:
+            both[: 2 if is_gru else 1] = arranged(bias[0])
         weights = [
-            self.add_weight(f"{name}:W", _permuted(kernel).T[None]),
-            self.add_weight(f"{name}:R", _permuted(recurrent).T[None]),
-            self.add_weight(f"{name}:B", both.astype(np.float32)[None]),
+            self.add_weight(f"{name}:W", arranged(kernel).T[None]),
+            self.add_weight(f"{name}:R", arranged(recurrent).T[None]),
+            self.add_weight(f"{name}:B", both.reshape(1, -1)),
         ]
         direction = self.add_weight(f"{name}:axis", np.array([1 if config["return_sequences"] else 0], np.int64))
         sequence, last = f"{name}:sequence", f"{name}:last"
-        self.add("LSTM", [source, *weights], [sequence, last], hidden_size=units)
+        if is_gru:
+            self.add("GRU", [source, *weights], [sequence, last], hidden_size=units, linear_before_reset=1)
+        else:
+            self.add("LSTM", [source, *weights], [sequence, last], hidden_size=units)
         self.add("Squeeze", [sequence if config["return_sequences"] else last, direction], output)
         if config["return_sequences"]:
             self._time_major.add(output)
@@ -239,7 +246,8 @@ class _GraphBuilder:
     def _add_dense(self, layer: "keras.Layer", config: dict[str, Any], source: str, output: str) -> None:
         if source in self._time_major:
             raise TrainingError(
-                f"the layer {layer.name} stands on whole sequences; the rule is on an LSTM's last state; build it so."
+                f"the layer {layer.name} stands on whole sequences; the rule is on the last state of "
+                "a recurrent one; build it so."
             )
         kernel, *bias = (np.asarray(weight, dtype=np.float32) for weight in layer.get_weights())
         activation = _ACTIVATIONS[config["activation"]]
@@ -258,8 +266,9 @@ def _sequential() -> type:
     return kind
 
 
-def _require_plain_lstm(name: str, config: dict[str, Any]) -> None:
+def _require_plain_cell(name: str, config: dict[str, Any]) -> None:
     plain = {"activation": "tanh", "recurrent_activation": "sigmoid", "go_backwards": False, "return_state": False}
+    plain |= {"reset_after": True} if "reset_after" in config else {}
     other = {key: config[key] for key, value in plain.items() if config[key] != value}
     if other:
         said = ", ".join(f"{key} = {value!r}" for key, value in other.items())

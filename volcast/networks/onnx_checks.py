@@ -34,7 +34,13 @@ _GRAPH = {"node": 1, "name": 2, "initializer": 5, "doc": 10, "input": 11, "outpu
 _NODE = {"input": 1, "output": 2, "name": 3, "op_type": 4, "attribute": 5, "doc": 6, "domain": 7}
 _ATTRIBUTE = {"name": 1, "i": 3, "ints": 8, "doc": 13, "type": 20}
 _TENSOR = {"dims": 1, "data_type": 2, "name": 8, "raw_data": 9, "doc": 12, "external_data": 13, "data_location": 14}
-_ATTRIBUTES = {"Transpose": {"perm"}, "LSTM": {"hidden_size"}, "Concat": {"axis"}}
+_ATTRIBUTES = {
+    "Transpose": {"perm"},
+    "LSTM": {"hidden_size"},
+    "GRU": {"hidden_size", "linear_before_reset"},
+    "Concat": {"axis"},
+}
+_GATES = {"LSTM": 4, "GRU": 3}
 
 Shape = tuple[int, ...]
 
@@ -124,7 +130,7 @@ class _Inference:
         self._operators: dict[str, Callable[[_Node], list[Shape]]] = {
             "Concat": self._concat,
             "Gemm": self._gemm,
-            "LSTM": self._lstm,
+            **dict.fromkeys(_GATES, self._recurrent),
             "Squeeze": self._squeeze,
             "Transpose": self._transpose,
             **dict.fromkeys(("Identity", "Relu", "Sigmoid", "Tanh"), self._same),
@@ -175,13 +181,16 @@ class _Inference:
             raise _Refused("has a Transpose other than of windows and buckets")
         return [(second, first, third)]
 
-    def _lstm(self, node: _Node) -> list[Shape]:
+    def _recurrent(self, node: _Node) -> list[Shape]:
         ((steps, batch, values),), weights = self._inputs(node, 3)
         (units,) = node.attributes["hidden_size"]
         if batch != _BATCH or steps != self._steps:
-            raise _Refused("has an LSTM over other things than buckets")
-        self._require(node, weights, (1, 4 * units, values), (1, 4 * units, units), (1, 8 * units))
-        self._spend(4 * units * (units + values) * steps)
+            raise _Refused(f"has a layer {node.operator} over other things than buckets")
+        if node.attributes.get("linear_before_reset", [1]) != [1]:
+            raise _Refused("has a GRU whose reset comes before the product")
+        width = _GATES[node.operator] * units
+        self._require(node, weights, (1, width, values), (1, width, units), (1, 2 * width))
+        self._spend(width * (units + values) * steps)
         return [(steps, 1, _BATCH, units), (1, _BATCH, units)]
 
     def _squeeze(self, node: _Node) -> list[Shape]:
@@ -189,7 +198,7 @@ class _Inference:
         axes = self._weights.get(node.inputs[1]) if len(node.inputs) == 2 else None
         axis = int(axes.values[0]) if axes is not None and axes.shape == (1,) and axes.values.dtype.kind == "i" else -1
         if not 0 <= axis < len(shape) or shape[axis] != 1:
-            raise _Refused("has a Squeeze of other things than an LSTM's directions")
+            raise _Refused("has a Squeeze of other things than a recurrent layer's directions")
         return [shape[:axis] + shape[axis + 1 :]]
 
     def _gemm(self, node: _Node) -> list[Shape]:

@@ -12,7 +12,7 @@ from volcast.arrays import time_index
 from volcast.bars.checks import validate_bars
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources.simulator import simulate_bars
-from volcast.errors import DataSourceError, NotEnoughDataError
+from volcast.errors import ConfigError, DataSourceError, NotEnoughDataError
 from volcast.measures.hourly import annualize, get_hourly_rv
 
 NEW_YORK = "America/New_York"
@@ -136,3 +136,8 @@ def test_longer_bars_are_made_of_the_minutes(minutes: int, seed: int) -> None:
 def test_no_bounds_are_refused() -> None:
     with pytest.raises(DataSourceError, match="start_date and end_date"):
         DataHandler("simulator").get_stock_bars("SPY")
+
+
+def test_a_market_that_trades_at_night_has_no_bars_around_its_sessions() -> None:
+    with pytest.raises(ConfigError, match="nights are asked of CMES, whose sessions are not within"):
+        simulate_bars("NQ", "2024-06-03", "2024-06-14", nights=True)

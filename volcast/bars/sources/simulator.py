@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array1D, Int64Array1D, begins_run, time_index
-from volcast.errors import NotEnoughDataError
+from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import default_market
 from volcast.markets.registry import market_named
@@ -75,7 +75,8 @@ def simulate_bars(
     Raises
     ------
     ConfigError
-        What is given is no span of days, or it ends after the sessions that are known.
+        What is given is no span of days, or it ends after the sessions that are known; or `nights` are asked of a
+        market that trades through them.
     NotEnoughDataError
         The exchange has no session in the span.
     """
@@ -98,6 +99,11 @@ def simulate_bars(
             ((days + moment - opens.array) // pd.Timedelta(minutes=1)).to_numpy()
             for moment in (_FIRST_TRADE, _LAST_TRADE)
         )
+        if (begin > 0).any() or (end < lengths).any():
+            raise ConfigError(
+                f"nights are asked of {market.name}, whose sessions are not within 4:00 to 20:00; they must be for "
+                "bars to trade around them; leave nights out: bars of such a market trade through them."
+            )
         session, inside = volatility, (day, minute)
         day, minute = _minutes_of_days(begin, end - begin)
         volatility = _whole_day_volatility(random, session, inside, day, minute, lengths)

@@ -12,7 +12,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
-    "activate", "adam_step", "add_product", "compiled", "drop", "mixed", "set_rows", "through_gates", "transpose",
+    "activate", "activate_gru", "adam_step", "add_product", "compiled", "drop", "mixed", "set_rows", "through_gates",
+    "through_gru_gates", "transpose",
 ]  # fmt: skip
 
 _ROWS = 8
@@ -187,6 +188,51 @@ def through_gates(gates, cells_before, cells, d_states, scratch):
             d_candidate[row, u] = d_cell * entering * (_ONE - candidate * candidate)
             d_leaving[row, u] = d_state * squashed * leaving * (_ONE - leaving)
             d_cells[row, u] = d_cell * forget
+    for gate in range(4):
+        for row in range(rows):
+            for u in range(units):
+                gates[row, gate * units + u] = scratch[gate + 1, row, u]
+
+
+@compiled
+def activate_gru(gates, states_before, states):
+    """One time step of a GRU: sums in `gates` (rows, 4 units) become gates; states (rows, units) follow.
+
+    Of the gates the first says what stays of the state, the second how much of it the candidate sees. The third is the
+    candidate, before that its input's share, and the last what the state before adds to it, unweighted.
+    """
+    rows, units = states.shape
+    _apply_sigmoid(gates, 0, 2 * units)
+    for row in range(rows):
+        candidate = gates[row, 2 * units : 3 * units]
+        for u in range(units):
+            candidate[u] = _tanh(candidate[u] + gates[row, units + u] * gates[row, 3 * units + u])
+    for row in range(rows):
+        for u in range(units):
+            staying, candidate_now = gates[row, u], gates[row, 2 * units + u]
+            states[row, u] = staying * states_before[row, u] + (_ONE - staying) * candidate_now
+
+
+@compiled
+def through_gru_gates(gates, states_before, d_states, scratch):
+    """One time step of a GRU backwards: `gates` become the loss's derivatives by their sums.
+
+    The first part of `scratch` (5, rows, units) becomes what the state before gets past the gates.
+    """
+    rows, units = d_states.shape
+    d_before, d_staying, d_seen = scratch[0], scratch[1], scratch[2]
+    d_candidate, d_added = scratch[3], scratch[4]
+    for row in range(rows):
+        for u in range(units):
+            staying, seen = gates[row, u], gates[row, units + u]
+            candidate, added = gates[row, 2 * units + u], gates[row, 3 * units + u]
+            d_state = d_states[row, u]
+            d_sum = d_state * (_ONE - staying) * (_ONE - candidate * candidate)
+            d_before[row, u] = d_state * staying
+            d_staying[row, u] = d_state * (states_before[row, u] - candidate) * staying * (_ONE - staying)
+            d_seen[row, u] = d_sum * added * seen * (_ONE - seen)
+            d_candidate[row, u] = d_sum
+            d_added[row, u] = d_sum * seen
     for gate in range(4):
         for row in range(rows):
             for u in range(units):

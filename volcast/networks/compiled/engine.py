@@ -24,8 +24,10 @@ class NetworkPlan:
 
     Attributes
     ----------
+    cell
+        ``"LSTM"`` or ``"GRU"``.
     layers
-        The LSTM layers, first to last.
+        The recurrent layers, all of that cell, first to last.
     rates
         The dropout rate after each.
     dense
@@ -36,7 +38,8 @@ class NetworkPlan:
         0 where the loss is the mean squared error, else that of `networks.fitting.log_qlike`.
     """
 
-    layers: tuple["keras.layers.LSTM", ...]
+    cell: str
+    layers: tuple["keras.layers.LSTM | keras.layers.GRU", ...]
     rates: tuple[float, ...]
     dense: "keras.layers.Dense"
     features: int
@@ -77,10 +80,10 @@ def plan_of(model: "keras.Model") -> NetworkPlan | str:
 
     chain, side = _chain_of(model)
     if not chain or type(chain[-1]) is not keras.layers.Dense:
-        return "its layers are not LSTM layers, one behind the other, and one dense output"
+        return "its layers are not LSTM or GRU layers, one behind the other, and one dense output"
     layers, rates = [], []
     for layer in chain[:-1]:
-        if type(layer) is keras.layers.LSTM:
+        if type(layer) in (keras.layers.LSTM, keras.layers.GRU):
             layers.append(layer)
             rates.append(0.0)
         elif type(layer) is keras.layers.Dropout and layers and layer.noise_shape is None and rates[-1] == 0:
@@ -91,9 +94,14 @@ def plan_of(model: "keras.Model") -> NetworkPlan | str:
     if reason:
         return reason
     if not layers or any(layer.return_sequences is (layer is layers[-1]) for layer in layers):
-        return "its LSTM layers do not feed one another and then the output"
+        return "its recurrent layers do not feed one another and then the output"
+    cells = {type(layer).__name__ for layer in layers}
+    if len(cells) > 1:
+        return "its layers are of LSTM and of GRU cells"
     features = int(layers[0].cell.kernel.shape[0])
-    return NetworkPlan(tuple(layers), tuple(rates), chain[-1], features, side, _spread_of(model.loss) or 0.0)
+    return NetworkPlan(
+        cells.pop(), tuple(layers), tuple(rates), chain[-1], features, side, _spread_of(model.loss) or 0.0
+    )
 
 
 def _chain_of(model: "keras.Model") -> tuple[list[Any], int]:
@@ -127,14 +135,15 @@ def _unusual_layer(layers: Iterable[Any]) -> str | None:
     import keras
 
     for layer in layers:
-        lstm = isinstance(layer, keras.layers.LSTM)
-        names = ("kernel", "recurrent", "bias") if lstm else ("kernel", "bias")
+        is_recurrent = isinstance(layer, keras.layers.LSTM | keras.layers.GRU)
+        names = ("kernel", "recurrent", "bias") if is_recurrent else ("kernel", "bias")
         usual = layer.use_bias and layer.trainable and layer.dtype_policy.name == "float32" and layer.built
         usual &= all(
             getattr(layer, f"{name}_{kind}", None) is None for name in names for kind in ("regularizer", "constraint")
         )
         usual &= layer.activity_regularizer is None
-        if lstm:
+        if is_recurrent:
+            usual &= getattr(layer, "reset_after", True)
             usual &= layer.activation is keras.activations.tanh
             usual &= layer.recurrent_activation is keras.activations.sigmoid
             usual &= not (layer.go_backwards or layer.stateful or layer.dropout or layer.recurrent_dropout)
@@ -178,6 +187,22 @@ def _spread_of(loss: Any) -> float | None:
     return 0.0 if plain or loss in ("mse", "mean_squared_error", keras.losses.mean_squared_error) else None
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where of the kernel's four parts Keras' gates lie, how many these are, and how many biases each has."""
+
+    kernel: tuple[int, ...]
+    recurrent: tuple[int, ...]
+    biases: int
+
+    @property
+    def width(self) -> int:
+        return len(self.kernel)
+
+
+_LAYOUTS = {"LSTM": _Layout((0, 1, 2, 3), (0, 1, 2, 3), 1), "GRU": _Layout((0, 1, 2), (0, 1, 3), 2)}
+
+
 class CompiledNetwork:
     """A network's parameters as the kernel wants them, and what it works with.
 
@@ -190,19 +215,20 @@ class CompiledNetwork:
     """
 
     def __init__(self, plan: NetworkPlan, memory: int) -> None:
-        from volcast.networks.compiled import kernel as lstm_kernel
+        from volcast.networks.compiled import kernel
         from volcast.networks.compiled.arithmetic import adam_step
         from volcast.networks.compiled.kernel_cache import compile_elsewhere
 
         compile_elsewhere()
-        self._kernel, self._adam_step = lstm_kernel, adam_step
+        self._kernel, self._adam_step = kernel, adam_step
         self._plan = plan
         self._units = [int(layer.units) for layer in plan.layers]
-        self._padded = [-(-units // lstm_kernel.UNIT_MULTIPLE) * lstm_kernel.UNIT_MULTIPLE for units in self._units]
-        self._shape = np.array([plan.features, plan.sides, *self._padded], np.int64)
+        self._padded = [-(-units // kernel.UNIT_MULTIPLE) * kernel.UNIT_MULTIPLE for units in self._units]
+        cell = kernel.GRU if plan.cell == "GRU" else kernel.LSTM
+        self._shape = np.array([cell, plan.features, plan.sides, *self._padded], np.int64)
         self._rates = np.array(plan.rates, np.float32)
-        self._space = np.empty(lstm_kernel.space_needed(self._shape, memory), np.float32)
-        count = lstm_kernel.parameter_count(self._shape)
+        self._space = np.empty(kernel.space_needed(self._shape, memory), np.float32)
+        count = kernel.parameter_count(self._shape)
         self._parameters, self._gradient = np.zeros(count, np.float32), np.zeros(count, np.float32)
         self._moments = np.zeros((2, count), np.float32)
 
@@ -266,16 +292,20 @@ class CompiledNetwork:
 
     def _parts(self, flat: Float32Array1D) -> Iterator[tuple[np.ndarray, Any, tuple[int, ...]]]:
         """For each of Keras' weights: its place in `flat`, what of it is no padding, and the shape Keras gives it."""
+        layout = _LAYOUTS[self._plan.cell]
         at, inputs, padded_inputs = 0, self._plan.features, self._plan.features
         for units, padded in zip(self._units, self._padded, strict=True):
-            for rows, padded_rows, shape in (
-                (inputs, padded_inputs, (inputs, 4 * units)),
-                (units, padded, (units, 4 * units)),
-                (1, 1, (4 * units,)),
+            for rows, padded_rows, gates, shape in (
+                (inputs, padded_inputs, layout.kernel, (inputs, layout.width * units)),
+                (units, padded, layout.recurrent, (units, layout.width * units)),
             ):
                 end = at + padded_rows * 4 * padded
-                yield flat[at:end].reshape(padded_rows, 4, padded), np.s_[:rows, :, :units], shape
+                yield flat[at:end].reshape(padded_rows, 4, padded), np.ix_(range(rows), gates, range(units)), shape
                 at = end
+            end = at + layout.biases * layout.width * padded
+            bias_shape = (layout.width * units,) if layout.biases == 1 else (layout.biases, layout.width * units)
+            yield flat[at:end].reshape(-1, padded), np.s_[:, :units], bias_shape
+            at = end
             inputs, padded_inputs = units, padded
         end = at + padded_inputs + self._plan.sides
         yield flat[at:end], np.r_[:inputs, padded_inputs : end - at], (inputs + self._plan.sides, 1)

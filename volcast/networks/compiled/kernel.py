@@ -1,12 +1,15 @@
-"""Gradient steps of a stack of LSTM layers, compiled for this machine's vector units by Numba: float32, one thread.
+"""Gradient steps of a stack of LSTM or GRU layers, compiled for this machine's vector units by Numba, float32.
 
 Keras spends nine tenths of a small network's training outside its arithmetic. Here a whole step (forward, backward,
-Adam) is one compiled call that allocates nothing. All arrays are C-contiguous float32; units are padded with zeros to
-whole vectors, which changes no result: a padded unit's cell, state and gradients stay zero.
+Adam) is one compiled call in one thread that allocates next to nothing. All arrays are C-contiguous float32; units are
+padded with zeros to whole vectors, which changes no result: a padded unit's cell, state and gradients stay zero.
 
-`shape` describes a network: ``[features, side inputs, padded units of layer 0, of layer 1, ...]``. Its parameters are
-one flat vector: for each layer the kernel (inputs, 4 units), the recurrent kernel (units, 4 units) and the bias
-(4 units), gates in Keras' order (input, forget, candidate, output), then the dense layer's weights and its bias.
+`shape` describes a network: ``[cell, features, side inputs, padded units of layer 0, of layer 1, ...]``. Its parameters
+are one flat vector: for each layer the kernel (inputs, 4 units), the recurrent kernel (units, 4 units) and the bias
+(4 units), gates in Keras' order (input, forget, candidate, output), then the dense layer's weights and its bias. A GRU
+(Cho et al. 2014, *EMNLP*; as Keras has it, the reset behind the product) has four parts, too: update, reset, the
+candidate's input and what the state adds to it. The weights that one of the last two has none of are zeros, and its
+bias (6 units) is Keras': the input's three and the state's three.
 Compiled code is kept on disk, so that only the first use on a machine waits for the compiler.
 """
 
@@ -14,24 +17,29 @@ import numpy as np
 
 from volcast.networks.compiled.arithmetic import (
     activate,
+    activate_gru,
     add_product,
     compiled,
     drop,
     mixed,
     set_rows,
     through_gates,
+    through_gru_gates,
     transpose,
 )
 
 __all__ = [
-    "CHUNK", "UNIT_MULTIPLE", "batch_gradient", "dropout_scales", "loss_sum", "parameter_count", "predict",
-    "space_needed",
+    "CHUNK", "GRU", "LSTM", "UNIT_MULTIPLE", "batch_gradient", "dropout_scales", "loss_sum", "parameter_count",
+    "predict", "space_needed",
 ]  # fmt: skip
 
 CHUNK = 16
 """Windows that are worked on together: few enough for the cache, whatever the batch."""
 UNIT_MULTIPLE = 16
 """Units of a layer are padded to a multiple of this."""
+
+LSTM, GRU = 0, 1
+"""Numbers of the cells."""
 
 _ZERO = np.float32(0)
 
@@ -56,6 +64,25 @@ def _forward_layer(x, kernel, recurrent, bias, gates, cells, states, rows):
 
 
 @compiled
+def _forward_gru_layer(x, kernel, recurrent, bias, gates, states, rows):
+    """The same of a layer of GRUs, which have no cells beside their states."""
+    states[:rows] = _ZERO
+    units = states.shape[1]
+    sums = np.empty(4 * units, np.float32)
+    sums[: 2 * units] = bias[: 2 * units] + bias[3 * units : 5 * units]
+    sums[2 * units : 3 * units] = bias[2 * units : 3 * units]
+    sums[3 * units :] = bias[5 * units :]
+    for first in range(0, gates.shape[0], rows):
+        last, following = first + rows, first + 2 * rows
+        now = gates[first:last]
+        set_rows(now, sums)
+        add_product(now, x[first:last], kernel)
+        if first:
+            add_product(now, states[first:last], recurrent)
+        activate_gru(now, states[first:last], states[last:following])
+
+
+@compiled
 def _backward_layer(x, recurrent_t, gates, cells, states, d_states, scratch, d_kernel, d_recurrent, d_bias, rows):
     """Back through all time steps; `gates` become derivatives, `d_states` (steps * rows, units) is used up."""
     scratch[0] = _ZERO
@@ -73,6 +100,28 @@ def _backward_layer(x, recurrent_t, gates, cells, states, d_states, scratch, d_k
 
 
 @compiled
+def _backward_gru_layer(x, recurrent_t, gates, states, d_states, scratch, d_kernel, d_recurrent, d_bias, rows):
+    """The same of a layer of GRUs."""
+    steps, units = gates.shape[0] // rows, states.shape[1]
+    for step in range(steps - 1, -1, -1):
+        first, last = step * rows, (step + 1) * rows
+        now = gates[first:last]
+        through_gru_gates(now, states[first:last], d_states[first:last], scratch)
+        if first:
+            d_states[first - rows : first] += scratch[0, :rows]
+            add_product(d_states[first - rows : first], now, recurrent_t)
+    add_product(d_kernel, x.T, gates)
+    add_product(d_recurrent, states[rows : gates.shape[0]].T, gates[rows:])
+    # The input has no weights of what the state adds to the candidate, and the state none of the input's share.
+    d_kernel[:, 3 * units :] = _ZERO
+    d_recurrent[:, 2 * units : 3 * units] = _ZERO
+    for row in range(gates.shape[0]):
+        d_bias[: 3 * units] += gates[row, : 3 * units]
+        d_bias[3 * units : 5 * units] += gates[row, : 2 * units]
+        d_bias[5 * units :] += gates[row, 3 * units :]
+
+
+@compiled
 def dropout_scales(rows, columns, rate, key):
     """The factors that dropout multiplies a (rows, columns) array by: 0, or 1 / (1 - rate)."""
     scales = np.ones((rows, columns), np.float32)
@@ -83,22 +132,33 @@ def dropout_scales(rows, columns, rate, key):
 @compiled
 def parameter_count(shape):
     """Length of the parameter vector of a network of `shape`."""
-    inputs, total = shape[0], 0
-    for units in shape[2:]:
-        total += (inputs + units + 1) * 4 * units
+    inputs, total = shape[1], 0
+    for units in shape[3:]:
+        total += _layer_length(shape[0], inputs, units)
         inputs = units
-    return total + inputs + shape[1] + 1
+    return total + inputs + shape[2] + 1
+
+
+@compiled
+def _layer_length(cell, inputs, units):
+    return ((inputs + units) * 4 + _biases(cell)) * units
+
+
+@compiled
+def _biases(cell):
+    """How many biases a unit has."""
+    return 6 if cell == GRU else 4
 
 
 @compiled
 def space_needed(shape, steps):
     """Length of the working space for windows of `steps` time steps."""
     rows = steps * CHUNK
-    total = rows * shape[0]
-    for units in shape[2:]:
+    total = rows * shape[1]
+    for units in shape[3:]:
         total += _layer_space_needed(steps, CHUNK, units)
     # Transposed kernels of the layer that is worked on.
-    widest = np.max(shape[2:])
+    widest = np.max(shape[3:])
     return total + 8 * widest * widest
 
 
@@ -116,11 +176,12 @@ def _carve(vector, offset, rows, columns):
 
 
 @compiled
-def _layer(vector, offset, inputs, units):
+def _layer(vector, offset, cell, inputs, units):
     """Kernel, recurrent kernel and bias of the layer that begins at `offset`, and where the next one begins."""
     kernel, offset = _carve(vector, offset, inputs, 4 * units)
     recurrent, offset = _carve(vector, offset, units, 4 * units)
-    return kernel, recurrent, vector[offset : offset + 4 * units], offset + 4 * units
+    end = offset + _biases(cell) * units
+    return kernel, recurrent, vector[offset:end], end
 
 
 @compiled
@@ -149,12 +210,15 @@ def _forward(x, side, parameters, shape, rates, key, space, outputs):
         for row in range(rows):
             for feature in range(features):
                 flow[step * rows + row, feature] = x[row, step, feature]
-    inputs, at, layers = features, 0, shape.shape[0] - 2
+    cell, inputs, at, layers = shape[0], features, 0, shape.shape[0] - 3
     for layer in range(layers):
-        units = shape[2 + layer]
-        kernel, recurrent, bias, at = _layer(parameters, at, inputs, units)
+        units = shape[3 + layer]
+        kernel, recurrent, bias, at = _layer(parameters, at, cell, inputs, units)
         gates, cells, states, dropped, _, _, space_at = _layer_space(space, space_at, steps, rows, units)
-        _forward_layer(flow, kernel, recurrent, bias, gates, cells, states, rows)
+        if cell == GRU:
+            _forward_gru_layer(flow, kernel, recurrent, bias, gates, states, rows)
+        else:
+            _forward_layer(flow, kernel, recurrent, bias, gates, cells, states, rows)
         layer_key = _layer_key(key, layer)
         if layer < layers - 1:
             drop(dropped, states[rows:], rates[layer], layer_key)
@@ -174,13 +238,13 @@ def _forward(x, side, parameters, shape, rates, key, space, outputs):
 def _backward(x, side, d_outputs, parameters, gradient, shape, rates, key, space):
     """Add to `gradient` what the chunk that `_forward` has just seen gives, from the derivatives by its outputs."""
     rows, steps, features = x.shape
-    layers = shape.shape[0] - 2
+    cell, layers = shape[0], shape.shape[0] - 3
     starts = np.empty((layers, 3), np.int64)
     at, space_at, inputs = 0, steps * rows * features, features
     for layer in range(layers):
-        units = shape[2 + layer]
+        units = shape[3 + layer]
         starts[layer, 0], starts[layer, 1], starts[layer, 2] = at, space_at, inputs
-        at += (inputs + units + 1) * 4 * units
+        at += _layer_length(cell, inputs, units)
         space_at += _layer_space_needed(steps, rows, units)
         inputs = units
     _, _, _, dropped, d_states, _, _ = _layer_space(space, starts[layers - 1, 1], steps, rows, inputs)
@@ -196,16 +260,19 @@ def _backward(x, side, d_outputs, parameters, gradient, shape, rates, key, space
     drop(last_states, last_states, rates[layers - 1], _layer_key(key, layers - 1))
     for layer in range(layers - 1, -1, -1):
         at, here, inputs = starts[layer]
-        units = shape[2 + layer]
-        kernel, recurrent, _, _ = _layer(parameters, at, inputs, units)
-        d_kernel, d_recurrent, d_bias, _ = _layer(gradient, at, inputs, units)
+        units = shape[3 + layer]
+        kernel, recurrent, _, _ = _layer(parameters, at, cell, inputs, units)
+        d_kernel, d_recurrent, d_bias, _ = _layer(gradient, at, cell, inputs, units)
         gates, cells, states, _, d_states, scratch, _ = _layer_space(space, here, steps, rows, units)
         turned, turned_end = _carve(space, space_at, 4 * units, units)
         transpose(turned, recurrent)
         below, _ = _carve(space, 0, steps * rows, features)
         if layer > 0:
             _, _, _, below, d_below, _, _ = _layer_space(space, starts[layer - 1, 1], steps, rows, inputs)
-        _backward_layer(below, turned, gates, cells, states, d_states, scratch, d_kernel, d_recurrent, d_bias, rows)
+        if cell == GRU:
+            _backward_gru_layer(below, turned, gates, states, d_states, scratch, d_kernel, d_recurrent, d_bias, rows)
+        else:
+            _backward_layer(below, turned, gates, cells, states, d_states, scratch, d_kernel, d_recurrent, d_bias, rows)
         if layer > 0:
             turned, _ = _carve(space, turned_end, 4 * units, inputs)
             transpose(turned, kernel)
@@ -277,7 +344,7 @@ def batch_gradient(x, side, targets, parameters, gradient, shape, rates, spread,
 @compiled
 def predict(x, side, parameters, shape, space, outputs):
     """Fill `outputs` (n,) with the network's, nothing dropped."""
-    rates = np.zeros(shape.shape[0] - 2, np.float32)
+    rates = np.zeros(shape.shape[0] - 3, np.float32)
     for first in range(0, x.shape[0], CHUNK):
         last = min(first + CHUNK, x.shape[0])
         _forward(x[first:last], side[first:last], parameters, shape, rates, np.uint32(0), space, outputs[first:last])

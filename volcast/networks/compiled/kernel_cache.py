@@ -45,7 +45,7 @@ def compile_elsewhere() -> None:
 
 def is_compiled() -> bool:
     """Whether the kernel is in Numba's cache."""
-    from volcast.networks.compiled import kernel as lstm_kernel
+    from volcast.networks.compiled import kernel
 
     # Numba has no public way to ask what is in a function's cache.
-    return bool(lstm_kernel.batch_gradient._cache._cache_file._load_index())
+    return bool(kernel.batch_gradient._cache._cache_file._load_index())
