@@ -138,7 +138,7 @@ class TrainingConfig(BaseModel):
     timezone: Annotated[str, Role.FORECAST] = DEFAULT_ZONE
     """Time zone of bucket labels; the default is that of the market's clock, New York's or another."""
     memory: Annotated[int, Field(ge=2, le=10_000), Role.FORECAST] = 60
-    """Hourly buckets that a network looks back."""
+    """Buckets that a network looks back."""
     n_layers_range: Annotated[IntRange, Role.SEARCH] = (1, 2)
     """Fewest and most LSTM layers."""
     units_range: Annotated[IntRange, Role.SEARCH] = (16, 64)
