@@ -126,7 +126,8 @@ def _narwhals_frame(frame: pd.DataFrame, library: Any) -> "nw.DataFrame[Any]":
 
     if library is None:
         return nw.from_native(frame, eager_only=True)
-    columns = {str(name): _narwhals_series(str(name), values, library) for name, values in frame.items()}
+    # Not as narwhals' own: a library need not know these.
+    columns = {str(name): _narwhals_series(str(name), values, library).to_native() for name, values in frame.items()}
     return nw.from_dict(columns, backend=library)
 
 
