@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from volcast.bars.symbols import symbols_in
@@ -52,6 +52,8 @@ def test_the_name_of_a_symbol_can_be_a_models(symbol: str) -> None:
     assert TrainingConfig.from_mapping({"symbol": symbol}).symbol == symbol.upper()
 
 
+# The first draw of letters makes tables of all of them, which takes a second on a busy machine.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SYMBOLS, min_size=2, max_size=8, unique_by=str.upper))
 def test_no_two_symbols_share_a_name(symbols: list[str]) -> None:
     assert len({file_name_of(symbol).lower() for symbol in symbols}) == len(symbols)
