@@ -10,7 +10,7 @@ from volcast.config import TrainingConfig
 from volcast.errors import TrainingError
 from volcast.networks.architectures import HAR_LSTM_NETWORK
 from volcast.progress import SilentProgress
-from volcast.training.ensemble import train_side_by_side
+from volcast.training.ensemble import Ensemble
 from volcast.training.one_network import Arrays, History, begun_network
 
 pytestmark = pytest.mark.train
@@ -29,7 +29,8 @@ def trained(
 ) -> list[History]:
     config = TrainingConfig.from_mapping({"network": "har_lstm", "epochs": 6, **settings})
     models = [begun_network(config, HAR_LSTM_NETWORK, seed, 6, 7) for seed in seeds]
-    return train_side_by_side(models, seeds, samples(600, 0), samples(200, 1), config, progress or SilentProgress())
+    ensemble = Ensemble(models, seeds, samples(600, 0), samples(200, 1), config, progress or SilentProgress())
+    return ensemble.train_side_by_side()
 
 
 @dataclass

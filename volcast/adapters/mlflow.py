@@ -79,7 +79,7 @@ def log_training(result: TrainingResult, *, registered_model_name: str | None = 
     """
     bundle, mlflow = result.bundle, _mlflow()
     directory = _verified_directory(bundle)
-    _require_text("" if registered_model_name is None else registered_model_name)
+    _require_names(registered_model_name=registered_model_name)
     with _refusals(), mlflow.start_run(run_name=bundle.name, nested=True, description=result.evaluation.verdict):
         mlflow.set_tags(_tags(result))
         mlflow.log_params(_parameters(result))
@@ -128,7 +128,7 @@ def log_model(
         MLflow does not take it.
     """
     mlflow, directory = _mlflow(), _verified_directory(bundle)
-    _require_text(name, "" if registered_model_name is None else registered_model_name)
+    _require_names(name, registered_model_name=registered_model_name)
     with _refusals(), warnings.catch_warnings():
         # It asks for an example of bars, with which it would forecast: months of them.
         warnings.filterwarnings("ignore", ".*input example", UserWarning)
@@ -221,8 +221,8 @@ def _verified_directory(bundle: ModelBundle) -> Path:
     return bundle.path
 
 
-def _require_text(*names: object) -> None:
-    for name in names:
+def _require_names(*names: object, registered_model_name: object) -> None:
+    for name in names if registered_model_name is None else (*names, registered_model_name):
         if not isinstance(name, str):
             raise ConfigError(f"a model is to be called {reprlib.repr(name)} in MLflow; a name is text; give one.")
 

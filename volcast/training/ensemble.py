@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from volcast.config import TrainingConfig
@@ -16,89 +17,98 @@ from volcast.training.one_network import Arrays, History, schedule_of, train_net
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["train_on_ray", "train_side_by_side"]
+__all__ = ["Ensemble"]
 
 
 class _GivenUpError(Exception):
     """Another network failed, or nobody waits for this one any more."""
 
 
-def train_side_by_side(
-    models: Sequence["keras.Model"],
-    seeds: Sequence[int],
-    train: Arrays,
-    validation: Arrays,
-    config: TrainingConfig,
-    progress: SilentProgress,
-) -> list[History]:
-    """Train `models` in place in threads of this process, each as if it were alone; returns their histories in order.
+@dataclass(frozen=True)
+class Ensemble:
+    """The networks of one model before their training.
 
-    As many at a time as `config.workers` says, by default one a core; one after the other where Keras trains them.
-
-    Raises
-    ------
-    TrainingError
-        One of them failed; the others are given up.
+    Attributes
+    ----------
+    models, seeds
+        The networks, compiled and begun from their seeds.
+    train, validation
+        Windows and targets that all of them learn from and are stopped by.
+    config
+        How they are trained.
+    progress
+        What is told of it.
     """
-    import keras
 
-    is_over = threading.Event()
+    models: Sequence["keras.Model"]
+    seeds: Sequence[int]
+    train: Arrays
+    validation: Arrays
+    config: TrainingConfig
+    progress: SilentProgress
 
-    def give_up(batch: int, logs: object = None) -> None:
-        if is_over.is_set():
-            raise _GivenUpError
+    def train_side_by_side(self) -> list[History]:
+        """Train the networks in place in threads of this process, each as if alone; returns their histories in order.
 
-    def trained(number: int, model: "keras.Model", seed: int) -> History:
+        As many at a time as `config.workers` says, by default one a core; one after the other where Keras trains them.
+
+        Raises
+        ------
+        TrainingError
+            One of them failed; the others are given up.
+        """
+        is_over = threading.Event()
+        schedule = schedule_of(self.config, self.config.seed)
+        together = all(are_trained_in_threads(model, schedule) for model in self.models)
+        with ThreadPoolExecutor((self.config.workers or cores()) if together else 1) as pool:
+            trainings = [pool.submit(self._trained, place, is_over) for place in range(len(self.models))]
+            try:
+                ended, _ = wait(trainings, return_when=FIRST_EXCEPTION)
+                for training in ended:
+                    training.result()
+                return [training.result() for training in trainings]
+            except BaseException:
+                is_over.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _trained(self, place: int, is_over: threading.Event) -> History:
+        """The history of the network at this place, which ends at its next batch where all `is_over`."""
+        import keras
+
+        number = place + 1
+
+        def give_up(batch: int, logs: object = None) -> None:
+            if is_over.is_set():
+                raise _GivenUpError
+
         def epoch_ended(epoch: int, loss: float, val_loss: float) -> None:
-            progress.epoch_ended(epoch, loss, val_loss, number)
+            self.progress.epoch_ended(epoch, loss, val_loss, number)
 
-        progress.training_began(config.epochs, number, len(models))
-        abandonment = keras.callbacks.LambdaCallback(on_train_batch_begin=give_up)
+        self.progress.training_began(self.config.epochs, number, len(self.models))
         try:
-            return train_network(model, train, validation, config, seed, epoch_ended, [abandonment])
+            return train_network(
+                self.models[place], self.train, self.validation, self.config, self.seeds[place], epoch_ended,
+                [keras.callbacks.LambdaCallback(on_train_batch_begin=give_up)],
+            )  # fmt: skip
         finally:
-            progress.training_ended(number)
+            self.progress.training_ended(number)
 
-    together = all(are_trained_in_threads(model, schedule_of(config, config.seed)) for model in models)
-    with ThreadPoolExecutor((config.workers or cores()) if together else 1) as pool:
-        trainings = [
-            pool.submit(trained, number, *network)
-            for number, network in enumerate(zip(models, seeds, strict=True), start=1)
-        ]
-        try:
-            ended, _ = wait(trainings, return_when=FIRST_EXCEPTION)
-            for training in ended:
-                training.result()
-            return [training.result() for training in trainings]
-        except BaseException:
-            is_over.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    def train_on_ray(self, address: str) -> list[History]:
+        """Train the networks on the cluster at `address`, each for itself; returns their histories in order.
 
-
-def train_on_ray(
-    models: Sequence["keras.Model"],
-    seeds: Sequence[int],
-    train: Arrays,
-    validation: Arrays,
-    config: TrainingConfig,
-    progress: SilentProgress,
-    address: str,
-) -> list[History]:
-    """Train `models` on the cluster at `address`, each for itself; returns their histories in order.
-
-    Raises
-    ------
-    TrainingError
-        One of them failed, or there is no cluster.
-    """
-    settings: dict[str, Any] = config.as_dict()
-    histories: dict[int, History] = {}
-    tasks = {number: (settings, seed) for number, seed in enumerate(seeds)}
-    for number, result in results_on_ray(trained_weights, tasks, address, train, validation):
-        if isinstance(result, TrainingError):
-            raise result
-        weights, histories[number] = result
-        models[number].set_weights(weights)
-        progress.say(f"{len(histories)} of {len(seeds)} networks are trained.")
-    return [histories[number] for number in tasks]
+        Raises
+        ------
+        TrainingError
+            One of them failed, or there is no cluster.
+        """
+        settings: dict[str, Any] = self.config.as_dict()
+        histories: dict[int, History] = {}
+        tasks = {place: (settings, seed) for place, seed in enumerate(self.seeds)}
+        for place, result in results_on_ray(trained_weights, tasks, address, self.train, self.validation):
+            if isinstance(result, TrainingError):
+                raise result
+            weights, histories[place] = result
+            self.models[place].set_weights(weights)
+            self.progress.say(f"{len(histories)} of {len(self.seeds)} networks are trained.")
+        return [histories[place] for place in tasks]

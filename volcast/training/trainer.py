@@ -39,7 +39,7 @@ from volcast.store.bundle import ModelBundle, version_name
 from volcast.store.store import ModelStore
 from volcast.training.artifacts import describe_companions, describe_data, training_artifacts
 from volcast.training.data import TrainingData, finished_recipe, prepare_training_data
-from volcast.training.ensemble import train_on_ray, train_side_by_side
+from volcast.training.ensemble import Ensemble
 from volcast.training.one_network import History, begun_network
 from volcast.training.result import TrainingResult
 from volcast.training.totals import learnt_totals
@@ -280,8 +280,10 @@ class LocalLSTMTrainer:
         shape = self._built_models()[-1].input_shape[1:]
         require_windows(X_train, y_train, "train", shape)
         require_windows(X_val, y_val, "val", shape)
-        model, train, validation = self._built_models()[-1], (X_train, y_train), (X_val, y_val)
-        (history,) = train_side_by_side([model], [self.config.seed], train, validation, self.config, self.progress)
+        models, train, validation = self._built_models()[-1:], (X_train, y_train), (X_val, y_val)
+        (history,) = Ensemble(
+            models, [self.config.seed], train, validation, self.config, self.progress
+        ).train_side_by_side()
         self.histories.append(history)
         return history
 
@@ -377,11 +379,11 @@ class LocalLSTMTrainer:
             return
         seeds = [seed_of_network(self.config.seed, number) for number in range(self.config.networks)]
         self.models = [self._new_network(HAR_LSTM_NETWORK, seed) for seed in seeds]
-        ensemble = self.models, seeds, train, validation, self.config, self.progress
+        ensemble = Ensemble(self.models, seeds, train, validation, self.config, self.progress)
         if self._ray_address is None:
-            self.histories = train_side_by_side(*ensemble)
+            self.histories = ensemble.train_side_by_side()
         else:
-            self.histories = train_on_ray(*ensemble, self._ray_address)
+            self.histories = ensemble.train_on_ray(self._ray_address)
 
     def _search_and_train(self, train: Arrays, validation: Arrays) -> None:
         self.search_result = search_hyperparameters(self.config, train, validation, self.progress)
