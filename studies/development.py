@@ -33,16 +33,17 @@ from volcast.training.har_lstm import har_lstm_targets
 
 PROTOCOL = json.loads((Path(__file__).parent / "protocol.json").read_text())
 
-# Columns of `IntradayFeatures.design`: eleven terms, eight of them once more for a session's first bucket, hours, and
-# what is known of the Fed's decisions.
+# Columns of `IntradayFeatures.design`: eleven terms, eight of them once more for a session's first bucket, two falls,
+# hours, and what is known of the Fed's decisions.
 GROUPS = {
     "log-HAR": [0, 1, 2, 3],
     "+ first bucket apart": [11, 12],
     "+ Parkinson": [4, 5, 6, 13, 14],
     "+ how the bucket ended": [7, 8, 9, 15, 16, 17],
     "+ range": [10, 18],
+    "+ how far prices fell": [19, 20],
 }
-TERMS = 19
+TERMS = 21
 
 
 def development_parts(data: Path) -> Iterator[tuple[str, pd.DataFrame, int]]:
@@ -62,7 +63,8 @@ def regression_ratio(
     measures: pd.DataFrame, first: int, columns: list[int], ridge: float, *, with_decisions: bool
 ) -> float:
     """QLIKE of the regression on some of its terms, refitted daily from scratch, relative to the diurnal log-HAR."""
-    split = TimeSplit(slice(0, first), slice(first, first), slice(first, len(measures)))
+    # The terms' scales are those of the training part; what is judged is the part behind it, here by another name.
+    split = TimeSplit(slice(0, first), slice(first, len(measures)), slice(len(measures), len(measures)))
     fitted = har_lstm_targets({"": measures}, {"": split}).regression
     features = replace(fitted.features, with_decisions=with_decisions)
     rows = np.arange(max(HAR_LAGS), len(measures))
