@@ -40,12 +40,12 @@ def train_trial(
 
 
 def train_to_the_end(
-    network: Network, epochs: int, patience: int, seed: int, train: Arrays, validation: Arrays, threads: int = 1
+    network: Network, epochs: int, patience: int, seed: int, train: Arrays, validation: Arrays
 ) -> tuple[float, dict[str, Any]]:
     """The best validation loss of a network that is stopped `patience` epochs after it, and its weights then."""
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
     model = torch_network(network)
     epoch = torch_training(network, train, model)
