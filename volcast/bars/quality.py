@@ -258,11 +258,11 @@ def _untraded_findings(bars: pd.DataFrame) -> list[Finding]:
     share = float(untraded(bars).mean()) if tells_untraded(bars.attrs) else 0.0
     if not share:
         return []
-    sentence = f"In {share:.0%} of the bars nobody traded: the price before stands, their return is zero."
+    sentence = f"In {share:.1%} of the bars nobody traded: the price before stands, their return is zero."
     if are_left_out(bars.attrs):
         minutes = LONGEST_STAND // pd.Timedelta(minutes=1)
         sentence = (
-            f"In {share:.0%} of the bars nobody traded, and they were left out: the price before stands, for {minutes} "
+            f"In {share:.1%} of the bars nobody traded, and they were left out: the price before stands, for {minutes} "
             "minutes at most, their return is zero."
         )
     return [Finding("untraded", "fact", sentence)]
