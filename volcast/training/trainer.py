@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.arrays import SymbolBars
-from volcast.bars.checks import cut_to_days
+from volcast.bars.checks import cut_to_days, market_by_hours
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.overnight import checked_overnight_bars
 from volcast.bars.provenance import data_provenance
-from volcast.bars.quality import market_by_hours
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of, overnight_bars_of
 from volcast.errors import ConfigError, TrainingError
