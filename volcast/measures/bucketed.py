@@ -215,7 +215,7 @@ class BucketedBars:
 
     @cached_property
     def volume(self) -> Float64Array1D | None:
-        """Of each bar, NaN where it is no volume: below nothing or without end; None where bars have none."""
+        """Volume of each bar, NaN where it can be none: below nothing or without end; None where bars have none."""
         volume = self.any_volume
         return None if volume is None else np.where((volume >= 0) & (volume < np.inf), volume, np.nan)
 
