@@ -465,7 +465,7 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
     """
     means = np.empty((len(last), len(lags)))
     for part in parts_of(len(last), int(lags[-1])):
-        sums = np.cumsum(values[last[part, None] - np.arange(lags[-1])], axis=1)
+        sums = values[last[part, None] - np.arange(lags[-1])].cumsum(axis=1)
         means[part] = sums[:, lags - 1] / lags
     return means
 

@@ -53,12 +53,21 @@ class HourlyTable:
     @property
     def hours(self) -> Int64Array1D:
         """Clock hour of each label, shape (n,)."""
+        self._look_up()
         return self._hours.values
 
     @property
     def days(self) -> Int64Array1D:
         """A number for the market's day of each label, rising with time, shape (n,)."""
+        self._look_up()
         return self._days.values
+
+    def _look_up(self) -> None:
+        """Add hour and day of the labels that are new: not every table is asked for them."""
+        if len(self._days) < len(self):
+            hours, days = self.market.hours_and_days(self.labels[len(self._days) :])
+            self._hours.append(hours)
+            self._days.append(days)
 
     @property
     def values(self) -> Float64Array2D:
@@ -80,10 +89,7 @@ class HourlyTable:
     def append(self, labels: Int64Array1D, values: Float64Array2D) -> None:
         """Add rows behind the others."""
         self.edition += bool(len(labels))
-        hours, days = self.market.hours_and_days(labels)
         self._labels.append(labels)
-        self._hours.append(hours)
-        self._days.append(days)
         self._values.append(values)
 
     def cut(self, count: int) -> None:

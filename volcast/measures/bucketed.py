@@ -22,6 +22,7 @@ The bucket's last half hour is kept in six steps of five minutes, whatever the b
 close before it), its log return, and its volume.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -269,7 +270,7 @@ class BucketedBars:
         neighbours[traded] = _products(sizes[traded], begins_run(stretch[traded]))
         return neighbours
 
-    @cached_property
+    @property
     def _none_is_silent(self) -> bool:
         """Whether no bar lacks volume, so that none needs to be told from those of trades."""
         return self.any_volume is None or bool((self.any_volume > 0).all())
@@ -307,13 +308,10 @@ class BucketedBars:
 
         A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.
         """
-        counts = np.bincount(self.session - self.session[:1])
-        # A row a day, as long as the longest.
-        is_bucket = np.arange(counts.max(initial=0)) < counts[:, None]
-        spread = np.zeros((len(sums), *is_bucket.shape))
-        spread[:, is_bucket] = sums
-        totals = np.cumsum(spread, axis=2)[:, is_bucket]
-        variance, weight = totals[: len(HALF_LIVES)], totals[len(HALF_LIVES) :]
+        begins = np.flatnonzero(begins_run(self.session)).tolist()
+        for begin, end in itertools.pairwise([*begins, self.count]):
+            np.add.accumulate(sums[:, begin:end], axis=1, out=sums[:, begin:end])
+        variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
         return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.minutes)
 
 

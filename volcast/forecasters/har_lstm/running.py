@@ -219,6 +219,8 @@ class _Nights:
 
     def before(self, days: Int64Array1D, known: Int64Array1D) -> Float64Array2D:
         """The nights before buckets of these days, each as it is told by the row before `known`, shape (n, k)."""
+        if not len(self._places):
+            return np.empty((len(days), 0))
         table, last = self._table, known - 1
         columns = table.values[last[:, None], self._places]
         return self._features.nights(columns, table.hours[last], days - table.days[last])
