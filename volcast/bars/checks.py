@@ -88,8 +88,9 @@ def are_usable(stamps: Int64Array1D, prices: Iterable[npt.NDArray[Any]]) -> bool
     """
     if not len(stamps) or stamps[0] == _MISSING or not (stamps[1:] > stamps[:-1]).all():
         return False
+    values = np.array([*prices])
     # A missing price is neither above nothing nor below infinity.
-    return all(values.min() > 0 and values.max() < np.inf for values in prices)
+    return not values.size or bool(values.min() > 0 and values.max() < np.inf)
 
 
 def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:

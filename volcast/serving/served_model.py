@@ -178,6 +178,7 @@ class ServedModel:
             config.min_bucket_coverage,
             config.effective_market,
             self.sees_nights,
+            self.sees_steps,
         )
 
     @property
@@ -185,6 +186,12 @@ class ServedModel:
         """Whether the model looks at what trades between sessions."""
         recipe = None if self.bundle is None else self.bundle.recipe
         return isinstance(recipe, HarLstm) and recipe.features.with_nights
+
+    @property
+    def sees_steps(self) -> bool:
+        """Whether the model looks at the last steps of the bars of a bucket."""
+        recipe = None if self.bundle is None else self.bundle.recipe
+        return isinstance(recipe, HarLstm) and bool(recipe.features.step_inputs)
 
     @property
     def overnight_symbol(self) -> str | None:
