@@ -42,7 +42,6 @@ from volcast.arrays import (
 )
 from volcast.features.bar_steps import (
     MARKET_RANGE,
-    STEP_MEASURES,
     deviations,
     log_steps,
     step_windows,
@@ -54,7 +53,7 @@ from volcast.features.known_days import KnownDays
 from volcast.features.nights import log_nights, night_deviations
 from volcast.features.windows import HAR_LAGS
 from volcast.markets.registry import market_of
-from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
+from volcast.measures.bucketed import HALF_LIVES, STEP_MEASURES, STEP_RANGES, STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS
 
@@ -524,7 +523,7 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
     """
     means = np.empty((len(last), len(lags)))
     for part in parts_of(len(last), int(lags[-1])):
-        sums = np.cumsum(values[last[part, None] - np.arange(lags[-1])], axis=1)
+        sums = values[last[part, None] - np.arange(lags[-1])].cumsum(axis=1)
         means[part] = sums[:, lags - 1] / lags
     return means
 
