@@ -5,6 +5,8 @@ of realized volatility, over a day, a week and a month). Here a fall is how far 
 one that a bucket of the last session, or week, ended with, nights included, in standard deviations of as long a span.
 """
 
+from functools import cache
+
 import numpy as np
 
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, parts_of
@@ -33,6 +35,7 @@ def price_changes(returns: Float64Array2D, usual_volatility: float) -> Float64Ar
     return np.asarray(np.nan_to_num(returns).sum(axis=1) / usual_volatility)
 
 
+@cache
 def fall_lags(lags: tuple[int, ...]) -> Int64Array1D:
     """Over how many buckets falls are looked at: a session's and a week's among `lags`, see `falls`; each once."""
     return np.unique(lags[_SESSION:_WEEK])
@@ -55,9 +58,10 @@ def falls(changes: Float64Array1D, levels: Float64Array1D, last: Int64Array1D, l
         Buckets in one, a session, a week and a month.
     """
     looked_at = fall_lags(lags)
+    back = np.arange(looked_at[-1])
     lowest = np.empty((len(last), len(looked_at)))
     for part in parts_of(len(last), int(looked_at[-1])):
-        since = np.cumsum(changes[last[part, None] - np.arange(looked_at[-1])], axis=1)
+        since = np.cumsum(changes[last[part, None] - back], axis=1)
         lowest[part] = np.minimum.accumulate(since, axis=1)[:, looked_at - 1]
     deviations = np.minimum(lowest, 0.0) / (np.exp(levels)[:, None] * np.sqrt(looked_at))
     return np.asarray(np.maximum(deviations, -_LARGEST_FALL))

@@ -372,7 +372,7 @@ class IntradayFeatures:
         terms = [terms_of(states[:, :width], last, opens, self.lags)]
         if self.with_falls:
             # The first terms are means of log volatility, the slowest of them last.
-            lately = terms[0][:, len(np.unique(self.lags)) - 1]
+            lately = terms[0][:, len(set(self.lags)) - 1]
             terms += [falls(states[:, width + side], lately, last, self.lags) for side in range(self._sides)]
         return np.concatenate([*terms, nights], axis=1)
 
