@@ -280,7 +280,6 @@ class VolatilityForecaster(OneLineRepr):
             as_bars_frame(bars),
             moment,
             horizon_named(horizon, kind, self.market),
-            kind,
             allow_in_sample=allow_in_sample,
             overnight_bars=overnight_bars,
         )
