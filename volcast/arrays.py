@@ -75,7 +75,7 @@ def parts_of(count: int, width: int) -> Iterator[slice]:
 
 
 def running_sums(rows: Float64Array2D, counts: Int64Array1D) -> Float64Array2D:
-    """Sums of the first so many of the `rows`, shape (L, n), for each of `counts`, which rise: (len(counts), n).
+    """Sums of the first so many of the `rows`, shape (L, n), for each of `counts`, which never fall: (len(counts), n).
 
     Row after row, so a sum is the same to the last bit however many columns there are. It overwrites `rows`.
     """

@@ -210,9 +210,9 @@ class RefittedRegression:
             behind[0] = last
             np.einsum("ni,nj->nij", added[:, :-1], added, out=behind[1:])
             begin, stop = ends.searchsorted([first, first + len(added)], side="right")
-            every = np.union1d(ends[begin:stop] - first, [len(added)])
+            every = np.append(ends[begin:stop] - first, len(added))
             totals = running_sums(behind.reshape(len(behind), -1), 1 + every).reshape(-1, *last.shape)
-            sums[begin:stop], last = totals[: stop - begin], totals[-1]
+            sums[begin:stop], last = totals[:-1], totals[-1]
         self._sums |= dict(zip(counts[-_SUMS_KEPT:], sums[-_SUMS_KEPT:].copy(), strict=True))
         for count in sorted(self._sums)[:-_SUMS_KEPT]:
             del self._sums[count]
