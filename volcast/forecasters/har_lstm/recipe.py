@@ -200,9 +200,9 @@ class HarLstm(HarLstmState):
         profile = _shrunk(
             self.features.profile, self.features.logs(history), market_of(history).hours_of_labels(time_index(history))
         )
-        return SymbolState(
-            profile, _OnDemand(self.horizons, partial(self._strange_horizon, profile[:, 0], history[["rv_hourly"]]))
-        )
+        # A copy: a view would keep all measures in memory as long as the symbol is forecast.
+        volatility = history[["rv_hourly"]].copy()
+        return SymbolState(profile, _OnDemand(self.horizons, partial(self._strange_horizon, profile[:, 0], volatility)))
 
     def _strange_horizon(self, profile: Float64Array1D, history: pd.DataFrame, name: Horizon) -> SymbolHorizon:
         """What a symbol that was not in training has of a horizon; `profile` is of its buckets, shape (24,)."""
