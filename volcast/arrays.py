@@ -93,7 +93,8 @@ def running_sums(rows: Float64Array2D, counts: Int64Array1D) -> Float64Array2D:
 
 def begins_run(values: Int64Array1D) -> BoolArray1D:
     """Whether each of `values` is another than the one before it; the first begins a run. Shape (n,)."""
-    begins = np.ones(len(values), dtype=bool)
+    begins = np.empty(len(values), dtype=bool)
+    begins[:1] = True
     np.not_equal(values[1:], values[:-1], out=begins[1:])
     return begins
 

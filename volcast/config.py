@@ -168,7 +168,8 @@ class TrainingConfig(BaseModel):
     seed: Annotated[int, Field(ge=1, lt=2**31), Role.SEARCH, Flag("--seed", "N")] = 42
     """Seed of everything random, at least 1: the same seed gives the same trials, weights and figures."""
     engine: Annotated[Literal["auto", "fast", "keras"], Role.SEARCH, Flag("--engine", "E")] = "auto"
-    """What trains: ``fast`` the compiled engine, ``keras`` Keras, ``auto`` the first where it can without a GPU."""
+    """What trains: ``fast`` the compiled engine on the CPU, ``keras`` Keras, on a GPU where there is one, ``auto`` the
+    first where it knows the network."""
     symbols: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST] = ()
     """Tickers to train one model over, in place of `symbol` (`har_lstm`)."""
     companions: Annotated[tuple[str, ...], BeforeValidator(_names), Role.FORECAST, Flag("--companions", "A,B,C")] = ()

@@ -32,6 +32,29 @@ def test_the_zone_of_a_year_is_told_by_its_hours(zone: str, extended: bool, minu
     assert found[:1] == [zone]
 
 
+@pytest.mark.parametrize(
+    ("first", "last"), [("2023-12-03", "2024-04-26"), ("2024-01-03", "2024-12-20"), ("2024-04-08", "2024-09-27")]
+)
+def test_a_clock_without_summer_time_is_told_from_new_yorks(first: str, last: str) -> None:
+    """As the files of a vendor of currencies are written; their weeks begin an hour later in half of the year."""
+    market = market_named("24/5")
+    stamps = time_index(simulate_bars("EURUSD", first, last, minutes=5, market="24/5"))
+    zones = {
+        zone: fitting_zones(stamps.tz_convert(zone).tz_localize(None), 5 * MINUTE, market)
+        for zone in ("America/New_York", "Etc/GMT+5")
+    }
+    assert zones["America/New_York"][0] == "America/New_York"
+    assert "America/New_York" not in zones["Etc/GMT+5"]
+    assert "Etc/GMT+5" in zones["Etc/GMT+5"]
+
+
+@pytest.mark.parametrize("minutes", [1, 5])
+def test_the_zone_of_weeks_is_told_however_many_bars_there_are(minutes: int) -> None:
+    stamps = time_index(simulate_bars("EURUSD", "2024-01-03", "2024-06-28", minutes=minutes, market="24/5"))
+    naive = stamps.tz_convert("America/New_York").tz_localize(None)
+    assert fitting_zones(naive, minutes * MINUTE, market_named("24/5")) == ["America/New_York"]
+
+
 def test_hours_round_the_clock_tell_no_zone() -> None:
     assert fitting_zones(pd.date_range("2024-02-05", "2024-03-05", freq="min"), MINUTE) == []
 

@@ -171,7 +171,7 @@ def test_a_file_of_kraken_s_needs_no_setting_and_its_quality_is_told_as_it_is(tm
     quality = assess_quality(bars)
     assert not quality.is_bad
     share = untraded(bars).mean()
-    assert f"In {share:.0%} of the bars nobody traded, and they were left out" in finding(quality, "untraded")
+    assert f"In {share:.1%} of the bars nobody traded, and they were left out" in finding(quality, "untraded")
     assert "2024-06-04" in finding(quality, "cut day")
     assert quality.months["longest_gap"].max() == pytest.approx(170 - 15, abs=5)
     assert quality.months["coverage"].item() > 0.95

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from tests.support.bars import make_bars, with_noise_after
 from volcast.arrays import time_index
-from volcast.features.bar_steps import STEP_MEASURES, VOLUME_MEMORY, step_inputs_of, usual_volume
+from volcast.features.bar_steps import VOLUME_MEMORY, step_inputs_of, usual_volume
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.windows import StepWindows
 from volcast.forecasters.tables import HourlyTable
-from volcast.measures.bucketed import STEP_RANGES, STEP_RETURNS, STEP_VOLUMES, STEPS
+from volcast.measures.bucketed import STEP_MEASURES, STEP_RANGES, STEP_RETURNS, STEP_VOLUMES, STEPS
 from volcast.measures.hourly import get_hourly_measures
 from volcast.training.har_lstm import har_lstm_targets, learnt_weight
 

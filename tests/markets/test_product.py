@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from local_training import LocalLSTMTrainer
-from tests.support.bars import with_noise_after
+from tests.support.bars import make_bars, with_noise_after
 from tests.support.markets import OTHERS
 from volatility_forecaster import VolatilityForecaster
 from volcast.arrays import time_index
@@ -22,9 +22,10 @@ from volcast.backtest.strategies.volatility_target import VolatilityTarget
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, ModelMismatchWarning
+from volcast.errors import BarsError, BarsWarning, ModelMismatchWarning
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.markets.registry import market_named
+from volcast.measures.hourly import get_hourly_rv
 from volcast.serving.stream import ForecastStream
 
 HOUR = pd.Timedelta(hours=1)
@@ -178,3 +179,45 @@ def test_a_model_is_trained_saved_loaded_and_retrained(market: str, tmp_path: Pa
     assert forecaster.forecast(noisy, asof, models="as-of") == forecaster.forecast(bars, asof, models="as-of")
     assert loaded.forecast(bars, horizon=1, kind="total").volatility > 0
     assert forecaster.retrain_if_due(bars) is not None
+
+
+def unnamed(market: str) -> pd.DataFrame:
+    bars = bars_of(market, "2024-02-02")
+    bars.attrs.clear()
+    return bars
+
+
+def test_bars_that_nobody_names_and_that_trade_on_weekends_are_of_what_never_closes_and_it_is_said() -> None:
+    bars = unnamed("24/7")
+    with pytest.warns(BarsWarning, match="fit those of 24/7; say so by market='24/7', .* taken for 24/7's"):
+        told = get_hourly_rv(bars)
+    pd.testing.assert_series_equal(told, get_hourly_rv(bars, market="24/7"))
+
+
+def test_bars_that_nobody_names_and_that_trade_all_night_are_cut_to_new_yorks_hours_and_it_is_said() -> None:
+    bars = unnamed("24/5")
+    with pytest.warns(BarsWarning, match="7.% of the bars lie outside .* fit those of 24/5; .* taken for XNYS's"):
+        told = get_hourly_rv(bars)
+    pd.testing.assert_series_equal(told, get_hourly_rv(bars, market="XNYS"))
+
+
+@pytest.mark.parametrize("market", ["24/7", "24/5", "CMES", "XTKS"])
+def test_a_forecast_without_a_model_says_whose_hours_the_bars_fit(market: str) -> None:
+    bars = unnamed(market)
+    with pytest.warns(
+        ModelMismatchWarning, match=f"ewma forecasts hours of XNYS, where nobody says .* market='{market}'"
+    ):
+        VolatilityForecaster("ewma").stream(bars)
+
+
+def test_nothing_is_said_of_hours_that_somebody_has_named_or_that_surround_new_yorks() -> None:
+    bars = unnamed("24/7")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarsWarning)
+        warnings.simplefilter("error", ModelMismatchWarning)
+        get_hourly_rv(bars, market="XNYS")
+        get_hourly_rv(bars, "BTC/USD")
+        VolatilityForecaster("ewma", {"market": "XNYS"}).forecast(bars)
+        extended = make_bars("2024-01-03", "2024-02-02", minutes=5, extended=True)
+        get_hourly_rv(extended)
+        VolatilityForecaster("ewma").forecast(extended)

@@ -319,6 +319,7 @@ def test_what_the_compiled_engine_does_not_know_is_said_and_left_to_keras() -> N
         fit_network(_sequential((8,)), train, train, schedule, _silent)
 
 
+@pytest.mark.slow
 def test_the_first_run_of_a_machine_gives_what_later_ones_give(tmp_path: Path) -> None:
     """What a process compiles itself may differ in the last bits from what later ones load from the cache."""
     code = (

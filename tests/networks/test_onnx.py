@@ -1,9 +1,11 @@
 """Networks without TensorFlow: the ONNX twin computes what Keras does, and nothing else is let in."""
 
+import pickle
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.bars import ROOT
+from volcast.config import TrainingConfig
 from volcast.errors import CorruptModelError, TrainingError, UnsafeModelError, VolatilityError
-from volcast.networks.onnx import TOLERANCE, OnnxNetwork, largest_difference, onnx_graph, serving_network
+from volcast.features.scaling import RangeScaler
+from volcast.forecasters.recipe import ScaledWindows
+from volcast.networks.onnx import (
+    TOLERANCE,
+    OnnxEnsemble,
+    OnnxNetwork,
+    largest_difference,
+    onnx_graph,
+    serving_network,
+)
+from volcast.store.bundle import ModelBundle
 
 if TYPE_CHECKING:
     import keras
@@ -314,6 +327,33 @@ print(forecast.model_version, forecast.volatility > 0, sys.modules["tensorflow"]
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["schema-2", "True", "None"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("build", "units"), [(sequential, (3,)), (sequential, (8, 5)), (with_side, (6, 4)), (of_grus, (7,))]
+)
+def test_an_ensemble_is_the_mean_of_its_networks(build: Callable[..., "keras.Model"], units: tuple[int, ...]) -> None:
+    """To the last bit, for every number of rows, which are as many at a time as symbols or as buckets of years."""
+    networks = [OnnxNetwork(onnx_graph(build(*units))) for _ in range(5)]
+    random, ensemble = np.random.default_rng(0), OnnxEnsemble(networks)
+    again = pickle.loads(pickle.dumps(ensemble))
+    for count in (*range(25), 600):
+        arrays = [random.standard_normal((count, *shape)).astype(np.float32) for shape in networks[0].inputs.values()]
+        expected = sum(network(*arrays) for network in networks) / len(networks)
+        np.testing.assert_array_equal(ensemble(*arrays), expected)
+        np.testing.assert_array_equal(again(*arrays), expected)
+        rows = [ensemble(*(array[row : row + 1] for array in arrays)) for row in range(count)]
+        np.testing.assert_array_equal(np.concatenate([np.empty(0), *rows]), expected)
+
+
+def test_a_bundle_runs_networks_as_one_that_take_the_same() -> None:
+    one, other, wider = (OnnxNetwork(onnx_graph(model)) for model in (sequential(3), of_grus(3), with_side(3)))
+    bundle = ModelBundle("model", (one, other), ScaledWindows(RangeScaler(), MEMORY), TrainingConfig())
+    (together,) = bundle.networks_as_one
+    assert isinstance(together, OnnxEnsemble)
+    assert bundle.networks_as_one == (together,)
+    for networks in ((one,), (one, wider), (one, lambda windows, side=None: one(windows)), ()):
+        assert replace(bundle, networks=networks).networks_as_one == networks
 
 
 def test_an_output_depends_on_its_window_alone() -> None:

@@ -26,8 +26,8 @@ LENGTHS = [bucket for bucket in BUCKETS if bucket != "1h"]
 @pytest.fixture(scope="module")
 def bars() -> dict[str, pd.DataFrame]:
     """Years for buckets of a session, a few months for those of minutes."""
-    short, long = make_bars("2024-07-01", "2024-11-29", seed=3), make_bars("2023-01-02", "2024-11-29", seed=3)
-    return {bucket: long if bucket in ("session", "2h") else short for bucket in LENGTHS}
+    first = {"5min": "2024-09-03", "2h": "2023-01-02", "session": "2023-01-02"}
+    return {bucket: make_bars(first.get(bucket, "2024-07-01"), "2024-11-29", seed=3) for bucket in LENGTHS}
 
 
 @pytest.fixture(scope="module")

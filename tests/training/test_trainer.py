@@ -421,6 +421,7 @@ def searched_with(bars: pd.DataFrame, place: Path, **settings: Any) -> float:
     ).best_val_loss
 
 
+@pytest.mark.slow
 def test_validation_losses_over_seeds_are_those_of_plain_keras(small_bars: pd.DataFrame, tmp_path: Path) -> None:
     """Dropout draws other masks than Keras does, so no seed gives the same loss; the distribution must be the same."""
     fixed = {"n_layers_range": (1, 1), "units_range": (16, 16), "dropout_range": (0.2, 0.2), "max_trials": 1}

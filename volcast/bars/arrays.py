@@ -282,7 +282,7 @@ def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slic
 
 def _stacked_stamps(frame: pd.DataFrame) -> tuple[_Array, Int64Array1D | None, str]:
     index = cast(pd.MultiIndex, frame.index)
-    level, codes = pd.DatetimeIndex(index.levels[1]), index.codes[1]
+    level, codes = cast(pd.DatetimeIndex, index.levels[1]), index.codes[1]
     if codes.min() < 0:
         # A stamp that is missing is the smallest number, which no bar that can be used has.
         return pd.DatetimeIndex(index.get_level_values(1)).asi8, None, level.unit

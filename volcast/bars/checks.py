@@ -1,6 +1,7 @@
 """What bars must be before anything is computed from them."""
 
 import reprlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
@@ -12,7 +13,8 @@ import pandas as pd
 
 from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.evidence import Evidence
-from volcast.errors import BarsError, NotEnoughDataError
+from volcast.errors import BarsError, BarsWarning, NotEnoughDataError
+from volcast.markets.fit import MOST_CLOSED, MarketFit, better_fit
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE, default_market
 from volcast.markets.registry import market_named
@@ -22,7 +24,9 @@ __all__ = [
     "bar_length",
     "commonest_step",
     "cut_to_days",
+    "market_by_hours",
     "market_of_bars",
+    "other_hours",
     "require_close",
     "select_symbol",
     "symbol_among",
@@ -32,6 +36,7 @@ __all__ = [
 
 _PRICES = ("open", "high", "low", "close")
 _MINUTE = 60_000_000
+_FEWEST_TO_TELL = 1000
 _MISSING = np.iinfo(np.int64).min
 
 
@@ -83,8 +88,9 @@ def are_usable(stamps: Int64Array1D, prices: Iterable[npt.NDArray[Any]]) -> bool
     """
     if not len(stamps) or stamps[0] == _MISSING or not (stamps[1:] > stamps[:-1]).all():
         return False
+    values = np.array([*prices])
     # A missing price is neither above nothing nor below infinity.
-    return all(values.min() > 0 and values.max() < np.inf for values in prices)
+    return not values.size or bool(values.min() > 0 and values.max() < np.inf)
 
 
 def bar_length(index: pd.DatetimeIndex) -> pd.Timedelta:
@@ -228,6 +234,7 @@ def symbol_named(symbol: object, attrs: Mapping[Any, Any] = MappingProxyType({})
 def market_of_bars(bars: object, symbol: object = None, market: str | TradingMarket | None = None) -> TradingMarket:
     """The market that was named, or else the one that the symbol and the source of `bars` tell, see `markets.names`.
 
+    Where these tell New York's, hours are looked at, see `market_by_hours`; those of another are warned of.
     Of bars of several symbols the first one tells; what is no frame of pandas tells nothing but by `symbol`.
 
     Raises
@@ -242,7 +249,48 @@ def market_of_bars(bars: object, symbol: object = None, market: str | TradingMar
     attrs = getattr(bars, "attrs", None) or {}
     if symbol is None and isinstance(bars, pd.DataFrame) and isinstance(bars.index, pd.MultiIndex) and len(bars):
         symbol = str(bars.index[0][0])
-    return market_named(default_market(symbol_named(symbol, attrs) or "", str(attrs.get("source", "auto"))))
+    name = default_market(symbol_named(symbol, attrs) or "", str(attrs.get("source", "auto")))
+    if name == DEFAULT_MARKET and isinstance(bars, pd.DataFrame) and (fits := _better_fit(bars)) is not None:
+        name = _named_by(fits)
+        warnings.warn(f"{_sentence_of(fits)}; these are taken for {name}'s.", BarsWarning, stacklevel=3)
+    return market_named(name)
+
+
+def market_by_hours(bars: pd.DataFrame) -> str:
+    """The name of the market of bars that nobody names: another than New York's only where they cannot be of that."""
+    fits = _better_fit(bars)
+    return DEFAULT_MARKET if fits is None else _named_by(fits)
+
+
+def other_hours(bars: pd.DataFrame) -> str | None:
+    """How far bars that nobody names lie outside of New York's sessions, whose they fit, and what to say of it.
+
+    None where they lie in New York's, before and after these alone, or fit no other market well.
+    """
+    fits = _better_fit(bars)
+    return None if fits is None else _sentence_of(fits)
+
+
+def _named_by(fits: tuple[MarketFit, MarketFit]) -> str:
+    of_default, best = fits
+    return best.market.name if of_default.closed > MOST_CLOSED else DEFAULT_MARKET
+
+
+def _sentence_of(fits: tuple[MarketFit, MarketFit]) -> str:
+    of_default, best = fits
+    return (
+        f"{1 - of_default.inside:.0%} of the bars lie outside the sessions of {DEFAULT_MARKET}, and they fit those of "
+        f"{best.market.name}; say so by market={best.market.name!r}, or market={DEFAULT_MARKET!r} where that is meant"
+    )
+
+
+def _better_fit(bars: pd.DataFrame) -> tuple[MarketFit, MarketFit] | None:
+    index = bars.index.get_level_values(-1)
+    if not isinstance(index, pd.DatetimeIndex) or index.tz is None or index.hasnans or len(index) < _FEWEST_TO_TELL:
+        return None
+    stamps = index if index.is_monotonic_increasing and index.is_unique else index.unique().sort_values()
+    starts, length = stamps.as_unit("us").asi8, bar_length(stamps) // pd.Timedelta(microseconds=1)
+    return better_fit(market_named(DEFAULT_MARKET), starts, length)
 
 
 def symbol_among(present: Sequence[str], symbol: str | None = None) -> str:

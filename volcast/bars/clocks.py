@@ -26,13 +26,17 @@ __all__ = [
 LIKELY_ZONES = (
     DEFAULT_ZONE, "UTC", "America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/London",
     "Europe/Berlin", "Europe/Athens", "Europe/Moscow", "Asia/Dubai", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo",
-    "Australia/Sydney", "America/Sao_Paulo",
+    "Australia/Sydney", "America/Sao_Paulo", "Etc/GMT+5",
 )  # fmt: skip
 _MINUTE = 60_000_000
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
+_SATURDAY = 2 * _DAY + 12 * _HOUR
+"""Noon of the first one of 1970: in no zone does a market that closes on weekends trade then."""
 _EXTENDED_HOURS = (4 * 60 * _MINUTE, 20 * 60 * _MINUTE)
 _MOST_INSIDE = 0.95
+_FEWEST_THAT_FIT = 0.5
+_AS_WELL = 0.05
 _NEAR = 15 * _MINUTE
 _MOST_DAYS = 0.8
 _FEWEST_DAYS = 3
@@ -74,31 +78,37 @@ def fitting_zones(
         return []
     if (stamps.asi8 % _DAY == 0).all():
         return list(likely)
-    days = np.unique(stamps.asi8 // _DAY)
-    # Whole days, evenly over the span, so that both halves of a year are among them.
-    few = max(_SAMPLE * len(days) // len(stamps), 1)
-    chosen = days[np.unique(np.linspace(0, len(days) - 1, few).astype(int))] if few < len(days) else days
-    sample = stamps[np.isin(stamps.asi8 // _DAY, chosen)]
+    weeks = (stamps.asi8 - _SATURDAY) // (7 * _DAY)
+    present = np.unique(weeks)
+    # Whole weeks, evenly over the span, so that both halves of a year are among them.
+    few = max(_SAMPLE * len(present) // len(stamps), 1)
+    chosen = present[np.unique(np.linspace(0, len(present) - 1, few).astype(int))] if few < len(present) else present
+    sample = stamps[np.isin(weeks, chosen)]
     near = max(_NEAR, int(length // pd.Timedelta(microseconds=1)))
-    return [zone for zone in likely if _keeps_hours(sample, zone, near, market)]
+    shares = {zone: _days_that_fit(sample, zone, near, market) for zone in likely}
+    # A zone whose summer time is another, or is none, fits half of a year.
+    fewest = max(_FEWEST_THAT_FIT, max(shares.values()) - _AS_WELL)
+    return [zone for zone, share in shares.items() if share >= fewest]
 
 
-def _keeps_hours(stamps: pd.DatetimeIndex, zone: str, near: int, market: TradingMarket) -> bool:
+def _days_that_fit(stamps: pd.DatetimeIndex, zone: str, near: int, market: TradingMarket) -> float:
+    """Share of days that begin as sessions, or begin and end as New York's extended hours; 0 where they go beyond."""
     there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), dtype=bool), nonexistent="shift_forward")
     days = _days(_microseconds(there.sort_values()), market)
     if days is None:
-        return False
+        return 0.0
     begins_near = np.abs(days.first - days.opens) <= near
     if (days.closes > _DAY).any():
         begins_near &= np.abs(days.closes - days.last) <= near
-    if days.inside >= _MOST_INSIDE and np.mean(begins_near) >= 0.5:
-        return True
+    share = float(np.mean(begins_near))
+    if days.inside >= _MOST_INSIDE and share >= _FEWEST_THAT_FIT:
+        return share
     if not _has_extended_hours(market):
-        return False
+        return 0.0
     begin, end = _EXTENDED_HOURS
     within = (days.first >= begin) & (days.last <= end)
     full = within & (days.first - begin <= near) & (end - days.last <= near)
-    return bool(within.mean() >= _MOST_INSIDE and full.mean() >= 0.5)
+    return float(full.mean()) if within.mean() >= _MOST_INSIDE else 0.0
 
 
 def _has_extended_hours(market: TradingMarket) -> bool:

@@ -54,6 +54,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 """What vendors call each field, as `plain_name` writes it; the first that is there is taken."""
 
+_OF_CURRENCY = re.compile(r"volume [a-z0-9]{2,6}")
 _MOST_OUTSIDE = 0.9
 _ONE_TICK = 0.0101
 
@@ -96,6 +97,10 @@ def named_columns(columns: Iterable[object], name: str) -> dict[str, int]:
             if matches:
                 places[field] = matches[0]
                 break
+    if "volume" not in places:
+        # Of a pair's two currencies, as in "Volume BTC" and "Volume USDT", the one that is traded comes first.
+        of_currencies = [place for place, text in enumerate(plain) if _OF_CURRENCY.fullmatch(text)]
+        places |= dict(zip(["volume"], of_currencies, strict=False))
     return places
 
 

@@ -8,24 +8,22 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
-from volcast.bars.checks import bar_length, market_of_bars
+from volcast.bars.checks import market_of_bars
 from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.bars.untraded import LONGEST_STAND, are_left_out, tells_untraded, untraded
 from volcast.errors import BarsError, NotEnoughDataError
-from volcast.markets.fit import best_fit, fit_of
+from volcast.markets.fit import MOST_CLOSED, better_fit
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import DEFAULT_MARKET
-from volcast.markets.registry import market_named
 from volcast.packages import required_module
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Group
 
-__all__ = ["DataQuality", "Finding", "assess_quality", "market_by_hours", "require_acceptable"]
+__all__ = ["DataQuality", "Finding", "assess_quality", "require_acceptable"]
 
 Level = Literal["fact", "flaw", "bad"]
 
@@ -34,8 +32,6 @@ _VOLUME_BREAK, _VOLUME_STEP, _FEED_CHANGE = 6.0, 4.0, 8.0
 _SESSIONS_AROUND = 3
 _FEWEST_COVERED = 0.8
 _MOST_WRONG = 2e-4
-_MOST_INSIDE, _GOOD_FIT, _CLEARLY, _MOST_CLOSED = 0.8, 0.9, 0.1, 0.1
-_FEWEST_TO_TELL = 1000
 _RULES = ("missing", "zero", "order", "duplicates", "crossed", "stale", "ticks", "wicks")
 _OF_A_THIN_BOOK = ("ticks", "wicks")
 """What an exchange that makes bars of its own trades shows where one order takes many prices, and is no error."""
@@ -218,20 +214,6 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
     )
 
 
-def market_by_hours(bars: pd.DataFrame) -> str:
-    """The name of the market of bars that nobody names: another than New York's only where they cannot be of that."""
-    index = bars.index.get_level_values(-1)
-    if not isinstance(index, pd.DatetimeIndex) or index.tz is None or index.hasnans or len(index) < _FEWEST_TO_TELL:
-        return DEFAULT_MARKET
-    stamps = index.unique().sort_values()
-    starts, length = stamps.as_unit("us").asi8, bar_length(stamps) // pd.Timedelta(microseconds=1)
-    fit = fit_of(market_named(DEFAULT_MARKET), starts, length)
-    if fit.closed <= _MOST_CLOSED:
-        return DEFAULT_MARKET
-    best = best_fit(starts, length)
-    return best.market.name if best.score >= _GOOD_FIT else DEFAULT_MARKET
-
-
 def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
     """Refuse bars that are judged bad, unless that is accepted.
 
@@ -258,11 +240,11 @@ def _untraded_findings(bars: pd.DataFrame) -> list[Finding]:
     share = float(untraded(bars).mean()) if tells_untraded(bars.attrs) else 0.0
     if not share:
         return []
-    sentence = f"In {share:.0%} of the bars nobody traded: the price before stands, their return is zero."
+    sentence = f"In {share:.1%} of the bars nobody traded: the price before stands, their return is zero."
     if are_left_out(bars.attrs):
         minutes = LONGEST_STAND // pd.Timedelta(minutes=1)
         sentence = (
-            f"In {share:.0%} of the bars nobody traded, and they were left out: the price before stands, for {minutes} "
+            f"In {share:.1%} of the bars nobody traded, and they were left out: the price before stands, for {minutes} "
             "minutes at most, their return is zero."
         )
     return [Finding("untraded", "fact", sentence)]
@@ -374,18 +356,16 @@ def _scale_finding(kind: str, sentence: str, steps: "list[ScaleStep]", market: T
 def _market_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
     """Bars that are not of the market's hours, and whose hours they fit."""
     starts, microseconds = time_index(bars).as_unit("us").asi8, length // pd.Timedelta(microseconds=1)
-    fit = fit_of(market, starts, microseconds)
-    if fit.inside >= _MOST_INSIDE:
+    fits = better_fit(market, starts, microseconds)
+    if fits is None:
         return []
-    best = best_fit(starts, microseconds)
-    if best.score < _GOOD_FIT or fit.score > best.score - _CLEARLY:
-        return []
+    fit, best = fits
     sentence = (
         f"{1 - fit.inside:.0%} of the bars lie outside the sessions of {market.name} ({market.title}), and would be "
         f"left out; they fit {best.market.name} ({best.market.title}): say --market {best.market.name}, or that it is "
         "meant."
     )
-    return [Finding("market", "bad" if fit.closed > _MOST_CLOSED else "flaw", sentence)]
+    return [Finding("market", "bad" if fit.closed > MOST_CLOSED else "flaw", sentence)]
 
 
 def _coarse_findings(length: pd.Timedelta, market: TradingMarket) -> list[Finding]:

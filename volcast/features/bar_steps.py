@@ -25,11 +25,10 @@ from volcast.arrays import (
     parts_of,
     running_sums,
 )
-from volcast.measures.bucketed import STEP_RANGES, STEP_RETURNS, STEP_VOLUMES, STEPS
+from volcast.measures.bucketed import STEPS
 
 __all__ = [
     "MARKET_RANGE",
-    "STEP_MEASURES",
     "VOLUME_MEMORY",
     "deviations",
     "log_steps",
@@ -37,9 +36,6 @@ __all__ = [
     "step_windows",
     "usual_volume",
 ]
-
-STEP_MEASURES = (*STEP_RANGES, *STEP_RETURNS, *STEP_VOLUMES)
-"""The hourly measures that a network's steps are made of."""
 
 MARKET_RANGE = "market_range"
 """The input that only a model of many symbols has."""
@@ -52,7 +48,7 @@ _LARGEST_RETURN, _LARGEST_VOLUME = 6.0, 4.0
 
 
 def log_steps(columns: Float64Array2D) -> Float64Array2D:
-    """Logs of range and volume of the steps, shape (n, 2 * STEPS), from columns `STEP_MEASURES`; NaN where missing."""
+    """Logs of range and volume of the steps, shape (n, 2 * STEPS), from `bucketed.STEP_MEASURES`; NaN where missing."""
     ranges, volumes = columns[:, :STEPS], columns[:, 2 * STEPS :]
     return np.asarray(np.log(np.concatenate([np.maximum(ranges, _SMALLEST_RANGE), np.maximum(volumes, 1.0)], axis=1)))
 
@@ -63,7 +59,7 @@ def deviations(columns: Float64Array2D, means: Float64Array2D) -> Float64Array2D
     Parameters
     ----------
     columns
-        `STEP_MEASURES` of n buckets.
+        `bucketed.STEP_MEASURES` of n buckets.
     means
         Of `log_steps` in the clock hours of these buckets, shape (n, 2 * STEPS).
     """
@@ -89,7 +85,7 @@ def usual_volume(volumes: Float64Array1D, last: Int64Array1D, count: int = VOLUM
 
 
 def step_inputs_of(columns: Float64Array2D, *, with_market: bool) -> tuple[str, ...]:
-    """What a network can learn of these `STEP_MEASURES`: nothing where bars are longer than a step."""
+    """What a network can learn of these `bucketed.STEP_MEASURES`: nothing where bars are longer than a step."""
     present = [not np.isnan(part).all() for part in np.hsplit(columns, 3)]
     if not present[0]:
         return ()

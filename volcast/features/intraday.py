@@ -41,7 +41,6 @@ from volcast.arrays import (
 )
 from volcast.features.bar_steps import (
     MARKET_RANGE,
-    STEP_MEASURES,
     deviations,
     log_steps,
     step_windows,
@@ -52,7 +51,7 @@ from volcast.features.known_days import KnownDays
 from volcast.features.nights import log_nights, night_deviations
 from volcast.features.windows import HAR_LAGS
 from volcast.markets.registry import market_of
-from volcast.measures.bucketed import HALF_LIVES, STEP_RANGES, STEPS
+from volcast.measures.bucketed import HALF_LIVES, STEP_MEASURES, STEP_RANGES, STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS
 

@@ -49,6 +49,10 @@ class TypicalDays:
         with np.errstate(divide="ignore", invalid="ignore"):
             return cls(volatility, annualize(np.sqrt(variance.sum(axis=1)), length, market.minutes_per_year))
 
+    def of_buckets(self, rows: Int64Array1D, hours: Int64Array1D) -> Float64Array1D:
+        """Volatility of buckets in clock hours `hours` as the forecasts numbered `rows` know it, shape (n,) each."""
+        return np.asarray(self.volatility[np.minimum(rows, len(self.volatility) - 1), hours])
+
 
 def deseasonalized_volatility(
     volatility: Float64Array1D, labels: Int64Array1D, typical: TypicalDays, horizon: Horizon, market: TradingMarket
@@ -68,21 +72,17 @@ def deseasonalized_volatility(
     market
         Name of the exchange, whose buckets they are.
     """
-    known = np.broadcast_to(typical.volatility, (len(labels), market.slots))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(volatility / _typical_of(labels, known, horizon, market) * typical.session)
+        return np.asarray(volatility / _typical_of(labels, typical, horizon, market) * typical.session)
 
 
-def _typical_of(
-    labels: Int64Array1D, typical: Float64Array2D, horizon: Horizon, market: TradingMarket
-) -> Float64Array1D:
+def _typical_of(labels: Int64Array1D, typical: TypicalDays, horizon: Horizon, market: TradingMarket) -> Float64Array1D:
     rows = np.arange(len(labels))
     if horizon == 1:
-        hours, _ = market.hours_and_days(labels)
-        return np.asarray(typical[rows, hours])
+        return typical.of_buckets(rows, market.hours_and_days(labels)[0])
 
     def of_buckets(measures: pd.DataFrame, targets: pd.DatetimeIndex, known: Int64Array1D) -> Float64Array1D:
-        return np.asarray(typical[known, market.hours_of_labels(targets)])
+        return typical.of_buckets(known, market.hours_of_labels(targets))
 
     index = market.clock.times(labels)
     return over_horizon(of_buckets, pd.DataFrame(), index, rows, horizon, market)

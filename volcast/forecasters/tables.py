@@ -53,12 +53,21 @@ class HourlyTable:
     @property
     def hours(self) -> Int64Array1D:
         """Clock hour of each label, shape (n,)."""
+        self._look_up()
         return self._hours.values
 
     @property
     def days(self) -> Int64Array1D:
         """A number for the market's day of each label, rising with time, shape (n,)."""
+        self._look_up()
         return self._days.values
+
+    def _look_up(self) -> None:
+        """Add hour and day of the labels that are new: not every table is asked for them."""
+        if len(self._days) < len(self):
+            hours, days = self.market.hours_and_days(self.labels[len(self._days) :])
+            self._hours.append(hours)
+            self._days.append(days)
 
     @property
     def values(self) -> Float64Array2D:
@@ -80,29 +89,32 @@ class HourlyTable:
     def append(self, labels: Int64Array1D, values: Float64Array2D) -> None:
         """Add rows behind the others."""
         self.edition += bool(len(labels))
-        hours, days = self.market.hours_and_days(labels)
         self._labels.append(labels)
-        self._hours.append(hours)
-        self._days.append(days)
         self._values.append(values)
 
     def cut(self, count: int) -> None:
         """Keep the first `count` rows alone."""
-        self.edition += count < len(self)
+        if count >= len(self):
+            return
+        self.edition += 1
         for column in (self._labels, self._hours, self._days):
             column.cut(count)
         self._values.cut(count)
 
     def replace(self, begin: int, labels: Int64Array1D, values: Float64Array2D) -> int:
         """Put these rows in place of those from `begin` on; returns the first that is another than before, or new."""
+        same = self._count_alike(begin, labels, values) if begin < len(self) else 0
+        self.cut(begin + same)
+        self.append(labels[same:], values[same:])
+        return begin + same
+
+    def _count_alike(self, begin: int, labels: Int64Array1D, values: Float64Array2D) -> int:
+        """How many of these rows are those from `begin` on."""
         both = min(len(self) - begin, len(labels))
         old_labels, old_values = self.labels[begin : begin + both], self.values[begin : begin + both]
         alike = (values[:both] == old_values) | np.isnan(values[:both]) & np.isnan(old_values)
         equal = (labels[:both] == old_labels) & alike.all(axis=1)
-        same = both if equal.all() else int(np.argmin(equal))
-        self.cut(begin + same)
-        self.append(labels[same:], values[same:])
-        return begin + same
+        return both if equal.all() else int(np.argmin(equal))
 
     def amend(self, rows: Int64Array1D, names: Sequence[str], values: Float64Array2D) -> Int64Array1D:
         """Put `values` in place of the measures `names` of these rows; returns the rows in which they are others."""

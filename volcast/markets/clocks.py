@@ -80,7 +80,7 @@ class Clock:
     def shown(self, moments: Int64Array1D) -> Int64Array1D:
         """What the clocks show, in microseconds since 1970 there, at `moments` in microseconds since the epoch."""
         changes, offsets = self._changes
-        return np.asarray(moments + offsets[np.searchsorted(changes, moments, side="right")])
+        return np.asarray(moments + offsets[changes.searchsorted(moments, side="right")])
 
     @cached_property
     def _changes(self) -> tuple[Int64Array1D, Int64Array1D]:

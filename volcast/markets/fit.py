@@ -8,7 +8,18 @@ from volcast.arrays import Int64Array1D
 from volcast.markets.market import TradingMarket
 from volcast.markets.registry import MARKETS
 
-__all__ = ["MarketFit", "best_fit", "fit_of"]
+__all__ = ["MOST_CLOSED", "MarketFit", "best_fit", "better_fit", "fit_of"]
+
+MOST_CLOSED = 0.1
+"""Share of bars on days without a session, above which they cannot be a market's."""
+
+_MOST_INSIDE, _GOOD_FIT, _CLEARLY = 0.8, 0.9, 0.1
+_HOUR = 60 * 60 * 1_000_000
+_WEEK = 7 * 24 * _HOUR
+_SATURDAY = (2 * 24 + 12) * _HOUR
+"""Noon of the first one of 1970, when only what never closes is traded."""
+
+_SAMPLE = 50_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,30 @@ def fit_of(market: TradingMarket, starts: Int64Array1D, length: int) -> MarketFi
     filled = len(np.unique(place[is_inside])) / max(int(here.sum()), 1)
     closed = ~np.isin(days, market.sessions.session)
     return MarketFit(market, float(is_inside.mean()), filled, float(closed.mean()))
+
+
+def better_fit(market: TradingMarket, starts: Int64Array1D, length: int) -> tuple[MarketFit, MarketFit] | None:
+    """How bars lie on a market's sessions and on those of another, which they clearly fit better; None where none is.
+
+    Of many bars the other is looked for among some of the weeks. Stocks that trade before and after their sessions fit
+    no other market well.
+    """
+    fit = fit_of(market, starts, length)
+    if fit.inside >= _MOST_INSIDE:
+        return None
+    best = best_fit(_some_weeks(starts), length)
+    return (fit, best) if best.score >= _GOOD_FIT and fit.score <= best.score - _CLEARLY else None
+
+
+def _some_weeks(starts: Int64Array1D) -> Int64Array1D:
+    """The bars of whole weeks, evenly over the span, a few ten thousand; all where there are no more."""
+    if len(starts) <= _SAMPLE:
+        return starts
+    first = starts[0] - (starts[0] - _SATURDAY) % _WEEK
+    weeks = np.arange(first, starts[-1] + 1, _WEEK)
+    chosen = weeks[np.linspace(0, len(weeks) - 1, max(_SAMPLE * len(weeks) // len(starts), 1)).astype(int)]
+    spans = zip(starts.searchsorted(chosen), starts.searchsorted(chosen + _WEEK), strict=True)
+    return np.concatenate([starts[begin:end] for begin, end in spans])
 
 
 def best_fit(starts: Int64Array1D, length: int) -> MarketFit:

@@ -137,7 +137,7 @@ class TradingMarket:
         """What it is found by: its name, and behind it the length of its buckets where that is no hour."""
         return self.name if self.bucket == DEFAULT_BUCKET else f"{self.name} {self.bucket}"
 
-    @property
+    @cached_property
     def bucket_minutes(self) -> int:
         """Length of a bucket that neither an opening nor a close cuts; of a session, a day's."""
         return BUCKETS[self.bucket]
@@ -152,7 +152,7 @@ class TradingMarket:
         hour, minute = divmod(slot * self.bucket_minutes, 60)
         return self.bucket if self.slots == 1 else f"{hour}:{minute:02}"
 
-    @property
+    @cached_property
     def slots(self) -> int:
         """How many buckets a day of the clock has: those of equal number have one profile."""
         return _HOURS * 60 // self.bucket_minutes
@@ -230,7 +230,7 @@ class TradingMarket:
         stretch.
         """
         begins, closes = self.stretches
-        row = closes.searchsorted(ends).clip(max=len(closes) - 1)
+        row = np.minimum(closes.searchsorted(ends), len(closes) - 1)
         return np.where((ends > begins[row]) & (ends <= closes[row]), self._stretch[row], -1)
 
     @cached_property

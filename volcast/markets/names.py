@@ -16,10 +16,13 @@ DEFAULT_YEAR = 252
 _COINS = "BTC|XBT|ETH|SOL|XRP|ADA|DOGE|LTC|BCH|DOT|AVAX|LINK|UNI|AAVE|SHIB|XLM|TRX|BNB"
 _MONEY = "USDT|USDC|BUSD|USD|EUR|GBP|BTC"
 _CURRENCY = "(?:EUR|USD|GBP|JPY|CHF|AUD|NZD|CAD|SEK|NOK|DKK|PLN|HUF|CZK|TRY|ZAR|MXN|SGD|HKD|CNH)"
+_METAL = "(?:XAU|XAG|XPT|XPD)"
 _FUTURES = "ES|NQ|YM|RTY|MES|MNQ|CL|GC"
 _PATTERNS = (
     (rf"(?:{_COINS})[-/]?(?:{_MONEY})", "24/7"),
     (rf"{_CURRENCY}[/.]?{_CURRENCY}(?:=X)?", "24/5"),
+    # Metals off the exchange keep its hours.
+    (rf"{_METAL}[/.]?{_CURRENCY}(?:=X)?", "CMES"),
     (r"(?:BRN|BZ|G|SB|KC|CT|CC|OJ|DX)=F", "IEPA"),
     (r"[A-Z0-9]{1,4}=F", "CMES"),
 )

@@ -22,6 +22,7 @@ The bucket's last half hour is kept in six steps of five minutes, whatever the b
 close before it), its log return, and its volume.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +39,7 @@ __all__ = [
     "LONGEST_RETURN",
     "MEASURE_NAMES",
     "STEPS",
+    "STEP_MEASURES",
     "STEP_RANGES",
     "STEP_RETURNS",
     "STEP_VOLUMES",
@@ -55,6 +57,9 @@ STEP_RANGES, STEP_RETURNS, STEP_VOLUMES = (
 )
 """Names of these measures, the bucket's last five minutes last."""
 
+STEP_MEASURES = (*STEP_RANGES, *STEP_RETURNS, *STEP_VOLUMES)
+"""What `BucketedBars.step_measures` gives, in this order."""
+
 MEASURE_NAMES = (
     "parkinson_variance",
     "negative_semivariance",
@@ -65,9 +70,6 @@ MEASURE_NAMES = (
     "minutes",
     "overnight_return",
     *(f"recent_variance_{half}" for half in HALF_LIVES),
-    *STEP_RANGES,
-    *STEP_RETURNS,
-    *STEP_VOLUMES,
 )
 """What `BucketedBars.measures` gives, in this order."""
 
@@ -101,8 +103,8 @@ class BucketedBars:
         Whether each bar is the first after a break in trading: of its session, or of its second half.
     logs
         Logs of the prices of each bar.
-    volume
-        Of each bar, NaN where it is no volume; None where bars have none.
+    any_volume
+        Of each bar, also what can be no volume; None where bars have none.
     previous
         Log of the price before each bar: its close, or where the bar opens, the bar's open.
     gap
@@ -124,7 +126,7 @@ class BucketedBars:
     length: int
     opens: BoolArray1D
     logs: Prices
-    volume: Float64Array1D | None
+    any_volume: Float64Array1D | None
     previous: Float64Array1D
     gap: Float64Array1D
     counted: BoolArray1D
@@ -157,7 +159,7 @@ class BucketedBars:
             length=length,
             opens=opens,
             logs=logs,
-            volume=_possible(prices["volume"][inside]) if "volume" in prices else None,
+            any_volume=prices["volume"][inside] if "volume" in prices else None,
             previous=np.where(opens, open_, before),
             gap=np.where(opens, open_ - before, 0.0),
             counted=counted if "open" in logs else counted & ~opens,
@@ -206,22 +208,26 @@ class BucketedBars:
     @cached_property
     def traded(self) -> BoolArray1D:
         """Which bars are of trades: all but those without volume and return, in a bucket that has volume."""
-        traded = np.ones(len(self.bucket), dtype=bool)
-        if self.volume is None or not (silent := (self.volume == 0) & (self.returns == 0)).any():
-            return traded
+        if self.volume is None or self._none_is_silent:
+            return np.ones(len(self.bucket), dtype=bool)
+        silent = (self.volume == 0) & (self.returns == 0)
         has_volume = np.bincount(self.bucket, weights=self.volume > 0, minlength=self.count) > 0
-        traded[silent & has_volume[self.bucket]] = False
-        return traded
+        return np.asarray(~(silent & has_volume[self.bucket]))
+
+    @cached_property
+    def volume(self) -> Float64Array1D | None:
+        """Volume of each bar, NaN where it can be none: below nothing or without end; None where bars have none."""
+        volume = self.any_volume
+        return None if volume is None else np.where((volume >= 0) & (volume < np.inf), volume, np.nan)
 
     def measures(self) -> Float64Array2D:
         """The `MEASURE_NAMES` of each bucket, shape (count, k); where bars have no highs and lows, closes stand in."""
         returns, (high, low) = self.returns, self._extremes
         squares, ranges = returns * returns, (high - low) ** 2 / _SQUARED_RANGE
-        neighbours = self._neighbours()
         weights = self._weights()
-        plain = [ranges, squares * (returns < 0), squares * squares, neighbours, returns, self.gap]
-        sums = self._of_buckets(np.add, np.concatenate([plain, weights * ranges, weights]), 0.0)
-        top, depth = self._of_buckets(np.maximum, np.array([high, -low]), -np.inf)
+        plain = [ranges, squares * (returns < 0), squares * squares, self._neighbours(), returns, self.gap]
+        sums = self._of_buckets(np.add, [*plain, *(weights * ranges), *weights], 0.0)
+        top, depth = self._of_buckets(np.maximum, [high, -low], -np.inf)
         columns = [
             sums[0],
             sums[1],
@@ -232,20 +238,42 @@ class BucketedBars:
             self.bucket_minutes.astype(float),
             sums[5],
             *self._recent(sums[len(plain) :]),
-            *self._steps(),
         ]
         return np.array(columns).T
 
+    def step_measures(self) -> Float64Array2D:
+        """The `STEP_MEASURES` of each bucket, shape (count, 3 * STEPS); NaN where no bar is.
+
+        All are, of bars longer than a step.
+        """
+        steps = np.full((3, self.count * STEPS), np.nan)
+        place = STEPS - 1 - (self.labels[self.bucket] - self.ends) // _STEP
+        inside = np.flatnonzero(place >= 0)
+        if self.length <= _STEP and len(inside):
+            cell = self.bucket[inside] * STEPS + place[inside]
+            begins = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
+            high, low = (values[inside] for values in self._extremes)
+            top, bottom = np.maximum.reduceat(high, begins), np.minimum.reduceat(low, begins)
+            steps[0, cell[begins]] = top - bottom
+            steps[1, cell[begins]] = np.add.reduceat(np.where(self.counted, self.returns, 0.0)[inside], begins)
+            if self.volume is not None:
+                steps[2, cell[begins]] = np.add.reduceat(self.volume[inside], begins)
+        return steps.reshape(3, self.count, STEPS).transpose(1, 0, 2).reshape(self.count, 3 * STEPS)
+
     def _neighbours(self) -> Float64Array1D:
         """Size of each return times that of the one before in its stretch of trading, shape (n,); of trades alone."""
-        traded = np.flatnonzero(self.traded)
-        stretch: Int64Array1D = np.cumsum(self._first_of_session | self.opens)
-        sizes = np.abs(self.returns[traded])
-        sizes[1:] *= sizes[:-1]
-        sizes[begins_run(stretch[traded])] = 0.0
-        neighbours = np.zeros(len(self.bucket))
-        neighbours[traded] = sizes
+        sizes, begins = np.abs(self.returns), self._first_of_session | self.opens
+        if self._none_is_silent:
+            return _products(sizes, begins)
+        stretch: Int64Array1D = begins.cumsum()
+        traded, neighbours = np.flatnonzero(self.traded), np.zeros(len(sizes))
+        neighbours[traded] = _products(sizes[traded], begins_run(stretch[traded]))
         return neighbours
+
+    @property
+    def _none_is_silent(self) -> bool:
+        """Whether no bar lacks volume, so that none needs to be told from those of trades."""
+        return self.any_volume is None or bool((self.any_volume > 0).all())
 
     @cached_property
     def _extremes(self) -> tuple[Float64Array1D, Float64Array1D]:
@@ -263,35 +291,16 @@ class BucketedBars:
     def _first_of_session(self) -> BoolArray1D:
         return begins_run(self.session[self.bucket])
 
-    def _steps(self) -> Float64Array2D:
-        """Range, return and volume of the last steps of each bucket, shape (3 * STEPS, count); NaN where no bar is.
-
-        All are, of bars longer than a step.
-        """
-        steps = np.full((3, self.count * STEPS), np.nan)
-        place = STEPS - 1 - (self.labels[self.bucket] - self.ends) // _STEP
-        inside = np.flatnonzero(place >= 0)
-        if self.length <= _STEP and len(inside):
-            cell = self.bucket[inside] * STEPS + place[inside]
-            begins = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
-            high, low = (values[inside] for values in self._extremes)
-            top, bottom = np.maximum.reduceat(high, begins), np.minimum.reduceat(low, begins)
-            steps[0, cell[begins]] = top - bottom
-            steps[1, cell[begins]] = np.add.reduceat(np.where(self.counted, self.returns, 0.0)[inside], begins)
-            if self.volume is not None:
-                steps[2, cell[begins]] = np.add.reduceat(self.volume[inside], begins)
-        return steps.reshape(3, self.count, STEPS).transpose(0, 2, 1).reshape(3 * STEPS, self.count)
-
-    def _of_buckets(self, reduce: np.ufunc, values: Float64Array2D, where_no_bar: float) -> Float64Array2D:
+    def _of_buckets(self, reduce: np.ufunc, values: list[Float64Array1D], where_no_bar: float) -> Float64Array2D:
         """Rows of `values`, one value a bar, reduced to one value a bucket, in the order of the bars."""
         spread = np.full((len(values), self.count), where_no_bar)
-        spread[:, self.bucket[self._first_of_bucket]] = reduce.reduceat(values, self._first_of_bucket, axis=1)
+        spread[:, self.bucket[self._first_of_bucket]] = reduce.reduceat(np.array(values), self._first_of_bucket, axis=1)
         return spread
 
     def _weights(self) -> Float64Array2D:
         """What each bar counts, shape (3, n): twice as much every so many minutes after the session's first bar."""
         first = self._first_of_session
-        opened = self.ends[first][np.cumsum(first) - 1]
+        opened = self.ends[first][first.cumsum() - 1]
         return np.asarray(np.exp2((self.ends - opened) / _HALF_LIVES))
 
     def _recent(self, sums: Float64Array2D) -> Float64Array2D:
@@ -299,17 +308,16 @@ class BucketedBars:
 
         A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.
         """
-        edges = np.concatenate([np.flatnonzero(begins_run(self.session)), [self.count]])
-        counts = edges[1:] - edges[:-1]
-        # A row a session, as long as the longest.
-        is_bucket = np.arange(counts.max(initial=0)) < counts[:, None]
-        spread = np.zeros((len(sums), *is_bucket.shape))
-        spread[:, is_bucket] = sums
-        totals = np.cumsum(spread, axis=2)[:, is_bucket]
-        variance, weight = totals[: len(HALF_LIVES)], totals[len(HALF_LIVES) :]
+        begins = np.flatnonzero(begins_run(self.session)).tolist()
+        for begin, end in itertools.pairwise([*begins, self.count]):
+            np.add.accumulate(sums[:, begin:end], axis=1, out=sums[:, begin:end])
+        variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
         return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.minutes)
 
 
-def _possible(volume: Float64Array1D) -> Float64Array1D:
-    """With what can be no volume, below nothing or without end, as missing."""
-    return np.where((volume >= 0) & (volume < np.inf), volume, np.nan)
+def _products(sizes: Float64Array1D, begins: BoolArray1D) -> Float64Array1D:
+    """Each of `sizes` times the one before it, shape (n,); 0 where a stretch begins."""
+    products = np.zeros(len(sizes))
+    np.multiply(sizes[1:], sizes[:-1], out=products[1:])
+    products[begins] = 0.0
+    return products

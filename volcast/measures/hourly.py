@@ -30,7 +30,7 @@ from volcast.markets.clocks import clock_of
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
-from volcast.measures.bucketed import MEASURE_NAMES, BucketedBars
+from volcast.measures.bucketed import MEASURE_NAMES, STEP_MEASURES, BucketedBars
 from volcast.measures.estimators import ESTIMATORS, Estimator
 from volcast.measures.nights import NIGHT_NAMES, nights_after
 
@@ -72,6 +72,8 @@ class HourlyMeasurement:
         Whose buckets.
     nights
         Whether what trades between sessions is measured, too; see `measures.nights`.
+    steps
+        Whether the last steps of each bucket are, which networks see; see `measures.bucketed`.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class HourlyMeasurement:
     min_bucket_coverage: float = 0.8
     market: TradingMarket = field(default_factory=lambda: market_named(DEFAULT_MARKET))
     nights: bool = False
+    steps: bool = True
 
     def __post_init__(self) -> None:
         if self.preset not in get_args(Preset):
@@ -105,7 +108,8 @@ class HourlyMeasurement:
         """Names of the measures, realized volatility first."""
         if self.preset == "colab":
             return ("rv_hourly",)
-        return ("rv_hourly", *MEASURE_NAMES, *(NIGHT_NAMES if self.nights else ()))
+        steps, nights = STEP_MEASURES if self.steps else (), NIGHT_NAMES if self.nights else ()
+        return ("rv_hourly", *MEASURE_NAMES, *steps, *nights)
 
     def rows(self, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
         """The measures of the buckets that bars have, whose stamps, prices and length are those of a `SymbolBars`.
@@ -127,10 +131,15 @@ class HourlyMeasurement:
         if not is_tail:
             self.require_enough_bars(bars)
         variance, is_whole = self.variance(bars)
-        columns = [np.sqrt(variance[is_whole])[:, None], bars.measures()[is_whole]]
+        columns = self.columns(bars, variance, is_whole)
         if self.nights:
             columns.append(np.full((len(columns[0]), len(NIGHT_NAMES)), np.nan))
         return bars.labels[is_whole], np.concatenate(columns, axis=1)
+
+    def columns(self, bars: BucketedBars, variance: Float64Array1D, is_whole: BoolArray1D) -> list[Float64Array2D]:
+        """The measures of the buckets that count, but for those of nights, shape (n, k) each; see `variance`."""
+        columns = [np.sqrt(variance)[:, None], bars.measures(), *([bars.step_measures()] if self.steps else [])]
+        return [values[is_whole] for values in columns]
 
     def night_rows(
         self, stamps: Int64Array1D, prices: Prices, length: int, labels: Int64Array1D, moment: int
@@ -311,7 +320,7 @@ def get_hourly_measures(
     bucketed = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bucketed)
     whole = bucketed.labels[is_whole]
-    columns = [np.sqrt(variance[is_whole])[:, None], bucketed.measures()[is_whole]]
+    columns = measurement.columns(bucketed, variance, is_whole)
     if nights:
         overnight = None if overnight_bars is None else checked_overnight_bars(overnight_bars)
         columns.append(_nights(checked, measurement, whole, overnight))

@@ -1,8 +1,8 @@
 """How one network is trained: weights, data and schedule in; trained weights and history out.
 
-Two engines do it. The compiled one (`networks.compiled.engine`) trains the networks that the product builds, several
-times as fast on a CPU; Keras trains everything else, whatever there is on a GPU, and is the reference that the other
-is held to.
+Two engines do it. The compiled one (`networks.compiled.engine`) trains the networks that the product builds, on the
+CPU, several times as fast as Keras there and no slower than Keras on a GPU, for which they are too small. Keras trains
+everything else, on a GPU where there is one, and is the reference that the other is held to.
 """
 
 import warnings
@@ -13,7 +13,6 @@ import numpy as np
 
 from volcast.errors import ConfigError, TrainingError
 from volcast.networks.schedule import Schedule
-from volcast.networks.tensorflow import first_gpu
 
 if TYPE_CHECKING:
     import keras
@@ -88,7 +87,7 @@ def are_trained_in_threads(model: "keras.Model", schedule: Schedule) -> bool:
 
     So the compiled engine trains them, whose random numbers are each network's own; those of Keras are the process'.
     """
-    if _engine_of(schedule) != "fast":
+    if schedule.engine == "keras":
         return False
     from volcast.networks.compiled.engine import plan_of
 
@@ -97,7 +96,7 @@ def are_trained_in_threads(model: "keras.Model", schedule: Schedule) -> bool:
 
 def _plan(model: "keras.Model", schedule: Schedule) -> "NetworkPlan | None":
     """What the compiled engine needs to train `model`; None where Keras trains it."""
-    if _engine_of(schedule) != "fast":
+    if schedule.engine == "keras":
         return None
     from volcast.networks.compiled.engine import plan_of
 
@@ -148,9 +147,3 @@ def log_qlike(spread: float) -> Callable[[Any, Any], Any]:
 
     loss.log_qlike_spread = spread  # type: ignore[attr-defined]
     return loss
-
-
-def _engine_of(schedule: Schedule) -> str:
-    if schedule.engine != "auto":
-        return schedule.engine
-    return "fast" if first_gpu() is None else "keras"

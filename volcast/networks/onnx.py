@@ -1,6 +1,6 @@
 """Networks without TensorFlow: a Keras network as an ONNX graph, run by ONNX Runtime on one thread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -9,12 +9,21 @@ import numpy.typing as npt
 from volcast.arrays import Float32Array2D, Float32Array3D, Float64Array1D
 from volcast.errors import CorruptModelError, TrainingError
 from volcast.networks.onnx_checks import refuse_unsafe_graph
+from volcast.networks.onnx_merging import merged_graph
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-__all__ = ["TOLERANCE", "Network", "OnnxNetwork", "largest_difference", "onnx_graph", "serving_network"]
+__all__ = [
+    "TOLERANCE",
+    "Network",
+    "OnnxEnsemble",
+    "OnnxNetwork",
+    "largest_difference",
+    "onnx_graph",
+    "serving_network",
+]
 
 TOLERANCE = 1e-5
 """How far an ONNX graph's outputs may lie from its Keras network's, relative to them (see `largest_difference`)."""
@@ -61,11 +70,9 @@ class OnnxNetwork:
     def __init__(self, content: bytes, name: str = "the ONNX graph") -> None:
         refuse_unsafe_graph(content, name)
         self.content, self._name = content, name
-        self._session = _session(content, name)
-        self._inputs = tuple(value.name for value in self._session.get_inputs())
-        self._output_names = [value.name for value in self._session.get_outputs()]
-        if self._inputs not in (("window",), ("window", "side")):
-            raise CorruptModelError(f"{name} has the inputs {', '.join(self._inputs)}; the rule is window, then side.")
+        self._graph = _Graph(content, name)
+        if tuple(self.inputs) not in (("window",), ("window", "side")):
+            raise CorruptModelError(f"{name} has the inputs {', '.join(self.inputs)}; the rule is window, then side.")
 
     def __reduce__(self) -> tuple[type["OnnxNetwork"], tuple[bytes, str]]:
         # A session belongs to its process: another one makes its own of the same graph.
@@ -74,28 +81,69 @@ class OnnxNetwork:
     @property
     def window_shape(self) -> tuple[int, int]:
         """Buckets in a window, and values of each."""
-        _, steps, values = self._session.get_inputs()[0].shape
-        return int(steps), int(values)
+        steps, values = self.inputs["window"]
+        return steps, values
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """What it takes of each row and its shape: ``window``, and ``side`` where something stands beside it."""
+        return self._graph.inputs
 
     def __call__(self, windows: Float32Array3D, side: Float32Array2D | None = None) -> Float64Array1D:
         """Outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
+        (outputs,) = self._graph.outputs(windows, side)
+        return outputs
+
+
+class OnnxEnsemble:
+    """Several networks in ONNX Runtime as one, which gives the mean of their outputs, to the last bit that of each.
+
+    A call of ONNX Runtime takes as long as a small network: here one call runs all of them.
+
+    Parameters
+    ----------
+    networks
+        Their `inputs` are equal.
+    """
+
+    def __init__(self, networks: Sequence[OnnxNetwork]) -> None:
+        self._networks = tuple(networks)
+        self._graph = _Graph(merged_graph([network.content for network in networks]), "the graph of all networks")
+
+    def __reduce__(self) -> tuple[type["OnnxEnsemble"], tuple[tuple[OnnxNetwork, ...]]]:
+        return OnnxEnsemble, (self._networks,)
+
+    def __call__(self, windows: Float32Array3D, side: Float32Array2D | None = None) -> Float64Array1D:
+        """Mean outputs, shape (n,), for windows of shape (n, memory, F) and what stands beside them, shape (n, K)."""
+        return np.asarray(sum(self._graph.outputs(windows, side)) / len(self._networks))
+
+
+class _Graph:
+    """A graph in ONNX Runtime, and what it takes and gives."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self._session = _session(content, name)
+        self.inputs = {value.name: tuple(map(int, value.shape[1:])) for value in self._session.get_inputs()}
+        self._output_names = [value.name for value in self._session.get_outputs()]
+
+    def outputs(self, windows: Float32Array3D, side: Float32Array2D | None) -> list[Float64Array1D]:
+        """Its outputs, shape (n,) each."""
         arrays = (windows,) if side is None else (windows, side)
-        if len(arrays) != len(self._inputs):
-            raise ValueError(f"the network takes {' and '.join(self._inputs)}, and {len(arrays)} arrays were given")
+        if len(arrays) != len(self.inputs):
+            raise ValueError(f"the network takes {' and '.join(self.inputs)}, and {len(arrays)} arrays were given")
         if 0 < len(windows) <= _ROWS_AT_ONCE:
-            return self._outputs(arrays)
+            return self._run(arrays)
         parts = range(0, len(windows), _ROWS_AT_ONCE)
         # None at all is not for ONNX Runtime, which does not survive it.
-        outputs = [self._outputs([array[row : row + _ROWS_AT_ONCE] for array in arrays]) for row in parts]
-        return np.concatenate([np.empty(0), *outputs])
+        none = [np.empty(0)] * len(self._output_names)
+        outputs = [self._run([array[row : row + _ROWS_AT_ONCE] for array in arrays]) for row in parts]
+        return [np.concatenate(of_each) for of_each in zip(none, *outputs, strict=True)]
 
-    def _outputs(self, arrays: Sequence[npt.NDArray[np.float32]]) -> Float64Array1D:
+    def _run(self, arrays: Sequence[npt.NDArray[np.float32]]) -> list[Float64Array1D]:
         feed = {
-            name: np.ascontiguousarray(array, dtype=np.float32)
-            for name, array in zip(self._inputs, arrays, strict=True)
+            name: np.ascontiguousarray(array, dtype=np.float32) for name, array in zip(self.inputs, arrays, strict=True)
         }
-        outputs: Float64Array1D = self._session.run(self._output_names, feed)[0][:, 0].astype(float)
-        return outputs
+        return [output[:, 0].astype(float) for output in self._session.run(self._output_names, feed)]
 
 
 def serving_network(model: "keras.Model", name: str = "the network") -> OnnxNetwork:

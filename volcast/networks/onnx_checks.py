@@ -14,7 +14,7 @@ import numpy as np
 from volcast.errors import CorruptModelError, UnsafeModelError
 from volcast.networks.protobuf import Fields, WireReader, whole_numbers
 
-__all__ = ["MOST_STEPS", "MOST_WORK", "refuse_unsafe_graph"]
+__all__ = ["GRAPH", "MODEL", "MOST_FIELDS", "MOST_STEPS", "MOST_WORK", "NODE", "TENSOR", "refuse_unsafe_graph"]
 
 MOST_STEPS = 10_000
 """Buckets in a window."""
@@ -22,18 +22,21 @@ MOST_STEPS = 10_000
 MOST_WORK = 10**9
 """Multiplications for one forecast: weights, times buckets in a window."""
 
+MOST_FIELDS = 20_000
+"""Fields of all messages of a graph."""
+
 _LARGEST = 64 * 2**20
-_MOST_FIELDS, _MOST_NODES, _MOST_WIDTH = 20_000, 1000, 100_000
+_MOST_NODES, _MOST_WIDTH = 1000, 100_000
 _BATCH = -1
 _FLOAT, _INT64 = 1, 7
 _DOMAINS = ("", "ai.onnx")
 # Of each message, the fields that a graph of ours has.
-_MODEL = {"ir_version": 1, "producer_name": 2, "producer_version": 3, "domain": 4, "version": 5, "doc": 6, "graph": 7,
+MODEL = {"ir_version": 1, "producer_name": 2, "producer_version": 3, "domain": 4, "version": 5, "doc": 6, "graph": 7,
           "opset_import": 8}  # fmt: skip
-_GRAPH = {"node": 1, "name": 2, "initializer": 5, "doc": 10, "input": 11, "output": 12}
-_NODE = {"input": 1, "output": 2, "name": 3, "op_type": 4, "attribute": 5, "doc": 6, "domain": 7}
+GRAPH = {"node": 1, "name": 2, "initializer": 5, "doc": 10, "input": 11, "output": 12}
+NODE = {"input": 1, "output": 2, "name": 3, "op_type": 4, "attribute": 5, "doc": 6, "domain": 7}
 _ATTRIBUTE = {"name": 1, "i": 3, "ints": 8, "doc": 13, "type": 20}
-_TENSOR = {"dims": 1, "data_type": 2, "name": 8, "raw_data": 9, "doc": 12, "external_data": 13, "data_location": 14}
+TENSOR = {"dims": 1, "data_type": 2, "name": 8, "raw_data": 9, "doc": 12, "external_data": 13, "data_location": 14}
 _ATTRIBUTES = {
     "Transpose": {"perm"},
     "LSTM": {"hidden_size"},
@@ -78,7 +81,7 @@ def refuse_unsafe_graph(content: bytes, name: str) -> None:
             f"{name} has {len(content):,} bytes; no network of ours has over {_LARGEST:,}; train the model anew."
         )
     try:
-        _check_model(WireReader(_MOST_FIELDS), memoryview(content))
+        _check_model(WireReader(MOST_FIELDS), memoryview(content))
     except _Refused as problem:
         raise UnsafeModelError(f"{name} {problem}; nothing of it was run; train the model anew.") from None
     except (IndexError, ValueError, TypeError, KeyError) as error:
@@ -88,17 +91,17 @@ def refuse_unsafe_graph(content: bytes, name: str) -> None:
 
 
 def _check_model(reader: WireReader, content: memoryview) -> None:
-    model = _message(reader, content, _MODEL, "the model")
-    graphs = model.get(_MODEL["graph"], [])
+    model = _message(reader, content, MODEL, "the model")
+    graphs = model.get(MODEL["graph"], [])
     if len(graphs) != 1:
         raise _Refused("holds no single graph")
-    graph = _message(reader, _bytes(graphs[0]), _GRAPH, "the graph")
-    nodes = graph.get(_GRAPH["node"], [])
+    graph = _message(reader, _bytes(graphs[0]), GRAPH, "the graph")
+    nodes = graph.get(GRAPH["node"], [])
     if len(nodes) > _MOST_NODES:
         raise _Refused(f"has {len(nodes)} nodes, and no network of ours has over {_MOST_NODES}")
-    tensors = graph.get(_GRAPH["initializer"], [])
+    tensors = graph.get(GRAPH["initializer"], [])
     weights = dict(_weights(reader, _bytes(tensor)) for tensor in tensors)
-    shapes = dict(_stated_shape(reader, _bytes(value)) for value in graph.get(_GRAPH["input"], []))
+    shapes = dict(_stated_shape(reader, _bytes(value)) for value in graph.get(GRAPH["input"], []))
     if list(shapes) not in (["window"], ["window", "side"]) or [len(shape) for shape in shapes.values()] not in (
         [3], [3, 2],
     ):  # fmt: skip
@@ -108,7 +111,7 @@ def _check_model(reader: WireReader, content: memoryview) -> None:
     inference = _Inference(weights, shapes)
     for node in nodes:
         inference.add(_node(reader, _bytes(node)))
-    outputs = [_stated_shape(reader, _bytes(value)) for value in graph.get(_GRAPH["output"], [])]
+    outputs = [_stated_shape(reader, _bytes(value)) for value in graph.get(GRAPH["output"], [])]
     if outputs != [("output", (_BATCH, 1))] or shapes.get("output") != (_BATCH, 1):
         raise _Refused("has another output than one number a window")
 
@@ -219,32 +222,32 @@ class _Inference:
 
 
 def _weights(reader: WireReader, content: memoryview) -> tuple[str, _Weights]:
-    tensor = _message(reader, content, _TENSOR, "weights")
-    if _TENSOR["external_data"] in tensor or any(tensor.get(_TENSOR["data_location"], [])):
+    tensor = _message(reader, content, TENSOR, "weights")
+    if TENSOR["external_data"] in tensor or any(tensor.get(TENSOR["data_location"], [])):
         raise _Refused("keeps its weights in another file, and a network must be whole in itself")
-    shape = tuple(whole_numbers(tensor.get(_TENSOR["dims"], [])))
-    kind = tensor[_TENSOR["data_type"]][-1]
+    shape = tuple(whole_numbers(tensor.get(TENSOR["dims"], [])))
+    kind = tensor[TENSOR["data_type"]][-1]
     if kind not in (_FLOAT, _INT64):
         raise _Refused("has weights that are no numbers of ours")
-    raw = _bytes(tensor[_TENSOR["raw_data"]][-1])
+    raw = _bytes(tensor[TENSOR["raw_data"]][-1])
     values = np.frombuffer(raw, "<f4" if kind == _FLOAT else "<i8")
     if 0 in shape or math.prod(shape) != len(values) or not np.isfinite(values).all():
         raise _Refused("has weights that are not finite, or others than their shape says")
-    return _text(tensor, _TENSOR["name"]), _Weights(shape, values)
+    return _text(tensor, TENSOR["name"]), _Weights(shape, values)
 
 
 def _node(reader: WireReader, content: memoryview) -> _Node:
-    node = _message(reader, content, _NODE, "a node")
-    domain = _text(node, _NODE["domain"])
+    node = _message(reader, content, NODE, "a node")
+    domain = _text(node, NODE["domain"])
     if domain not in _DOMAINS:
         raise _Refused(f"has an operator of the domain {domain[:40]!r}, and only ONNX' own are accepted")
     attributes = {}
-    for attribute in node.get(_NODE["attribute"], []):
+    for attribute in node.get(NODE["attribute"], []):
         fields = _message(reader, _bytes(attribute), _ATTRIBUTE, "an attribute")
         numbers = fields.get(_ATTRIBUTE["i"], []) or fields.get(_ATTRIBUTE["ints"], [])
         attributes[_text(fields, _ATTRIBUTE["name"])] = whole_numbers(numbers)
-    names = {key: [_decoded(name) for name in node.get(_NODE[key], [])] for key in ("input", "output")}
-    return _Node(_text(node, _NODE["op_type"]), names["input"], names["output"], attributes)
+    names = {key: [_decoded(name) for name in node.get(NODE[key], [])] for key in ("input", "output")}
+    return _Node(_text(node, NODE["op_type"]), names["input"], names["output"], attributes)
 
 
 def _stated_shape(reader: WireReader, content: memoryview) -> tuple[str, Shape]:

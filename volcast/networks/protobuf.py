@@ -1,11 +1,11 @@
-"""Protocol Buffers read without their library: the fields of a message, as they lie on the wire.
+"""Protocol Buffers without their library: the fields of a message, as they lie on the wire.
 
 The format: https://protobuf.dev/programming-guides/encoding/. The package `onnx` is only needed to train.
 """
 
 from collections.abc import Iterator
 
-__all__ = ["Fields", "WireReader", "whole_numbers"]
+__all__ = ["Fields", "WireReader", "whole_numbers", "wire_message"]
 
 Fields = dict[int, list[int | memoryview]]
 """The values of a message by their field's number: numbers, and views of the bytes of all else."""
@@ -70,6 +70,26 @@ def whole_numbers(values: list[int | memoryview], most: int = 16) -> list[int]:
     if len(numbers) > most:
         raise ValueError("too many numbers")
     return numbers
+
+
+def wire_message(fields: Fields) -> memoryview:
+    """The message with these fields, which are whole numbers, texts and messages: none of a fixed length."""
+    parts: list[bytes | memoryview] = []
+    for number, values in fields.items():
+        for value in values:
+            if isinstance(value, int):
+                parts += [_varint_of(number << 3 | _VARINT), _varint_of(value)]
+            else:
+                parts += [_varint_of(number << 3 | _BYTES), _varint_of(len(value)), value]
+    return memoryview(b"".join(parts))
+
+
+def _varint_of(value: int) -> bytes:
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*digits, value])
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:

@@ -27,7 +27,7 @@ class Schedule:
     seed
         Seed of the order of windows and of dropout.
     engine
-        ``"fast"`` is the compiled one, ``"auto"`` takes it where it knows the network and there is no GPU.
+        ``"fast"`` is the compiled one, ``"auto"`` takes it where it knows the network, and else Keras.
     shuffle
         Whether the windows of each epoch come in a new order.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from volcast.networks.schedule import Engine
 
-__all__ = ["compute_device", "first_gpu", "load_tensorflow_quietly"]
+__all__ = ["compute_device", "load_tensorflow_quietly"]
 
 
 def load_tensorflow_quietly() -> None:
@@ -40,11 +40,11 @@ def _standard_error_put_aside() -> Iterator[None]:
 
 
 def compute_device(engine: Engine = "auto") -> str:
-    """What computes, in words: the first GPU by Keras, or the CPU by the compiled engine or Keras."""
-    gpu = first_gpu()
-    if gpu is None:
-        return "CPU by Keras" if engine == "keras" else f"CPU by the compiled engine{_compilation_ahead()}"
-    return "CPU by the compiled engine, as asked" if engine == "fast" else f"GPU ({gpu}) by Keras"
+    """What computes, in words: the CPU by the compiled engine, or the first GPU, else the CPU, by Keras."""
+    if engine != "keras":
+        return f"CPU by the compiled engine{_compilation_ahead()}"
+    gpu = _first_gpu()
+    return "CPU by Keras" if gpu is None else f"GPU ({gpu}) by Keras"
 
 
 def _compilation_ahead() -> str:
@@ -53,7 +53,7 @@ def _compilation_ahead() -> str:
     return "" if is_compiled() else ", which is compiled first: about 20 s, once on this machine"
 
 
-def first_gpu() -> str | None:
+def _first_gpu() -> str | None:
     """Name of the first graphics card that TensorFlow sees; None without one."""
     import tensorflow as tf
 

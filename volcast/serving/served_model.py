@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from volcast.bars.checks import symbol_among
+from volcast.bars.checks import other_hours, symbol_among
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
@@ -17,7 +17,7 @@ from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, Kind
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.markets.market import TradingMarket
-from volcast.markets.names import default_market
+from volcast.markets.names import DEFAULT_MARKET, default_market
 from volcast.measures.hourly import HourlyMeasurement, Preset, minutes_per_year
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
@@ -178,6 +178,7 @@ class ServedModel:
             config.min_bucket_coverage,
             config.effective_market,
             self.sees_nights,
+            self.sees_steps,
         )
 
     @property
@@ -185,6 +186,12 @@ class ServedModel:
         """Whether the model looks at what trades between sessions."""
         recipe = None if self.bundle is None else self.bundle.recipe
         return isinstance(recipe, HarLstm) and recipe.features.with_nights
+
+    @property
+    def sees_steps(self) -> bool:
+        """Whether the model looks at the last steps of the bars of a bucket."""
+        recipe = None if self.bundle is None else self.bundle.recipe
+        return isinstance(recipe, HarLstm) and bool(recipe.features.step_inputs)
 
     @property
     def overnight_symbol(self) -> str | None:
@@ -268,6 +275,15 @@ class ServedModel:
             warnings.warn(
                 f"{text} on {told}; say so by the setting market='{told}'.", ModelMismatchWarning, stacklevel=5
             )
+
+    def warn_of_other_hours(self, bars: pd.DataFrame) -> None:
+        """Warn where nobody chose the market whose hours are forecast, and `bars` fit another's."""
+        if self.bundle is not None or self.config.market is not None or self.config.market_name != DEFAULT_MARKET:
+            return
+        sentence = other_hours(bars)
+        if sentence is not None:
+            text = f"{self.version} forecasts hours of {DEFAULT_MARKET}, where nobody says otherwise: {sentence}."
+            warnings.warn(text, ModelMismatchWarning, stacklevel=4)
 
     def warn_of_mismatch(self, attrs: Mapping[Any, Any], columns: Collection[str]) -> None:
         """Warn where bars with these `columns`, of which `attrs` tell, are not such as the model was trained on."""

@@ -81,6 +81,7 @@ class ForecastStream:
         arrays, overnight = FrameArrays.of(bars), overnight_arrays(model, overnight_bars)
         name = symbol_named(symbol, arrays.attrs)
         model.warn_of_mismatch(arrays.attrs, arrays.names)
+        model.warn_of_other_hours(arrays.frame)
         stream = cls(model, name)
         stream.follow(arrays, symbol, None, overnight)
         stream._updated = arrays
@@ -439,6 +440,7 @@ class LiveStreams:
         model.warn_of_mismatch(arrays.attrs, arrays.names)
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
         if stream is None:
+            model.warn_of_other_hours(arrays.frame)
             stream = ForecastStream(model, name if None in arrays.symbols else None)
         else:
             streams.remove(stream)

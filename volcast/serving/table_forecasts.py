@@ -140,7 +140,7 @@ class _Carried:
 
     def forecast(self, labels: Int64Array1D, known: Int64Array1D, horizon: Horizon) -> IntervalForecast:
         if horizon not in self._running:
-            self._running[horizon] = RunningForecast(self._state, self._bundle.networks, horizon, self._table)
+            self._running[horizon] = RunningForecast(self._state, self._bundle.networks_as_one, horizon, self._table)
         with np.errstate(all="ignore"):
             forecast = self._running[horizon].forecast(labels, known)
         return self._bundle.sound(forecast)

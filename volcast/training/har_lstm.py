@@ -16,7 +16,7 @@ from volcast.arrays import (
     time_index,
 )
 from volcast.errors import NotEnoughDataError
-from volcast.features.bar_steps import STEP_MEASURES, step_inputs_of
+from volcast.features.bar_steps import step_inputs_of
 from volcast.features.intraday import (
     FEWEST_IN_MARKET,
     IntradayFeatures,
@@ -36,7 +36,7 @@ from volcast.forecasters.intervals import QuantileTracker
 from volcast.forecasters.tables import HourlyTable
 from volcast.markets.market import TradingMarket
 from volcast.markets.registry import market_of
-from volcast.measures.bucketed import STEPS
+from volcast.measures.bucketed import STEP_MEASURES, STEPS
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_PARTS
 from volcast.networks.onnx import Network

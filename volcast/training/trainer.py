@@ -4,7 +4,7 @@ Shell: ``python local_training.py --help``.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.arrays import SymbolBars
-from volcast.bars.checks import cut_to_days
-from volcast.bars.frames import as_bars_frame
+from volcast.bars.handed_over import HandedOverBars
 from volcast.bars.overnight import checked_overnight_bars
 from volcast.bars.provenance import data_provenance
-from volcast.bars.quality import market_by_hours
 from volcast.config import TrainingConfig
 from volcast.configured import bars_of, overnight_bars_of
 from volcast.errors import ConfigError, TrainingError
@@ -27,7 +25,7 @@ from volcast.features.known_days import beyond_known_days
 from volcast.features.windows import prepare_lstm_sequences, require_windows
 from volcast.files import file_name_of
 from volcast.forecasters.har_lstm.recipe import HarLstm
-from volcast.markets.names import DEFAULT_MARKET, default_market
+from volcast.markets.names import DEFAULT_MARKET
 from volcast.networks.architectures import HAR_LSTM_NETWORK, build_lstm_model_fast
 from volcast.networks.keras_files import KerasNetwork
 from volcast.networks.onnx import serving_network
@@ -191,18 +189,18 @@ class LocalLSTMTrainer:
         days = {"start_date": start_date, "end_date": end_date} if bars is None else {}
         changes |= {name: day for name, day in days.items() if day is not None}
         self.config = self.config.with_overrides(**changes)
-        bars = None if bars is None else as_bars_frame(bars)
-        self._settle_market(symbol, bars)
-        overnight = self._settle_overnight(overnight_bars)
         symbols = self.config.symbols or (self.config.symbol,)
         # One symbol that nobody named is whichever the bars are of.
-        named = symbol is not None or bool(self.config.symbols)
-        cut = self._days_to_cut(start_date, end_date)
+        is_named = symbol is not None or bool(self.config.symbols)
+        handed_over = None if bars is None else HandedOverBars.of(bars, symbols if is_named else ())
+        self._settle_market(handed_over)
+        overnight = self._settle_overnight(overnight_bars)
+        first, last = self._days_to_cut(start_date, end_date)
 
         def get_bars(name: str) -> pd.DataFrame:
-            if bars is None:
+            if handed_over is None:
                 return bars_of(self.config, name, progress=self.progress)
-            return _symbol_bars(bars, symbols if named else (), cut, name)
+            return handed_over.of_symbol(name, first, last, self.config.effective_market)
 
         companion_bars = self._companion_bars if self.config.companions else None
         self.data = prepare_training_data(get_bars, symbols, self.config, companion_bars, self._known_days, overnight)
@@ -227,15 +225,13 @@ class LocalLSTMTrainer:
         self.config = self.config.with_overrides(overnight_symbol=overnight.symbol)
         return overnight
 
-    def _settle_market(self, symbol: str | None, bars: pd.DataFrame | None) -> None:
-        """Write the market down that the configuration leaves open: what the bars' name or their hours tell."""
+    def _settle_market(self, handed_over: HandedOverBars | None) -> None:
+        """Write the market down that the configuration leaves open: what the symbol's name tells, or the bars."""
         if self.config.market is not None:
             return
-        named = symbol is not None or bool(self.config.symbols)
-        of_bars = None if bars is None or named else bars.attrs.get("symbol")
-        name = default_market(str(of_bars)) if of_bars else self.config.market_name
-        if bars is not None and name == DEFAULT_MARKET:
-            name = market_by_hours(bars)
+        name = self.config.market_name
+        if handed_over is not None:
+            name = handed_over.market_name(name)
         self.config = self.config.with_overrides(market=name)
         if name != DEFAULT_MARKET:
             market = self.config.effective_market
@@ -433,13 +429,3 @@ class LocalLSTMTrainer:
 
 def _provenance_of_nights(overnight: SymbolBars) -> dict[str, Any]:
     return data_provenance(overnight.frame, str(overnight.symbol))
-
-
-def _symbol_bars(bars: pd.DataFrame, named: Sequence[str], days: Days, symbol: str) -> pd.DataFrame:
-    """The bars on `days` of one of the symbols that were `named`; of the only one in them where none was."""
-    if len(named) > 1 and not isinstance(bars.index, pd.MultiIndex):
-        raise ConfigError(
-            f"the bars are one symbol's and {', '.join(named)} are to be trained on; bars of several are indexed by "
-            "(symbol, timestamp); pd.concat({'SPY': ..., 'QQQ': ...}) makes them."
-        )
-    return cut_to_days(SymbolBars.of(bars, symbol if named else None).frame, *days)

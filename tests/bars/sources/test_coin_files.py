@@ -66,6 +66,17 @@ def coinbase_in_pages(bars: pd.DataFrame) -> str:
     return "time,low,high,open,close,volume\n" + "".join(pages)
 
 
+def crypto_data_download(bars: pd.DataFrame, pair: str = "BTC/USD") -> str:
+    """Its address above the header, the newest first, a volume of each of the two currencies."""
+    stamps = time_index(bars).strftime("%Y-%m-%d %H:%M:%S")
+    table = bars.assign(quote=bars["volume"] * bars["close"]).reset_index(drop=True)
+    table.insert(0, "unix", epochs(bars, "s"))
+    table.insert(1, "date", stamps)
+    table.insert(2, "symbol", pair)
+    table.columns = pd.Index([*table.columns[:-2], "Volume BTC", "Volume USD"])
+    return f"https://www.CryptoDataDownload.com\n{table.iloc[::-1].to_csv(index=False)}"
+
+
 def ccxt(bars: pd.DataFrame) -> str:
     return str(bars.set_axis(epochs(bars, "ms")).to_csv(header=False))
 
@@ -80,6 +91,10 @@ EXPORTS: dict[str, tuple[Callable[[pd.DataFrame], str], str]] = {
     "Coinbase without a header": (coinbase_without_a_header, "Coinbase's columns, told by"),
     "Coinbase in pages": (coinbase_in_pages, "9 copies of rows left out, sorted with the newest last"),
     "ccxt": (ccxt, "ccxt's columns, told by"),
+    "CryptoDataDownload": (
+        crypto_data_download,
+        "plain columns, stamps are the start of a bar, epoch in s, UTC, sorted",
+    ),
 }
 
 

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from tests.support.bars import make_bars
+from tests.support.coins import coin_bars
 from volcast.arrays import time_index
 from volcast.bars.sources.files import read_bars_file
+from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.sources.stamps import EpochUnit
 from volcast.errors import BarsError
+from volcast.markets.registry import market_named
 
 NEW_YORK = "America/New_York"
 BARS = make_bars("2024-10-30", "2024-11-06", minutes=5).round(2)  # over the end of summer time
@@ -99,6 +102,37 @@ def kibot(path: Path) -> None:
     frame.to_csv(path, index=False, header=False)
 
 
+def headless(path: Path, stamps: "dict[str, str]", separator: str = ",", columns: int = 5) -> None:
+    """No line of names: a date and its time in one field or two, then prices, then perhaps the volume."""
+    frame = pd.DataFrame({name: time_index(LOCAL).strftime(written) for name, written in stamps.items()})
+    frame[list(BARS.columns[:columns])] = BARS.iloc[:, :columns].to_numpy()
+    frame.to_csv(path, sep=separator, index=False, header=False)
+
+
+def hist_data(path: Path) -> None:
+    headless(path, {"stamp": "%Y%m%d %H%M%S"}, ";")
+
+
+def first_rate(path: Path) -> None:
+    headless(path, {"stamp": "%Y-%m-%d %H:%M:%S"})
+
+
+def metatrader_4(path: Path) -> None:
+    headless(path, {"date": "%Y.%m.%d", "time": "%H:%M"})
+
+
+def dates_and_times_as_numbers(path: Path) -> None:
+    headless(path, {"date": "%Y%m%d", "time": "%H%M%S"}, "\t")
+
+
+def prices_alone(path: Path) -> None:
+    headless(path, {"stamp": "%Y-%m-%dT%H:%M"}, columns=4)
+
+
+def newest_first(path: Path) -> None:
+    LOCAL.tz_localize(None).iloc[::-1].to_csv(path, index_label="time")
+
+
 WRITERS: list[tuple[Callable[[Path], None], str, str, dict[str, str]]] = [
     (alpaca, "csv", "Alpaca", {}),
     (alpaca_raw, "csv", "Alpaca", {}),
@@ -113,6 +147,11 @@ WRITERS: list[tuple[Callable[[Path], None], str, str, dict[str, str]]] = [
     (interactive_brokers, "csv", "Interactive Brokers", {}),
     (interactive_brokers_epoch, "csv", "Interactive Brokers", {}),
     (kibot, "txt", "Kibot", {}),
+    (hist_data, "csv", "plain", {}),
+    (first_rate, "txt", "plain", {}),
+    (metatrader_4, "csv", "plain", {}),
+    (dates_and_times_as_numbers, "txt", "plain", {}),
+    (newest_first, "csv", "plain", {}),
 ]
 
 
@@ -133,6 +172,38 @@ def test_the_same_bars_come_out_of_every_vendors_file(
     bars = read_bars_file(tmp_path / f"bars.{suffix}", "SPY", **flags)
     assert_same(bars)
     assert bars.attrs["understood"].startswith(f"Read {len(BARS)} bars from bars.{suffix}: {vendor}")
+
+
+def test_a_table_without_a_header_may_have_no_volume(tmp_path: Path) -> None:
+    prices_alone(tmp_path / "bars.csv")
+    bars = read_bars_file(tmp_path / "bars.csv")
+    assert "volume" not in bars or bars["volume"].isna().all()
+    assert_same(bars[PRICES], BARS[PRICES])
+
+
+@pytest.mark.parametrize("fields", [["open", "low", "high", "close"], ["open", "high", "low"]])
+def test_other_orders_without_a_header_are_asked_about(fields: list[str], tmp_path: Path) -> None:
+    LOCAL.tz_localize(None)[fields].to_csv(tmp_path / "bars.csv", header=False)
+    with pytest.raises(BarsError, match=r"has no header .* write a first line"):
+        read_bars_file(tmp_path / "bars.csv")
+
+
+def test_kibots_futures_are_in_new_yorks_time_though_their_market_is_not(tmp_path: Path) -> None:
+    bars = simulate_bars("ES", "2024-10-28", "2024-11-08", minutes=5, market="CMES")
+    local = bars.tz_convert(NEW_YORK)
+    stamps = time_index(local)
+    table = pd.DataFrame({"date": stamps.strftime("%m/%d/%Y"), "time": stamps.strftime("%H:%M")})
+    table[list(bars.columns)] = bars.to_numpy()
+    table.to_csv(tmp_path / "ES.txt", index=False, header=False)
+    read = read_bars_file(tmp_path / "ES.txt", market=market_named("CMES"))
+    assert (read.index == bars.index).all()
+
+
+def test_the_hour_that_clocks_repeat_is_told_where_the_newest_comes_first(tmp_path: Path) -> None:
+    bars = coin_bars("2024-11-02", days=3)
+    bars.tz_convert(NEW_YORK).tz_localize(None).iloc[::-1].to_csv(tmp_path / "coin.csv", index_label="time")
+    read = read_bars_file(tmp_path / "coin.csv", timezone=NEW_YORK, market=market_named("24/7"))
+    assert (read.index == bars.index).all()
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

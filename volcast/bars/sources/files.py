@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from volcast.arrays import time_index
@@ -26,6 +27,7 @@ _ARROW = (".feather", ".arrow")
 _SUFFIXES = (*_TEXT, ".parquet", ".pq", *_ARROW)
 _IN_PAGES = ("Binance", "Coinbase", "Kraken", "ccxt")
 _LONGEST_LIST = 6
+_MOST = 0.9
 
 
 def read_bars_file(
@@ -79,12 +81,13 @@ def read_bars_file(
     tables = [_stamped(file, symbol, flags) for file in paths]
     frame, symbol_taken = _one_symbol(_joined(tables, name), symbol, name)
     first = tables[0]
-    frame.index, clock = _with_zone(time_index(frame).rename("timestamp"), flags.timezone, first.clock, name, market)
+    # Before the zone: the order tells the hours that clocks repeat.
+    frame, changes = _in_order(frame, first.vendor)
+    frame.index, clock = _with_zone(time_index(frame).rename("timestamp"), first.zone, first.clock, name, market)
     if first.side is None:
         _require_starts(frame.index, name, market)
     if first.side == "end":
         frame.index = frame.index - bar_length(frame.index.sort_values())
-    frame, changes = _in_order(frame, first.vendor)
     files = f"{len(paths)} files" if len(paths) > 1 else paths[0].name
     side = f"stamps are the {first.side or 'start'} of a bar"
     if first.vendor.lower() in UNTRADED:
@@ -103,12 +106,14 @@ def _of_whom(table: StampedTable) -> str:
 
 
 def _in_order(frame: pd.DataFrame, vendor: str) -> tuple[pd.DataFrame, str]:
-    """Bars of exchanges, which come in pages: without whole copies of rows, as where pages join, and in order of time,
-    since some have the newest first; and what was done, in words to go behind others.
+    """The bars of a table that has the newest first in order of time, and those of exchanges, which come in pages, in
+    any case, without whole copies of rows, as where pages join; and what was done, in words to go behind others.
     """
     index, changes = time_index(frame), ""
     if vendor not in _IN_PAGES:
-        return frame, changes
+        # Not all, since clocks repeat an hour.
+        newest_first = len(index) > 1 and np.mean(np.diff(index.asi8) <= 0) > _MOST
+        return (frame.iloc[::-1], ", sorted with the newest last") if newest_first else (frame, changes)
     if index.has_duplicates:
         copies = frame.reset_index().duplicated().to_numpy()
         if copies.any():

@@ -8,13 +8,14 @@
 | Polygon | `window_start`; or `t, o, h, l, c, v` with `t` as number | start, epoch in ns or ms |
 | Databento | `ts_event` | start, epoch in ns or text; whole-number prices are in units of 1e-9 |
 | Interactive Brokers | `average` and `barCount`, or `wap` and `count` | start; zone in the text or by flag; epoch |
-| Kibot | no header: date, time, open, high, low, close, volume | start, New York |
+| Kibot | no header: date as 12/31/2024, time, open, high, low, close, volume | start, New York |
 | MetaTrader | `<DATE>`, `<TIME>` and no ticker | start; zone by flag or by the hours |
 | Binance | `open_time`; or no header and twelve fields | start, epoch in ms or us |
 | Coinbase | `time, low, high, open, close, volume`; or no header and these six | start, epoch in s, newest first |
 | Kraken | no header: epoch, open, high, low, close, perhaps the mean price, volume, trades | start, epoch in s |
 | ccxt | no header: epoch, open, high, low, close, volume | start, epoch in ms |
 | any other | a column of stamps and `close` | start, unless told; zone in the text, by flag, or by the hours |
+| any other | no header: date and time in one field or two, open, high, low, close, perhaps volume | the same |
 """
 
 from collections.abc import Mapping
@@ -65,6 +66,8 @@ class StampedTable:
         What the stamps are; None where neither the vendor nor the user says it.
     clock
         Where the zone comes from, in words; empty where nothing says it.
+    zone
+        Of stamps that carry none, as the user or the vendor's habit has it.
     left_out
         Rows left out: ``row``, counted from 0 as in the table, ``what`` is wrong with it, and ``symbol`` (or None).
     """
@@ -74,6 +77,7 @@ class StampedTable:
     is_headless: bool
     side: StampSide | None
     clock: str
+    zone: str | None
     left_out: pd.DataFrame
 
 
@@ -124,7 +128,7 @@ def stamped_table(table: pd.DataFrame, name: str, flags: StampFlags, mark: Decim
     usable = np.asarray(wrong == "")
     frame = frame if usable.all() else frame[usable]
     _require_rows(frame, len(table), name)
-    return StampedTable(frame, vendor, headless, vendor_flags.side, clock, left_out)
+    return StampedTable(frame, vendor, headless, vendor_flags.side, clock, vendor_flags.timezone, left_out)
 
 
 def _with_vendors_habits(flags: StampFlags, vendor: str) -> StampFlags:

@@ -1,4 +1,4 @@
-"""Tables without a header: whose rows they are, told by how many fields a row has and what lies between what."""
+"""Tables without a header: what their columns are, told by how many fields a row has and what lies between what."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, Float64Array1D
-from volcast.bars.columns import FIELDS
+from volcast.bars.columns import FIELDS, PRICES
 from volcast.errors import BarsError
 
 __all__ = ["EPOCH", "headless_columns", "is_headless"]
@@ -15,8 +15,9 @@ __all__ = ["EPOCH", "headless_columns", "is_headless"]
 EPOCH = r"1\d{9}(?:\.\d+)?|1\d{12}|1\d{15}|1\d{18}"
 """A moment of 2001 to 2033 counted from 1970 in s, ms, us or ns; no date that is written as a number looks so."""
 
-_KIBOT = ("date", "time", *FIELDS)
-_MOST_IN_ONE_ORDER = 0.9
+_KIBOT_DATE = r"\d{1,2}/\d{1,2}/\d{4}"
+_DATE = r"\d{8}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
+_MOST = 0.9
 
 _Numbers = dict[str, Float64Array1D]
 
@@ -68,7 +69,7 @@ def is_headless(table: pd.DataFrame) -> bool:
 
 
 def headless_columns(table: pd.DataFrame, name: str) -> tuple[str, Sequence[str]]:
-    """The vendor of a table without a header, and what its columns are called.
+    """The vendor of a table without a header, ``"plain"`` where it may be anyone's, and what its columns are called.
 
     Parameters
     ----------
@@ -80,16 +81,28 @@ def headless_columns(table: pd.DataFrame, name: str) -> tuple[str, Sequence[str]
     Raises
     ------
     BarsError
-        Its rows are like those of no vendor.
+        Its rows are no stamp, open, high, low, close and perhaps volume, nor any vendor's.
     """
-    if not _mostly_epochs(table.iloc[:, 0]):
-        if table.shape[1] == len(_KIBOT):
-            return "Kibot", _KIBOT
-        raise BarsError(_sentence(table, name, "begins with no epoch"))
+    if not _mostly(table.iloc[:, 0], EPOCH):
+        return _dated_columns(table, name)
     for layout in _LAYOUTS:
         if table.shape[1] == len(layout.columns) and _fits(table, layout):
             return layout.vendor, layout.columns
     raise BarsError(_sentence(table, name, "is like those of no exchange that is recognized"))
+
+
+def _dated_columns(table: pd.DataFrame, name: str) -> tuple[str, Sequence[str]]:
+    """Of rows that begin with a date and its time of day, in one field or two; behind it prices in the usual order."""
+    first = table.iloc[:, 0]
+    stamps = ("date", "time") if _mostly(first, _DATE) else ("datetime",)
+    fields = FIELDS[: max(table.shape[1] - len(stamps), 0)]
+    if len(stamps) + len(fields) != table.shape[1] or len(fields) < len(PRICES):
+        raise BarsError(_sentence(table, name, "is no stamp, open, high, low, close and perhaps volume"))
+    values = table.iloc[:, len(stamps) :].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    numbers = dict(zip(fields, values.T, strict=True))
+    if np.mean(_in_range(numbers, "open") & _in_range(numbers, "close")) <= _MOST:
+        raise BarsError(_sentence(table, name, "has no open, high, low and close in this order behind its stamp"))
+    return "Kibot" if _mostly(first, _KIBOT_DATE) else "plain", (*stamps, *fields)
 
 
 def _sentence(table: pd.DataFrame, name: str, what: str) -> str:
@@ -100,9 +113,9 @@ def _sentence(table: pd.DataFrame, name: str, what: str) -> str:
     )
 
 
-def _mostly_epochs(column: pd.Series) -> bool:
+def _mostly(column: pd.Series, pattern: str) -> bool:
     text = column.dropna().iloc[:1000].astype("str").str.replace(r"\.0+$", "", regex=True)
-    return bool(len(text) and text.str.fullmatch(EPOCH).mean() > 0.5)
+    return bool(len(text) and text.str.fullmatch(pattern).mean() > 0.5)
 
 
 def _fits(table: pd.DataFrame, layout: _Layout) -> bool:
@@ -112,7 +125,7 @@ def _fits(table: pd.DataFrame, layout: _Layout) -> bool:
         return False
     numbers = dict(zip(layout.columns, values.T, strict=True))
     steps = np.diff(values[:, 0])
-    ordered = not len(steps) or max(np.mean(steps >= 0), np.mean(steps <= 0)) > _MOST_IN_ONE_ORDER
+    ordered = not len(steps) or max(np.mean(steps >= 0), np.mean(steps <= 0)) > _MOST
     inside = _in_range(numbers, "open") & _in_range(numbers, "close")
     return bool(ordered and inside.all() and (numbers["volume"] >= 0).all() and layout.keeps(numbers))
 

@@ -23,6 +23,7 @@ __all__ = [
     "EpochUnit",
     "StampFlags",
     "StampSide",
+    "is_stamp",
     "is_stamp_name",
     "localized",
     "read_stamps",
@@ -100,6 +101,11 @@ class _NoStampsError(Exception):
 def is_stamp_name(name: object) -> bool:
     """Whether a column of this name is one of stamps."""
     return plain_name(name) in (*_NAMES, *_TIMES)
+
+
+def is_stamp(text: str) -> bool:
+    """Whether text is a date, with or without a time of day, that `read_stamps` reads."""
+    return _STAMP.fullmatch(re.sub(r"[\s,]+", " ", text)) is not None
 
 
 def read_stamps(table: pd.DataFrame, name: str, flags: StampFlags) -> tuple[pd.DatetimeIndex, str]:

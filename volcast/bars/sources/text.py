@@ -16,7 +16,7 @@ import pandas as pd
 
 from volcast.bars.columns import DecimalMark
 from volcast.bars.sources.headless import EPOCH
-from volcast.bars.sources.stamps import is_stamp_name
+from volcast.bars.sources.stamps import is_stamp, is_stamp_name
 from volcast.errors import BarsError, NotEnoughDataError
 
 __all__ = ["TextTable", "read_text_table"]
@@ -26,7 +26,7 @@ _SEPARATORS = (",", ";", "\t", "|", r"\s+")
 _COMMENT = re.compile(r"\s*(?:#|//|--|%|;\s|sep=|$)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*,\d+|[+-]?\d+,\d+")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
-_BEGINS_WITH_A_DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{4},")
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(?::\d\d)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 _ZIPPED: dict[bytes, Literal["gzip", "zip"]] = {b"\x1f\x8b": "gzip", b"PK": "zip"}
 
@@ -115,7 +115,7 @@ def _dialect(path: Path) -> _Dialect:
     rows = [(number, _fields(line, separator)) for number, line in numbered]
     first = _first_row(rows, width, str(path))
     number, header = rows[first]
-    is_headless = _is_a_bar(header, lines[number])
+    is_headless = _is_a_bar(header)
     values = [fields for _, fields in rows[first + (not is_headless) :]]
     mark = _mark(values, header, separator)
     return _Dialect(separator, mark, number, None if is_headless else header, encoding, compression)
@@ -142,11 +142,12 @@ def _unzipped(path: Path, compression: Literal["gzip", "zip"] | None) -> Iterato
         yield cast(BinaryIO, plain)
 
 
-def _is_a_bar(fields: list[str], line: str) -> bool:
-    """Whether the first line of a table is a bar: it begins with a date, or is a row of numbers behind an epoch."""
-    if _BEGINS_WITH_A_DATE.match(line):
-        return True
-    return re.fullmatch(EPOCH, fields[0]) is not None and all(map(_NUMBER.fullmatch, fields))
+def _is_a_bar(fields: list[str]) -> bool:
+    """Whether the first line of a table is a bar: a row of numbers behind an epoch, a date or a date and a time."""
+    if not re.fullmatch(EPOCH, fields[0]) and not is_stamp(fields[0]):
+        return False
+    behind = fields[2:] if _TIME_OF_DAY.fullmatch(fields[1]) else fields[1:]
+    return all(map(_NUMBER.fullmatch, behind))
 
 
 def _first_row(rows: list[tuple[int, list[str]]], width: int, name: str) -> int:

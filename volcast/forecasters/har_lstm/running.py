@@ -84,8 +84,8 @@ class RunningForecast:
         others = rows < 0
         log_forecast = self._forecasts.values[rows] if len(self._forecasts) else np.empty(len(labels))
         if others.any():
-            asked = known[others], labels[others], hours[others], days[others]
-            design = self._design_of(*asked)
+            asked = known[others], hours[others], days[others], self._opens(known[others], days[others])
+            design = self._design_of(labels[others], *asked)
             log_forecast[others] = logs = self._log_forecasts(design, *asked)
             # The next bucket to end is the one that was asked last.
             self._asked = {self._asked_as(int(labels[others][-1]), int(known[others][-1])): (design[-1:], logs[-1:])}
@@ -96,10 +96,9 @@ class RunningForecast:
 
     def _own_row(self, labels: Int64Array1D, known: Int64Array1D) -> Int64Array1D:
         """Which bucket since training each asked one is; -1 where it is not, or has no row yet."""
-        inside = known < len(self._table)
-        same = np.zeros(len(labels), dtype=bool)
-        same[inside] = self._table.labels[known[inside]] == labels[inside]
-        return np.where(same & (known >= self._first), known - self._first, -1)
+        rows = np.minimum(known, len(self._table) - 1)
+        same = (rows == known) & (self._table.labels[rows] == labels) & (known >= self._first)
+        return np.where(same, known - self._first, -1)
 
     def forget(self, rows: int) -> None:
         """Forget what was made of rows of the table from `rows` on: they have changed."""
@@ -129,10 +128,10 @@ class RunningForecast:
         self._note_outcomes()
         asked = self._asked_as(int(table.labels[rows[0]]), int(rows[0]))
         if len(rows) > 1 or asked not in self._asked:
-            when = table.labels[rows], table.hours[rows], table.days[rows]
-            design = self._design_of(rows, *when)
+            when = rows, table.hours[rows], table.days[rows], self._opens(rows, table.days[rows])
+            design = self._design_of(table.labels[rows], *when)
             self._design.append(design)
-            self._forecasts.append(self._log_forecasts(design, rows, *when))
+            self._forecasts.append(self._log_forecasts(design, *when))
         else:
             design, log_forecast = self._asked[asked]
             self._design.append(design)
@@ -146,7 +145,7 @@ class RunningForecast:
         """Add the outcomes that are known by now."""
         table = self._table
         first = self._first + len(self._outcomes)
-        begin = int(np.searchsorted(table.days, table.days[first]))
+        begin = int(table.days.searchsorted(table.days[first]))
         variance = self._states.variance.values[begin:]
         outcomes = horizon_rule(self._horizon).outcomes(variance, table.opens(begin))
         is_over = outcomes.known_with < len(variance)
@@ -158,9 +157,14 @@ class RunningForecast:
         self._known_with.append(outcomes.known_with[is_over] + begin)
 
     def _design_of(
-        self, known: Int64Array1D, labels: Int64Array1D, hours: Int64Array1D, days: Int64Array1D
+        self,
+        labels: Int64Array1D,
+        known: Int64Array1D,
+        hours: Int64Array1D,
+        days: Int64Array1D,
+        opens: BoolArray1D,
     ) -> Float64Array2D:
-        opens, nights = self._opens(known, days), self._nights.before(days, known)
+        nights = self._nights.before(days, known)
         return self._recipe.features.design(self._states.states.values, known - 1, labels, hours, opens, nights)
 
     def _opens(self, known: Int64Array1D, days: Int64Array1D) -> BoolArray1D:
@@ -172,16 +176,16 @@ class RunningForecast:
         self,
         design: Float64Array2D,
         known: Int64Array1D,
-        labels: Int64Array1D,
         hours: Int64Array1D,
         days: Int64Array1D,
+        opens: BoolArray1D,
     ) -> Float64Array1D:
-        """Forecasts of the log for buckets at these labels, hours and days, each from the rows before `known`."""
+        """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)
         with on_all_cores(is_worth_it=len(design) >= _MANY_ROWS) as in_order:
-            corrections = self._corrections(known, hours, days, in_order)
+            corrections = self._corrections(known - 1, hours, opens, in_order)
             self._regression.refit(self._design.values, self._centred.values, counts, in_order)
             forecast, smearing = self._regression.forecasts(design, counts)
             log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
@@ -192,12 +196,12 @@ class RunningForecast:
         return log_forecast
 
     def _corrections(
-        self, known: Int64Array1D, hours: Int64Array1D, days: Int64Array1D, in_order: InOrder
+        self, last: Int64Array1D, hours: Int64Array1D, opens: BoolArray1D, in_order: InOrder
     ) -> Iterator[Float64Array1D]:
-        """What each of the networks adds to the forecasts; arguments as in `_log_forecasts`."""
+        """What each of the networks makes of the rows `last` for the buckets behind them, at these hours."""
         if not self._networks:
             return iter(())
-        windows = self._states.windows(known - 1, hours, self._opens(known, days))
+        windows = self._states.windows(last, hours, opens)
 
         def output(network: Network) -> Float64Array1D:
             return network(windows)
@@ -232,13 +236,15 @@ class _Nights:
 
     def before(self, days: Int64Array1D, known: Int64Array1D) -> Float64Array2D:
         """The nights before buckets of these days, each as it is told by the row before `known`, shape (n, k)."""
+        if not len(self._places):
+            return np.empty((len(days), 0))
         table, last = self._table, known - 1
         columns = table.values[last[:, None], self._places]
         return self._features.nights(columns, table.hours[last], days - table.days[last])
 
     def told_by(self, row: int) -> bytes:
         """What a row tells of the night after it: the same where that is the same."""
-        return bytes(self._table.values[row, self._places])
+        return bytes(self._table.values[row, self._places]) if len(self._places) else b""
 
     def require_some(self) -> None:
         """Refuse bars that have nothing in any of the last nights, where the model looks at these."""
@@ -260,7 +266,7 @@ class _States:
 
     def __init__(self, features: IntradayFeatures, window: int, table: HourlyTable) -> None:
         self._features, self._table = features, table
-        self._places = [table.names.index(name) for name in features.columns_read(table.names)]
+        self._places = np.array([table.names.index(name) for name in features.columns_read(table.names)])
         self.variance, self.states = GrowingArray(np.float64), GrowingArray(np.float64, len(features.state_mean))
         self._inputs: NetworkWindows = (
             StepWindows(features, table) if features.step_inputs else StateWindows(features, window, table, self.states)
