@@ -38,6 +38,7 @@ from volcast.arrays import (
     begins_run,
     columns_of,
     parts_of,
+    running_sums,
     time_index,
 )
 from volcast.features.bar_steps import (
@@ -522,9 +523,9 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
     Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
     """
     means = np.empty((len(last), len(lags)))
-    for part in parts_of(len(last), int(lags[-1])):
-        sums = values[last[part, None] - np.arange(lags[-1])].cumsum(axis=1)
-        means[part] = sums[:, lags - 1] / lags
+    back = np.arange(lags[-1])[:, None]
+    for part in parts_of(len(last), len(back)):
+        means[part] = running_sums(values.take(last[part] - back), lags).T / lags
     return means
 
 
