@@ -10,7 +10,7 @@ from tests.support.bars import make_bars
 from tests.support.counted import counted_recipe
 from volcast.arrays import time_index
 from volcast.features.falls import CHANGE_MEASURES, falls, price_changes
-from volcast.features.windows import split_in_time
+from volcast.features.windows import TimeSplit, split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.measures.hourly import get_hourly_measures
 from volcast.training.har_lstm import har_lstm_targets, with_networks
@@ -104,3 +104,13 @@ def test_what_fell_long_ago_is_forgotten(name: str) -> None:
         recipe.forecast((), frame.iloc[first:], label, known - first).volatility[0] for frame in (measures, changed)
     )
     assert before == after
+
+
+@pytest.mark.parametrize(("buckets", "is_enough"), [(13 * 35 - 1, False), (13 * 35, True)])
+def test_less_than_a_quarter_says_nothing_of_falls(measures: pd.DataFrame, buckets: int, is_enough: bool) -> None:
+    """Buckets to train on; those that validate do not count, also where the regression is fitted on both at last."""
+    frame = measures.iloc[: buckets + 120]
+    splits = {"SPY": TimeSplit(slice(0, buckets), slice(buckets, buckets + 80), slice(buckets + 80, len(frame)))}
+    recipe = with_networks(har_lstm_targets({"SPY": frame}, splits).regression, [], {"SPY": frame}, splits)
+    assert recipe.features.with_falls is is_enough
+    assert HarLstm.from_dict(recipe.to_dict()).features.with_falls is is_enough

@@ -161,13 +161,15 @@ class IntradayFeatures:
         step_inputs: tuple[str, ...],
         with_nights: bool,
         known_days: KnownDays,
+        with_falls: bool,
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
         sides = 2 if with_market else 1
-        width, terms = sides * (len(STATES) + 1), term_count(lags, with_market=with_market, with_falls=True)
+        width = sides * (len(STATES) + with_falls)
+        terms = term_count(lags, with_market=with_market, with_falls=with_falls)
         terms += len(NIGHT_PARTS) if with_nights else 0
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs, lags, with_nights, known_days, True)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, lags, with_nights, known_days, with_falls)
 
     def scaled(
         self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D], nights: Sequence[Float64Array2D]
