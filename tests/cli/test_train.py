@@ -209,7 +209,7 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
     frames = {
         "no close": (day.drop(columns="close"), "no 'close'"),
         "naive": (day.tz_localize(None), "--bars-timezone"),
-        "unsorted": (day.iloc[::-1], "not in time order"),
+        "unsorted": (pd.concat([day.iloc[200:], day.iloc[:200]]), "not in time order"),
         "duplicates": (pd.concat([day, day]).sort_index(), "duplicated"),
         "negative": (negative, "zero or less"),
         "one day": (day, "windows"),
