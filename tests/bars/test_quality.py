@@ -159,7 +159,7 @@ def test_coarse_bars_are_said_by_the_length_of_the_buckets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("market", "closed"), [("24/5", "2024-03-09"), ("CMES", "2024-03-05 16:"), ("XHKG", "2024-03-05 12:")]
+    ("market", "closed"), [("24/5", "2024-03"), ("CMES", "2024-03-05 16:"), ("XHKG", "2024-03-05 12:")]
 )
 def test_a_price_that_stands_while_nothing_trades_makes_no_bars_bad(market: str, closed: str) -> None:
     bars = simulate_bars("CHECK", "2024-03-04", "2024-03-15", minutes=5, market=market)
@@ -170,6 +170,10 @@ def test_a_price_that_stands_while_nothing_trades_makes_no_bars_bad(market: str,
     assert len(standing) >= 12
     flat = pd.concat([bars, standing]).sort_index()
     assert "stale" not in kinds(assess_quality(flat, market=market))
+    coarse = flat.resample("15min").agg(
+        {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+    )
+    assert not assess_quality(coarse.dropna(), market=market).is_bad
     # In a session it is one.
     inside = bars.index[200:230]
     flat.loc[inside, ["open", "high", "low", "close"]] = flat.loc[inside[0], "close"]

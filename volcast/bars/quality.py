@@ -194,7 +194,8 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
         *_left_out_rows(bars),
         *_wrong_bars(cleaning, bars, market),
         *_step_findings(cleaned, sheet.length, market),
-        *_market_findings(cleaned, sheet.length, market),
+        # A price that stands is no trade: some brokers write it over weekends and breaks.
+        *_market_findings(cleaned[~untraded(cleaned)], sheet.length, market),
         *_split_findings(cleaned, market),
         *(_roll_findings(bars, cleaned, market) if market.rolls or "rolls" in bars.attrs else ()),
         *_scale_findings(bars, market),
