@@ -232,6 +232,8 @@ class ForecastStream:
                 "be earlier; VolatilityForecaster.forecast takes earlier moments."
             )
         now = moment.value // 1000
+        if history.last_end < now:
+            model.warn_of_old_bars(key, history.last_end, now)
         history.measure(now)
         if kind == "total":
             return self._total(key, now, moment, horizon, allow_in_sample=allow_in_sample)
