@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ways import Network, torch_network, torch_training
+from benchmarks.ways import Network, torch_log_qlike, torch_network, torch_training
 from volcast.bars.sources.files import read_bars_file
 from volcast.training.trainer import LocalLSTMTrainer
 
-__all__ = ["main", "prepared_samples", "train_trial"]
+__all__ = ["main", "prepared_samples", "train_to_the_end", "train_trial"]
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -26,30 +26,43 @@ def train_trial(
     trial: dict[str, Any], config: dict[str, Any], train: Arrays, validation: Arrays, place: str = ""
 ) -> float:
     """The best validation loss of a trial with early stopping; the best weights go to `place` where there is one."""
-    import torch
-
-    torch.set_num_threads(1)
-    torch.manual_seed(config["seed"])
     units = tuple(int(trial[f"units_{i}"]) for i in range(int(trial["n_layers"])))
     # One rate for all layers: it costs the same time.
     network = Network(units, config["batch_size"], rate=float(trial["dropout_0"]), learning_rate=float(trial["lr"]))
+    best, weights = train_to_the_end(
+        network, config["epochs"], config["early_stopping_patience"], config["seed"], train, validation
+    )
+    if place:
+        import torch
+
+        torch.save(weights, place)
+    return best
+
+
+def train_to_the_end(
+    network: Network, epochs: int, patience: int, seed: int, train: Arrays, validation: Arrays
+) -> tuple[float, dict[str, Any]]:
+    """The best validation loss of a network that is stopped `patience` epochs after it, and its weights then."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
     model = torch_network(network)
     epoch = torch_training(network, train, model)
     windows, targets = (torch.from_numpy(np.ascontiguousarray(part)) for part in validation)
-    best, waited, weights = float("inf"), 0, None
-    for _ in range(config["epochs"]):
+    measure = torch_log_qlike if network.qlike else torch.nn.functional.mse_loss
+    best, waited, weights = float("inf"), 0, {}
+    for _ in range(epochs):
         epoch()
         model.eval()
         with torch.no_grad():
-            loss = float(torch.nn.functional.mse_loss(model(windows), targets))
+            loss = float(measure(model(windows), targets))
         waited = 0 if loss < best else waited + 1
         if loss < best:
             best, weights = loss, {name: value.clone() for name, value in model.state_dict().items()}
-        if waited >= config["early_stopping_patience"]:
+        if waited >= patience:
             break
-    if place:
-        torch.save(weights, place)
-    return best
+    return best, weights
 
 
 def prepared_samples(config: dict[str, Any], bars_path: str) -> tuple[Arrays, Arrays]:

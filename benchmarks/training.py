@@ -25,6 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.ensembles import ENSEMBLE_WAYS, write_samples
 from benchmarks.epochs import EpochWorker
 from benchmarks.ways import WAYS, Network, keras_network, random_samples
 from volcast.cli.command import run_command
@@ -38,6 +39,7 @@ from volcast.processes import environment_of_children, module_command
 
 __all__ = [
     "Comparison",
+    "compare_ensembles",
     "compare_epochs",
     "compare_losses",
     "compare_searches",
@@ -58,7 +60,7 @@ _EPOCHS = {
         39_000,
     ),
 }
-_PARTS = ("epoch", "losses", "search", "tuners", "validation")
+_PARTS = ("epoch", "ensemble", "losses", "search", "tuners", "validation")
 _TUNERS = ("random", "median", "hyperband")
 _MINUTES = (0.5, 1.0, 2.0)
 _COLOURS = {"local_training": "tab:blue", "PyTorch": "tab:orange"}
@@ -167,6 +169,23 @@ def _run(command: list[str]) -> tuple[float, float, str]:
     if process.returncode:
         raise TrainingError(f"{command[0]} ended with {process.returncode}: {(complaints or output)[-500:]}")
     return spent, peak, output
+
+
+def compare_ensembles(config: TrainingConfig, rounds: int, ways: Sequence[str]) -> list[Comparison]:
+    """What the networks of `config`'s symbols take, trained until validation stops them, and their mean loss there."""
+    units = {"seconds": "s", "processor": "s of processor", "losses": "validation loss"}
+    figures: dict[str, dict[str, list[float]]] = {name: {way: [] for way in ways} for name in units}
+    with tempfile.TemporaryDirectory() as place:
+        samples, settings = Path(place) / "samples.npz", Path(place) / "settings.json"
+        write_samples(config, samples)
+        settings.write_text(json.dumps(config.as_dict()))
+        for _ in range(rounds):
+            for way in ways:
+                answer = json.loads(_run(["benchmarks.ensembles", way, str(samples), str(settings)])[2])
+                for name, values in figures.items():
+                    values[way].append(float(np.mean(answer[name])))
+    case = f"{config.networks} networks of {len(config.symbols or (config.symbol,))} symbols"
+    return [one for name, values in figures.items() for one in _compared(case, units[name], values)]
 
 
 def compare_losses(epochs: int = 3) -> list[Comparison]:
@@ -320,6 +339,10 @@ def _compare(options: argparse.Namespace, err: Console) -> list[Comparison]:
     if "epoch" in parts:
         err.print("an epoch of each network ...")
         comparisons += compare_epochs(list(_EPOCHS)[: 1 if quick else None], rounds, ways)
+    if "ensemble" in parts:
+        err.print("the networks of a model to their end ...")
+        trained = [way for way in ENSEMBLE_WAYS if has_torch or not way.startswith("PyTorch")]
+        comparisons += compare_ensembles(_ensemble_config(options), 1 if quick else rounds, trained)
     if "losses" in parts:
         err.print("losses from the same start ...")
         comparisons += compare_losses(1 if quick else 3)[: 1 if quick else None]
@@ -359,6 +382,15 @@ def _search_config(options: argparse.Namespace, place: Path) -> TrainingConfig:
     return TrainingConfig.from_mapping(settings)
 
 
+def _ensemble_config(options: argparse.Namespace) -> TrainingConfig:
+    """The training whose networks are timed: of the symbols in a folder, or of simulated ones."""
+    settings: dict[str, Any] = {"accept_quality": True, "bars_source": "simulator", "symbols": ("AAA", "BBB", "CCC")}
+    if options.panel is not None:
+        names = sorted(path.name.split("_")[0] for path in Path(options.panel).glob("*.parquet"))
+        settings |= {"bars_source": "file", "bars_path": options.panel, "symbols": tuple(names)}
+    return TrainingConfig.from_mapping(settings)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="benchmark_training.py", description="Time, memory and agreement of this training and the notebook's."
@@ -368,6 +400,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, metavar="N", help="alternating runs of each way (default: 5)")
     parser.add_argument("--symbol", default="SPY", metavar="S", help="symbol of the bars (default: SPY)")
     parser.add_argument("--bars", metavar="FILE", help="search on bars from this file (default: simulated ones)")
+    parser.add_argument("--panel", metavar="FOLDER", help="networks of its SYMBOL_*.parquet (default: simulated ones)")
     parser.add_argument("--max-trials", type=int, metavar="N", help="trials of the search (default: 20)")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs of a trial at the most (default: 50)")
     parser.add_argument("--output", metavar="DIR", help="write benchmark.json and benchmark.png there")

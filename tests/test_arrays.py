@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volcast.arrays import columns_of, parts_of
+from volcast.arrays import columns_of, parts_of, running_sums
 
 
 @given(count=st.integers(0, 3_000), width=st.integers(1, 10_000_000))
@@ -25,3 +25,21 @@ def test_columns_are_those_that_pandas_chooses_and_lie_in_memory_as_its() -> Non
     assert chosen.strides == expected.strides
     with pytest.raises(KeyError, match="e"):
         columns_of(frame, ["a", "e"])
+
+
+@given(
+    length=st.integers(1, 300),
+    columns=st.integers(0, 5),
+    data=st.data(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_running_sums_add_row_after_row_to_the_last_bit(
+    length: int, columns: int, data: st.DataObject, seed: int
+) -> None:
+    counts = sorted(data.draw(st.lists(st.integers(1, length), min_size=1)))
+    rows = np.random.default_rng(seed).standard_cauchy((length, columns))
+    total, sums = np.zeros(columns), []
+    for count, row in enumerate(rows, start=1):
+        total = total + row
+        sums += [total] * counts.count(count)
+    np.testing.assert_array_equal(running_sums(rows.copy(), np.array(counts)), np.array(sums))

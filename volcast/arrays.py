@@ -29,6 +29,7 @@ __all__ = [
     "begins_run",
     "columns_of",
     "parts_of",
+    "running_sums",
     "time_index",
 ]
 
@@ -71,6 +72,23 @@ def parts_of(count: int, width: int) -> Iterator[slice]:
     """
     some = max(_LARGEST_TABLE // width, 1)
     return (slice(first, min(first + some, count)) for first in range(0, count, some))
+
+
+def running_sums(rows: Float64Array2D, counts: Int64Array1D) -> Float64Array2D:
+    """Sums of the first so many of the `rows`, shape (L, n), for each of `counts`, which never fall: (len(counts), n).
+
+    Row after row, so a sum is the same to the last bit however many columns there are. It overwrites `rows`.
+    """
+    if rows.shape[1] == 1:
+        # A single column numpy adds up in pairs.
+        return np.asarray(np.cumsum(rows, axis=0)[counts - 1])
+    sums, first = np.empty((len(counts), rows.shape[1])), 0
+    for total, count in zip(sums, counts.tolist(), strict=True):
+        np.add.reduce(rows[first:count], axis=0, out=total)
+        # What comes is added to the sum so far, which stands where its last row did.
+        first = count - 1
+        rows[first] = total
+    return sums
 
 
 def begins_run(values: Int64Array1D) -> BoolArray1D:

@@ -192,6 +192,9 @@ class VolatilityForecaster(OneLineRepr):
     ) -> Frame:
         """A forecast for every bucket of `bars`, each as of the bucket's start, and for the next one.
 
+        The last row is what `forecast` gives without a moment: of a night that goes on, where the model looks at
+        nights, it has what there is by the end of the last bar.
+
         Parameters
         ----------
         bars
@@ -277,7 +280,6 @@ class VolatilityForecaster(OneLineRepr):
             as_bars_frame(bars),
             moment,
             horizon_named(horizon, kind, self.market),
-            kind,
             allow_in_sample=allow_in_sample,
             overnight_bars=overnight_bars,
         )

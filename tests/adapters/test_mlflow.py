@@ -6,14 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
+from tests.support.counted import CountingNetwork, counted_recipe
 from tests.support.tracking import runs_in
 from volcast import VolatilityForecaster
-from volcast.adapters.mlflow import log_model, log_training
-from volcast.errors import ConfigError, CorruptModelError, LookAheadError, MissingPackageError, StoreError
+from volcast.adapters.mlflow import LoggedForecaster, log_model, log_training
+from volcast.bars.sources.simulator import simulate_bars
+from volcast.config import TrainingConfig
+from volcast.errors import BarsError, ConfigError, CorruptModelError, LookAheadError, MissingPackageError, StoreError
+from volcast.measures.hourly import get_hourly_measures
+from volcast.store.bundle import ModelBundle
 from volcast.store.store import ModelStore
 from volcast.training.trainer import LocalLSTMTrainer
 
@@ -35,6 +41,14 @@ def runs(tmp_path: Path) -> Iterator[Any]:
 
 def of_store(name: str) -> VolatilityForecaster:
     return VolatilityForecaster(name, {"model_save_path": str(SAMPLES.path)})
+
+
+def bundle_with_nights(measures: pd.DataFrame, symbol: str) -> ModelBundle:
+    """Of a model that was trained on these measures, whose nights are those of another symbol."""
+    recipe = counted_recipe(measures)
+    config = TrainingConfig.from_mapping({"symbol": "QQQ", "overnight_symbol": symbol})
+    seen = {"trained_through": recipe.trained_through.isoformat()}
+    return ModelBundle("with nights", (CountingNetwork(),), recipe, config, seen)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -78,6 +92,35 @@ def test_bars_as_json_are_answered() -> None:
     expected = of_store("schema-2").forecast(BARS, horizon=7, allow_in_sample=True)
     assert table["volatility"].tolist() == [expected.volatility]
     assert table["symbol"].tolist() == ["SPY"]
+
+
+def test_bars_that_tell_of_nights_stand_among_the_others_under_their_symbol() -> None:
+    whole_days = simulate_bars("QQQ", "2024-06-03", "2024-12-13", minutes=5, nights=True)
+    regular = whole_days.tz_convert("America/New_York").between_time("09:30", "15:59").tz_convert("UTC")
+    future = whole_days * 40
+    future.attrs = {"symbol": "NQ"}
+    forecaster = VolatilityForecaster("ewma")
+    forecaster.swap(bundle_with_nights(get_hourly_measures(regular, nights=True, overnight_bars=future), "NQ"))
+    logged = LoggedForecaster(forecaster)
+    asked = {"asof": "2024-12-13 08:00", **IN_SAMPLE}
+    expected = forecaster.forecast(regular, "2024-12-13 08:00", allow_in_sample=True, overnight_bars=future)
+    other = regular * np.exp(0.01 * np.sin(np.arange(len(regular))))[:, None]
+
+    for name in ("NQ", "nq"):
+        together = pd.concat({"QQQ": regular, name: future, "OTHER": other}, names=["symbol", "timestamp"])
+        table = logged.predict(together, asked)
+        assert table["symbol"].tolist() == ["QQQ", "OTHER"]
+        assert table["volatility"].tolist()[0] == expected.volatility
+    as_json = together.drop("OTHER").reset_index()
+    as_json["timestamp"] = [stamp.isoformat() for stamp in as_json["timestamp"]]
+    assert logged.predict(as_json, asked)["upper"].tolist() == [expected.upper]
+
+    with pytest.raises(BarsError, match="QQQ, OTHER, and the model was trained with the nights of NQ"):
+        logged.predict(together.drop("nq"), asked)
+    with pytest.raises(BarsError, match="one symbol without a name"):
+        logged.predict(regular, asked)
+    with pytest.raises(BarsError, match="of NQ alone"):
+        logged.predict(together.loc[["nq"]], asked)
 
 
 def test_a_model_still_refuses_what_it_has_seen() -> None:

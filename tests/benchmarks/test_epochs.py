@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.ensembles import ENSEMBLE_WAYS
 from benchmarks.epochs import EpochWorker
-from benchmarks.training import compare_epochs
+from benchmarks.training import compare_ensembles, compare_epochs
 from benchmarks.ways import Network
 from tests.support.bars import ROOT, make_bars
+from volcast.config import TrainingConfig
 from volcast.errors import TrainingError
 
 TINY = Network((4,), batch=8)
 
 PREPARED = """
 import sys
-import benchmarks.epochs, benchmarks.training
+import benchmarks.ensembles, benchmarks.epochs, benchmarks.training
 from benchmarks.torch_search import prepared_samples
 train, validation = prepared_samples({{"symbol": "SPY", "network": "roadmap", "memory": 20}}, {bars!r})
 assert len(train[0]) > len(validation[0]) > 0
@@ -55,3 +57,39 @@ def test_each_way_is_timed_in_each_round(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_pytorch_trains_an_epoch() -> None:
     with EpochWorker("PyTorch", TINY, 64) as worker:
         assert worker.train_epoch() > 0
+
+
+def small_panel(folder: Path) -> TrainingConfig:
+    """A training of two short files with two networks of two epochs."""
+    for seed, name in enumerate(("AAA", "BBB")):
+        make_bars("2024-06-03", "2024-12-31", seed=seed, minutes=5).to_parquet(folder / f"{name}_5min.parquet")
+    return TrainingConfig.from_mapping(
+        {
+            "symbols": ("AAA", "BBB"),
+            "bars_source": "file",
+            "bars_path": str(folder),
+            "networks": 2,
+            "epochs": 2,
+            "accept_quality": True,
+        }
+    )
+
+
+@pytest.mark.train
+def test_whole_trainings_are_timed_and_their_losses_told(tmp_path: Path) -> None:
+    ways = [way for way in ENSEMBLE_WAYS if way.startswith("local_training")]
+    comparisons = compare_ensembles(small_panel(tmp_path), 1, ways)
+    assert [(one.way, one.unit) for one in comparisons] == [
+        (way, unit) for unit in ("s", "s of processor", "validation loss") for way in ways
+    ]
+    assert all(value > 0 for one in comparisons for value in one.values)
+    # Networks side by side are the same networks.
+    assert comparisons[-1].values == comparisons[-2].values
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="no PyTorch: pip install -r requirements_bench.txt")
+def test_pytorch_trains_the_same_networks_to_their_end(tmp_path: Path) -> None:
+    ways = ["PyTorch, one thread", "PyTorch, two processes", "local_training, one thread"]
+    *_, alone, side_by_side, ours = compare_ensembles(small_panel(tmp_path), 1, ways)
+    assert alone.values[0] == pytest.approx(side_by_side.values[0], rel=1e-6)
+    assert ours.values[0] == pytest.approx(alone.values[0], rel=0.3)

@@ -62,7 +62,7 @@ NOT_TRIED = {
     "TrainingConfig.sentence_of", "TrainingConfig.names_of", "TrainingConfig.identity", "TrainingConfig.flags",
     "TrainingConfig.for_forecasting",  # What documents and names are made of; they take no input of a user's.
     "ForecastStream.follow", "ForecastStream.begins_like", "ForecastStream.grid", "ForecastStream.series",
-    "ForecastStream.rows", "ForecastStream.of",  # What the forecaster's doors stand on.
+    "ForecastStream.rows", "ForecastStream.of", "ForecastStream.forecasts",  # What the forecaster's doors stand on.
     "show_versions", "Forecast.to_dict",  # They take no input.
 }  # fmt: skip
 

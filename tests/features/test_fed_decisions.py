@@ -108,3 +108,4 @@ def test_a_model_of_a_release_without_decisions_goes_on_as_it_did() -> None:
     again = recipe_from_dict(bundle.recipe.to_dict())
     assert isinstance(again, HarLstm)
     assert not again.features.with_decisions
+    assert not again.features.with_falls

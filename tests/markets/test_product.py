@@ -221,3 +221,14 @@ def test_nothing_is_said_of_hours_that_somebody_has_named_or_that_surround_new_y
         extended = make_bars("2024-01-03", "2024-02-02", minutes=5, extended=True)
         get_hourly_rv(extended)
         VolatilityForecaster("ewma").forecast(extended)
+
+
+def test_frames_of_other_libraries_tell_their_hours_too() -> None:
+    polars = pytest.importorskip("polars")
+    bars = unnamed("24/7")
+    frame = polars.from_pandas(bars.reset_index(names="timestamp"))
+    with pytest.warns(BarsWarning, match="fit those of 24/7"):
+        told = get_hourly_rv(frame)
+    assert len(told) == len(get_hourly_rv(bars, market="24/7"))
+    with pytest.warns(ModelMismatchWarning, match="they fit those of 24/7"):
+        VolatilityForecaster("ewma").forecast(frame)

@@ -100,6 +100,21 @@ def test_a_series_is_what_each_moment_forecasts(
             assert (one.volatility, one.lower, one.upper) == (row["volatility"], row["lower"], row["upper"])
 
 
+def test_the_last_row_of_a_series_knows_the_night_until_the_last_bar(
+    model: ServedModel, bars: pd.DataFrame, future: pd.DataFrame
+) -> None:
+    forecasts = []
+    for moment in map(new_york, ("2024-12-12 17:00", "2024-12-13 04:30", "2024-12-13 08:40", "2024-12-13 09:25")):
+        frames = ended(bars, moment), ended(future, moment)
+        stream = ForecastStream.of(model, frames[0], overnight_bars=frames[1])
+        last = stream.series(stream.grid(), allow_in_sample=True).iloc[-1]
+        asked = at_once(model, *frames, None)
+        assert asked.asof == moment
+        assert [last[name] for name in ("volatility", "lower", "upper")] == [asked.volatility, asked.lower, asked.upper]
+        forecasts.append(asked.volatility)
+    assert len(set(forecasts)) == len(forecasts)
+
+
 def test_the_table_of_a_stream_is_that_of_all_bars_at_once(
     model: ServedModel, bars: pd.DataFrame, future: pd.DataFrame
 ) -> None:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.symbols import symbols_of
-from volcast.errors import ConfigError, StoreError
+from volcast.errors import BarsError, ConfigError, StoreError
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.verdict import MODEL
 from volcast.forecaster import VolatilityForecaster
@@ -167,7 +167,9 @@ class LoggedForecaster:
         ----------
         model_input
             Bars as `VolatilityForecaster.forecast` and `forecast_panel` take them; stamps may stand in a column
-            ``timestamp`` (text with an offset, too, as JSON has it), and symbols in a column ``symbol``.
+            ``timestamp`` (text with an offset, too, as JSON has it), and symbols in a column ``symbol``. Of a model
+            that was trained with another symbol's nights (``overnight_bars``), those of that symbol are among them,
+            under its name, and all others are forecast.
         params
             ``asof`` (text as ISO 8601; without an offset the market's time), ``horizon`` (text: ``"1"``,
             ``"session_end"``, ``"22 sessions"``), ``kind`` and ``allow_in_sample``, with the forecaster's meanings and
@@ -179,16 +181,41 @@ class LoggedForecaster:
 
         Raises
         ------
+        BarsError
+            The model was trained with another symbol's nights, and the bars have none under that symbol.
         VolatilityError
             What the forecaster refuses.
         """
         bars, options = as_bars_frame(model_input), dict(params or {})
         horizon = options.pop("horizon", "1")
         asked = {**options, "horizon": int(horizon) if str(horizon).isdecimal() else horizon}
+        symbol = self._forecaster.model_info().get("overnight_symbol")
+        if symbol is not None:
+            bars, asked["overnight_bars"] = _apart(bars, symbol)
         if symbols_of(bars):
             return self._forecaster.forecast_panel(bars, **asked).reset_index()
         forecast = self._forecaster.forecast(bars, **asked)
         return pd.DataFrame([{"symbol": bars.attrs.get("symbol"), **vars(forecast)}])
+
+
+def _apart(bars: pd.DataFrame, symbol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The bars without those of `symbol`, which tells of their nights, and these."""
+    names = [name for name in symbols_of(bars) if str(name).upper() == symbol]
+    if not names:
+        present = ", ".join(map(str, symbols_of(bars))) or "one symbol without a name"
+        raise BarsError(
+            f"the bars are of {present}, and the model was trained with the nights of {symbol}; it must see these; put "
+            f"the bars of {symbol} among them, with the symbol {symbol}."
+        )
+    tells_of_nights = bars.index.get_level_values(0) == names[0]
+    if tells_of_nights.all():
+        raise BarsError(
+            f"the bars are of {symbol} alone, which tells the model of the nights of others; there must be others to "
+            "forecast; put their bars among them."
+        )
+    nights = bars[tells_of_nights]
+    nights.attrs = {**bars.attrs, "symbol": symbol}
+    return bars[~tells_of_nights], nights
 
 
 def _load_pyfunc(data_path: str) -> LoggedForecaster:

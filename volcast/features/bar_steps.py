@@ -16,7 +16,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from volcast.arrays import BoolArray1D, Float32Array3D, Float64Array1D, Float64Array2D, Int64Array1D, parts_of
+from volcast.arrays import (
+    BoolArray1D,
+    Float32Array3D,
+    Float64Array1D,
+    Float64Array2D,
+    Int64Array1D,
+    parts_of,
+    running_sums,
+)
 from volcast.measures.bucketed import STEPS
 
 __all__ = [
@@ -69,8 +77,10 @@ def usual_volume(volumes: Float64Array1D, last: Int64Array1D, count: int = VOLUM
     """
     sums = np.empty(len(last))
     for part in parts_of(len(last), count):
-        rows = last[part, None] - np.arange(count, 0, -1)
-        sums[part] = np.cumsum(np.where(rows >= 0, volumes[np.maximum(rows, 0)], 0.0), axis=1)[:, -1]
+        rows = last[part] - np.arange(count, 0, -1)[:, None]
+        earlier = volumes.take(np.maximum(rows, 0))
+        earlier[rows < 0] = 0.0
+        (sums[part],) = running_sums(earlier, np.array([count]))
     return np.asarray(sums / np.clip(last, 1, count))
 
 

@@ -11,11 +11,13 @@ A network sees the last steps of the bars themselves (`features.bar_steps`); one
 the states of the last buckets one after the other, each with the hour of the bucket that follows it. The regression
 sees their last values and the means of ``rv`` and ``parkinson`` over an hour, a session, a week and a month (Corsi
 2009, *Journal of Financial Econometrics* 7), and all but the slow ones a second time for the first bucket of a session
-before which the market was closed; where bars go on in the night, it sees that, too (`features.nights`). It also knows
-the days on which the Federal Reserve decides (`features.fed_decisions`).
+before which the market was closed; where bars go on in the night, it sees that, too (`features.nights`). It sees how
+far prices fell over a session and a week (`features.falls`), and knows the days on which the Federal Reserve decides
+(`features.fed_decisions`).
 
 A model of many symbols also sees the mean state of all of them in the same buckets, the market's, in columns
-``market_<state>`` of the measures, and the mean range of its steps. Where they are missing, the symbol's own stand in.
+``market_<state>`` of the measures, how far their prices fell in the mean, and the mean range of its steps. Where they
+are missing, the symbol's own stand in.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +38,7 @@ from volcast.arrays import (
     begins_run,
     columns_of,
     parts_of,
+    running_sums,
     time_index,
 )
 from volcast.features.bar_steps import (
@@ -45,6 +48,7 @@ from volcast.features.bar_steps import (
     step_windows,
     usual_volume,
 )
+from volcast.features.falls import CHANGE_MEASURES, fall_lags, falls, price_changes
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.known_days import KnownDays
 from volcast.features.nights import log_nights, night_deviations
@@ -65,6 +69,7 @@ __all__ = [
     "opens_market",
     "opens_session",
     "states_of",
+    "term_count",
     "terms_of",
 ]
 
@@ -85,11 +90,14 @@ FEWEST_IN_MARKET = 3
 
 _MARKET = "market_"
 _MARKET_STATES = [f"{_MARKET}{state}" for state in STATES]
+_MARKET_CHANGE = f"{_MARKET}change"
 _MARKET_RANGES = [f"{_MARKET}{name}" for name in STEP_RANGES]
 _VOLUME_SESSIONS = 10
 # Lags up to a week's.
 _WEEK = 3
 _LARGEST_STATE = 2.0
+# Falls are penalized ten times as much as other terms: they last, so that a hundred buckets know few of them.
+_FALL_SCALE = 10**0.5
 _VARIANCE_FLOOR = RV_FLOOR**2
 # What makes the variance of an hour of each measure; two of them are volatilities, and squared first.
 _SQUARED = np.array([name in ("rv_hourly", "range_log") for name in MEASURES])
@@ -124,6 +132,8 @@ class IntradayFeatures:
         Whether the regression sees what traded between sessions, see `features.nights`.
     known_days
         What it knows of days ahead, beside the Fed's, see `features.known_days`.
+    with_falls
+        Whether the regression sees how far prices fell, see `features.falls`; models of earlier releases do not.
     """
 
     profile: Float64Array2D
@@ -138,6 +148,7 @@ class IntradayFeatures:
     lags: tuple[int, ...] = HAR_LAGS
     with_nights: bool = False
     known_days: KnownDays = field(default_factory=KnownDays)
+    with_falls: bool = False
 
     @classmethod
     def unscaled(
@@ -150,12 +161,15 @@ class IntradayFeatures:
         step_inputs: tuple[str, ...],
         with_nights: bool,
         known_days: KnownDays,
+        with_falls: bool,
     ) -> "IntradayFeatures":
         """Features with this profile that take states and terms as they are; `scaled` gives them their scales."""
-        width = len(STATES) * (2 if with_market else 1)
-        terms = _term_count(width, lags) + (len(NIGHT_PARTS) if with_nights else 0)
+        sides = 2 if with_market else 1
+        width = sides * (len(STATES) + with_falls)
+        terms = term_count(lags, with_market=with_market, with_falls=with_falls)
+        terms += len(NIGHT_PARTS) if with_nights else 0
         scales = np.zeros(width), np.ones(width), np.zeros(terms), np.ones(terms)
-        return cls(profile, hours, with_market, True, *scales, step_inputs, lags, with_nights, known_days)
+        return cls(profile, hours, with_market, True, *scales, step_inputs, lags, with_nights, known_days, with_falls)
 
     def scaled(
         self, states: Sequence[Float64Array2D], opens: Sequence[BoolArray1D], nights: Sequence[Float64Array2D]
@@ -172,33 +186,54 @@ class IntradayFeatures:
             Of each symbol, the `nights` before its buckets, shape (n, k).
         """
         terms = [
-            np.hstack(
-                [
-                    terms_of(rows, np.arange(self.history - 1, len(rows) - 1), begins[self.history :], self.lags),
-                    before[self.history :],
-                ]
+            self._terms(
+                rows, np.arange(self.history - 1, len(rows) - 1), begins[self.history :], before[self.history :]
             )
             for rows, begins, before in zip(states, opens, nights, strict=True)
         ]
         (state_mean, state_spread), (term_mean, term_spread) = map(_mean_and_spread, (states, terms))
+        term_spread[self._fall_terms] *= _FALL_SCALE
         return replace(
             self, state_mean=state_mean, state_spread=state_spread, term_mean=term_mean, term_spread=term_spread
         )
 
     def states(self, measures: pd.DataFrame) -> Float64Array2D:
-        """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it."""
+        """The state of each bucket, shape (n, F): `STATES`, and where the model has a market, the market's after it.
+
+        The last are changes of the price, where the regression sees how far it fell: the symbol's, and the market's.
+        """
         columns = columns_of(measures, self.columns_read(measures.columns))
         return self.states_of_columns(columns, market_of(measures).hours_of_labels(time_index(measures)))
 
     def columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the states are made of, in this order."""
-        market = _MARKET_STATES if self.with_market and set(_MARKET_STATES) <= set(present) else []
-        return [*MEASURES, *market]
+        market = self._market_state_columns if self.with_market and set(_MARKET_STATES) <= set(present) else []
+        return [*self._state_measures, *market]
+
+    @property
+    def _state_measures(self) -> list[str]:
+        """The measures that a symbol's own states are made of."""
+        return [*MEASURES, *(CHANGE_MEASURES if self.with_falls else ())]
+
+    @property
+    def _market_state_columns(self) -> list[str]:
+        return [*_MARKET_STATES, *([_MARKET_CHANGE] if self.with_falls else [])]
 
     def states_of_columns(self, columns: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
         """States, shape (n, F), of buckets in clock hours `hours` from their `columns_read`, shape (n, k)."""
         states = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours, : len(STATES)])
-        return _joined(states, columns[:, len(MEASURES) :]) if self.with_market else states
+        market = columns[:, len(self._state_measures) :]
+        if self.with_market:
+            states = _joined(states, market[:, : len(STATES)])
+        if not self.with_falls:
+            return states
+        changes = price_changes(columns[:, len(MEASURES) : len(self._state_measures)], self._usual_volatility)[:, None]
+        return np.hstack([states, _joined(changes, market[:, len(STATES) :]) if self.with_market else changes])
+
+    @cached_property
+    def _usual_volatility(self) -> float:
+        """That of the hours that training saw."""
+        return float(np.exp(self.profile[self.hours, 0].mean()))
 
     def logs(self, measures: pd.DataFrame) -> Float64Array2D:
         """The logarithms of `measures` whose hour-of-day means are the `profile`, shape (n, k); see `log_measures`."""
@@ -232,22 +267,25 @@ class IntradayFeatures:
     @property
     def market_columns(self) -> list[str]:
         """Columns of measures that hold what a model with a market looks at of it."""
-        return _MARKET_STATES + _MARKET_RANGES if MARKET_RANGE in self.step_inputs else _MARKET_STATES
+        return self._market_state_columns + (_MARKET_RANGES if MARKET_RANGE in self.step_inputs else [])
 
     def market_share(self, measures: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
         """What a symbol adds to the market's mean, shape (n, len(market_columns)): its states, and its steps' ranges.
 
         `measures` are the columns `share_columns` of n buckets in clock hours `hours`.
         """
-        states = self.states_of_columns(measures[:, : len(MEASURES)], hours)[:, : len(STATES)]
+        read, width = len(self._state_measures), len(STATES)
+        states = self.states_of_columns(measures[:, :read], hours)
+        # Behind a symbol's own are the market's, and here they are these once more.
+        share = states[:, [*range(width), *range(width * self._sides, width * self._sides + self.with_falls)]]
         if MARKET_RANGE not in self.step_inputs:
-            return states
-        return np.hstack([states, deviations(measures[:, len(MEASURES) :], self._step_means(hours))[:, :STEPS]])
+            return share
+        return np.hstack([share, deviations(measures[:, read:], self._step_means(hours))[:, :STEPS]])
 
     @property
     def share_columns(self) -> list[str]:
         """The measures of which a symbol's `market_share` is made."""
-        return [*MEASURES, *(STEP_MEASURES if MARKET_RANGE in self.step_inputs else ())]
+        return [*self._state_measures, *(STEP_MEASURES if MARKET_RANGE in self.step_inputs else ())]
 
     def step_columns_read(self, present: Iterable[str]) -> list[str]:
         """Which of the columns that are `present` in measures the networks' steps are made of, in this order."""
@@ -323,12 +361,34 @@ class IntradayFeatures:
         nights
             The `nights` before that bucket.
         """
-        terms = np.concatenate([terms_of(states, last, opens, self.lags), nights], axis=1)
-        terms = (terms - self.term_mean) / self.term_spread
+        terms = (self._terms(states, last, opens, nights) - self.term_mean) / self.term_spread
         known = self.known_days.dummies(target_labels)
         hours = target_hours[:, None] == self.hours
         decisions = decision_dummies(target_labels) if self.with_decisions else hours[:, :0]
         return np.concatenate([terms, known, hours, decisions], axis=1)
+
+    def _terms(
+        self, states: Float64Array2D, last: Int64Array1D, opens: BoolArray1D, nights: Float64Array2D
+    ) -> Float64Array2D:
+        """Terms of the regression, not yet standardized; arguments as in `design`."""
+        width = len(STATES) * self._sides
+        terms = [terms_of(states[:, :width], last, opens, self.lags)]
+        if self.with_falls:
+            # The first terms are means of log volatility, the slowest of them last.
+            lately = terms[0][:, len(set(self.lags)) - 1]
+            terms += [falls(states[:, width + side], lately, last, self.lags) for side in range(self._sides)]
+        return np.concatenate([*terms, nights], axis=1)
+
+    @property
+    def _sides(self) -> int:
+        """The symbol, and where the model has one, the market."""
+        return 2 if self.with_market else 1
+
+    @property
+    def _fall_terms(self) -> slice:
+        """Which of the terms are falls."""
+        first = term_count(self.lags, with_market=self.with_market, with_falls=False)
+        return slice(first, term_count(self.lags, with_market=self.with_market, with_falls=self.with_falls))
 
     @cached_property
     def _hand_of_hour(self) -> Float64Array2D:
@@ -369,6 +429,7 @@ class IntradayFeatures:
             step_inputs=tuple(numbers.get("step_inputs", ())),
             lags=tuple(map(int, numbers.get("lags", HAR_LAGS))),
             with_nights=bool(numbers.get("with_nights", False)),
+            with_falls=bool(numbers.get("with_falls", False)),
             known_days=KnownDays.from_dict(numbers["known_days"]) if "known_days" in numbers else KnownDays(),
             **arrays,
         )
@@ -464,16 +525,18 @@ def _means(values: Float64Array1D, last: Int64Array1D, lags: Int64Array1D) -> Fl
     Row by row, each from its own last buckets: a row is the same to the last bit whichever rows are made with it.
     """
     means = np.empty((len(last), len(lags)))
-    for part in parts_of(len(last), int(lags[-1])):
-        sums = values[last[part, None] - np.arange(lags[-1])].cumsum(axis=1)
-        means[part] = sums[:, lags - 1] / lags
+    back = np.arange(lags[-1])[:, None]
+    for part in parts_of(len(last), len(back)):
+        means[part] = running_sums(values.take(last[part] - back), lags).T / lags
     return means
 
 
-def _term_count(width: int, lags: tuple[int, ...]) -> int:
-    """Terms of states of this width."""
-    averaged, plain, quick = _term_layout(width, lags)
-    return sum(len(of) for _, of in averaged) + len(plain) + len(quick)
+def term_count(lags: tuple[int, ...], *, with_market: bool, with_falls: bool) -> int:
+    """Terms of the regression without nights and known days, see `IntradayFeatures`."""
+    sides = 2 if with_market else 1
+    averaged, plain, quick = _term_layout(sides * len(STATES), lags)
+    states = sum(len(of) for _, of in averaged) + len(plain) + len(quick)
+    return states + (sides * len(fall_lags(lags)) if with_falls else 0)
 
 
 def _mean_and_spread(parts: Sequence[Float64Array2D]) -> tuple[Float64Array1D, Float64Array1D]:

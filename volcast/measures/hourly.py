@@ -247,9 +247,12 @@ def get_hourly_rv(
         There is no such preset, estimator or time zone, or the estimator does not go with the preset.
     """
     trading = market_of_bars(bars_df, symbol, market)
+    frame = as_bars_frame(bars_df, market=trading)
+    if not isinstance(bars_df, pd.DataFrame):
+        trading = market_of_bars(frame, symbol, market)
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, trading)
     zone = _zone_of(tz, trading)
-    frame = select_symbol(as_bars_frame(bars_df, market=trading), symbol)
+    frame = select_symbol(frame, symbol)
     if price_col != "close":
         frame = frame[frame.columns.intersection([price_col])].rename(columns={price_col: "close"})
     rv = _hourly_rv(SymbolBars.of(frame, market=trading), measurement, zone)

@@ -1,7 +1,7 @@
 """Forecasts from bars as they come: each costs the bars that are new. A series is a stream that is fed at once."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.checks import symbol_named
-from volcast.errors import BarsError, ConfigError, LookAheadError, NotEnoughDataError
+from volcast.errors import BarsError, ConfigError, LookAheadError, NotEnoughDataError, VolatilityError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import (
     TOTAL_HORIZONS,
@@ -81,7 +81,7 @@ class ForecastStream:
         arrays, overnight = FrameArrays.of(bars), overnight_arrays(model, overnight_bars)
         name = symbol_named(symbol, arrays.attrs)
         model.warn_of_mismatch(arrays.attrs, arrays.names)
-        model.warn_of_other_hours(bars)
+        model.warn_of_other_hours(arrays.frame)
         stream = cls(model, name)
         stream.follow(arrays, symbol, None, overnight)
         stream._updated = arrays
@@ -219,30 +219,56 @@ class ForecastStream:
         NotEnoughDataError
             Fewer buckets, or sessions, had ended by `asof` than the model's memory.
         """
-        model, key = self.model, self._key(self._histories, symbol_named(symbol) or self.symbol)
-        horizon = horizon_named(horizon, kind, model.market)
-        history = self._histories[key]
+        horizon = horizon_named(horizon, kind, self.model.market)
+        key, moment = self._asked(symbol, asof)
+        if kind == "hourly":
+            self._tables_of(key).measure(moment.value // 1000)
+        return self._measured(key, moment, horizon, allow_in_sample=allow_in_sample)
+
+    def forecasts(
+        self, symbols: Iterable[str], asof: pd.Timestamp, horizon: Horizon, *, allow_in_sample: bool
+    ) -> Iterator[Forecast | VolatilityError]:
+        """What `forecast` gives of each of many symbols, in their order; of one that cannot be forecast what it raises.
+
+        Whether bars of any of them are new is looked at once.
+        """
+        if kind_of(horizon) == "hourly":
+            self._tables_of(None).measure(asof.value // 1000)
+        for symbol in symbols:
+            try:
+                yield self._measured(*self._asked(symbol, asof), horizon, allow_in_sample=allow_in_sample)
+            except VolatilityError as error:
+                yield error
+
+    def _asked(self, symbol: str | None, asof: str | pd.Timestamp | None) -> tuple[str | None, pd.Timestamp]:
+        """Whose bars are meant, and as of when; see `forecast`."""
+        key, clock = self._key(self._histories, symbol_named(symbol) or self.symbol), self.model.market.clock
         # Of the night, too: what comes at night is that of another symbol.
         of_night = 0 if self._overnight is None else self._overnight.last_end
-        last_end = model.market.clock.time(max(history.last_end, of_night))
-        moment = last_end if asof is None else model.market.clock.moment(asof)
+        last_end = clock.time(max(self._histories[key].last_end, of_night))
+        moment = last_end if asof is None else clock.moment(asof)
         if moment < last_end:
             raise LookAheadError(
                 f"a forecast as of {moment} was asked of a stream that has taken in bars until {last_end}; it may not "
                 "be earlier; VolatilityForecaster.forecast takes earlier moments."
             )
-        now = moment.value // 1000
-        if history.last_end < now:
-            model.warn_of_old_bars(key, history.last_end, now)
-        history.measure(now)
-        if kind == "total":
+        last_bar, now = self._histories[key].last_end, moment.value // 1000
+        if last_bar < now:
+            self.model.warn_of_old_bars(key, last_bar, now)
+        return key, moment
+
+    def _measured(self, key: str | None, moment: pd.Timestamp, horizon: Horizon, *, allow_in_sample: bool) -> Forecast:
+        """The forecast of a symbol as of a moment that its bars, and those of its market, are measured to."""
+        model, now = self.model, moment.value // 1000
+        if kind_of(horizon) == "total":
             return self._total(key, now, moment, horizon, allow_in_sample=allow_in_sample)
-        ahead = bucket_to_forecast(history.table, now, model.preset, model.market)
+        ahead = bucket_to_forecast(self._histories[key].table, now, model.preset, model.market)
         if ahead is None or ahead.rows_before < model.memory:
             raise model.too_few(0 if ahead is None else ahead.rows_before, moment)
         if not allow_in_sample:
             model.refuse_look_ahead(moment)
-        forecast, session = self._of_table(key, now).of(np.array([ahead.label]), np.array([ahead.rows_before]), horizon)
+        asked = np.array([ahead.label]), np.array([ahead.rows_before])
+        forecast, session = self._tables_of(key).of(key).of(*asked, horizon)
         return self._named(forecast, float(session[0]), moment, ahead, horizon)
 
     def grid(self, horizon: Horizon = 1) -> ForecastGrid:
@@ -251,7 +277,9 @@ class ForecastStream:
         history = self._histories[key]
         if kind_of(horizon) == "total":
             return total_grid(history, self._totals_of(key, history.last_end).sessions, self.model.market)
-        table = self._of_table(key, history.last_end).table
+        tables = self._tables_of(key)
+        tables.measure(history.last_end)
+        table = tables.of(key).table
         return forecast_grid(history, table, self.model.preset, self.model.market)
 
     def series(self, grid: ForecastGrid, horizon: Horizon = 1, *, allow_in_sample: bool) -> pd.DataFrame:
@@ -279,8 +307,9 @@ class ForecastStream:
             forecast = self._sound(self._totals_of(key, last_end).forecast(grid.known, str(horizon)))
             annualized = session = _annualized_total(forecast.volatility, horizon, self.model.market)
         else:
-            asked = grid.labels.as_unit("us").asi8, grid.known, horizon
-            forecast, session = self._of_table(key, last_end).of(*asked)
+            tables = self._tables_of(key)
+            tables.measure(last_end)
+            forecast, session = tables.of(key).of(grid.labels.as_unit("us").asi8, grid.known, horizon)
             minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.market)
             annualized = annualize(forecast.volatility, minutes, model.minutes_per_year)
         return pd.DataFrame(
@@ -351,15 +380,15 @@ class ForecastStream:
             return None
         return self.model.symbol_of([str(name) for name in present], symbol)
 
-    def _of_table(self, key: str | None, moment: int) -> TableForecasts:
-        """What is forecast of a symbol from its measures as of a moment in microseconds."""
+    def _tables_of(self, key: str | None) -> "_OneTable | _ManyTables":
+        """The tables of measures that a symbol is forecast from."""
         if self._tables is None:
             many = self.model.many
             if many is None:
                 self._tables = _OneTable(self.model, self._histories[key])
             else:
                 self._tables = _ManyTables(self.model, many, self._histories, self.symbol or self.model.symbol)
-        return self._tables.at(key, moment)
+        return self._tables
 
     def _named(
         self, forecast: IntervalForecast, session: float, moment: pd.Timestamp, ahead: NextBucket, horizon: Horizon
@@ -414,7 +443,7 @@ class LiveStreams:
         model.warn_of_mismatch(arrays.attrs, arrays.names)
         stream = next((one for one in streams if one.model is model and one.begins_like(arrays, name)), None)
         if stream is None:
-            model.warn_of_other_hours(bars)
+            model.warn_of_other_hours(arrays.frame)
             stream = ForecastStream(model, name if None in arrays.symbols else None)
         else:
             streams.remove(stream)
@@ -432,9 +461,12 @@ class _OneTable:
         self._history = history
         self._forecasts = TableForecasts(model, history.table, model.state)
 
-    def at(self, key: str | None, moment: int) -> TableForecasts:
-        """What is forecast from it as of a moment in microseconds."""
+    def measure(self, moment: int) -> None:
+        """Bring it to a moment in microseconds."""
         self._history.measure(moment)
+
+    def of(self, key: str | None) -> TableForecasts:
+        """What is forecast from it as of the moment that it was measured to."""
         self._forecasts.forget(self._history.take_changed())
         return self._forecasts
 
@@ -464,22 +496,11 @@ class _ManyTables:
         # The moment that all were measured to last, and their edition then.
         self._current: tuple[int, int] | None = None
 
-    def at(self, key: str | None, moment: int) -> TableForecasts:
-        """What is forecast of a symbol as of a moment in microseconds."""
-        if self._current != (moment, self._edition):
-            self._measure_all(moment)
-        forecasts, state = self._forecasts.get(key), self._shares[key].state
-        if forecasts is None or forecasts.state is not state:
-            forecasts = self._forecasts[key] = TableForecasts(self._model, self._tables[key], state)
-        forecasts.forget(self._join(key))
-        return forecasts
-
-    @property
-    def _edition(self) -> int:
-        return sum(history.edition for history in self._histories.values())
-
-    def _measure_all(self, moment: int) -> None:
+    def measure(self, moment: int) -> None:
         """Bring the measures of all symbols, and with them the market, to a moment in microseconds."""
+        if self._current == (moment, self._edition):
+            return
+
         since = NEVER
         for name, history in self._histories.items():
             history.measure(moment)
@@ -490,6 +511,18 @@ class _ManyTables:
             self._market.update(since)
             self._labels = {name: min(label, since) for name, label in self._labels.items()}
         self._current = moment, self._edition
+
+    def of(self, key: str | None) -> TableForecasts:
+        """What is forecast of a symbol as of the moment that all were measured to."""
+        forecasts, state = self._forecasts.get(key), self._shares[key].state
+        if forecasts is None or forecasts.state is not state:
+            forecasts = self._forecasts[key] = TableForecasts(self._model, self._tables[key], state)
+        forecasts.forget(self._join(key))
+        return forecasts
+
+    @property
+    def _edition(self) -> int:
+        return sum(history.edition for history in self._histories.values())
 
     def _join(self, key: str | None) -> int:
         """Bring a symbol's table up to date; returns the first row that has changed, or is new."""

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from volcast.features.fed_decisions import decision_dummies
-from volcast.features.intraday import STATES, terms_of
+from volcast.features.intraday import STATES, term_count
 from volcast.features.known_days import KnownDays
 from volcast.features.windows import HAR_LAGS
 from volcast.forecasters.har_lstm.state import is_number
@@ -278,6 +278,7 @@ class _Features(_Schema):
     step_inputs: list[Literal["range", "return", "volume", "market_range"]] = Field(default_factory=list, max_length=4)
     lags: Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=3, max_length=4)] = list(HAR_LAGS)
     with_nights: bool = False
+    with_falls: bool = False
     known_days: _KnownDays = Field(default_factory=lambda: _KnownDays())
 
     @field_validator("lags")
@@ -296,7 +297,8 @@ class _Features(_Schema):
 
     @model_validator(mode="after")
     def _of_the_states(self) -> Self:
-        states, terms = self.state_count, _term_count(self.state_count, tuple(self.lags)) + self.night_count
+        lags, states = tuple(self.lags), self.state_count
+        terms = term_count(lags, with_market=self.with_market, with_falls=self.with_falls) + self.night_count
         for name, count in (
             ("state_mean", states),
             ("state_spread", states),
@@ -326,8 +328,8 @@ class _Features(_Schema):
 
     @property
     def state_count(self) -> int:
-        """States of a bucket: the symbol's own, and the market's where the model has one."""
-        return len(STATES) * (2 if self.with_market else 1)
+        """States of a bucket: the symbol's own, and the market's where the model has one; with changes of the price."""
+        return (len(STATES) + self.with_falls) * (2 if self.with_market else 1)
 
     @property
     def design_width(self) -> int:
@@ -527,8 +529,3 @@ def _shown(value: Any) -> str:
     # Of a large thing its kind: nobody reads a matrix in a sentence.
     text = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _term_count(states: int, lags: tuple[int, ...]) -> int:
-    nothing = np.empty(0, dtype=np.int64)
-    return int(terms_of(np.zeros((lags[-1], states)), nothing, nothing.astype(bool), lags).shape[1])

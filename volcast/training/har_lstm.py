@@ -51,6 +51,8 @@ _FEWEST_ROWS = 50
 # Of a longer horizon, whose outcomes come late.
 _FEWEST_OUTCOMES = 10
 _TYPICAL_COUNT = 500.0
+# A quarter's: falls last, so that fewer tell too little of what follows them.
+_WEEKS_OF_FALLS = 13
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,15 @@ def har_lstm_targets(
     stops = {name: split.train.stop for name, split in splits.items()}
     lags = har_lags(_market_of(measures), max(stops.values()))
     horizons = _learnable(measures, splits, lags)
-    regression = _fitted(measures, stops, lags, horizons, with_market=with_market, known_days=known_days or KnownDays())
+    regression = _fitted(
+        measures,
+        stops,
+        lags,
+        horizons,
+        with_market=with_market,
+        known_days=known_days or KnownDays(),
+        with_falls=max(stops.values()) >= _WEEKS_OF_FALLS * _market_of(measures).buckets_per_week,
+    )
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
         for name, frame in _learnt_from(regression, measures).items()
@@ -164,6 +174,7 @@ def with_networks(
         recipe.horizons,
         with_market=features.with_market,
         known_days=features.known_days,
+        with_falls=features.with_falls,
         earlier=earlier,
     )
     return replace(
@@ -240,6 +251,7 @@ def _fitted(
     *,
     with_market: bool,
     known_days: KnownDays,
+    with_falls: bool,
     earlier: HarLstm | None = None,
 ) -> HarLstm:
     """Profiles and regressions of these horizons on each symbol's buckets before its stop, bounds yet to be learnt.
@@ -254,7 +266,9 @@ def _fitted(
             "that begin earlier."
         )
     with_market = with_market and len(frames) >= FEWEST_IN_MARKET
-    recipe = _without_regressions(frames, lags, earlier, with_market=with_market, known_days=known_days)
+    recipe = _without_regressions(
+        frames, lags, earlier, with_market=with_market, known_days=known_days, with_falls=with_falls
+    )
     frames = recipe.with_market(frames)
     of_symbol = {name: recipe.for_symbol(name, frame).features for name, frame in frames.items()}
     states = {name: of_symbol[name].states(frame) for name, frame in frames.items()}
@@ -274,7 +288,13 @@ def _fitted(
 
 
 def _without_regressions(
-    frames: Measures, lags: tuple[int, ...], earlier: HarLstm | None, *, with_market: bool, known_days: KnownDays
+    frames: Measures,
+    lags: tuple[int, ...],
+    earlier: HarLstm | None,
+    *,
+    with_market: bool,
+    known_days: KnownDays,
+    with_falls: bool,
 ) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
@@ -295,6 +315,7 @@ def _without_regressions(
             step_inputs=inputs,
             with_nights=with_nights,
             known_days=known_days,
+            with_falls=with_falls,
         )
     else:
         features = earlier.features

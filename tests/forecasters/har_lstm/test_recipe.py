@@ -69,9 +69,12 @@ def plain_design_row(features: IntradayFeatures, states: Float64Array2D, last: i
         return float(np.mean([states[i, column] for i in range(last - lag + 1, last + 1)]))
 
     slow = [mean(0, 35), mean(0, 154), mean(1, 35)]
-    quick = [mean(0, 1), mean(0, 7), mean(1, 1), mean(1, 7), *states[last, 2:]]
+    quick = [mean(0, 1), mean(0, 7), mean(1, 1), mean(1, 7), *states[last, 2:6]]
     terms = [quick[0], quick[1], slow[0], slow[1], quick[2], quick[3], slow[2], *quick[4:]]
     terms += [value * opens for value in quick]
+    for lag in (7, 35):
+        lost = min(sum(states[i, 6] for i in range(first, last + 1)) for first in range(last - lag + 1, last + 2))
+        terms.append(max(lost / np.sqrt(lag) / np.exp(slow[1]), -8.0))
     standardized = (np.array(terms) - features.term_mean) / features.term_spread
     decided = date in DECIDED
     decisions = [decided and hour < 15, decided and hour == 15, decided and hour > 15, date in MINUTES and hour == 15]

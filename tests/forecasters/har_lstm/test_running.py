@@ -1,5 +1,8 @@
 """A forecast carried on from call to call is the one made of the whole history at once, to the last bit."""
 
+import threading
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.counted import CountingNetwork, counted_recipe, thinned_bars
-from volcast.arrays import Float64Array1D, Int64Array1D, time_index
+from volcast import processes
+from volcast.arrays import Float32Array3D, Float64Array1D, Int64Array1D, time_index
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.horizons import HORIZONS, Horizon
@@ -36,6 +40,18 @@ def asked_at_once(recipe: HarLstm, measures: pd.DataFrame, positions: Int64Array
     return np.column_stack([made.volatility, made.lower, made.upper])
 
 
+class NotingNetwork(CountingNetwork):
+    """Notes the threads in which it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
+
+    def __call__(self, windows: Float32Array3D, side: object = None) -> Float64Array1D:
+        self.threads.add(threading.current_thread().name)
+        return super().__call__(windows, side)
+
+
 class Asked:
     """A running forecast, asked with tables of which it is told what has changed."""
 
@@ -49,6 +65,32 @@ class Asked:
         self.running.forget(changed)
         made = self.running.forecast(labels.as_unit("us").asi8, known)
         return np.column_stack([made.volatility, made.lower, made.upper])
+
+
+@pytest.mark.parametrize("horizon", HORIZONS)
+def test_on_all_cores_they_are_what_they_are_on_one(
+    measures: pd.DataFrame, recipe: HarLstm, horizon: Horizon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A symbol that was not in training, all of whose buckets are new."""
+    numbers = recipe.symbols["SPY"].horizons[1]
+    with_regression = replace(
+        recipe.symbols["SPY"],
+        horizons={**recipe.symbols["SPY"].horizons, 1: replace(numbers, of_symbol=recipe.horizons[1].regression)},
+    )
+    many = replace(recipe, symbols={"SPY": with_regression, "QQQ": with_regression})
+    positions = np.arange(many.memory, len(measures))
+    threads, forecasts = [], []
+    for available in (1, 3):
+        monkeypatch.setattr(processes, "cores", lambda available=available: available)
+        network = NotingNetwork()
+        made = many.forecast((network,), measures, time_index(measures)[positions], positions, horizon)
+        forecasts.append([made.volatility, made.lower, made.upper])
+        threads.append(network.threads)
+    np.testing.assert_array_equal(forecasts[1], forecasts[0])
+    if horizon == 1:
+        here = threading.current_thread().name
+        assert threads[0] == {here}
+        assert threads[1] > {here}
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)

@@ -16,9 +16,10 @@ the one that all share: the mean of both logs is what is forecast. A symbol that
 profile, moved towards its own history, and its own regression grows in as its bars come.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,6 @@ from volcast.features.intraday import (
     hour_means,
     market_states,
 )
-from volcast.forecasters.har_lstm.regression import RegressionState
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_outcomes
@@ -41,6 +41,7 @@ from volcast.networks.onnx import Network
 
 __all__ = ["HarLstm"]
 
+State = TypeVar("State")
 
 _SHRINKAGE = 20.0
 _BEFORE_ALL = pd.Timestamp(0, tz="UTC")
@@ -114,10 +115,7 @@ class HarLstm(HarLstmState):
         symbol_state = trained_on or self._stranger(measures)
         # All that a stranger's bars show is new to its own regression.
         learnt_until = self.trained_through if trained_on or not self._has_regressions else _BEFORE_ALL
-        horizons = {
-            name: self._of_symbol(self.horizons[name].regression, state)
-            for name, state in symbol_state.horizons.items()
-        }
+        horizons = _OnDemand(symbol_state.horizons, partial(self._horizon_of, symbol_state))
         only = next(iter(self.symbols)) if len(self.symbols) == 1 else ""
         known_days = self.features.known_days.of_symbol(only or symbol or "")
         return HarLstmState(
@@ -131,8 +129,8 @@ class HarLstm(HarLstmState):
             state.of_symbol is not None for symbol in self.symbols.values() for state in symbol.horizons.values()
         )
 
-    @staticmethod
-    def _of_symbol(shared: RegressionState, state: SymbolHorizon) -> HorizonState:
+    def _horizon_of(self, symbol_state: SymbolState, name: Horizon) -> HorizonState:
+        shared, state = self.horizons[name].regression, symbol_state.horizons[name]
         of_symbol = None if state.of_symbol is None else state.of_symbol.shrunk_towards(shared.coefficients)
         regression = replace(shared, count=state.count, smearing_sum=state.smearing_sum)
         return HorizonState(state.profile, regression, state.tracker, of_symbol)
@@ -202,14 +200,18 @@ class HarLstm(HarLstmState):
         profile = _shrunk(
             self.features.profile, self.features.logs(history), market_of(history).hours_of_labels(time_index(history))
         )
-        horizons = {}
-        for name, state in self.horizons.items():
-            # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
-            moved = profile[:, 0] if name == 1 else _shrunk_to_outcomes(state.profile, history, name)
-            regression = state.regression
-            of_symbol = regression.without_rows() if name == 1 and self._has_regressions else None
-            horizons[name] = SymbolHorizon(moved, regression.count, regression.smearing_sum, state.tracker, of_symbol)
-        return SymbolState(profile, horizons)
+        # A copy: a view would keep all measures in memory as long as the symbol is forecast.
+        volatility = history[["rv_hourly"]].copy()
+        return SymbolState(profile, _OnDemand(self.horizons, partial(self._strange_horizon, profile[:, 0], volatility)))
+
+    def _strange_horizon(self, profile: Float64Array1D, history: pd.DataFrame, name: Horizon) -> SymbolHorizon:
+        """What a symbol that was not in training has of a horizon; `profile` is of its buckets, shape (24,)."""
+        state = self.horizons[name]
+        # The next bucket's volatility is a state itself; longer horizons have outcomes of their own.
+        moved = profile if name == 1 else _shrunk_to_outcomes(state.profile, history, name)
+        regression = state.regression
+        of_symbol = regression.without_rows() if name == 1 and self._has_regressions else None
+        return SymbolHorizon(moved, regression.count, regression.smearing_sum, state.tracker, of_symbol)
 
     def _market_share(self, symbol: str, measures: pd.DataFrame) -> pd.DataFrame:
         """What a symbol adds to the market in each bucket: in all, or in those after its profile is known."""
@@ -230,6 +232,33 @@ class HarLstm(HarLstmState):
     @property
     def _share_names(self) -> list[str]:
         return [name.removeprefix("market_") for name in self.features.market_columns]
+
+
+class _OnDemand(Mapping[Horizon, State]):
+    """States by horizon, each made when it is first asked for: of a stranger's, a forecast asks for one.
+
+    Parameters
+    ----------
+    names
+        The horizons.
+    make
+        Makes the state of one.
+    """
+
+    def __init__(self, names: Iterable[Horizon], make: Callable[[Horizon], State]) -> None:
+        self._make, self._states = make, dict[Horizon, State | None].fromkeys(names)
+
+    def __getitem__(self, name: Horizon) -> State:
+        state = self._states[name]
+        if state is None:
+            state = self._states[name] = self._make(name)
+        return state
+
+    def __iter__(self) -> Iterator[Horizon]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
 
 
 def _shrunk(typical: Float64Array2D, logs: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:

@@ -11,14 +11,22 @@ the variance scale (Duan 1983, *JASA* 78). :math:`X'X` and :math:`X'y` of the tr
 needs only the buckets since: each is added when it has ended.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from volcast.arrays import Float64Array1D, Float64Array2D, Float64Array3D, GrowingArray, Int64Array1D
+from volcast.arrays import (
+    Float64Array1D,
+    Float64Array2D,
+    Float64Array3D,
+    GrowingArray,
+    Int64Array1D,
+    parts_of,
+    running_sums,
+)
+from volcast.processes import InOrder
 
 __all__ = ["RIDGE", "RefittedRegression", "RegressionState", "fit_state"]
 
@@ -126,11 +134,16 @@ class RefittedRegression:
         # The same of the last few fits: sums over the rows of each of the terms times each, and times the outcome.
         self._sums: dict[int, Float64Array2D] = {}
 
-    def refit(self, design: Float64Array2D, outcome: Float64Array1D, counts: Int64Array1D) -> None:
-        """Fit on the first so many of the rows since training, shape (n, p) and (n,), for each of `counts` anew."""
+    def refit(
+        self, design: Float64Array2D, outcome: Float64Array1D, counts: Int64Array1D, in_order: InOrder = map
+    ) -> None:
+        """Fit on the first so many of the rows since training, shape (n, p) and (n,), for each of `counts` anew.
+
+        `in_order` maps over parts of the fits, see `processes.on_all_cores`.
+        """
         new = sorted(set(counts.tolist()).difference(self._fits))
-        for first in range(0, len(new), _FITS_AT_ONCE):
-            self._fit(design, outcome, new[first : first + _FITS_AT_ONCE])
+        for part in parts_of(len(new), (1 + len(self._states)) * self._gram[0].size):
+            self._fit(design, outcome, new[part], in_order)
 
     def forget(self, count: int) -> None:
         """Forget the fits on more than `count` rows: the later ones have changed."""
@@ -161,15 +174,16 @@ class RefittedRegression:
             for state, log_smearing in zip(self._states, self._log_smearing.values[self._fits[count]], strict=True)
         ]
 
-    def _fit(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int]) -> None:
-        coefficients, last = self._solved(self._sums_of(design, outcome, counts)), counts[-1]
-        fits, terms = coefficients.shape[:2], coefficients.shape[2]
-        # Each fit's errors in all rows of the last, of which it takes its own.
-        squares = np.exp(
-            2 * (outcome[:last] - np.einsum("ij,kj->ki", design[:last], coefficients.reshape(-1, terms)))
-        ).reshape(*fits, last)
-        sums = np.array([of_fit[:, :count].sum(axis=1) for count, of_fit in zip(counts, squares, strict=True)])
-        smearing = np.array([state.smearing_sum for state in self._states]) + sums
+    def _fit(self, design: Float64Array2D, outcome: Float64Array1D, counts: list[int], in_order: InOrder) -> None:
+        sums = self._sums_of(design, outcome, counts)
+
+        def fitted(part: slice) -> tuple[Float64Array3D, Float64Array2D]:
+            coefficients = self._solved(sums[part])
+            return coefficients, _squared_errors(design, outcome, coefficients, counts[part])
+
+        parts = [slice(first, first + _FITS_AT_ONCE) for first in range(0, len(counts), _FITS_AT_ONCE)]
+        coefficients, squares = map(np.concatenate, zip(*in_order(fitted, parts), strict=True))
+        smearing = np.array([state.smearing_sum for state in self._states]) + squares
         rows = np.array([state.count for state in self._states]) + np.array(counts)[:, None]
         self._fits.update({count: len(self._log_smearing) + place for place, count in enumerate(counts)})
         self._coefficients.append(coefficients.reshape(len(counts), -1))
@@ -185,23 +199,40 @@ class RefittedRegression:
         """The sums over the first so many rows, for each of `counts`, which rise, shape (len(counts), p, p + 1)."""
         begun = max((rows for rows in self._sums if rows <= counts[0]), default=0)
         rows = np.column_stack([design[begun : counts[-1]], outcome[begun : counts[-1]]])
-        shape = design.shape[1], rows.shape[1]
-        sums = np.empty((len(counts), *shape))
-        last = self._sums.get(begun, np.zeros(shape))
+        last = self._sums.get(begun, np.zeros((design.shape[1], rows.shape[1])))
+        sums = np.repeat(last[None], len(counts), axis=0)
         at_once = max(_PRODUCTS_AT_ONCE // last.size, 1)
-        products = np.empty((1 + at_once, *shape))
-        for place, (first, stop) in enumerate(itertools.pairwise([begun, *counts])):
-            sums[place] = last
-            last = sums[place]
-            for row in range(first - begun, stop - begun, at_once):
-                added = rows[row : min(row + at_once, stop - begun)]
-                products[0] = last
-                np.multiply(added[:, :-1, None], added[:, None], out=products[1 : 1 + len(added)])
-                np.add.reduce(products[: 1 + len(added)], axis=0, out=last)
+        products = np.empty((1 + min(at_once, len(rows)), *last.shape))
+        ends = np.array(counts) - begun
+        for first in range(0, len(rows), at_once):
+            added = rows[first : first + at_once]
+            behind = products[: 1 + len(added)]
+            behind[0] = last
+            np.einsum("ni,nj->nij", added[:, :-1], added, out=behind[1:])
+            begin, stop = ends.searchsorted([first, first + len(added)], side="right")
+            every = np.append(ends[begin:stop] - first, len(added))
+            totals = running_sums(behind.reshape(len(behind), -1), 1 + every).reshape(-1, *last.shape)
+            sums[begin:stop], last = totals[:-1], totals[-1]
         self._sums |= dict(zip(counts[-_SUMS_KEPT:], sums[-_SUMS_KEPT:].copy(), strict=True))
         for count in sorted(self._sums)[:-_SUMS_KEPT]:
             del self._sums[count]
         return sums
+
+
+def _squared_errors(
+    design: Float64Array2D, outcome: Float64Array1D, coefficients: Float64Array3D, counts: list[int]
+) -> Float64Array2D:
+    """Sums of ``exp(2 e)``, shape (k, states), of k fits, each over the first so many rows, which `counts` says."""
+    last = counts[-1]
+    # Each fit's errors in all rows of the last, of which it takes its own.
+    squares = np.einsum("ij,kj->ki", design[:last], coefficients.reshape(-1, design.shape[1]))
+    np.subtract(outcome[:last], squares, out=squares)
+    squares *= 2
+    np.exp(squares, out=squares)
+    sums = np.empty(coefficients.shape[:2])
+    for count, of_fit, total in zip(counts, squares.reshape(*sums.shape, last), sums, strict=True):
+        np.add.reduce(of_fit[:, :count], axis=1, out=total)
+    return sums
 
 
 def _mean(parts: Sequence[Float64Array1D]) -> Float64Array1D:

@@ -4,7 +4,7 @@ A series of forecasts and a single one are the same code: all buckets are new to
 live loop. What a bucket adds is the same to the last bit however many come at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -19,9 +19,12 @@ from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_NAMES, NIGHT_PARTS, NIGHT_TO_GO
 from volcast.networks.onnx import Network
+from volcast.processes import InOrder, on_all_cores
 
 __all__ = ["RunningForecast"]
 
+# Fewer are over before threads have begun.
+_MANY_ROWS = 256
 _TO_GO = NIGHT_NAMES.index(NIGHT_TO_GO)
 
 
@@ -181,15 +184,29 @@ class RunningForecast:
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)
-        self._regression.refit(self._design.values, self._centred.values, counts)
-        forecast, smearing = self._regression.forecasts(design, counts)
-        log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
-        if self._networks:
-            windows = self._states.windows(known - 1, hours, opens)
-            correction = sum(network(windows) for network in self._networks) / len(self._networks)
-            log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
-            log_forecast += self._recipe.smearing_shift
+        with on_all_cores(is_worth_it=len(design) >= _MANY_ROWS) as in_order:
+            corrections = self._corrections(known - 1, hours, opens, in_order)
+            self._regression.refit(self._design.values, self._centred.values, counts, in_order)
+            forecast, smearing = self._regression.forecasts(design, counts)
+            log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
+            if self._networks:
+                correction = sum(corrections) / len(self._networks)
+                log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
+                log_forecast += self._recipe.smearing_shift
         return log_forecast
+
+    def _corrections(
+        self, last: Int64Array1D, hours: Int64Array1D, opens: BoolArray1D, in_order: InOrder
+    ) -> Iterator[Float64Array1D]:
+        """What each of the networks makes of the rows `last` for the buckets behind them, at these hours."""
+        if not self._networks:
+            return iter(())
+        windows = self._states.windows(last, hours, opens)
+
+        def output(network: Network) -> Float64Array1D:
+            return network(windows)
+
+        return in_order(output, self._networks)
 
     def _track(self) -> None:
         """Carry the bounds on over the outcomes that are new."""
