@@ -78,7 +78,7 @@ class LookAheadError(VolatilityError):
 
 
 class BarsWarning(UserWarning):
-    """Bars are others than were asked for, such as those of one exchange instead of all, or of hours nobody named."""
+    """Bars are others than were asked for, as those of one exchange instead of all, of hours nobody named, or old."""
 
 
 class ModelKeptOutWarning(UserWarning):

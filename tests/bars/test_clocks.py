@@ -48,6 +48,24 @@ def test_a_clock_without_summer_time_is_told_from_new_yorks(first: str, last: st
     assert "Etc/GMT+5" in zones["Etc/GMT+5"]
 
 
+@pytest.mark.parametrize("zone", ["Etc/GMT-1", "Etc/GMT-2", "Europe/Athens", "Europe/Berlin"])
+def test_a_broker_s_clock_without_summer_time_is_told_from_its_neighbours(zone: str) -> None:
+    stamps = time_index(simulate_bars("EURUSD", "2023-06-01", "2024-04-30", minutes=15, market="24/5"))
+    naive = stamps.tz_convert(zone).tz_localize(None)
+    assert fitting_zones(naive, 15 * MINUTE, market_named("24/5"))[0] == zone
+
+
+def test_a_price_that_stands_over_weekends_hides_no_zone(tmp_path: Path) -> None:
+    week = simulate_bars("EURUSD", "2024-01-08", "2024-03-08", minutes=15, market="24/5")
+    close = week["close"].resample("15min").last().ffill()
+    weekends = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close)).assign(volume=0.0)
+    flat = pd.concat([week, weekends[~weekends.index.isin(week.index)]]).sort_index()
+    flat.tz_localize(None).to_csv(tmp_path / "eurusd.csv", index_label="timestamp")
+    handler = DataHandler("file", bars_path=str(tmp_path / "eurusd.csv"))
+    with pytest.raises(BarsError, match="--bars-timezone UTC"):
+        handler.get_stock_bars("EURUSD")
+
+
 @pytest.mark.parametrize("minutes", [1, 5])
 def test_the_zone_of_weeks_is_told_however_many_bars_there_are(minutes: int) -> None:
     stamps = time_index(simulate_bars("EURUSD", "2024-01-03", "2024-06-28", minutes=minutes, market="24/5"))
@@ -98,7 +116,7 @@ def of_market(market: str, last: str = "2024-09-13", minutes: int = 5) -> pd.Dat
     return simulate_bars("CHECK", "2024-07-01", last, minutes=minutes, market=market)
 
 
-@pytest.mark.parametrize("market", ["XLON", "XETR", "XTKS", "XASX", "CMES", "24/5"])
+@pytest.mark.parametrize("market", ["XLON", "XETR", "XPAR", "XTKS", "XHKG", "XASX", "CMES", "24/5"])
 @pytest.mark.parametrize("written_in", ["its own", "UTC", "America/New_York"])
 def test_the_zone_of_any_market_is_told_by_its_hours(market: str, written_in: str) -> None:
     trading = market_named(market)

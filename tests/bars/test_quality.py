@@ -14,6 +14,7 @@ from volcast.bars.sources.simulator import simulate_bars
 from volcast.cli import bars as data_cli
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError
+from volcast.markets.registry import market_named
 from volcast.training.trainer import LocalLSTMTrainer
 
 
@@ -155,3 +156,37 @@ def test_coarse_bars_are_said_by_the_length_of_the_buckets() -> None:
     for market, said in (("XNYS", "an hour holds 6 returns"), ("XNYS 30min", "a bucket of 30 min holds 3 returns")):
         (coarse,) = (one for one in assess_quality(bars, market=market).findings if one.kind == "coarse")
         assert said in coarse.sentence
+
+
+@pytest.mark.parametrize(
+    ("market", "closed"), [("24/5", "2024-03"), ("CMES", "2024-03-05 16:"), ("XHKG", "2024-03-05 12:")]
+)
+def test_a_price_that_stands_while_nothing_trades_makes_no_bars_bad(market: str, closed: str) -> None:
+    bars = simulate_bars("CHECK", "2024-03-04", "2024-03-15", minutes=5, market=market)
+    close = bars["close"].resample("5min").last().ffill()
+    standing = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close)).assign(volume=0.0)
+    shown = time_index(standing).tz_convert(market_named(market).zone).strftime("%Y-%m-%d %H:%M")
+    standing = standing[~standing.index.isin(bars.index) & shown.str.startswith(closed)]
+    assert len(standing) >= 12
+    flat = pd.concat([bars, standing]).sort_index()
+    assert "stale" not in kinds(assess_quality(flat, market=market))
+    coarse = flat.resample("15min").agg(
+        {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+    )
+    assert not assess_quality(coarse.dropna(), market=market).is_bad
+    # In a session it is one.
+    inside = bars.index[200:230]
+    flat.loc[inside, ["open", "high", "low", "close"]] = flat.loc[inside[0], "close"]
+    flat.loc[inside, "volume"] = 0.0
+    assert "stale" in kinds(assess_quality(flat, market=market))
+
+
+def test_prices_of_too_few_digits_are_said() -> None:
+    bars = simulate_bars("BTC/USD", "2024-01-01", "2024-02-15", minutes=5)
+    prices = ["open", "high", "low", "close"]
+    coin = bars.assign(**(bars[prices] * 1e-6 / bars["close"].iloc[0]))
+    for digits, level in ((8, "flaw"), (11, None)):
+        findings = assess_quality(coin.assign(**coin[prices].round(digits)), market="24/7").findings
+        assert [one.level for one in findings if one.kind == "steps"] == ([level] if level else [])
+    still = assess_quality(bars.assign(**dict.fromkeys(prices, 3e-8)), market="24/7")
+    assert "steps" in {one.kind for one in still.of("bad")}

@@ -1,6 +1,7 @@
 """Days that are known ahead: dated facts, whoever's days, and what a model makes of them."""
 
 import csv
+import json
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ from pandas.tseries.offsets import CustomBusinessDay
 
 from volcast.arrays import time_index
 from volcast.bars.sources.simulator import simulate_bars
+from volcast.cli.bars import main as bars_command
 from volcast.config import TrainingConfig
 from volcast.errors import ConfigError
 from volcast.features.known_days import (
@@ -151,6 +153,25 @@ def test_the_table_names_the_sources_of_each_of_its_kinds() -> None:
     assert [row["date"] for row in rows] == sorted(row["date"] for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("market", "days", "others"),
+    [
+        # Tokyo closes at 15:30 since November 2024, at 15:00 before.
+        ("XTKS", set(), {"2024-10-31", "2024-11-05", "2024-11-06"}),
+        # Hong Kong had longer noons until 2012; eves of its holidays end at noon.
+        ("XHKG", {"2024-02-09", "2024-12-24"}, {"2010-06-15", "2012-03-02", "2024-02-08"}),
+        ("24/7", set(), set()),
+    ],
+)
+def test_half_days_are_those_of_the_market_at_that_time(market: str, days: set[str], others: set[str]) -> None:
+    trading = market_named(market)
+    half_days = set(trading.clock.times(KINDS["half_day"].moments(trading)).strftime("%Y-%m-%d"))
+    assert days <= half_days
+    assert not others & half_days
+    stated = known_kinds(market).loc["half_day"]
+    assert (stated["days"], stated["last"]) == (len(half_days), max(half_days, default=""))
+
+
 def test_where_the_lists_end_is_said() -> None:
     last = known_kinds().loc["employment", "last"]
     assert last == "2026-07-02"
@@ -277,3 +298,11 @@ def test_without_days_nothing_changes(measures: pd.DataFrame) -> None:
     plain, empty = regression(measures, None), regression(measures, KnownDays(("cpi",), (), "XNYS"))
     np.testing.assert_array_equal(forecasts(plain, measures), forecasts(regression(measures, KnownDays()), measures))
     assert not np.array_equal(forecasts(plain, measures), forecasts(empty, measures))
+
+
+def test_the_command_lists_the_days_of_a_symbol_s_market(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bars_command(["days", "--symbol", "0700.HK,BTC/USD", "--json"]) == 0
+    rows = {(row["market"], row["kind"]): row for row in json.loads(capsys.readouterr().out)}
+    assert rows["XHKG", "half_day"]["days"] == known_kinds("XHKG").loc["half_day", "days"]
+    assert rows["24/7", "half_day"]["days"] == 0
+    assert rows["24/7", "fed"] == {**rows["XHKG", "fed"], "market": "24/7"}

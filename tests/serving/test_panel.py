@@ -1,12 +1,15 @@
 """A universe in one call: each symbol's forecast is what a call for it alone gives, to the last bit."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.support.bars import ROOT, make_bars
 from volcast import Forecast, VolatilityForecaster
-from volcast.errors import BarsError, VolatilityError
+from volcast.bars.sources.simulator import simulate_bars
+from volcast.errors import BarsError, BarsWarning, VolatilityError
 
 FRAMES = {name: make_bars("2024-10-01", "2024-11-29", seed=seed, minutes=5) for seed, name in enumerate("ABCD")}
 BARS = pd.concat(FRAMES, names=["symbol", "timestamp"])
@@ -82,3 +85,25 @@ def test_a_long_panel_comes_back_long() -> None:
     panel = forecaster_of("ewma").forecast_panel(long)
     assert list(panel.columns)[:2] == ["unique_id", "ds"]
     np.testing.assert_array_equal(panel["volatility"], forecaster_of("ewma").forecast_panel(BARS)["volatility"])
+
+
+def test_a_symbol_that_trades_no_more_is_warned_of() -> None:
+    market = simulate_bars("ETH/USD", "2024-02-01", "2024-03-10", minutes=5, market="24/7")
+    gone = market[market.index < pd.Timestamp("2024-03-08 12:00", tz="UTC")]
+    panel = pd.concat({"ETH/USD": market, "LUNA/USD": gone}, names=["symbol", "timestamp"])
+    forecaster = VolatilityForecaster("ewma", {"market": "24/7"})
+    with pytest.warns(BarsWarning, match="last bar of LUNA/USD ended 2024-03-08 12:00.*, 2 whole sessions of 24/7"):
+        forecaster.forecast_panel(panel)
+    with pytest.warns(BarsWarning, match="1 whole session of 24/7"):
+        forecaster.stream(gone).forecast(pd.Timestamp("2024-03-10 03:00", tz="UTC"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarsWarning)
+        # A day that is not whole may come yet.
+        forecaster.forecast(gone, pd.Timestamp("2024-03-09 23:59", tz="UTC"))
+
+
+def test_a_night_and_a_weekend_make_no_bars_old() -> None:
+    bars = make_bars("2024-06-03", "2024-06-21", minutes=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarsWarning)
+        VolatilityForecaster("ewma").forecast(bars, pd.Timestamp("2024-06-24 15:59", tz="America/New_York"))

@@ -147,7 +147,7 @@ def _ask_market(interview: Interview, config: TrainingConfig) -> TrainingConfig:
     config = interview.ask(key, "Market whose sessions and days count", with_market, default=usual, about=about)
     market = config.effective_market
     if market.name != DEFAULT_MARKET:
-        interview.once(lambda: interview.say(f"{market.name}: {market.title}, {market.clock.place} time."))
+        interview.once(lambda: interview.say(f"{market.name}: {market.title}, {market.clock.title}."))
     return config
 
 

@@ -26,8 +26,10 @@ __all__ = [
 LIKELY_ZONES = (
     DEFAULT_ZONE, "UTC", "America/Chicago", "America/Denver", "America/Los_Angeles", "Europe/London",
     "Europe/Berlin", "Europe/Athens", "Europe/Moscow", "Asia/Dubai", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tokyo",
-    "Australia/Sydney", "America/Sao_Paulo", "Etc/GMT+5",
+    "Australia/Sydney", "America/Sao_Paulo", "Etc/GMT+5", "Etc/GMT+6", "Etc/GMT-1", "Etc/GMT-2",
 )  # fmt: skip
+"""In some of them clocks show one time all year, as those of some brokers do."""
+
 _MINUTE = 60_000_000
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
@@ -63,16 +65,19 @@ def fitting_zones(
     stamps: pd.DatetimeIndex,
     length: pd.Timedelta,
     market: TradingMarket | None = None,
-    likely: Sequence[str] = LIKELY_ZONES,
+    likely: Sequence[str] | None = None,
 ) -> list[str]:
     """Zones of `likely` in which naive `stamps` of bars of `length` keep a market's hours, its own first.
+
+    None are the market's own zone and `LIKELY_ZONES`.
 
     Stamps do where nearly all lie in sessions, which most days begin with, or in New York's extended hours, which most
     days begin and end with. Where one session follows the other without a night, weeks must begin and end with them.
     Dates without a time of day fit every zone, and of a market that never closes hours tell none.
     """
     market = market or market_named(DEFAULT_MARKET)
-    likely = sorted(likely, key=lambda zone: zone != market.zone)
+    zones = dict.fromkeys((market.zone, *LIKELY_ZONES)) if likely is None else likely
+    likely = sorted(zones, key=lambda zone: zone != market.zone)
     stamps = stamps[stamps.notna()].as_unit("us")
     if market.never_closes:
         return []

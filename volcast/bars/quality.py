@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import time_index
-from volcast.bars.checks import market_of_bars
+from volcast.arrays import BoolArray1D, time_index
+from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
@@ -37,6 +37,7 @@ _OF_A_THIN_BOOK = ("ticks", "wicks")
 """What an exchange that makes bars of its own trades shows where one order takes many prices, and is no error."""
 _SHOWN = 6
 _COARSE_MINUTES = 5
+_FEWEST_MOVES, _SMALLEST_MOVES = 100, 0.01
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Finding:
     ----------
     kind
         ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
-        ``split``, ``roll``, ``off scale``, ``market``, ``coarse``, ``coverage``, ``left out``, ``untraded``, or a rule
-        of `bars.cleaning`.
+        ``split``, ``roll``, ``off scale``, ``steps``, ``market``, ``coarse``, ``coverage``, ``left out``,
+        ``untraded``, or a rule of `bars.cleaning`.
     level
         ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
     sentence
@@ -192,7 +193,9 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
     findings = [
         *_left_out_rows(bars),
         *_wrong_bars(cleaning, bars, market),
-        *_market_findings(cleaned, sheet.length, market),
+        *_step_findings(cleaned, sheet.length, market),
+        # A price that stands is no trade: some brokers write it over weekends and breaks.
+        *_market_findings(cleaned[~untraded(cleaned)], sheet.length, market),
         *_split_findings(cleaned, market),
         *(_roll_findings(bars, cleaned, market) if market.rolls or "rolls" in bars.attrs else ()),
         *_scale_findings(bars, market),
@@ -280,9 +283,15 @@ def _wrong_bars(cleaning: Cleaning, bars: pd.DataFrame, market: TradingMarket) -
     for rule, count in cleaning.counts.items():
         if not count:
             continue
+        stamps = pd.DatetimeIndex(cleaning.dropped.index[(cleaning.dropped == rule).to_numpy()].dropna())
+        if rule == "stale":
+            # Where nothing trades, a price that stands is no error: some brokers write weekends and breaks so.
+            stamps = stamps[_in_sessions(stamps, bar_length(time_index(bars)), market)]
+            count = len(stamps)
+            if not count:
+                continue
         is_bad = count > max(_MOST_WRONG * len(bars), 1) and not (of_exchange and rule in _OF_A_THIN_BOOK)
         level: Level = "bad" if is_bad else "flaw"
-        stamps = pd.DatetimeIndex(cleaning.dropped.index[(cleaning.dropped == rule).to_numpy()].dropna())
         days = _names(market.dates(stamps).unique()) if len(stamps) else ()
         findings.append(Finding(rule, level, f"{count:,} {words[rule]}{_when(days)}.", days))
     return findings
@@ -351,6 +360,32 @@ def _scale_finding(kind: str, sentence: str, steps: "list[ScaleStep]", market: T
     days = _names(market.dates(pd.DatetimeIndex(moments)).unique())
     shown = [f"{step.ratio} at {moment:%Y-%m-%d %H:%M}" for step, moment in zip(steps, moments, strict=True)][:_SHOWN]
     return Finding(kind, "bad", f"{sentence} ({', '.join(shown)}{' ...' if len(steps) > _SHOWN else ''}).", days)
+
+
+def _in_sessions(starts: pd.DatetimeIndex, length: pd.Timedelta, market: TradingMarket) -> BoolArray1D:
+    """Which of the bars that begin at `starts` end in a stretch of trading."""
+    return np.asarray(market.stretch_of((starts + length).as_unit("us").asi8) >= 0)
+
+
+def _step_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
+    """Prices whose steps are larger than what they move in a bar: of too few digits, or of a tick that is too wide."""
+    stretch = market.stretch_of((time_index(bars) + length).as_unit("us").asi8)
+    is_inside = (stretch[1:] >= 0) & (stretch[1:] == stretch[:-1])
+    moves = np.abs(np.diff(np.log(bars["close"].to_numpy(dtype=float))))[is_inside]
+    true_moves = moves[moves > 0]
+    if len(moves) >= _FEWEST_MOVES and not len(true_moves):
+        return [Finding("steps", "bad", "Prices never move inside a session; look whether their digits were cut.")]
+    if len(true_moves) < _FEWEST_MOVES:
+        return []
+    # Of prices without a grid the smallest moves are next to nothing.
+    step, usual = float(np.quantile(true_moves, _SMALLEST_MOVES)), float(np.sqrt(np.mean(moves**2)))
+    if step <= usual:
+        return []
+    sentence = (
+        f"Prices move in steps of {step:.2g}, more than the {usual:.2g} that a bar moves on average (logs): much of "
+        "the volatility measured is rounding; take prices with more digits, or longer bars."
+    )
+    return [Finding("steps", "flaw", sentence)]
 
 
 def _market_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:

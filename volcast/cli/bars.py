@@ -28,6 +28,7 @@ from volcast.errors import DataSourceError, VolatilityError
 from volcast.features.fed_decisions import fed_span
 from volcast.features.known_days import known_kinds
 from volcast.files import file_name_of
+from volcast.markets.names import default_market
 from volcast.progress import progress_for
 
 __all__ = ["main"]
@@ -148,8 +149,11 @@ def _quality(options: argparse.Namespace, out: Console, err: Console) -> int:
 
 
 def _days(options: argparse.Namespace, out: Console, err: Console) -> int:
-    rows: list[dict[str, Any]] = [{"kind": "fed", "what": "the Fed's decisions and minutes, 14:00", **fed_span()}]
-    rows += json.loads(known_kinds().reset_index().to_json(orient="records"))
+    rows: list[dict[str, Any]] = []
+    for market in dict.fromkeys(default_market(symbol) for symbol in _symbols(options) or [""]):
+        kinds = json.loads(known_kinds(market).reset_index().to_json(orient="records"))
+        fed = {"kind": "fed", "what": "the Fed's decisions and minutes, 14:00 in New York, as all hours here"}
+        rows += [{"market": market, **kind} for kind in ({**fed, **fed_span()}, *kinds)]
     _show(rows, options, out, "")
     return 0
 

@@ -207,8 +207,8 @@ def _about(bundle: "ModelBundle", judged_on: str, allow_in_sample: bool) -> list
     trained_on = (
         f"{len(symbols)} symbols" if len(symbols) > 1 else "".join(symbols) or "a symbol that nobody wrote down"
     )
-    place = bundle.config.effective_market.clock.place
-    through = "" if seen is None else f", through {seen:%Y-%m-%d %H:%M} {place} time"
+    clock = bundle.config.effective_market.clock.title
+    through = "" if seen is None else f", through {seen:%Y-%m-%d %H:%M} {clock}"
     said = [f"{bundle.name}, trained on {trained_on}{through}; judged on {judged_on}."]
     if allow_in_sample:
         said.append("IN SAMPLE: the model may have seen buckets that it is judged on, so it looks better than it is.")

@@ -34,6 +34,7 @@ _MINUTE = 60_000_000
 _COLUMNS = ("date", "time", "kind", "symbol")
 _MISSING = (None, "", "nan", "None", "NaT", "<NA>")
 _PLACES = 3
+_SESSIONS_AROUND = 21
 _CLOCK = clock_of(DEFAULT_ZONE)
 
 
@@ -105,7 +106,10 @@ def _month_ends(market: TradingMarket) -> Int64Array1D:
 
 
 def _half_days(market: TradingMarket) -> Int64Array1D:
-    return np.asarray(market.sessions.open[market.sessions.minutes < market.minutes_per_session])
+    """Sessions shorter than those around them: exchanges have changed the length of all, as Tokyo did in 2024."""
+    minutes = pd.Series(market.sessions.minutes)
+    usual = minutes.rolling(_SESSIONS_AROUND, center=True, min_periods=1).median()
+    return np.asarray(market.sessions.open[(minutes < usual).to_numpy()])
 
 
 KINDS: Mapping[str, KnownKind] = {
@@ -137,14 +141,21 @@ KINDS: Mapping[str, KnownKind] = {
 def known_kinds(market: str = DEFAULT_MARKET) -> pd.DataFrame:
     """What the library knows of each kind of days, and how far.
 
+    Parameters
+    ----------
+    market
+        Name of the market whose sessions end early, and expire.
+
     Returns
     -------
-    DataFrame indexed by kind, columns ``what``, ``days`` (how many), ``first`` and ``last`` (dates in New York).
+    DataFrame indexed by kind, columns ``what`` (its hours New York's), ``days`` (how many), ``first`` and ``last``
+    (dates of the market's clock, empty where there are no days).
     """
-    rows = {}
+    rows, trading = {}, market_named(market)
     for name, kind in KINDS.items():
-        moments = kind.moments(market_named(market))
-        first, last = (f"{_CLOCK.time(int(moment)):%Y-%m-%d}" for moment in moments[[0, -1]])
+        moments = kind.moments(trading)
+        ends = trading.clock.times(moments[[0, -1]] if len(moments) else moments).strftime("%Y-%m-%d")
+        first, last = ends if len(ends) else ("", "")
         rows[name] = {"what": kind.title, "days": len(moments), "first": first, "last": last}
     return pd.DataFrame(rows).T.rename_axis("kind")
 

@@ -45,6 +45,11 @@ class Clock:
         """What the zone is called in sentences, such as ``"New York"``."""
         return self.zone.rpartition("/")[-1].replace("_", " ")
 
+    @property
+    def title(self) -> str:
+        """What its time is called in sentences: ``"New York time"``, or ``"UTC"``."""
+        return self.place if self.place == "UTC" else f"{self.place} time"
+
     def moment(self, moment: str | date | pd.Timestamp) -> pd.Timestamp:
         """A moment in this zone, which one without a zone is taken to be in; to the microsecond, later ones cut.
 

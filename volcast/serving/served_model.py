@@ -11,7 +11,7 @@ import pandas as pd
 
 from volcast.bars.checks import other_hours, symbol_among
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
+from volcast.errors import BarsError, BarsWarning, ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
 from volcast.forecasters.horizons import Horizon, Kind
@@ -247,9 +247,10 @@ class ServedModel:
 
     def too_few(self, count: int, moment: pd.Timestamp) -> NotEnoughDataError:
         """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""
+        other = "" if count else f", in sessions of {self.market.name} (the setting market is for bars of another)"
         return NotEnoughDataError(
             f"{count} {self.market.bucket_adjective} buckets had ended by {moment}; {self.version} needs "
-            f"{self.memory}; give bars that begin earlier."
+            f"{self.memory}; give bars that begin earlier{other}."
         )
 
     def refuse_look_ahead(self, asof: pd.Timestamp) -> None:
@@ -284,6 +285,20 @@ class ServedModel:
         if sentence is not None:
             text = f"{self.version} forecasts hours of {DEFAULT_MARKET}, where nobody says otherwise: {sentence}."
             warnings.warn(text, ModelMismatchWarning, stacklevel=4)
+
+    def warn_of_old_bars(self, symbol: str | None, last_end: int, now: int) -> None:
+        """Warn where whole sessions lie between the end of a symbol's last bar and now, in microseconds."""
+        sessions = self.market.sessions
+        missed = int(sessions.close.searchsorted(now, side="right") - sessions.open.searchsorted(last_end))
+        if missed > 0:
+            of_symbol = "" if symbol is None else f" of {symbol}"
+            count = f"{missed} whole session{'' if missed == 1 else 's'} of {self.market.name}"
+            text = f"the last bar{of_symbol} ended {self.market.clock.time(last_end)}, {count} before the moment of the"
+            warnings.warn(
+                f"{text} forecast, which knows nothing since; give newer bars, or leave out what trades no more.",
+                BarsWarning,
+                stacklevel=5,
+            )
 
     def warn_of_mismatch(self, attrs: Mapping[Any, Any], columns: Collection[str]) -> None:
         """Warn where bars with these `columns`, of which `attrs` tell, are not such as the model was trained on."""

@@ -252,6 +252,9 @@ class ForecastStream:
                 f"a forecast as of {moment} was asked of a stream that has taken in bars until {last_end}; it may not "
                 "be earlier; VolatilityForecaster.forecast takes earlier moments."
             )
+        last_bar, now = self._histories[key].last_end, moment.value // 1000
+        if last_bar < now:
+            self.model.warn_of_old_bars(key, last_bar, now)
         return key, moment
 
     def _measured(self, key: str | None, moment: pd.Timestamp, horizon: Horizon, *, allow_in_sample: bool) -> Forecast:

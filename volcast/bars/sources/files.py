@@ -8,14 +8,14 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import time_index
+from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
 from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
-from volcast.bars.untraded import LEFT_OUT, UNTRADED
+from volcast.bars.untraded import LEFT_OUT, UNTRADED, untraded
 from volcast.errors import BarsError, MissingPackageError
 from volcast.markets.market import TradingMarket
 from volcast.packages import required_module
@@ -83,7 +83,11 @@ def read_bars_file(
     first = tables[0]
     # Before the zone: the order tells the hours that clocks repeat.
     frame, changes = _in_order(frame, first.vendor)
-    frame.index, clock = _with_zone(time_index(frame).rename("timestamp"), first.zone, first.clock, name, market)
+    # Some brokers let the last price stand while nothing trades.
+    traded = ~untraded(frame)
+    frame.index, clock = _with_zone(
+        time_index(frame).rename("timestamp"), traded, first.zone, first.clock, name, market
+    )
     if first.side is None:
         _require_starts(frame.index, name, market)
     if first.side == "end":
@@ -274,15 +278,22 @@ def _one_symbol(frame: pd.DataFrame, symbol: str | None, name: str) -> tuple[pd.
 
 
 def _with_zone(
-    index: pd.DatetimeIndex, timezone: str | None, clock: str, name: str, market: TradingMarket
+    index: pd.DatetimeIndex,
+    traded: BoolArray1D,
+    timezone: str | None,
+    clock: str,
+    name: str,
+    market: TradingMarket,
 ) -> tuple[pd.DatetimeIndex, str]:
-    """The stamps with their zone, and what says it, in words: the file, the user, or the hours of the market's day."""
+    """The stamps with their zone, and what says it, in words: the file, the user, or the hours of the market's day, at
+    which they are `traded`.
+    """
     if index.tz is not None:
         return index, clock
-    length = bar_length(index.dropna().sort_values())
-    zones = fitting_zones(index, length, market)
+    length, hours = bar_length(index.dropna().sort_values()), index[traded]
+    zones = fitting_zones(hours, length, market)
     if timezone is not None:
-        if "UTC" in zones and not fitting_zones(index, length, market, likely=(timezone,)):
+        if "UTC" in zones and not fitting_zones(hours, length, market, likely=(timezone,)):
             raise BarsError(
                 f"{name} has stamps whose hours are no session's in {timezone} and fit UTC; the zone must be theirs; "
                 "give --bars-timezone UTC."

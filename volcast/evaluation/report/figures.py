@@ -25,13 +25,13 @@ def evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 def _caption(evaluation: Evaluation, picture: Picture) -> str:
     mean = ", mean of the symbols" if evaluation.symbols else ""
-    place = clock_of(str(time_index(evaluation.by_bucket).tz)).place
+    clock = clock_of(str(time_index(evaluation.by_bucket).tz)).title
     captions: dict[Picture, str] = {
         "symbols": "QLIKE relative to each symbol's own log-HAR; left of the line is better",
         "newest": f"Forecast and realized, the last {NEWEST_DAYS} days, bucket by bucket{mean}",
         "daily": f"Forecast and realized by the day, all days judged{mean}",
         "calibration": "Calibration: what came on average where so much was forecast",
-        "hours": f"QLIKE by time of day (label of the bucket, {place} time)",
+        "hours": f"QLIKE by time of day (label of the bucket, {clock})",
         "cumulative": f"QLIKE saved against the diurnal log-HAR{mean}, summed up; rising is better",
     }
     return captions[picture]
