@@ -446,7 +446,7 @@ def test_a_coin_is_traded_round_the_clock_by_enter(
     assert piped(monkeypatch, tmp_path, "btc/usd", "3", _ENTER, *days) == 0
     shown = capsys.readouterr().out
     assert "Market whose sessions and days count [24/7]:" in shown
-    assert "24/7: coins, UTC time." in shown
+    assert "24/7: coins, UTC." in shown
     assert "SIMULATED BTC/USD, volatility target, after costs" in shown
     sessions = re.search(r"Traded in (\d+) sessions from 2024-\d\d-\d\d to 2024-07-31", shown)
     assert sessions is not None

@@ -214,7 +214,7 @@ def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "negative": (negative, "zero or less"),
         "one day": (day, "windows"),
         "no rows": (day.iloc[:0], "no bars"),
-        "standing still": (still, "prices do not move"),
+        "standing still": (still, "Prices never move"),
         "numbers for stamps": (day.reset_index(drop=True), "no time stamps"),
     }
     made = {}
