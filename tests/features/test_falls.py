@@ -27,7 +27,8 @@ def test_falls_are_distances_from_the_highest_price(changes: list[float], level:
     """Each row against a walk through the prices; all rows at a time as each alone, to the last bit."""
     array = np.array(changes)
     last = np.arange(8, len(array))[-rows:]
-    levels = np.full(len(last), level)
+    # As they are handed over: a column among others.
+    levels = np.full((len(last), 3), level)[:, 1]
     together = falls(array, levels, last, LAGS)
     prices = np.concatenate([[0.0], np.cumsum(array)])
     for row, place in enumerate(last):

@@ -102,7 +102,7 @@ def test_the_lstm_is_the_recursion_of_its_weights() -> None:
         cell = _sigmoid(forget) * cell + _sigmoid(into) * np.tanh(new)
         state = _sigmoid(out) * np.tanh(cell)
     twin = serving_network(model)
-    np.testing.assert_allclose(twin(window.astype(np.float32)), state @ dense + offset, rtol=1e-5)
+    np.testing.assert_allclose(twin(window.astype(np.float32)), state @ dense + offset, rtol=1e-5, atol=1e-7)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

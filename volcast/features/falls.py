@@ -63,5 +63,7 @@ def falls(changes: Float64Array1D, levels: Float64Array1D, last: Int64Array1D, l
     for part in parts_of(len(last), int(looked_at[-1])):
         since = np.cumsum(changes[last[part, None] - back], axis=1)
         lowest[part] = np.minimum.accumulate(since, axis=1)[:, looked_at - 1]
-    deviations = np.minimum(lowest, 0.0) / (np.exp(levels)[:, None] * np.sqrt(looked_at))
+    # Of a column among others NumPy 2.0 makes other exponentials, in the last bit, than of a single number.
+    usual = np.exp(np.ascontiguousarray(levels))
+    deviations = np.minimum(lowest, 0.0) / (usual[:, None] * np.sqrt(looked_at))
     return np.asarray(np.maximum(deviations, -_LARGEST_FALL))
