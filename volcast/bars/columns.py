@@ -100,7 +100,8 @@ def named_columns(columns: Iterable[object], name: str) -> dict[str, int]:
     if "volume" not in places:
         # Of a pair's two currencies, as in "Volume BTC" and "Volume USDT", the one that is traded comes first.
         of_currencies = [place for place, text in enumerate(plain) if _OF_CURRENCY.fullmatch(text)]
-        places |= dict(zip(["volume"], of_currencies, strict=False))
+        if of_currencies:
+            places["volume"] = of_currencies[0]
     return places
 
 

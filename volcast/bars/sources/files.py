@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray1D, time_index
+from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
 from volcast.bars.columns import SYMBOL, named_columns
@@ -83,11 +83,7 @@ def read_bars_file(
     first = tables[0]
     # Before the zone: the order tells the hours that clocks repeat.
     frame, changes = _in_order(frame, first.vendor)
-    # Some brokers let the last price stand while nothing trades.
-    traded = ~untraded(frame)
-    frame.index, clock = _with_zone(
-        time_index(frame).rename("timestamp"), traded, first.zone, first.clock, name, market
-    )
+    frame.index, clock = _with_zone(frame, first.zone, first.clock, name, market)
     if first.side is None:
         _require_starts(frame.index, name, market)
     if first.side == "end":
@@ -278,19 +274,14 @@ def _one_symbol(frame: pd.DataFrame, symbol: str | None, name: str) -> tuple[pd.
 
 
 def _with_zone(
-    index: pd.DatetimeIndex,
-    traded: BoolArray1D,
-    timezone: str | None,
-    clock: str,
-    name: str,
-    market: TradingMarket,
+    frame: pd.DataFrame, timezone: str | None, clock: str, name: str, market: TradingMarket
 ) -> tuple[pd.DatetimeIndex, str]:
-    """The stamps with their zone, and what says it, in words: the file, the user, or the hours of the market's day, at
-    which they are `traded`.
-    """
+    """The stamps with their zone, and what says it, in words: the file, the user, or the hours of the market's day."""
+    index = time_index(frame).rename("timestamp")
     if index.tz is not None:
         return index, clock
-    length, hours = bar_length(index.dropna().sort_values()), index[traded]
+    # Some brokers let the last price stand while nothing trades.
+    length, hours = bar_length(index.dropna().sort_values()), index[~untraded(frame)]
     zones = fitting_zones(hours, length, market)
     if timezone is not None:
         if "UTC" in zones and not fitting_zones(hours, length, market, likely=(timezone,)):
