@@ -9,6 +9,7 @@ import pandas as pd
 
 from volcast.arrays import Int64Array1D
 from volcast.errors import BarsError
+from volcast.markets.fit import some_weeks
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_ZONE
 from volcast.markets.registry import market_named
@@ -33,8 +34,6 @@ LIKELY_ZONES = (
 _MINUTE = 60_000_000
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
-_SATURDAY = 2 * _DAY + 12 * _HOUR
-"""Noon of the first one of 1970: in no zone does a market that closes on weekends trade then."""
 _EXTENDED_HOURS = (4 * 60 * _MINUTE, 20 * 60 * _MINUTE)
 _MOST_INSIDE = 0.95
 _FEWEST_THAT_FIT = 0.5
@@ -42,7 +41,6 @@ _AS_WELL = 0.05
 _NEAR = 15 * _MINUTE
 _MOST_DAYS = 0.8
 _FEWEST_DAYS = 3
-_SAMPLE = 50_000
 
 
 @dataclass(frozen=True)
@@ -83,12 +81,8 @@ def fitting_zones(
         return []
     if (stamps.asi8 % _DAY == 0).all():
         return list(likely)
-    weeks = (stamps.asi8 - _SATURDAY) // (7 * _DAY)
-    present = np.unique(weeks)
-    # Whole weeks, evenly over the span, so that both halves of a year are among them.
-    few = max(_SAMPLE * len(present) // len(stamps), 1)
-    chosen = present[np.unique(np.linspace(0, len(present) - 1, few).astype(int))] if few < len(present) else present
-    sample = stamps[np.isin(weeks, chosen)]
+    # Both halves of a year are among them.
+    sample = pd.DatetimeIndex(some_weeks(stamps.asi8).view("M8[us]"))
     near = max(_NEAR, int(length // pd.Timedelta(microseconds=1)))
     shares = {zone: _days_that_fit(sample, zone, near, market) for zone in likely}
     # A zone whose summer time is another, or is none, fits half of a year.

@@ -8,7 +8,7 @@ from volcast.arrays import Int64Array1D
 from volcast.markets.market import TradingMarket
 from volcast.markets.registry import MARKETS
 
-__all__ = ["MOST_CLOSED", "MarketFit", "best_fit", "better_fit", "fit_of"]
+__all__ = ["MOST_CLOSED", "MarketFit", "best_fit", "better_fit", "fit_of", "some_weeks"]
 
 MOST_CLOSED = 0.1
 """Share of bars on days without a session, above which they cannot be a market's."""
@@ -17,7 +17,7 @@ _MOST_INSIDE, _GOOD_FIT, _CLEARLY = 0.8, 0.9, 0.1
 _HOUR = 60 * 60 * 1_000_000
 _WEEK = 7 * 24 * _HOUR
 _SATURDAY = (2 * 24 + 12) * _HOUR
-"""Noon of the first one of 1970, when only what never closes is traded."""
+"""Noon of the first one of 1970: in no zone does a market that closes on weekends trade then."""
 
 _SAMPLE = 50_000
 
@@ -70,19 +70,22 @@ def better_fit(market: TradingMarket, starts: Int64Array1D, length: int) -> tupl
     fit = fit_of(market, starts, length)
     if fit.inside >= _MOST_INSIDE:
         return None
-    best = best_fit(_some_weeks(starts), length)
+    best = best_fit(some_weeks(starts), length)
     return (fit, best) if best.score >= _GOOD_FIT and fit.score <= best.score - _CLEARLY else None
 
 
-def _some_weeks(starts: Int64Array1D) -> Int64Array1D:
-    """The bars of whole weeks, evenly over the span, a few ten thousand; all where there are no more."""
-    if len(starts) <= _SAMPLE:
-        return starts
-    first = starts[0] - (starts[0] - _SATURDAY) % _WEEK
-    weeks = np.arange(first, starts[-1] + 1, _WEEK)
-    chosen = weeks[np.linspace(0, len(weeks) - 1, max(_SAMPLE * len(weeks) // len(starts), 1)).astype(int)]
-    spans = zip(starts.searchsorted(chosen), starts.searchsorted(chosen + _WEEK), strict=True)
-    return np.concatenate([starts[begin:end] for begin, end in spans])
+def some_weeks(moments: Int64Array1D) -> Int64Array1D:
+    """Those of whole weeks, evenly over the span, a few ten thousand; all where there are no more.
+
+    `moments` are microseconds since the epoch, of some clock or other. A week goes from Saturday's noon to the next, so
+    that it has all that a market trades which closes on weekends.
+    """
+    weeks = (moments - _SATURDAY) // _WEEK
+    present = np.unique(weeks)
+    few = max(_SAMPLE * len(present) // len(moments), 1)
+    if few >= len(present):
+        return moments
+    return moments[np.isin(weeks, present[np.linspace(0, len(present) - 1, few).astype(int)])]
 
 
 def best_fit(starts: Int64Array1D, length: int) -> MarketFit:
