@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +50,8 @@ def config_in(place: Path, **settings: Any) -> TrainingConfig:
 
 
 def samples() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    random = np.random.default_rng(0)
-    series = (np.sin(np.arange(2400) / 5) + 0.5 * random.standard_normal(2400)).astype(np.float32)
+    numbers = np.random.default_rng(0)
+    series = (np.sin(np.arange(2400) / 5) + 0.5 * numbers.standard_normal(2400)).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(series, MEMORY)[:-1, :, None]
     targets = series[MEMORY:]
     return (windows[:1900], targets[:1900]), (windows[1900:], targets[1900:])
@@ -143,6 +145,23 @@ def test_no_trial_is_completed_without_a_loss(tmp_path: Path, monkeypatch: pytes
     search_hyperparameters(config, *samples(), Watcher(config, lambda directory: None))
     assert seen
     assert all(score is not None for scores in seen for score in scores)
+
+
+def test_serving_a_worker_draws_no_random_number_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks that the process builds meanwhile get their weights from them."""
+    drawn, draw = [], random.randint
+
+    def draw_and_tell(low: int, high: int) -> int:
+        drawn.append(threading.current_thread() is threading.main_thread())
+        return draw(low, high)
+
+    monkeypatch.setattr(random, "randint", draw_and_tell)
+    config = config_in(tmp_path, workers=2)
+    watcher = Watcher(config, lambda directory: None)
+    search_hyperparameters(config, *samples(), watcher)
+    assert watcher.acted
+    assert drawn
+    assert all(drawn)
 
 
 def test_a_worker_killed_in_a_trial_changes_nothing(alone: SearchResult, tmp_path: Path) -> None:

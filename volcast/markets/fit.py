@@ -75,7 +75,7 @@ def better_fit(market: TradingMarket, starts: Int64Array1D, length: int) -> tupl
 
 
 def some_weeks(moments: Int64Array1D) -> Int64Array1D:
-    """Those of whole weeks, evenly over the span, a few ten thousand; all where there are no more.
+    """Moments of whole weeks, evenly over the span, a few ten thousand; all where there are no more.
 
     `moments` are microseconds since the epoch, of some clock or other. A week goes from Saturday's noon to the next, so
     that it has all that a market trades which closes on weekends.

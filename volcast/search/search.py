@@ -1,6 +1,7 @@
 """The search for hyperparameters: Keras Tuner, seeded trial by trial, and resumable after any kind of end."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -213,12 +214,14 @@ def _hand_out_copies(oracle: "keras_tuner.Oracle") -> None:
 
     It marks a trial as completed before that has a loss. Where a worker's trial ends at that moment, the best of all is
     looked for, the comparison fails, and Keras Tuner keeps its lock for good.
+
+    Copied whole and not made from its state: Keras Tuner would draw a name for that from the random numbers of the
+    process, in a thread of the server, and the network that this process builds at that moment would get other weights.
     """
     create = oracle.create_trial
 
     def create_copy(tuner_id: str) -> Any:
-        trial = create(tuner_id)
-        return type(trial).from_state(trial.get_state())
+        return copy.deepcopy(create(tuner_id))
 
     oracle.create_trial = create_copy
 
