@@ -147,8 +147,8 @@ def test_no_trial_is_completed_without_a_loss(tmp_path: Path, monkeypatch: pytes
     assert all(score is not None for scores in seen for score in scores)
 
 
-def test_serving_a_worker_draws_no_random_number_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The networks that the process builds meanwhile get their weights from them."""
+def test_serving_a_worker_draws_no_random_number_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From those of the process the networks get their weights that it builds meanwhile."""
     drawn, draw = [], random.randint
 
     def draw_and_tell(low: int, high: int) -> int:
