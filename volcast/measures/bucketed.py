@@ -23,6 +23,7 @@ close before it), its log return, and its volume.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,14 +86,18 @@ _STEP = 5 * _MINUTE
 
 @dataclass(frozen=True)
 class BucketedBars:
-    """Bars inside sessions, in time order, each in its bucket; buckets are those of whole sessions.
+    """Bars inside sessions, each in its bucket; buckets are those of whole sessions.
+
+    Bars are in time order, and of several symbols one symbol's behind the other's: each has buckets of its own.
 
     Attributes
     ----------
     labels
         One value a bucket: its end in microseconds since the epoch.
-    bucket_minutes, session
-        One value a bucket: its length, and a number for its session, rising with time.
+    bucket_minutes
+        One value a bucket: its length.
+    symbol, session
+        One value a bucket: numbers for its symbol, from 0, and for its session, both rising.
     bucket
         Position of each bar's bucket, never decreasing.
     ends
@@ -120,6 +125,7 @@ class BucketedBars:
 
     labels: Int64Array1D
     bucket_minutes: Int64Array1D
+    symbol: Int64Array1D
     session: Int64Array1D
     bucket: Int64Array1D
     ends: Int64Array1D
@@ -134,27 +140,40 @@ class BucketedBars:
     usual_minutes: int = 60
 
     @classmethod
-    def of(cls, stamps: Int64Array1D, prices: Prices, length: int, market: TradingMarket) -> "BucketedBars":
-        """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`."""
+    def of(
+        cls, stamps: Int64Array1D, prices: Prices, length: int, market: TradingMarket, counts: Sequence[int] = ()
+    ) -> "BucketedBars":
+        """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`.
+
+        `counts` says how many of them each of several symbols has; without, all are of one.
+        """
         buckets, ends = market.buckets, stamps + length
         stretch = market.stretch_of(ends)
         inside = stretch >= 0
+        edges = np.concatenate([[0], inside.cumsum()])[[0, *itertools.accumulate(counts or (len(stamps),))]]
         bucket, ends = buckets.label.searchsorted(ends[inside]), ends[inside]
-        session = buckets.session[bucket]
+        has_any = edges[1:] > edges[:-1]
+        begins, stops = edges[:-1][has_any], edges[1:][has_any]
+        # Of each symbol the whole sessions from the first bar's to the last one's.
+        first = buckets.session.searchsorted(buckets.session[bucket[begins]])
+        count = buckets.session.searchsorted(buckets.session[bucket[stops - 1]], side="right") - first
+        place = count.cumsum() - count
+        rows = np.arange(count.sum()) + (first - place).repeat(count)
+        symbol, session = np.flatnonzero(has_any).repeat(count), buckets.session[rows]
         opens = begins_run(stretch[inside])
-        # Of the whole sessions from the first bar's to the last one's.
-        first = int(buckets.session.searchsorted(session[0])) if len(session) else 0
-        stop = int(buckets.session.searchsorted(session[-1], side="right")) if len(session) else 0
+        opens[begins] = True
         logs = {name: np.log(values[inside]) for name, values in prices.items() if name in PRICES}
         open_ = logs.get("open", logs["close"])
         before = np.concatenate([open_[:1], logs["close"][:-1]])
+        before[begins] = open_[begins]
         counted = opens.copy()
         counted[1:] |= ends[1:] - ends[:-1] <= _LONGEST_RETURN
         return cls(
-            labels=buckets.label[first:stop],
-            bucket_minutes=buckets.minutes[first:stop],
-            session=buckets.session[first:stop],
-            bucket=bucket - first,
+            labels=buckets.label[rows],
+            bucket_minutes=buckets.minutes[rows],
+            symbol=symbol,
+            session=(begins_run(session) | begins_run(symbol)).cumsum(),
+            bucket=bucket + (place - first).repeat(stops - begins),
             ends=ends,
             length=length,
             opens=opens,
