@@ -252,7 +252,8 @@ def test_many_symbols_are_measured_at_once_as_each_alone(name: str, data: st.Dat
             stamps = time_index(new).as_unit("us").asi8
             for history in histories:
                 later = stamps > history.last_end
-                history.put(len(history), stamps[later], {name: new[name].to_numpy()[later] for name in names})
+                added = len(history), stamps[later], {name: new[name].to_numpy()[later] for name in names}
+                history.put(*added, history.require_whole(*added))
         measure(together, moment.value // 1000)
         for one, other in zip(together, alone, strict=True):
             measure([other], moment.value // 1000)

@@ -149,9 +149,10 @@ class BucketedBars:
         """
         buckets, ends = market.buckets, stamps + length
         stretch = market.stretch_of(ends)
-        inside = stretch >= 0
-        edges = np.concatenate([[0], inside.cumsum()])[[0, *itertools.accumulate(counts or (len(stamps),))]]
-        bucket, ends = buckets.label.searchsorted(ends[inside]), ends[inside]
+        (inside,) = (stretch >= 0).nonzero()
+        ends = ends[inside]
+        bucket = buckets.label.searchsorted(ends)
+        edges = inside.searchsorted([0, *itertools.accumulate(counts or (len(stamps),))])
         has_any = edges[1:] > edges[:-1]
         begins, stops = edges[:-1][has_any], edges[1:][has_any]
         # Of each symbol the whole sessions from the first bar's to the last one's.
@@ -159,7 +160,7 @@ class BucketedBars:
         count = buckets.session.searchsorted(buckets.session[bucket[stops - 1]], side="right") - first
         place = count.cumsum() - count
         rows = np.arange(count.sum()) + (first - place).repeat(count)
-        symbol, session = np.flatnonzero(has_any).repeat(count), buckets.session[rows]
+        symbol = has_any.nonzero()[0].repeat(count)
         opens = begins_run(stretch[inside])
         opens[begins] = True
         logs = {name: np.log(values[inside]) for name, values in prices.items() if name in PRICES}
@@ -172,7 +173,7 @@ class BucketedBars:
             labels=buckets.label[rows],
             bucket_minutes=buckets.minutes[rows],
             symbol=symbol,
-            session=(begins_run(session) | begins_run(symbol)).cumsum(),
+            session=buckets.session[rows] + symbol * (buckets.session[-1] + 1),
             bucket=bucket + (place - first).repeat(stops - begins),
             ends=ends,
             length=length,

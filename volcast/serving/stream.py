@@ -110,15 +110,13 @@ class ForecastStream:
             raise BarsError("there are neither bars nor overnight_bars to take in; one of them is needed; give it.")
         overnight = None if overnight_bars is None else overnight_arrays(self.model, overnight_bars)
         merged = {} if bars is None else self._merged(bars)
-        if len(merged) > 1 or overnight is not None:
-            for symbol, after in merged.items():
-                self._histories[symbol].require_whole(*after)
+        whole = {symbol: self._histories[symbol].require_whole(*after) for symbol, after in merged.items()}
         if overnight is not None and self._overnight is not None:
             self._overnight.put(*self._overnight.merged_overnight(overnight))
             self._forget_nights(self._overnight)
         for symbol, after in merged.items():
             self.followed = None
-            self._histories[symbol].put(*after)
+            self._histories[symbol].put(*after, whole[symbol])
 
     def _merged(self, bars: pd.DataFrame) -> dict[str | None, tuple[int, Int64Array1D, Prices]]:
         """By symbol, what `update` will put in place of the bars so far; see `HourlyHistory.merged`."""
