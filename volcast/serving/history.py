@@ -129,10 +129,11 @@ class HourlyHistory(BarHistory):
 
     def _settle(self) -> None:
         """What lies after the last bar is not final."""
-        self._nights_until = min(self._nights_until, self.last_end)
-        final = int(self.measurement.market.buckets.label.searchsorted(self.last_end, side="right"))
+        last_end = self.last_end
+        self._nights_until = min(self._nights_until, last_end)
+        final = int(self.measurement.market.buckets.label.searchsorted(last_end, side="right"))
         self._final = min(self._final, final)
-        self._settled = min(self._settled, int(self.table.labels.searchsorted(self.last_end, side="right")))
+        self._settled = min(self._settled, int(self.table.labels.searchsorted(last_end, side="right")))
 
     def _note_length(self) -> None:
         """Where the length of a bar changes, everything is measured anew."""

@@ -136,17 +136,20 @@ class MarketStates:
         """Make the means anew from the bucket with the label `since` on."""
         tables = [share.states for share in self._shares]
         begins = [int(table.labels.searchsorted(since)) for table in tables]
-        labels = np.unique(np.concatenate([table.labels[begin:] for table, begin in zip(tables, begins, strict=True)]))
+        of_symbols = [table.labels[begin:] for table, begin in zip(tables, begins, strict=True)]
+        every = np.concatenate(of_symbols)
+        labels = np.unique(every)
+        rows = labels.searchsorted(every)
+        counts = np.bincount(rows, minlength=len(labels))[:, None]
         sums, lost = np.zeros((2, len(labels), len(self._table.names)))
-        counts = np.zeros((len(labels), 1))
-        for table, begin in zip(tables, begins, strict=True):
-            rows = labels.searchsorted(table.labels[begin:])
+        stops = itertools.accumulate(map(len, of_symbols))
+        for table, begin, stop in zip(tables, begins, stops, strict=True):
             # Kahan's sum, in the order of the symbols, as a mean in pandas has it: to the last bit that of training.
-            values = table.values[begin:] - lost[rows]
-            totals = sums[rows] + values
-            lost[rows] = totals - sums[rows] - values
-            sums[rows] = totals
-            counts[rows] += 1
+            here = rows[stop - len(table) + begin : stop]
+            before = sums[here]
+            values = table.values[begin:] - lost[here]
+            sums[here] = totals = before + values
+            lost[here] = totals - before - values
         means = np.where(counts >= FEWEST_IN_MARKET, sums / counts, np.nan)
         self._table.cut(int(self._table.labels.searchsorted(since)))
         self._table.append(labels, means)
