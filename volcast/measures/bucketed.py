@@ -202,6 +202,11 @@ class BucketedBars:
         """How many bars each bucket has where none is missing, shape (count,)."""
         return self.bucket_minutes * _MINUTE / self.length
 
+    @cached_property
+    def filled(self) -> Float64Array1D:
+        """How many bars each bucket has, shape (count,)."""
+        return self.number(self.bucket)
+
     @property
     def count(self) -> int:
         """How many buckets there are."""
@@ -251,7 +256,7 @@ class BucketedBars:
         columns = [
             sums[0],
             sums[1],
-            sums[2] * np.bincount(self.bucket, minlength=self.count) / 3,
+            sums[2] * self.filled / 3,
             sums[3] * (np.pi / 2),
             sums[4],
             np.maximum(top + depth, 0.0),
@@ -268,10 +273,10 @@ class BucketedBars:
         """
         steps = np.full((3, self.count * STEPS), np.nan)
         place = STEPS - 1 - (self.labels[self.bucket] - self.ends) // _STEP
-        inside = np.flatnonzero(place >= 0)
+        (inside,) = (place >= 0).nonzero()
         if self.length <= _STEP and len(inside):
             cell = self.bucket[inside] * STEPS + place[inside]
-            begins = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
+            (begins,) = begins_run(cell).nonzero()
             high, low = (values[inside] for values in self._extremes)
             top, bottom = np.maximum.reduceat(high, begins), np.minimum.reduceat(low, begins)
             steps[0, cell[begins]] = top - bottom
@@ -305,7 +310,7 @@ class BucketedBars:
     @cached_property
     def _first_of_bucket(self) -> Int64Array1D:
         """Positions of the bars that are the first of their bucket."""
-        return np.flatnonzero(begins_run(self.bucket))
+        return begins_run(self.bucket).nonzero()[0]
 
     @cached_property
     def _first_of_session(self) -> BoolArray1D:
@@ -328,8 +333,8 @@ class BucketedBars:
 
         A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.
         """
-        begins = np.flatnonzero(begins_run(self.session)).tolist()
-        for begin, end in itertools.pairwise([*begins, self.count]):
+        (begins,) = begins_run(self.session).nonzero()
+        for begin, end in itertools.pairwise([*begins.tolist(), self.count]):
             np.add.accumulate(sums[:, begin:end], axis=1, out=sums[:, begin:end])
         variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
         return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.minutes)

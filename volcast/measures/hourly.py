@@ -165,7 +165,7 @@ class HourlyMeasurement:
         # A range estimator makes a variance of a single bar, the others of a return.
         usable = np.ones(len(bars.bucket), dtype=bool) if self.variance_of.from_ranges else bars.counted
         has_any = np.bincount(bars.bucket, weights=usable, minlength=bars.count) > 0
-        is_covered = bars.number(bars.bucket) >= self.min_bucket_coverage * bars.expected
+        is_covered = bars.filled >= self.min_bucket_coverage * bars.expected
         return self.variance_of(bars), has_any & is_covered
 
 
