@@ -30,6 +30,7 @@ from volcast.features.windows import TimeSplit, har_lags
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState
+from volcast.forecasters.har_lstm.weight import NetworkWeight
 from volcast.forecasters.har_lstm.windows import StepWindows
 from volcast.forecasters.horizons import Horizon, horizon_outcomes, horizons_of
 from volcast.forecasters.intervals import QuantileTracker
@@ -41,18 +42,31 @@ from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_PARTS
 from volcast.networks.onnx import Network
 
-__all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks"]
+__all__ = ["HarLstmTargets", "har_lstm_targets", "with_networks"]
 
 Measures = Mapping[str, pd.DataFrame]
 
-_LEAST_WEIGHT, _LARGEST_WEIGHT = 0.1, 3.0
-_NEWTON_STEPS = 8
+_LEAST_WEIGHT = 0.1
 _FEWEST_ROWS = 50
 # Of a longer horizon, whose outcomes come late.
 _FEWEST_OUTCOMES = 10
 _TYPICAL_COUNT = 500.0
 # A quarter's: falls last, so that fewer tell too little of what follows them.
 _WEEKS_OF_FALLS = 13
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What a model looks at, beside what its bars have; see `features.intraday.IntradayFeatures`."""
+
+    lags: tuple[int, ...]
+    with_market: bool
+    with_falls: bool
+    known_days: KnownDays
+
+    @classmethod
+    def of(cls, features: IntradayFeatures) -> "_Sight":
+        return cls(features.lags, features.with_market, features.with_falls, features.known_days)
 
 
 @dataclass(frozen=True)
@@ -105,16 +119,9 @@ def har_lstm_targets(
     """
     stops = {name: split.train.stop for name, split in splits.items()}
     lags = har_lags(_market_of(measures), max(stops.values()))
-    horizons = _learnable(measures, splits, lags)
-    regression = _fitted(
-        measures,
-        stops,
-        lags,
-        horizons,
-        with_market=with_market,
-        known_days=known_days or KnownDays(),
-        with_falls=max(stops.values()) >= _WEEKS_OF_FALLS * _market_of(measures).buckets_per_week,
-    )
+    with_falls = max(stops.values()) >= _WEEKS_OF_FALLS * _market_of(measures).buckets_per_week
+    sight = _Sight(lags, with_market, with_falls, known_days or KnownDays())
+    regression = _fitted(measures, stops, _learnable(measures, splits, lags), sight)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
         for name, frame in _learnt_from(regression, measures).items()
@@ -161,59 +168,24 @@ def with_networks(
     """
     frames = _learnt_from(recipe, measures)
     corrections = [_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
-    chosen = replace(recipe, weight=learnt_weight(*(np.concatenate(parts) for parts in zip(*corrections, strict=True))))
+    weight = NetworkWeight.fit(*(np.concatenate(parts) for parts in zip(*corrections, strict=True)))
+    if weight.supported < _LEAST_WEIGHT:
+        weight = NetworkWeight.fixed(0.0)
+    # The days that the weight is learnt from do not move it a second time.
+    chosen = replace(recipe, weight=NetworkWeight.fixed(weight.supported))
     trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in recipe.horizons}
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
-    features = recipe.features
-    final = _fitted(
-        measures,
-        stops,
-        features.lags,
-        recipe.horizons,
-        with_market=features.with_market,
-        known_days=features.known_days,
-        with_falls=features.with_falls,
-        earlier=earlier,
-    )
+    final = _fitted(measures, stops, recipe.horizons, _Sight.of(recipe.features), earlier)
     return replace(
         chosen,
+        weight=weight.of_one_among(len(frames)),
         features=final.features,
         horizons={name: replace(state, tracker=trackers[name][0]) for name, state in final.horizons.items()},
         symbols={name: _with_trackers(name, state, trackers) for name, state in final.symbols.items()},
         trained_through=final.trained_through,
     )
-
-
-def learnt_weight(errors: Float64Array1D, correction: Float64Array1D, days: Int64Array1D) -> float:
-    """Weight of the networks' correction of the log, from 0, where the regression serves alone, to 1.
-
-    The one of the lowest QLIKE on buckets that no network was fitted on, less its standard error: what the data
-    support, as in the rule of one standard error (Breiman, Friedman, Olshen and Stone 1984, *Classification and
-    Regression Trees*). Its variance is that of sums over days, since errors of one day go together (Liang and Zeger
-    1986, *Biometrika* 73). What is left under a tenth is 0.
-
-    Parameters
-    ----------
-    errors
-        Of the regression's log, shape (n,).
-    correction
-        What the networks say of them.
-    days
-        A number for the day of each.
-    """
-    if not correction.any():
-        return 0.0
-    weight = 1.0
-    for _ in range(_NEWTON_STEPS):
-        ratio = np.exp(2 * (errors - weight * correction))
-        slope, curvature = 2 * correction * (1 - ratio), 4 * correction**2 * ratio
-        weight = float(np.clip(weight - slope.sum() / curvature.sum(), 0.0, _LARGEST_WEIGHT))
-    _, day = np.unique(days, return_inverse=True)
-    error = float(np.sqrt((np.bincount(day, weights=slope) ** 2).sum()) / curvature.sum())
-    supported = min(weight - error, 1.0)
-    return supported if supported >= _LEAST_WEIGHT else 0.0
 
 
 def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]:
@@ -246,29 +218,23 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
 def _fitted(
     measures: Measures,
     stops: Mapping[str, int],
-    lags: tuple[int, ...],
     horizons: Iterable[Horizon],
-    *,
-    with_market: bool,
-    known_days: KnownDays,
-    with_falls: bool,
+    sight: _Sight,
     earlier: HarLstm | None = None,
 ) -> HarLstm:
     """Profiles and regressions of these horizons on each symbol's buckets before its stop, bounds yet to be learnt.
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
-    fewest = lags[-1] + _FEWEST_ROWS
+    fewest = sight.lags[-1] + _FEWEST_ROWS
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
             f"none of {len(measures)} symbols has {fewest} buckets to train on; one at least must; give bars "
             "that begin earlier."
         )
-    with_market = with_market and len(frames) >= FEWEST_IN_MARKET
-    recipe = _without_regressions(
-        frames, lags, earlier, with_market=with_market, known_days=known_days, with_falls=with_falls
-    )
+    sees_market = sight.with_market and len(frames) >= FEWEST_IN_MARKET
+    recipe = _without_regressions(frames, replace(sight, with_market=sees_market), earlier)
     frames = recipe.with_market(frames)
     of_symbol = {name: recipe.for_symbol(name, frame).features for name, frame in frames.items()}
     states = {name: of_symbol[name].states(frame) for name, frame in frames.items()}
@@ -287,18 +253,10 @@ def _fitted(
     return replace(recipe, features=features, horizons=typical, symbols=symbols)
 
 
-def _without_regressions(
-    frames: Measures,
-    lags: tuple[int, ...],
-    earlier: HarLstm | None,
-    *,
-    with_market: bool,
-    known_days: KnownDays,
-    with_falls: bool,
-) -> HarLstm:
+def _without_regressions(frames: Measures, sight: _Sight, earlier: HarLstm | None) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
-    inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
+    inputs = _step_inputs(frames, with_market=sight.with_market) if earlier is None else earlier.features.step_inputs
     with_nights = all(map(have_nights, frames.values())) if earlier is None else earlier.features.with_nights
     profiles = {
         name: learnt[name].profile if name in learnt else _profile(frame, bool(inputs), with_nights)
@@ -310,12 +268,12 @@ def _without_regressions(
         features = IntradayFeatures.unscaled(
             typical,
             hours,
-            lags,
-            with_market=with_market,
+            sight.lags,
+            with_market=sight.with_market,
             step_inputs=inputs,
             with_nights=with_nights,
-            known_days=known_days,
-            with_falls=with_falls,
+            known_days=sight.known_days,
+            with_falls=sight.with_falls,
         )
     else:
         features = earlier.features
@@ -324,7 +282,7 @@ def _without_regressions(
         horizons={},
         window=STEPS,
         correction_spread=1.0,
-        weight=0.0,
+        weight=NetworkWeight.fixed(0.0),
         smearing_shift=0.0,
         trained_through=max(frame.index[-1] for frame in frames.values()),
         symbols={name: SymbolState(profile, {}) for name, profile in profiles.items()},
@@ -407,7 +365,9 @@ def _correction(
     labels, realized = time_index(measures)[positions], measures["rv_hourly"].iloc[positions].to_numpy()
     moved = realized > RV_FLOOR
     alone, together = (
-        replace(recipe, weight=weight).forecast(networks, measures, labels, positions).volatility[moved]
+        replace(recipe, weight=NetworkWeight.fixed(weight))
+        .forecast(networks, measures, labels, positions)
+        .volatility[moved]
         for weight in (0.0, 1.0)
     )
     return np.log(realized[moved] / alone), np.log(together / alone), market_of(measures).days_of_labels(labels)[moved]
