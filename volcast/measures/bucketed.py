@@ -153,14 +153,10 @@ class BucketedBars:
         ends = ends[inside]
         bucket = buckets.label.searchsorted(ends)
         edges = inside.searchsorted([0, *itertools.accumulate(counts or (len(stamps),))])
-        has_any = edges[1:] > edges[:-1]
-        begins, stops = edges[:-1][has_any], edges[1:][has_any]
-        # Of each symbol the whole sessions from the first bar's to the last one's.
-        first = buckets.session.searchsorted(buckets.session[bucket[begins]])
-        count = buckets.session.searchsorted(buckets.session[bucket[stops - 1]], side="right") - first
-        place = count.cumsum() - count
-        rows = np.arange(count.sum()) + (first - place).repeat(count)
-        symbol = has_any.nonzero()[0].repeat(count)
+        (symbols,) = (edges[1:] > edges[:-1]).nonzero()
+        begins = edges[symbols]
+        rows, number, bucket = _whole_sessions(buckets.session, bucket, begins, edges[symbols + 1])
+        symbol = symbols.repeat(number)
         opens = begins_run(stretch[inside])
         opens[begins] = True
         logs = {name: np.log(values[inside]) for name, values in prices.items() if name in PRICES}
@@ -174,7 +170,7 @@ class BucketedBars:
             bucket_minutes=buckets.minutes[rows],
             symbol=symbol,
             session=buckets.session[rows] + symbol * (buckets.session[-1] + 1),
-            bucket=bucket + (place - first).repeat(stops - begins),
+            bucket=bucket,
             ends=ends,
             length=length,
             opens=opens,
@@ -338,6 +334,32 @@ class BucketedBars:
             np.add.accumulate(sums[:, begin:end], axis=1, out=sums[:, begin:end])
         variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
         return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.minutes)
+
+
+def _whole_sessions(
+    sessions: Int64Array1D, bucket: Int64Array1D, begins: Int64Array1D, stops: Int64Array1D
+) -> tuple[Int64Array1D, Int64Array1D, Int64Array1D]:
+    """The buckets of each of several symbols, of the whole sessions from its first bar's to its last one's.
+
+    Parameters
+    ----------
+    sessions
+        Of the market's buckets.
+    bucket
+        Position of each bar's among these, shape (n,).
+    begins, stops
+        Where the bars of each symbol begin and stop, of which it has some.
+
+    Returns
+    -------
+    Positions of the buckets among the market's, one symbol's behind the other's; how many each symbol has; and the
+    position of each bar's bucket among them, shape (n,).
+    """
+    first = sessions.searchsorted(sessions[bucket[begins]])
+    counts = sessions.searchsorted(sessions[bucket[stops - 1]], side="right") - first
+    shift = counts.cumsum() - counts - first
+    rows = np.arange(counts.sum()) - shift.repeat(counts)
+    return rows, counts, bucket + shift.repeat(stops - begins)
 
 
 def _products(sizes: Float64Array1D, begins: BoolArray1D) -> Float64Array1D:

@@ -193,7 +193,7 @@ class Unmeasured:
 
     @property
     def bars(self) -> tuple[Int64Array1D, Prices]:
-        """Their stamps and prices."""
+        """Stamps and prices of the bars."""
         prices = {name: values[self.begin :] for name, values in self.history.prices.items()}
         return self.history.stamps[self.begin :], prices
 

@@ -50,12 +50,12 @@ class SymbolShare:
 
     @property
     def labels(self) -> Int64Array1D:
-        """Those of the rows that have no state yet, shape (n,)."""
+        """Labels of the rows of the table that have no state yet, shape (n,)."""
         return self._table.labels[self._begin :]
 
     @property
     def measures(self) -> Float64Array2D:
-        """The measures in these rows, shape (n, k)."""
+        """Measures in the rows of the table that have no state yet, shape (n, k)."""
         return self._table.values[self._begin :]
 
     def forget(self, changed: int) -> int:
