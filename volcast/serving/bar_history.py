@@ -64,6 +64,10 @@ class BarHistory:
         """Prices of the bars."""
         return {name: column.values for name, column in self._prices.items()}
 
+    def since(self, begin: int) -> tuple[Int64Array1D, Prices]:
+        """Stamps and prices, as `stamps` and `prices` have them, of the bars from the one numbered `begin` on."""
+        return self.stamps[begin:], {name: column.values[begin:] for name, column in self._prices.items()}
+
     @property
     def last_end(self) -> int:
         """When the last bar ended, in microseconds since the epoch; 0, before any market, where there is none."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from volcast.arrays import Float64Array2D, Int64Array1D, runs_within
-from volcast.bars.arrays import Prices
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.hourly import HourlyMeasurement, Rows
 from volcast.measures.nights import NIGHT_NAMES
@@ -191,12 +190,6 @@ class Unmeasured:
         """Whether there are others before them."""
         return self.begin > 0
 
-    @property
-    def bars(self) -> tuple[Int64Array1D, Prices]:
-        """Stamps and prices of the bars."""
-        prices = {name: values[self.begin :] for name, values in self.history.prices.items()}
-        return self.history.stamps[self.begin :], prices
-
 
 def measure(histories: Iterable[HourlyHistory], moment: int) -> None:
     """Bring the tables of symbols with one measurement to the buckets that had ended by a moment.
@@ -209,7 +202,7 @@ def measure(histories: Iterable[HourlyHistory], moment: int) -> None:
     for parts in _at_once(behind):
         first = parts[0]
         rows = first.history.measurement.rows(
-            [part.bars for part in parts], first.history.length, are_tails=first.is_tail
+            [part.history.since(part.begin) for part in parts], first.history.length, are_tails=first.is_tail
         )
         for part, of_part in zip(parts, rows, strict=True):
             part.history.take_in(of_part, part.ended)
