@@ -44,6 +44,13 @@ def test_clean_bars_raise_no_alarm(seed: int, minutes: int) -> None:
     assert [found.kind for found in quality.findings] == ["half-day"]
 
 
+def test_whole_sessions_of_before_a_market_traded_longer_are_no_half_days() -> None:
+    quality = assess_quality(
+        simulate_bars("7203.T", "2024-10-21", "2025-06-30", minutes=5, market="XTKS"), market="XTKS"
+    )
+    assert quality.findings == ()
+
+
 def test_a_hole_is_found_with_its_days_and_a_holiday_is_none(clean: pd.DataFrame) -> None:
     quality = assess_quality(clean[~on(clean, "2024-03-04", "2024-03-09")])
     assert kinds(quality) == {"hole": ("2024-03-04", "2024-03-08")}

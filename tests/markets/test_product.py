@@ -181,6 +181,23 @@ def test_a_model_is_trained_saved_loaded_and_retrained(market: str, tmp_path: Pa
     assert forecaster.retrain_if_due(bars) is not None
 
 
+def test_forecasts_before_a_market_traded_longer_are_annualized_by_the_sessions_of_that_time() -> None:
+    bars = simulate_bars("7203.T", "2024-10-01", "2024-11-15", minutes=5, market="XTKS")
+    stream = VolatilityForecaster("ewma", {"market": "XTKS"}).stream(bars[:1])
+    changed = pd.Timestamp("2024-11-05", tz="Asia/Tokyo")
+    series = VolatilityForecaster("ewma", {"market": "XTKS"}).forecast_series(bars)
+    table = market_named("XTKS").bucket_table(series.index[0], series.index[-1]).loc[series.index]
+    year = 244 * np.where(series.index < changed, 300, 330)
+    expected = series["volatility"] * np.sqrt(year / table["minutes"])
+    np.testing.assert_allclose(series["annualized_volatility"], expected, rtol=1e-12)
+    assert (series.index < changed).sum() > 50
+    last = series.index[series.index < changed][-1]
+    stream.update(bars[bars.index < series.loc[last, "asof"]])
+    assert stream.forecast().annualized_volatility == pytest.approx(
+        series.loc[last, "annualized_volatility"], rel=1e-15
+    )
+
+
 def unnamed(market: str) -> pd.DataFrame:
     bars = bars_of(market, "2024-02-02")
     bars.attrs.clear()

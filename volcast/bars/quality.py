@@ -485,7 +485,8 @@ def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
 
 def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     facts = []
-    half = sheet.sessions[(sheet.sessions["minutes"] < sheet.usual_minutes) & (sheet.sessions["bars"] > 0)]
+    sessions = sheet.sessions[sheet.sessions["bars"] > 0]
+    half = sessions[sessions["minutes"] < sessions["regular_minutes"]]
     if len(half):
         days = _names(time_index(half))
         facts.append(Finding("half-day", "fact", f"{_counted(len(half), 'half-day')}{_when(days)}.", days))

@@ -379,9 +379,14 @@ def panel(
     return side_by_side
 
 
-def minutes_per_year(preset: Preset, market: TradingMarket) -> int:
-    """Minutes of a year in which variance accrues: those of the market's sessions, or, under `colab`, all of them."""
-    return _CLOCK_YEAR if preset == "colab" else market.minutes_per_year
+def minutes_per_year(preset: Preset, market: TradingMarket, labels: pd.DatetimeIndex) -> Int64Array1D:
+    """Minutes of a year in which variance accrues, at the time of buckets with these `labels` (tz-aware), shape (n,).
+
+    Those of the market's sessions, as long as they are then; under the preset ``"colab"`` all that a year has.
+    """
+    if preset == "colab":
+        return np.full(len(labels), _CLOCK_YEAR)
+    return market.minutes_per_year(labels.as_unit("us").asi8)
 
 
 @overload
@@ -389,14 +394,16 @@ def annualize(volatility: float, minutes: float, year: float) -> float: ...
 
 
 @overload
-def annualize(volatility: pd.Series, minutes: float | pd.Series, year: float) -> pd.Series: ...
+def annualize(volatility: pd.Series, minutes: float | pd.Series, year: float | Int64Array1D) -> pd.Series: ...
 
 
 @overload
-def annualize(volatility: Float64Array1D, minutes: Float64Array1D | Int64Array1D, year: float) -> Float64Array1D: ...
+def annualize(
+    volatility: Float64Array1D, minutes: Float64Array1D | Int64Array1D, year: float | Int64Array1D
+) -> Float64Array1D: ...
 
 
-def annualize(volatility: Any, minutes: Any, year: float) -> Any:
+def annualize(volatility: Any, minutes: Any, year: Any) -> Any:
     """Annualized volatility (decimal; 0.25 is 25 %) of a `volatility` that accrued over `minutes`.
 
     Variance per minute times the minutes of a `year` in which variance accrues, see `minutes_per_year`.

@@ -18,7 +18,7 @@ from volcast.forecasters.horizons import Horizon, Kind
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, default_market
-from volcast.measures.hourly import HourlyMeasurement, Preset, minutes_per_year
+from volcast.measures.hourly import HourlyMeasurement, Preset
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
 
@@ -235,11 +235,6 @@ class ServedModel:
     def market(self) -> TradingMarket:
         """Whose buckets are forecast."""
         return self.config.effective_market
-
-    @cached_property
-    def minutes_per_year(self) -> int:
-        """Minutes of a year in which variance accrues."""
-        return minutes_per_year(self.preset, self.market)
 
     def total_state(self, symbol: str | None) -> TotalState:
         """What the forecast of a symbol's total volatility begins with."""
