@@ -1,7 +1,9 @@
 """The whole product on markets that are not New York's, on simulated bars."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +16,19 @@ from volatility_forecaster import VolatilityForecaster
 from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import run_strategy
-from volcast.backtest.forecasts import baseline_forecasts
+from volcast.backtest.forecasts import baseline_forecasts, perfect_foresight
 from volcast.backtest.market import Market
-from volcast.backtest.prices import session_prices
+from volcast.backtest.prices import regular_bars, session_prices
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
 from volcast.backtest.strategies.volatility_target import VolatilityTarget
+from volcast.bars.cleaning import clean_bars
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, BarsWarning, ModelMismatchWarning
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.markets.registry import market_named
-from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 from volcast.serving.stream import ForecastStream
 
 HOUR = pd.Timedelta(hours=1)
@@ -240,12 +243,53 @@ def test_nothing_is_said_of_hours_that_somebody_has_named_or_that_surround_new_y
         VolatilityForecaster("ewma").forecast(extended)
 
 
-def test_frames_of_other_libraries_tell_their_hours_too() -> None:
-    polars = pytest.importorskip("polars")
+def polars_frame(bars: pd.DataFrame) -> object:
+    return pytest.importorskip("polars").from_pandas(bars.reset_index(names="timestamp"))
+
+
+SHAPES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "plain": lambda bars: bars,
+    "capitals": lambda bars: bars.rename(columns=str.upper),
+    "stamps in a column": lambda bars: bars.reset_index(names="timestamp"),
+    "polars": polars_frame,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "door",
+    [
+        get_hourly_rv,
+        get_hourly_measures,
+        assess_quality,
+        clean_bars,
+        regular_bars,
+        session_prices,
+        Market.of,
+        lambda bars: baseline_forecasts("ewma", bars),
+        perfect_foresight,
+    ],
+)
+def test_frames_of_any_shape_are_told_of_their_hours_once(door: Callable[[Any], Any], shape: str) -> None:
+    frame = SHAPES[shape](unnamed("24/7"))
+    with pytest.warns(BarsWarning, match="fit those of 24/7; .* taken for 24/7's") as warned:
+        door(frame)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_frames_of_any_shape_are_measured_trained_and_forecast_in_their_hours(shape: str) -> None:
     bars = unnamed("24/7")
-    frame = polars.from_pandas(bars.reset_index(names="timestamp"))
-    with pytest.warns(BarsWarning, match="fit those of 24/7"):
-        told = get_hourly_rv(frame)
-    assert len(told) == len(get_hourly_rv(bars, market="24/7"))
+    frame = SHAPES[shape](bars)
+    told = get_hourly_rv(bars, market="24/7")
+    with pytest.warns(BarsWarning):
+        assert len(get_hourly_rv(frame)) == len(told)
     with pytest.warns(ModelMismatchWarning, match="they fit those of 24/7"):
         VolatilityForecaster("ewma").forecast(frame)
+    trainer = LocalLSTMTrainer({"memory": 24})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarsWarning)
+        data = trainer.prepare_data(bars=frame)
+    assert trainer.config.market == "24/7"
+    assert [len(measures) for measures in data.measures.values()] == [len(told)]

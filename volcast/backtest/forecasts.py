@@ -88,8 +88,8 @@ def baseline_forecasts(
     ConfigError
         There is no such baseline.
     """
-    market = market_of_bars(bars, market=market)
     bars = as_bars_frame(bars, market=market)
+    market = market_of_bars(bars, market=market)
     if name not in BASELINE_FORECASTS:
         raise ConfigError(
             f"there is no baseline {name!r}; the rule is one of {', '.join(BASELINE_FORECASTS)}; name one of them."
@@ -106,8 +106,8 @@ def perfect_foresight(bars: pd.DataFrame, market: str | TradingMarket | None = N
 
     Nobody can trade on it; it says how much a better forecast could be worth at the most.
     """
-    market = market_of_bars(bars, market=market)
     bars = as_bars_frame(bars, market=market)
+    market = market_of_bars(bars, market=market)
     tables = {}
     for name, symbol in _symbols(bars).items():
         prices = session_prices(SymbolBars.of(bars, symbol).frame, market)

@@ -85,8 +85,8 @@ class Market:
         BarsError
             The bars are unusable.
         """
+        bars = as_bars_frame(bars, market=market)
         trading = market_of_bars(bars, market=market)
-        bars = as_bars_frame(bars, market=trading)
         frames = _by_symbol(bars)
         if isinstance(forecasts, pd.DataFrame):
             forecasts = {next(iter(frames)): forecasts}

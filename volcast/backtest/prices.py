@@ -6,6 +6,7 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length, market_of_bars
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.rolls import roll_steps
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
@@ -34,6 +35,7 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket | None = None) 
     NotEnoughDataError
         None lies in a session.
     """
+    bars = as_bars_frame(bars, market=market)
     market = market_of_bars(bars, market=market)
     bars = SymbolBars.of(bars, market=market).frame
     starts = time_index(bars).tz_convert(market.zone)
@@ -77,6 +79,7 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket | None = None
     NotEnoughDataError
         None lies in a session.
     """
+    bars = as_bars_frame(bars, market=market)
     market = market_of_bars(bars, market=market)
     regular = regular_bars(bars, market)
     closes = regular["close"].to_numpy(dtype=float)

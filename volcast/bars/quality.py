@@ -10,6 +10,7 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
@@ -182,6 +183,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
     NotEnoughDataError
         No bar is left when wrong ones are out.
     """
+    bars = as_bars_frame(bars, symbol=symbol or None, market=market)
     market = market_of_bars(bars, symbol or None, market)
     bars = _of_trades(bars)
     cleaned, cleaning = clean_bars(bars, _RULES, market=market)

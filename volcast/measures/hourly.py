@@ -246,10 +246,8 @@ def get_hourly_rv(
     ConfigError
         There is no such preset, estimator or time zone, or the estimator does not go with the preset.
     """
-    trading = market_of_bars(bars_df, symbol, market)
-    frame = as_bars_frame(bars_df, market=trading)
-    if not isinstance(bars_df, pd.DataFrame):
-        trading = market_of_bars(frame, symbol, market)
+    frame = as_bars_frame(bars_df, symbol=symbol, market=market)
+    trading = market_of_bars(frame, symbol, market)
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, trading)
     zone = _zone_of(tz, trading)
     frame = select_symbol(frame, symbol)
@@ -317,9 +315,13 @@ def get_hourly_measures(
     if preset == "colab":
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, market=market, estimator=estimator).to_frame()
-    trading = market_of_bars(bars.frame if isinstance(bars, SymbolBars) else bars, market=market)
+    frame = bars.frame if isinstance(bars, SymbolBars) else as_bars_frame(bars, market=market)
+    trading = market_of_bars(frame, market=market)
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, trading, nights)
-    zone, checked = _zone_of(tz, trading), SymbolBars.of(bars, market=trading)
+    zone, checked = (
+        _zone_of(tz, trading),
+        SymbolBars.of(bars if isinstance(bars, SymbolBars) else frame, market=trading),
+    )
     bucketed = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bucketed)
     whole = bucketed.labels[is_whole]
