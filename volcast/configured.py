@@ -98,8 +98,8 @@ def measures_of(
     )
     if measures.empty:
         raise NotEnoughDataError(
-            f"the {len(checked.frame):,} bars from {checked.frame.index[0]} to {checked.frame.index[-1]} cover no "
-            f"bucket of {config.market_name} to {config.min_bucket_coverage:.0%}; one at least must be; give more "
-            "bars, or say --clean untraded if they leave out minutes without a trade."
+            f"the bars from {checked.frame.index[0]} to {checked.frame.index[-1]}, {len(checked.frame):,} of them, "
+            f"cover no bucket of {config.market_name} to {config.min_bucket_coverage:.0%}; one at least must be; give "
+            "more bars, or say --clean untraded if they leave out minutes without a trade."
         )
     return measures

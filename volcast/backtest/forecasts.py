@@ -13,6 +13,7 @@ from volcast.backtest.prices import regular_bars, session_prices
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.frames import as_bars_frame
+from volcast.counts import counted
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
@@ -151,7 +152,7 @@ def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: SymbolBars, ma
     known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
     if len(known) == 0 or known[-1] < fewest:
         raise NotEnoughDataError(
-            f"{len(measures)} {market.bucket_adjective} buckets are too few for a forecast by {name}; the rule is "
+            f"{counted(len(measures), f'{market.bucket_adjective} bucket')} make no forecast by {name}; the rule is "
             f"{fewest} before the first; give bars that begin earlier."
         )
     first, known = first[known >= fewest], known[known >= fewest]

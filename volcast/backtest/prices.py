@@ -8,6 +8,7 @@ from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.frames import as_bars_frame
 from volcast.bars.rolls import roll_steps
+from volcast.counts import counted
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
 
@@ -46,8 +47,8 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket | None = None) 
     inside = (row >= 0) & (ends <= closes[row])
     if not inside.any():
         raise NotEnoughDataError(
-            f"none of {len(bars)} bars lies in a session of {market.name}; a backtest trades in sessions; give "
-            "bars of its hours, or name the market that they belong to."
+            f"of {counted(len(bars), 'bar')} none lies in a session of {market.name}; a backtest trades in sessions; "
+            "give bars of its hours, or name the market that they belong to."
         )
     regular = bars.loc[inside].set_axis(starts[inside])
     regular["session"] = market.dates(time_index(regular))

@@ -59,8 +59,8 @@ def as_bars_frame(
     if len(table.left_out):
         first = table.left_out.iloc[0]
         raise BarsError(
-            f"{name} have {len(table.left_out):,} rows that are no bars (row {first['row']}: {first['what']}); each "
-            "needs a stamp and its prices; drop those rows."
+            f"{name} have rows that are no bars, {len(table.left_out):,} of them (row {first['row']}: "
+            f"{first['what']}); each needs a stamp and its prices; drop those rows."
         )
     stamped = table.frame.rename_axis(index="timestamp")
     if time_index(stamped).tz is None:

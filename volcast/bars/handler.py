@@ -36,6 +36,7 @@ from volcast.bars.sources.registry import BarSource, load_source, minutes_of
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
 from volcast.bars.untraded import UNTRADED, are_left_out
+from volcast.counts import counted
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from volcast.files import file_name_of
 from volcast.markets.market import TradingMarket
@@ -222,7 +223,7 @@ class DataHandler:
             notes.sentences.append(bars.attrs.pop("understood"))
             rows = bars.attrs["left_out_rows"]
             if rows["count"]:
-                notes.say(f"Left out {rows['count']:,} rows that are no bars: {'; '.join(rows['first'])}.")
+                notes.say(f"Left out {counted(rows['count'], 'row')} that can be no bar: {'; '.join(rows['first'])}.")
             return bars, os.path.basename(path)
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")

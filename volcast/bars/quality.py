@@ -15,6 +15,7 @@ from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.bars.untraded import LONGEST_STAND, are_left_out, tells_untraded, untraded
+from volcast.counts import counted
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.fit import MOST_CLOSED, better_fit
 from volcast.markets.market import TradingMarket
@@ -263,7 +264,7 @@ def _left_out_rows(bars: pd.DataFrame) -> list[Finding]:
         return []
     level: Level = "bad" if count > max(_MOST_WRONG * len(bars), 1) else "flaw"
     where = "; ".join(rows["first"]) + ("; ..." if count > len(rows["first"]) else "")
-    return [Finding("left out", level, f"{_counted(count, 'row')} of the file left out ({where}).")]
+    return [Finding("left out", level, f"{counted(count, 'row')} of the file left out ({where}).")]
 
 
 def _wrong_bars(cleaning: Cleaning, bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
@@ -328,7 +329,7 @@ def _roll_findings(bars: pd.DataFrame, cleaned: pd.DataFrame, market: TradingMar
         sizes = ", ".join(f"{step:+.2%} on {day}" for step, day in zip((steps - 1)[:_SHOWN], names, strict=False))
         more = " ..." if len(names) > _SHOWN else ""
         sentence = (
-            f"Prices step at {_counted(len(steps), 'roll')} from one contract to the next ({sizes}{more}), which "
+            f"Prices step at {counted(len(steps), 'roll')} from one contract to the next ({sizes}{more}), which "
             "nobody earned: --clean rolls takes them out; --roll-days says which are rolls, or 'never'."
         )
         return [Finding("roll", "bad", sentence, names)]
@@ -413,7 +414,7 @@ def _coarse_findings(length: pd.Timedelta, market: TradingMarket) -> list[Findin
     returns = int(market.whole_bucket_minutes // minutes)
     # The standard error of the root of a sum of n squares of normal returns is one part in the root of 2n.
     error = f"{1 / np.sqrt(2 * returns):.0%} of its volatility are chance" if returns else "which makes no volatility"
-    sentence = f"Bars of {minutes:g} min are coarse: {bucket} holds {_counted(returns, 'return')}, {error}."
+    sentence = f"Bars of {minutes:g} min are coarse: {bucket} holds {counted(returns, 'return')}, {error}."
     return [Finding("coarse", "flaw", sentence)]
 
 
@@ -423,7 +424,7 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     findings = []
     for first, last, count in sheet.holes:
         span = f"{first:%Y-%m-%d}" if count == 1 else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
-        sentence = f"A hole: no bars on {_counted(count, 'session')}, {span}."
+        sentence = f"A hole: no bars on {counted(count, 'session')}, {span}."
         findings.append(Finding("hole", "flaw", sentence, (f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")))
     if traded.empty:
         return [*findings, Finding("coverage", "bad", "No bar lies inside a session of the exchange.")]
@@ -439,12 +440,12 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     cut = traded[is_cut | (ends_early & (traded["gaps"] == 1))]
     if len(cut):
         days = _names(time_index(cut))
-        sentence = f"{_counted(len(cut), 'session')} cut short or with much missing{_when(days)}."
+        sentence = f"{counted(len(cut), 'session')} cut short or with much missing{_when(days)}."
         findings.append(Finding("cut day", "flaw", sentence, days))
     others = traded[(traded["gaps"] > 0) & ~traded.index.isin(cut.index)]
     if len(others):
         days = _names(time_index(others))
-        gaps = _counted(int(others["gaps"].sum()), "gap")
+        gaps = counted(int(others["gaps"].sum()), "gap")
         sentence = f"{gaps} of a quarter of an hour and more{_when(days)}."
         findings.append(Finding("gaps", "flaw", sentence, days))
     return findings
@@ -482,7 +483,7 @@ def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
     if "volume" not in bars:
         return [Finding("no volume", "flaw", "There is no column of volume.")]
     without = int((~(bars["volume"] >= 0)).sum())
-    return [Finding("no volume", "flaw", f"{without:,} bars have no volume.")] if without else []
+    return [Finding("no volume", "flaw", f"{counted(without, 'bar')} without volume.")] if without else []
 
 
 def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
@@ -491,9 +492,9 @@ def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     half = sessions[sessions["minutes"] < sessions["regular_minutes"]]
     if len(half):
         days = _names(time_index(half))
-        facts.append(Finding("half-day", "fact", f"{_counted(len(half), 'half-day')}{_when(days)}.", days))
+        facts.append(Finding("half-day", "fact", f"{counted(len(half), 'half-day')}{_when(days)}.", days))
     if len(sheet.outside):
-        sentence = f"{len(sheet.outside):,} bars ({len(sheet.outside) / total:.0%}) lie outside regular sessions."
+        sentence = f"{counted(len(sheet.outside), 'bar')} ({len(sheet.outside) / total:.0%}) outside regular sessions."
         facts.append(Finding("outside", "fact", sentence))
     return facts
 
@@ -530,10 +531,6 @@ def _by_month(
 
 def _names(days: pd.DatetimeIndex) -> tuple[str, ...]:
     return tuple(days.strftime("%Y-%m-%d"))
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _when(days: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from volcast.cli.command import command_parser, run_command
 from volcast.cli.options import add_setting, add_settings, settings_given
 from volcast.config import TRAINING_CONFIG
 from volcast.config_sources import resolve_config
+from volcast.counts import counted
 from volcast.errors import (
     ConfigError,
     ModelNotFoundError,
@@ -143,17 +144,21 @@ def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespa
     beside = (BASELINES, TOTAL_BASELINES) if many else (ALL_BASELINES, ALL_TOTAL_BASELINES)
     evaluation = evaluate_bundle(bundle, measures, positions, *beside)
     if not evaluation.buckets:
-        raise _nothing_to_judge(bundle, f"of {len(measures)} symbols none has {FEWEST_JUDGED} buckets to judge")
+        raise _nothing_to_judge(
+            bundle, f"of {counted(len(measures), 'symbol')} none has {FEWEST_JUDGED} buckets to judge"
+        )
     sources = {str(attrs.get("detail") or attrs.get("source")): None for attrs in panel.attrs.values()}
     names = [str(panel.attrs[name].get("symbol", "an unnamed symbol")) for name in measures]
-    judged_on = f"{sum(panel.counts[name] for name in measures):,} bars of {', '.join(names)} ({', '.join(sources)})"
+    judged_on = (
+        f"{counted(sum(panel.counts[name] for name in measures), 'bar')} of {', '.join(names)} ({', '.join(sources)})"
+    )
     about = _about(bundle, judged_on, options.allow_in_sample)
     few = [name for name in measures if many and name not in evaluation.symbols]
     if few:
         about.append(f"Not judged, for under {FEWEST_JUDGED} buckets or too little history: {', '.join(few)}.")
     about += [f"Not judged: {name}: {reason}" for name, reason in panel.failed.items()]
     simulated = bundle.simulated or any(attrs.get("simulated") for attrs in panel.attrs.values())
-    return _Judged(evaluation, f"{len(evaluation.symbols)} symbols" if many else names[0], about, bool(simulated))
+    return _Judged(evaluation, counted(len(evaluation.symbols), "symbol") if many else names[0], about, bool(simulated))
 
 
 def _load(options: argparse.Namespace) -> "ModelBundle":

@@ -25,6 +25,7 @@ from volcast.bars.frames import as_bars_frame
 from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.overnight import checked_overnight_bars
 from volcast.bars.symbols import for_each_symbol
+from volcast.counts import counted
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.markets.clocks import clock_of
 from volcast.markets.market import TradingMarket
@@ -416,7 +417,7 @@ def annualize(volatility: Any, minutes: Any, year: Any) -> Any:
 def _colab_hourly_rv(bars: SymbolBars, tz: str) -> pd.Series:
     if len(bars.stamps) < 2:
         raise NotEnoughDataError(
-            f"found {len(bars.stamps)} bars; the rule is two at least, for one return; give a longer span."
+            f"found {counted(len(bars.stamps), 'bar')}; the rule is two at least, for one return; give a longer span."
         )
     return _notebook_rv(bars.frame["close"].tz_convert(tz))
 

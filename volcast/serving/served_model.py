@@ -11,6 +11,7 @@ import pandas as pd
 
 from volcast.bars.checks import other_hours, symbol_among
 from volcast.config import TrainingConfig
+from volcast.counts import counted
 from volcast.errors import BarsError, BarsWarning, ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -244,7 +245,7 @@ class ServedModel:
         """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""
         other = "" if count else f", in sessions of {self.market.name} (the setting market is for bars of another)"
         return NotEnoughDataError(
-            f"{count} {self.market.bucket_adjective} buckets had ended by {moment}; {self.version} needs "
+            f"{counted(count, f'{self.market.bucket_adjective} bucket')} had ended by {moment}; {self.version} needs "
             f"{self.memory}; give bars that begin earlier{other}."
         )
 

@@ -9,6 +9,7 @@ import pandas as pd
 from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.checks import symbol_named
+from volcast.counts import counted
 from volcast.errors import BarsError, ConfigError, LookAheadError, NotEnoughDataError, VolatilityError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import (
@@ -335,8 +336,8 @@ class ForecastStream:
         ahead = session_to_forecast(totals.sessions, now, self.model.market)
         if ahead.rows_before < FEWEST_SESSIONS:
             raise NotEnoughDataError(
-                f"{ahead.rows_before} sessions had closed by {moment}; total volatility needs {FEWEST_SESSIONS}; give "
-                "bars that begin earlier."
+                f"{counted(ahead.rows_before, 'session')} had closed by {moment}; total volatility needs "
+                f"{FEWEST_SESSIONS}; give bars that begin earlier."
             )
         if not allow_in_sample:
             self.model.refuse_look_ahead(moment)

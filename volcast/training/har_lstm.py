@@ -15,6 +15,7 @@ from volcast.arrays import (
     columns_of,
     time_index,
 )
+from volcast.counts import counted
 from volcast.errors import NotEnoughDataError
 from volcast.features.bar_steps import step_inputs_of
 from volcast.features.intraday import (
@@ -262,8 +263,8 @@ def _fitted(
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
-            f"none of {len(measures)} symbols has {fewest} buckets to train on; one at least must; give bars "
-            "that begin earlier."
+            f"of {counted(len(measures), 'symbol')} none has {fewest} buckets to train on; one at least must; give "
+            "bars that begin earlier."
         )
     with_market = with_market and len(frames) >= FEWEST_IN_MARKET
     recipe = _without_regressions(

@@ -16,6 +16,7 @@ from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
 from volcast.bars.untraded import LEFT_OUT, UNTRADED, untraded
+from volcast.counts import counted
 from volcast.errors import BarsError, MissingPackageError
 from volcast.markets.market import TradingMarket
 from volcast.packages import required_module
@@ -93,7 +94,9 @@ def read_bars_file(
     if first.vendor.lower() in UNTRADED:
         frame.attrs["untraded"] = UNTRADED[first.vendor.lower()]
         changes += ", which leaves out minutes without a trade" * (frame.attrs["untraded"] == LEFT_OUT)
-    frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {_of_whom(first)}, {side}, {clock}{changes}."
+    frame.attrs["understood"] = (
+        f"Read {counted(len(frame), 'bar')} from {files}: {_of_whom(first)}, {side}, {clock}{changes}."
+    )
     frame.attrs["left_out_rows"] = _left_out(tables, symbol_taken)
     frame.attrs["stamps"] = "start"
     return frame
@@ -117,7 +120,7 @@ def _in_order(frame: pd.DataFrame, vendor: str) -> tuple[pd.DataFrame, str]:
     if index.has_duplicates:
         copies = frame.reset_index().duplicated().to_numpy()
         if copies.any():
-            frame, changes = frame[~copies], f", {int(copies.sum()):,} copies of rows left out"
+            frame, changes = frame[~copies], f", {counted(int(copies.sum()), 'repeated row')} left out"
             index = time_index(frame)
     if index.is_monotonic_increasing:
         return frame, changes

@@ -17,6 +17,7 @@ import pandas as pd
 from volcast.bars.columns import DecimalMark
 from volcast.bars.sources.headless import EPOCH
 from volcast.bars.sources.stamps import is_stamp, is_stamp_name
+from volcast.counts import counted
 from volcast.errors import BarsError, NotEnoughDataError
 
 __all__ = ["TextTable", "read_text_table"]
@@ -158,8 +159,9 @@ def _first_row(rows: list[tuple[int, list[str]]], width: int, name: str) -> int:
         if sum(map(is_stamp_name, fields)) and len(fields) > 2:
             if any(any(wider[len(fields) :]) for _, wider in rows[place + 1 :]):
                 raise BarsError(
-                    f"{name} has {len(fields)} names in its header (line {number + 1}) and {width} fields in its rows; "
-                    "each field needs a name; put numbers with a decimal comma in quotes, or part fields with ';'."
+                    f"{name} has {counted(len(fields), 'name')} in its header (line {number + 1}) and "
+                    f"{counted(width, 'field')} in its rows; each field needs a name; put numbers with a "
+                    "decimal comma in quotes, or part fields with ';'."
                 )
             return place
     raise AssertionError("some row is as wide as most rows are")
