@@ -486,6 +486,17 @@ def test_the_command_is_held_against_another_file(
     assert list(content["statistics"]) == ["volatility target", "buy and hold ABC"]
 
 
+def test_the_ewma_that_serves_stands_beside_no_other_ewma(
+    spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_models = ["--symbol", "XYZ", "--bars", str(spy_file), "--models", str(tmp_path)]
+    for arguments in (without_models, [*without_models, "--model", "ewma"], [*without_models, "--forecasts", "ewma"]):
+        assert main([*arguments, "--json"]) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert list(content["statistics"]) == ["volatility target", "buy and hold"]
+        assert content["model_versions"] == ["ewma"]
+
+
 def test_the_command_needs_nobody(spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, trades = tmp_path / "report.html", tmp_path / "trades.parquet"
     arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--forecasts", "har", "--target", "0.08"]

@@ -30,7 +30,7 @@ def backtest_bars(
     forecaster: VolatilityForecaster,
     overnight_bars: pd.DataFrame | None = None,
 ) -> Backtest:
-    """Run the strategy of `settings` on `bars`, beside the EWMA's twin and the benchmark.
+    """Run the strategy of `settings` on `bars`, beside its benchmark and, unless the EWMA forecasts, the EWMA's twin.
 
     Parameters
     ----------
@@ -58,7 +58,9 @@ def backtest_bars(
         tables, twin = ewma, None
     elif settings.forecasts == "model":
         models: Literal["serving", "as-of"] = "serving" if settings.retrain == "none" else "as-of"
-        tables, twin = model_forecasts(forecaster, bars, models, overnight_bars=overnight_bars), ewma
+        tables = model_forecasts(forecaster, bars, models, overnight_bars=overnight_bars)
+        # Without a model the EWMA serves, and is told of nights beside: no other forecast to compare with.
+        twin = None if all((table["model_version"] == FALLBACK).all() for table in tables.values()) else ewma
     else:
         tables, twin = baseline_forecasts(settings.forecasts, bars, config.effective_market), ewma
     market = Market.of(bars, tables, market=config.effective_market, implied=implied)
