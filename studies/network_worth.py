@@ -91,7 +91,7 @@ def qlikes(
 def ratios(result: TrainingResult, bars: dict[str, pd.DataFrame], first: pd.Timestamp) -> "pd.Series[float]":
     """QLIKE with networks over that without, by symbol, of the buckets from `first` on."""
     recipe, networks = recipe_of(result), result.bundle.networks
-    alone = replace(recipe, weight=0.0, smearing_shift=0.0)
+    alone = replace(recipe.regression_alone(), smearing_shift=0.0)
     return qlikes(recipe, networks, bars, first) / qlikes(alone, (), bars, first)
 
 
@@ -121,14 +121,14 @@ def window_ratios(
     training = {symbol: frame for symbol, frame in bars.items() if symbol not in left_out}
     if mode == "single":
         results = {symbol: trained({symbol: frame}, first, settings) for symbol, frame in training.items()}
-        weights = [recipe_of(result).weight for result in results.values()]
+        weights = [recipe_of(result).weight.supported for result in results.values()]
         parts = [ratios(result, {symbol: bars[symbol]}, midnight) for symbol, result in results.items()]
         return pd.concat(parts), float(np.mean(weights))
     result = trained(training, first, settings)
     if mode == "panel":
         judged = ratios(result, bars, midnight)
-        return judged[left_out] if left_out else judged, recipe_of(result).weight
-    return over_own(result, bars, left_out, first, alone=mode == "zero-shot-alone"), recipe_of(result).weight
+        return judged[left_out] if left_out else judged, recipe_of(result).weight.supported
+    return over_own(result, bars, left_out, first, alone=mode == "zero-shot-alone"), recipe_of(result).weight.supported
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from volcast.forecasters.har_lstm.windows import StepWindows
 from volcast.forecasters.tables import HourlyTable
 from volcast.measures.bucketed import STEP_MEASURES, STEP_RANGES, STEP_RETURNS, STEP_VOLUMES, STEPS
 from volcast.measures.hourly import get_hourly_measures
-from volcast.training.har_lstm import har_lstm_targets, learnt_weight
+from volcast.training.har_lstm import har_lstm_targets
 
 
 @pytest.fixture(scope="module")
@@ -145,20 +145,3 @@ def test_the_usual_volume_is_a_mean_of_what_came_before(values: list[float], dat
     np.testing.assert_allclose(level, np.mean(before) if before else 0.0, atol=1e-12)
     everywhere = usual_volume(volumes, np.arange(len(values)))
     assert everywhere[row] == level[0]
-
-
-def test_the_weight_is_what_the_data_support() -> None:
-    random = np.random.default_rng(3)
-    days, correction = np.repeat(np.arange(100), 7), 0.2 * random.standard_normal(700)
-    noise = 0.3 * random.standard_normal(700) - 0.09
-    sure, doubtful, wrong = (learnt_weight(share * correction + noise, correction, days) for share in (1.0, 0.1, -1.0))
-    assert 0.8 < sure <= 1
-    assert doubtful < 0.1
-    assert wrong == 0
-    # Errors that go together within a day say less than as many that do not.
-    together = np.repeat(0.3 * random.standard_normal(100) - 0.09, 7)
-    shared = np.repeat(correction[::7], 7)
-    assert learnt_weight(0.5 * shared + together, shared, days) < learnt_weight(
-        0.5 * shared + together, shared, np.arange(700)
-    )
-    assert learnt_weight(noise, np.zeros(700), days) == 0

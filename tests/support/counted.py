@@ -10,6 +10,7 @@ from tests.support.bars import make_bars
 from volcast.arrays import Float32Array3D, Float64Array1D, time_index
 from volcast.features.windows import split_in_time
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.weight import NetworkWeight
 from volcast.training.har_lstm import har_lstm_targets, with_networks
 
 
@@ -41,8 +42,8 @@ def thinned_bars() -> pd.DataFrame:
 
 
 def counted_recipe(measures: pd.DataFrame) -> HarLstm:
-    """A recipe whose networks weigh half, fitted on three quarters of `measures`."""
+    """A recipe whose networks weigh half at first, fitted on three quarters of `measures`."""
     split = split_in_time(len(measures), validation_split=0.2, test_split=0.25)
     parts = {"SPY": measures}, {"SPY": split}
     regression = har_lstm_targets(*parts).regression
-    return replace(with_networks(regression, (CountingNetwork(),), *parts), weight=0.5)
+    return replace(with_networks(regression, (CountingNetwork(),), *parts), weight=NetworkWeight(0.7, 2.0, 0.16))

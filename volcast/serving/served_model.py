@@ -262,7 +262,7 @@ class ServedModel:
     def reads_volume(self) -> bool:
         """Whether networks of the model see the volume of bars."""
         recipe = None if self.bundle is None else self.bundle.recipe
-        return isinstance(recipe, HarLstm) and bool(recipe.weight) and "volume" in recipe.features.step_inputs
+        return isinstance(recipe, HarLstm) and recipe.weight.supported > 0 and "volume" in recipe.features.step_inputs
 
     def _warn_of_another_market(self, symbol: str, source: str) -> None:
         """Warn where nobody chose the market whose hours are forecast, and the symbol tells another."""

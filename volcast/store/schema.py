@@ -354,6 +354,12 @@ class _SymbolState(_Schema):
     horizons: dict[str, _SymbolHorizon]
 
 
+class _NetworkWeight(_Schema):
+    best: Annotated[float, Field(ge=0, le=3)]
+    curvature: Annotated[float, Field(gt=0, le=1e12)]
+    slope_squares: Annotated[float, Field(ge=0, le=1e24)]
+
+
 class _HarLstm(_Schema):
     kind: Literal["har_lstm"]
     features: _Features
@@ -361,6 +367,8 @@ class _HarLstm(_Schema):
     window: Annotated[int, Field(ge=1, le=10_000)]
     correction_spread: Spread
     weight: Annotated[float, Field(ge=0, le=1)]
+    # What later days move the weight by; earlier releases' stays as it is.
+    weight_record: _NetworkWeight | None = None
     smearing_shift: Annotated[float, Field(ge=-10, le=10)]
     trained_through: Moment
     # Earlier releases have none where there is one symbol, and those of many in `_Pooled`.

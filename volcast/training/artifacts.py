@@ -153,9 +153,9 @@ def _how_trained(result: "TrainingResult") -> str:
         if not result.histories:
             return f"A HAR refitted daily, without networks, trained in {_duration(result.seconds)}."
         networks = counted(len(result.histories), "network")
-        share = f"which correct it with weight {recipe.weight:.2f}"
+        share = f"which correct it with weight {recipe.weight.supported:.2f}"
         nothing = "which add nothing on the validation part and are not saved: the regression serves alone"
-        said = share if recipe.weight else nothing
+        said = share if recipe.weight.supported else nothing
         return f"A HAR refitted daily and {networks} trained in {_duration(result.seconds)}, {said}."
     if result.search is None:
         return f"Trained in {_duration(result.seconds)}."

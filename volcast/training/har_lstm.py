@@ -31,6 +31,7 @@ from volcast.features.windows import TimeSplit, har_lags
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.regression import RegressionState, fit_state
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState
+from volcast.forecasters.har_lstm.weight import NetworkWeight
 from volcast.forecasters.har_lstm.windows import StepWindows
 from volcast.forecasters.horizons import Horizon, horizon_outcomes, horizons_of
 from volcast.forecasters.intervals import QuantileTracker
@@ -42,12 +43,11 @@ from volcast.measures.hourly import RV_FLOOR
 from volcast.measures.nights import NIGHT_PARTS
 from volcast.networks.onnx import Network
 
-__all__ = ["HarLstmTargets", "har_lstm_targets", "learnt_weight", "with_networks"]
+__all__ = ["HarLstmTargets", "har_lstm_targets", "with_networks"]
 
 Measures = Mapping[str, pd.DataFrame]
 
-_LEAST_WEIGHT, _LARGEST_WEIGHT = 0.1, 3.0
-_NEWTON_STEPS = 8
+_LEAST_WEIGHT = 0.1
 _FEWEST_ROWS = 50
 # Of a longer horizon, whose outcomes come late.
 _FEWEST_OUTCOMES = 10
@@ -162,7 +162,11 @@ def with_networks(
     """
     frames = _learnt_from(recipe, measures)
     corrections = [_correction(recipe, networks, frame, splits[name]) for name, frame in frames.items()]
-    chosen = replace(recipe, weight=learnt_weight(*(np.concatenate(parts) for parts in zip(*corrections, strict=True))))
+    weight = NetworkWeight.fit(*(np.concatenate(parts) for parts in zip(*corrections, strict=True)))
+    if weight.supported < _LEAST_WEIGHT:
+        weight = NetworkWeight.fixed(0.0)
+    # The days that the weight is learnt from do not move it a second time.
+    chosen = replace(recipe, weight=NetworkWeight.fixed(weight.supported))
     trackers = {horizon: _trackers(chosen, networks, frames, splits, horizon) for horizon in recipe.horizons}
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
@@ -180,41 +184,12 @@ def with_networks(
     )
     return replace(
         chosen,
+        weight=weight.of_one_among(len(frames)),
         features=final.features,
         horizons={name: replace(state, tracker=trackers[name][0]) for name, state in final.horizons.items()},
         symbols={name: _with_trackers(name, state, trackers) for name, state in final.symbols.items()},
         trained_through=final.trained_through,
     )
-
-
-def learnt_weight(errors: Float64Array1D, correction: Float64Array1D, days: Int64Array1D) -> float:
-    """Weight of the networks' correction of the log, from 0, where the regression serves alone, to 1.
-
-    The one of the lowest QLIKE on buckets that no network was fitted on, less its standard error: what the data
-    support, as in the rule of one standard error (Breiman, Friedman, Olshen and Stone 1984, *Classification and
-    Regression Trees*). Its variance is that of sums over days, since errors of one day go together (Liang and Zeger
-    1986, *Biometrika* 73). What is left under a tenth is 0.
-
-    Parameters
-    ----------
-    errors
-        Of the regression's log, shape (n,).
-    correction
-        What the networks say of them.
-    days
-        A number for the day of each.
-    """
-    if not correction.any():
-        return 0.0
-    weight = 1.0
-    for _ in range(_NEWTON_STEPS):
-        ratio = np.exp(2 * (errors - weight * correction))
-        slope, curvature = 2 * correction * (1 - ratio), 4 * correction**2 * ratio
-        weight = float(np.clip(weight - slope.sum() / curvature.sum(), 0.0, _LARGEST_WEIGHT))
-    _, day = np.unique(days, return_inverse=True)
-    error = float(np.sqrt((np.bincount(day, weights=slope) ** 2).sum()) / curvature.sum())
-    supported = min(weight - error, 1.0)
-    return supported if supported >= _LEAST_WEIGHT else 0.0
 
 
 def _learnt_from(recipe: HarLstm, measures: Measures) -> dict[str, pd.DataFrame]:
@@ -325,7 +300,7 @@ def _without_regressions(
         horizons={},
         window=STEPS,
         correction_spread=1.0,
-        weight=0.0,
+        weight=NetworkWeight.fixed(0.0),
         smearing_shift=0.0,
         trained_through=max(frame.index[-1] for frame in frames.values()),
         symbols={name: SymbolState(profile, {}) for name, profile in profiles.items()},
@@ -408,7 +383,9 @@ def _correction(
     labels, realized = time_index(measures)[positions], measures["rv_hourly"].iloc[positions].to_numpy()
     moved = realized > RV_FLOOR
     alone, together = (
-        replace(recipe, weight=weight).forecast(networks, measures, labels, positions).volatility[moved]
+        replace(recipe, weight=NetworkWeight.fixed(weight))
+        .forecast(networks, measures, labels, positions)
+        .volatility[moved]
         for weight in (0.0, 1.0)
     )
     return np.log(realized[moved] / alone), np.log(together / alone), market_of(measures).days_of_labels(labels)[moved]

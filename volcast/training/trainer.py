@@ -394,7 +394,7 @@ class LocalLSTMTrainer:
         models = self._built_models() if data.X_train.shape[2] else []
         # Their twins in ONNX Runtime: Keras would trace a graph for each number of windows.
         recipe = finished_recipe(data, [serving_network(model) for model in models])
-        adds_nothing = isinstance(recipe, HarLstm) and not recipe.weight
+        adds_nothing = isinstance(recipe, HarLstm) and not recipe.weight.supported
         networks = () if adds_nothing else tuple(KerasNetwork(model) for model in models)
         symbols, trained_on = list(data.measures), recipe.symbols if isinstance(recipe, HarLstm) else data.measures
         manifest = {

@@ -16,6 +16,7 @@ from volcast.features.intraday import IntradayFeatures, opens_market
 from volcast.features.windows import HAR_LAGS, split_in_time
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.har_lstm.recipe import HarLstm
+from volcast.forecasters.har_lstm.weight import NetworkWeight
 from volcast.forecasters.horizons import HORIZONS, Horizon, horizon_minutes, horizon_outcomes
 from volcast.forecasters.recipe import recipe_from_dict
 from volcast.markets.registry import market_named
@@ -101,7 +102,7 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
     row = plain_design_row(recipe.features, states, position - 1, measures.index[position], opens[position])
     log_forecast = float(np.dot(row, coefficients)) + profile[hours[position]]
 
-    alone = replace(recipe, weight=0.0)
+    alone = replace(recipe, weight=NetworkWeight.fixed(0.0))
     labels, positions = time_index(measures)[position : position + 1], np.array([position])
     found = alone.forecast((), measures, labels, positions, horizon)
     # Rows of the training part keep the errors of its own fit in the smearing; the others have today's.
@@ -121,10 +122,10 @@ def test_forecasts_equal_the_plain_version(trained: TrainingResult, measures: pd
 
 @pytest.mark.train
 def test_the_networks_correct_the_regression(trained: TrainingResult, measures: pd.DataFrame) -> None:
-    recipe = replace(recipe_of(trained), weight=0.5)
+    recipe = replace(recipe_of(trained), weight=NetworkWeight.fixed(0.5))
     positions = trained.data.positions("test")["SPY"]
     labels = time_index(measures)[positions]
-    alone = replace(recipe, weight=0.0).forecast((), measures, labels, positions).volatility
+    alone = replace(recipe, weight=NetworkWeight.fixed(0.0)).forecast((), measures, labels, positions).volatility
     found = recipe.forecast(trained.bundle.networks, measures, labels, positions).volatility
     outputs = np.mean([network(trained.data.X_test) for network in trained.bundle.networks], axis=0)
     expected = np.log(alone) + 0.5 * outputs * recipe.correction_spread + recipe.smearing_shift
@@ -199,8 +200,8 @@ def test_networks_that_know_nothing_get_no_weight(measures: pd.DataFrame) -> Non
 
         return with_networks(made.regression, (network,), {"SPY": measures}, {"SPY": split})
 
-    assert knowing(1.0).weight > 0.9
-    assert knowing(-1.0).weight == 0.0
+    assert knowing(1.0).weight.supported > 0.9
+    assert knowing(-1.0).weight == NetworkWeight.fixed(0.0)
 
 
 @pytest.mark.train

@@ -4,9 +4,9 @@ r"""The default forecast: a HAR on the day's own measures, refitted daily, and w
 
 :math:`x'\hat\beta` is the regression of `forecasters.har_lstm.regression`, :math:`p_h` the hour's mean, :math:`\bar
 c` the mean correction of the networks, which were trained on what the regression leaves unexplained, :math:`w` its
-weight, shrunk towards what helps on average (Bates and Granger 1969, *Operational Research Quarterly* 20), and
-:math:`s` the smearing. The networks forecast one bucket ahead; longer horizons are the regression's alone, on their
-own outcomes: direct, not iterated (Marcellino, Stock and Watson 2006, *Journal of Econometrics* 135).
+weight, which follows what it was worth so far (`forecasters.har_lstm.weight`), and :math:`s` the smearing. The networks
+forecast one bucket ahead; longer horizons are the regression's alone, on their own outcomes: direct, not iterated
+(Marcellino, Stock and Watson 2006, *Journal of Econometrics* 135).
 
 A model is of one symbol or of many. A symbol's deviations from its own hour-of-day profile look like every other
 symbol's, so one regression and one ensemble learn from all of them, and three or more see the mean state of the market
@@ -34,6 +34,7 @@ from volcast.features.intraday import (
 )
 from volcast.forecasters.har_lstm.running import RunningForecast
 from volcast.forecasters.har_lstm.state import HarLstmState, HorizonState, SymbolHorizon, SymbolState, by_horizon
+from volcast.forecasters.har_lstm.weight import NetworkWeight
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_outcomes
 from volcast.forecasters.tables import HourlyTable
 from volcast.markets.registry import market_of
@@ -153,7 +154,7 @@ class HarLstm(HarLstmState):
 
     def regression_alone(self) -> "HarLstm":
         """This recipe without what the networks add."""
-        return replace(self, weight=0.0)
+        return replace(self, weight=NetworkWeight.fixed(0.0))
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe's numbers, ready for JSON."""
@@ -163,7 +164,7 @@ class HarLstm(HarLstmState):
             "horizons": {str(name): state.to_dict() for name, state in self.horizons.items()},
             "window": self.window,
             "correction_spread": self.correction_spread,
-            "weight": self.weight,
+            **self.weight.to_dict(),
             "smearing_shift": self.smearing_shift,
             "trained_through": self.trained_through.isoformat(),
             "symbols": {name: state.to_dict() for name, state in self.symbols.items()},
@@ -177,7 +178,7 @@ class HarLstm(HarLstmState):
             horizons=by_horizon(numbers["horizons"], HorizonState.from_dict),
             window=int(numbers["window"]),
             correction_spread=float(numbers["correction_spread"]),
-            weight=float(numbers["weight"]),
+            weight=NetworkWeight.from_dict(numbers),
             smearing_shift=float(numbers["smearing_shift"]),
             trained_through=pd.Timestamp(numbers["trained_through"]),
             symbols={name: SymbolState.from_dict(state) for name, state in numbers["symbols"].items()},

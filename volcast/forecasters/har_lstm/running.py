@@ -5,6 +5,7 @@ live loop. What a bucket adds is the same to the last bit however many come at a
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from volcast.errors import BarsError
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
 from volcast.forecasters.har_lstm.state import HarLstmState
+from volcast.forecasters.har_lstm.weight import RunningWeight
 from volcast.forecasters.har_lstm.windows import NetworkWindows, StateWindows, StepWindows
 from volcast.forecasters.horizons import Horizon, IntervalForecast, horizon_rule
 from volcast.forecasters.tables import HourlyTable
@@ -26,6 +28,7 @@ __all__ = ["RunningForecast"]
 
 # Fewer are over before threads have begun.
 _MANY_ROWS = 256
+_LOG_FLOOR = float(np.log(RV_FLOOR))
 _TO_GO = NIGHT_NAMES.index(NIGHT_TO_GO)
 
 
@@ -52,16 +55,19 @@ class RunningForecast:
     def __init__(self, recipe: HarLstmState, networks: Sequence[Network], horizon: Horizon, table: HourlyTable) -> None:
         self._recipe, self._horizon, self._table = recipe, horizon, table
         self._state = recipe.of_horizon(horizon)
-        self._networks = networks if horizon == 1 and recipe.weight else ()
+        self._networks = networks if horizon == 1 and recipe.weight.supported else ()
         self._states = _States(recipe.features, recipe.window, table)
         self._nights = _Nights(recipe.features, table)
         shared, of_symbol = self._state.regression, self._state.of_symbol
         states = [shared] if of_symbol is None else [shared, of_symbol]
         self._regression = RefittedRegression(*states)
-        # Of the buckets since training: rows of the regression, and forecasts of the log, `_first` being the first.
+        self._weight = RunningWeight(recipe.weight, recipe.correction_spread)
+        # Of the buckets since training, `_first` being the first: rows of the regression, what it forecasts of the log,
+        # what the networks say of that, and the forecasts that both make.
         self._first = 0
         terms = len(self._state.regression.moment)
-        self._design, self._forecasts = GrowingArray(np.float64, terms), GrowingArray(np.float64)
+        self._design, self._uncorrected = GrowingArray(np.float64, terms), GrowingArray(np.float64)
+        self._corrections, self._forecasts = GrowingArray(np.float64), GrowingArray(np.float64)
         # Of those whose outcome is known: its log, the same without the hour's mean, and the row it was known with.
         self._outcomes, self._centred = GrowingArray(np.float64), GrowingArray(np.float64)
         self._known_with = GrowingArray(np.int64)
@@ -70,7 +76,7 @@ class RunningForecast:
         self._lowers.append(np.array([self._state.tracker.lower]))
         self._uppers.append(np.array([self._state.tracker.upper]))
         # The bucket that was asked last: its label, the rows before it, and what was known of the night between.
-        self._asked: dict[tuple[int, int, bytes], tuple[Float64Array2D, Float64Array1D]] = {}
+        self._asked: dict[tuple[int, int, bytes], tuple[_Logs, Float64Array1D]] = {}
 
     def forecast(self, labels: Int64Array1D, known: Int64Array1D) -> IntervalForecast:
         """Volatility, with bounds, of the horizons that begin with the buckets `labels`, equal to `HarLstm.forecast`.
@@ -85,11 +91,12 @@ class RunningForecast:
         others = rows < 0
         log_forecast = self._forecasts.values[rows] if len(self._forecasts) else np.empty(len(labels))
         if others.any():
-            asked = known[others], hours[others], days[others], self._opens(known[others], days[others])
-            design = self._design_of(labels[others], *asked)
-            log_forecast[others] = logs = self._log_forecasts(design, *asked)
+            when = known[others], hours[others], days[others], self._opens(known[others], days[others])
+            asked = self._logs(self._design_of(labels[others], *when), *when)
+            log_forecast[others] = corrected = self._corrected(asked)
             # The next bucket to end is the one that was asked last.
-            self._asked = {self._asked_as(int(labels[others][-1]), int(known[others][-1])): (design[-1:], logs[-1:])}
+            last = self._asked_as(int(labels[others][-1]), int(known[others][-1]))
+            self._asked = {last: (asked.last, corrected[-1:])}
         scored = self._known_with.values.searchsorted(known)
         low, high = self._state.tracker.bounds(hours, self._lowers.values[scored], self._uppers.values[scored])
         volatility = np.exp(log_forecast)
@@ -107,7 +114,7 @@ class RunningForecast:
             return
         self._states.cut(rows)
         count = int(np.searchsorted(self._known_with.values, rows, side="left"))
-        for by_row in (self._design, self._forecasts):
+        for by_row in (self._design, self._forecasts, self._uncorrected, self._corrections):
             by_row.cut(max(rows - self._first, 0))
         for by_outcome in (self._outcomes, self._centred):
             by_outcome.cut(count)
@@ -115,6 +122,7 @@ class RunningForecast:
         for bound in (self._lowers, self._uppers):
             bound.cut(count + 1)
         self._regression.forget(count)
+        self._weight.forget(count)
         self._asked = {}
 
     def _take_in(self) -> None:
@@ -132,12 +140,27 @@ class RunningForecast:
             when = rows, table.hours[rows], table.days[rows], self._opens(rows, table.days[rows])
             design = self._design_of(table.labels[rows], *when)
             self._design.append(design)
-            self._forecasts.append(self._log_forecasts(design, *when))
+            logs = self._logs(design, *when)
+            self._note(logs)
+            self._forecasts.append(self._corrected(logs))
         else:
-            design, log_forecast = self._asked[asked]
-            self._design.append(design)
-            self._forecasts.append(log_forecast)
+            logs, corrected = self._asked[asked]
+            self._design.append(logs.design)
+            self._note(logs)
+            self._forecasts.append(corrected)
         self._track()
+
+    def _note(self, logs: "_Logs") -> None:
+        """Add what was said of the next rows, and what it was worth where their outcomes are known."""
+        self._uncorrected.append(logs.uncorrected)
+        self._corrections.append(logs.corrections)
+        if not self._networks:
+            return
+        rows = slice(len(self._weight), min(len(self._outcomes), len(self._uncorrected)))
+        outcomes = self._outcomes.values[rows]
+        # Where prices did not move there is nothing to be right about.
+        corrections = np.where(outcomes > _LOG_FLOOR, self._corrections.values[rows], 0.0)
+        self._weight.add(outcomes - self._uncorrected.values[rows], corrections, self._table.days[self._first :][rows])
 
     def _asked_as(self, label: int, rows_before: int) -> tuple[int, int, bytes]:
         return label, rows_before, self._nights.told_by(rows_before - 1)
@@ -157,6 +180,11 @@ class RunningForecast:
         self._centred.append(logs - self._state.profile[hours])
         self._known_with.append(outcomes.known_with[is_over] + begin)
 
+    def _opens(self, known: Int64Array1D, days: Int64Array1D) -> BoolArray1D:
+        """Whether the market was closed between buckets of these days and the rows before `known`."""
+        openings, before = (self._table.market.openings(one) for one in (days, self._table.days[known - 1]))
+        return np.asarray(openings != before)
+
     def _design_of(
         self,
         labels: Int64Array1D,
@@ -168,38 +196,38 @@ class RunningForecast:
         nights = self._nights.before(days, known)
         return self._recipe.features.design(self._states.states.values, known - 1, labels, hours, opens, nights)
 
-    def _opens(self, known: Int64Array1D, days: Int64Array1D) -> BoolArray1D:
-        """Whether the market was closed between buckets of these days and the rows before `known`."""
-        openings, before = (self._table.market.openings(one) for one in (days, self._table.days[known - 1]))
-        return np.asarray(openings != before)
-
-    def _log_forecasts(
+    def _logs(
         self,
         design: Float64Array2D,
         known: Int64Array1D,
         hours: Int64Array1D,
         days: Int64Array1D,
         opens: BoolArray1D,
-    ) -> Float64Array1D:
-        """Forecasts of the log for buckets at these hours and days, each from the rows before `known`."""
+    ) -> "_Logs":
+        """What is said of buckets at these hours and days, each from the rows before `known`."""
         # A day's regression is fitted before its first bucket, on the buckets of the days before.
         begins = np.minimum(self._table.days.searchsorted(days), known)
         counts = self._known_with.values.searchsorted(begins)
         with on_all_cores(is_worth_it=len(design) >= _MANY_ROWS) as in_order:
-            corrections = self._corrections(known - 1, hours, opens, in_order)
+            outputs = self._outputs(known - 1, hours, opens, in_order)
             self._regression.refit(self._design.values, self._centred.values, counts, in_order)
             forecast, smearing = self._regression.forecasts(design, counts)
-            log_forecast: Float64Array1D = forecast + self._state.profile[hours] + smearing
-            if self._networks:
-                correction = sum(corrections) / len(self._networks)
-                log_forecast += self._recipe.weight * correction * self._recipe.correction_spread
-                log_forecast += self._recipe.smearing_shift
-        return log_forecast
+            uncorrected: Float64Array1D = forecast + self._state.profile[hours] + smearing
+            corrections = sum(outputs) / len(self._networks) if self._networks else np.zeros(len(design))
+        return _Logs(design, counts, uncorrected, np.asarray(corrections))
 
-    def _corrections(
+    def _corrected(self, logs: "_Logs") -> Float64Array1D:
+        """Forecasts of the log, with the weight that the networks have by then."""
+        if not self._networks:
+            return logs.uncorrected
+        weights = self._weight.supported(logs.counts)
+        corrected = logs.uncorrected + weights * logs.corrections * self._recipe.correction_spread
+        return np.asarray(corrected + self._recipe.smearing_shift)
+
+    def _outputs(
         self, last: Int64Array1D, hours: Int64Array1D, opens: BoolArray1D, in_order: InOrder
     ) -> Iterator[Float64Array1D]:
-        """What each of the networks makes of the rows `last` for the buckets behind them, at these hours."""
+        """What each of the networks says of the buckets behind the rows `last`, at these hours."""
         if not self._networks:
             return iter(())
         windows = self._states.windows(last, hours, opens)
@@ -219,6 +247,22 @@ class RunningForecast:
         lowers, uppers = self._state.tracker.carried_on(errors, hours, lowers, uppers, bound_rows)
         self._lowers.append(lowers)
         self._uppers.append(uppers)
+
+
+@dataclass(frozen=True)
+class _Logs:
+    """What is said of the log of some buckets: rows of the regression, how many outcomes it was fitted on, what it
+    forecasts, and the networks' mean output."""
+
+    design: Float64Array2D
+    counts: Int64Array1D
+    uncorrected: Float64Array1D
+    corrections: Float64Array1D
+
+    @property
+    def last(self) -> "_Logs":
+        """Those of the last bucket."""
+        return _Logs(self.design[-1:], self.counts[-1:], self.uncorrected[-1:], self.corrections[-1:])
 
 
 class _Nights:

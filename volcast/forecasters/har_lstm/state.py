@@ -12,6 +12,7 @@ from volcast.arrays import Float64Array1D, Float64Array2D
 from volcast.errors import ConfigError
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RegressionState
+from volcast.forecasters.har_lstm.weight import NetworkWeight
 from volcast.forecasters.horizons import HORIZONS, Horizon
 from volcast.forecasters.intervals import QuantileTracker
 
@@ -142,7 +143,7 @@ class HarLstmState:
     correction_spread
         Standard deviation of what the networks were trained on: their output times this is the correction of the log.
     weight
-        Weight of the correction; 0 where the networks have nothing to add.
+        Weight of the correction when training ended; 0 for good where the networks have nothing to add.
     smearing_shift
         What the correction changes of the log of the smearing factor.
     trained_through
@@ -153,7 +154,7 @@ class HarLstmState:
     horizons: Mapping[Horizon, HorizonState]
     window: int
     correction_spread: float
-    weight: float
+    weight: NetworkWeight
     smearing_shift: float
     trained_through: pd.Timestamp
 
