@@ -1,6 +1,7 @@
 """Files that are odd or wrong in one way each: read as they are meant, or refused in one sentence that says why."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,59 @@ def test_one_stamp_without_the_zone_that_the_others_have_is_left_out(tmp_path: P
     path.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows, tail]))
     bars = DataHandler("file", bars_path=str(path)).get_stock_bars("X", timeframe="15Min")
     assert len(bars) == len(rows)
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def good() -> bytes:
+    return CASES["good.csv"]().encode()
+
+
+def test_an_archive_of_one_file_may_have_folders_and_what_macos_adds(tmp_path: Path) -> None:
+    beside: list[dict[str, bytes]] = [{"data/": b""}, {"__MACOSX/._good.csv": b"\0\1"}, {}]
+    for number, others in enumerate(beside):
+        path = zipped(tmp_path / f"{number}.zip", {**others, "data/good.csv": good()})
+        assert_same(read_bars_file(path), PLAIN, "good")
+    two = zipped(tmp_path / "two.zip", {"a.csv": good(), "b.csv": good()})
+    with pytest.raises(BarsError, match="an archive of 2 files"):
+        read_bars_file(two)
+
+
+def test_lines_of_a_title_that_excel_filled_up_are_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "titled.csv"
+    path.write_bytes(b"Ticker: ABC,,,,,\nExported: 2025-04-12,,,,,\n" + good())
+    assert_same(read_bars_file(path), PLAIN, "good")
+
+
+def test_a_file_without_lines_is_called_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(PLAIN.reset_index().to_json(orient="records"))
+    with pytest.raises(BarsError, match=r"no table of lines \(it begins with '\[\{\"timestamp") as caught:
+        read_bars_file(path)
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("early", [pd.Timedelta(seconds=1), pd.Timedelta(milliseconds=1)])
+def test_ends_that_lie_just_before_whole_minutes_are_asked_about_and_are_ends(
+    early: pd.Timedelta, tmp_path: Path
+) -> None:
+    path = tmp_path / "closing.csv"
+    closing = PLAIN.set_axis((time_index(PLAIN) + pd.Timedelta(minutes=1) - early).map(lambda stamp: stamp.isoformat()))
+    closing.to_csv(path, index_label="timestamp")
+    with pytest.raises(BarsError, match="as if they were the end of each bar"):
+        read_bars_file(path)
+    with pytest.raises(BarsError, match="as if they were the end of each bar"):
+        get_hourly_rv(PLAIN.set_axis(time_index(PLAIN) + pd.Timedelta(minutes=1) - early))
+    assert_same(read_bars_file(path, stamps="end"), PLAIN, "good")
+
+
+def test_sessions_that_nobody_knows_yet_are_named_where_no_zone_fits(tmp_path: Path) -> None:
+    path = tmp_path / "future.csv"
+    NAIVE.assign(timestamp=NAIVE["timestamp"] + pd.Timedelta(days=3653)).to_csv(path, index=False)
+    with pytest.raises(BarsError, match=r"fit none, since the sessions of XNYS are known until 20\d\d-\d\d-\d\d"):
+        read_bars_file(path)

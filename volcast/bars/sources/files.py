@@ -10,7 +10,7 @@ import pandas as pd
 
 from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, market_of_bars
-from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
+from volcast.bars.clocks import fitting_zones, look_like_ends, whole_ends, zone_sentence
 from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
@@ -88,7 +88,7 @@ def read_bars_file(
     if first.side is None:
         _require_starts(frame.index, name, market)
     if first.side == "end":
-        frame.index = frame.index - bar_length(frame.index.sort_values())
+        frame.index = whole_ends(frame.index) - bar_length(frame.index.sort_values())
     files = f"{len(paths)} files" if len(paths) > 1 else paths[0].name
     side = f"stamps are the {first.side or 'start'} of a bar"
     if first.vendor.lower() in UNTRADED:
