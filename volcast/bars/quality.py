@@ -39,6 +39,8 @@ _OF_A_THIN_BOOK = ("ticks", "wicks")
 """What an exchange that makes bars of its own trades shows where one order takes many prices, and is no error."""
 _SHOWN = 6
 _COARSE_MINUTES = 5
+_MOST_REACHING = 0.1
+"""How many bars a bucket may reach over its end, in the mean."""
 _FEWEST_MOVES, _SMALLEST_MOVES = 100, 0.01
 
 
@@ -50,8 +52,8 @@ class Finding:
     ----------
     kind
         ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
-        ``split``, ``roll``, ``off scale``, ``steps``, ``market``, ``coarse``, ``coverage``, ``left out``,
-        ``untraded``, or a rule of `bars.cleaning`.
+        ``split``, ``roll``, ``off scale``, ``steps``, ``market``, ``coarse``, ``reaching``, ``future``, ``coverage``,
+        ``left out``, ``untraded``, or a rule of `bars.cleaning`.
     level
         ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
     sentence
@@ -203,6 +205,8 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
         *(_roll_findings(bars, cleaned, market) if market.rolls or "rolls" in bars.attrs else ()),
         *_scale_findings(bars, market),
         *_coarse_findings(sheet.length, market),
+        *_reaching_findings(time_index(cleaned), sheet.length, market),
+        *_future_findings(cleaned, sheet.length, market),
         *_coverage_findings(sheet),
         *_break_findings(breaks),
         *_volume_findings(cleaned),
@@ -270,18 +274,18 @@ def _left_out_rows(bars: pd.DataFrame) -> list[Finding]:
 def _wrong_bars(cleaning: Cleaning, bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
     of_exchange = tells_untraded(bars.attrs)
     words = {
-        "missing": "bars without a price or a stamp",
-        "zero": "bars with a price of zero or less",
-        "order": "bars that come after a later one",
-        "duplicates": "bars with a stamp that occurs twice",
-        "crossed": "bars whose high and low do not hold their open and close",
-        "stale": "bars that only repeat a price",
-        "ticks": "single wrong prices, taken back a bar later",
-        "wicks": "single wrong highs or lows, beyond anything around them",
+        "missing": ("bar", "without a price or a stamp"),
+        "zero": ("bar", "with a price of zero, less, or without end"),
+        "order": ("bar", "behind a later one"),
+        "duplicates": ("bar", "with a stamp that occurs twice"),
+        "crossed": ("bar", "with an open or a close outside of high and low"),
+        "stale": ("bar", "with nothing but a repeated price"),
+        "ticks": ("single wrong price", "taken back a bar later"),
+        "wicks": ("wick", "with a high or a low beyond anything around"),
     }
     if of_exchange:
-        words["ticks"] = "closes far from those around them, which the exchange made of its own trades"
-        words["wicks"] = "highs or lows beyond anything around them, which the exchange made of its own trades"
+        words["ticks"] = "close", "far from those around, which the exchange made of its own trades"
+        words["wicks"] = "wick", "beyond anything around, which the exchange made of its own trades"
     findings = []
     for rule, count in cleaning.counts.items():
         if not count:
@@ -296,7 +300,8 @@ def _wrong_bars(cleaning: Cleaning, bars: pd.DataFrame, market: TradingMarket) -
         is_bad = count > max(_MOST_WRONG * len(bars), 1) and not (of_exchange and rule in _OF_A_THIN_BOOK)
         level: Level = "bad" if is_bad else "flaw"
         days = _names(market.dates(stamps).unique()) if len(stamps) else ()
-        findings.append(Finding(rule, level, f"{count:,} {words[rule]}{_when(days)}.", days))
+        thing, what = words[rule]
+        findings.append(Finding(rule, level, f"{counted(count, thing)} {what}{_when(days)}.", days))
     return findings
 
 
@@ -418,6 +423,38 @@ def _coarse_findings(length: pd.Timedelta, market: TradingMarket) -> list[Findin
     return [Finding("coarse", "flaw", sentence)]
 
 
+def _reaching_findings(starts: pd.DatetimeIndex, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
+    """Bars that begin in one bucket, or outside of all, and end in another, or beyond it."""
+    buckets, begin = market.buckets, starts.as_unit("us").asi8
+    end = begin + length // pd.Timedelta(microseconds=1)
+    row = np.minimum(buckets.label.searchsorted(end), len(buckets.label) - 1)
+    before = buckets.label[np.maximum(row - 1, 0)]
+    reaches = (begin < before) & (before < end) | (begin < buckets.start[row]) & (buckets.start[row] < end)
+    traded = np.unique(row[end > buckets.start[row]])
+    if length >= pd.Timedelta(minutes=market.whole_bucket_minutes) or reaches.sum() <= _MOST_REACHING * len(traded):
+        return []
+    first = market.clock.time(int(begin[reaches][0]))
+    sentence = (
+        f"{counted(int(reaches.sum()), 'bar')} over the end of a bucket, as where stamps are not on the clock (the "
+        f"first begins at {first:%Y-%m-%d %H:%M:%S}): the return of such a bar counts to the bucket in which it ends, "
+        "or to none."
+    )
+    return [Finding("reaching", "flaw", sentence)]
+
+
+def _future_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
+    """Bars that cannot have been traded yet; simulated ones may."""
+    later = time_index(bars)[time_index(bars) > pd.Timestamp.now("UTC") + length]
+    if bars.attrs.get("simulated") or later.empty:
+        return []
+    sentence = (
+        f"{counted(len(later), 'bar')} of the future (the first begins at "
+        f"{later[0].tz_convert(market.zone):%Y-%m-%d %H:%M}), which nobody can have traded: correct the stamps, or "
+        "leave them out with --end-date."
+    )
+    return [Finding("future", "bad", sentence)]
+
+
 def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     sessions = sheet.sessions
     traded = sessions[sessions["bars"] > 0]
@@ -483,7 +520,9 @@ def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
     if "volume" not in bars:
         return [Finding("no volume", "flaw", "There is no column of volume.")]
     without = int((~(bars["volume"] >= 0)).sum())
-    return [Finding("no volume", "flaw", f"{counted(without, 'bar')} without volume.")] if without else []
+    return (
+        [Finding("no volume", "flaw", f"{counted(without, 'bar')} without volume, or below zero.")] if without else []
+    )
 
 
 def _facts(sheet: SessionSheet, total: int) -> list[Finding]:

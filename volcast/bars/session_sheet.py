@@ -31,7 +31,7 @@ class SessionSheet:
     def __init__(self, bars: pd.DataFrame, market: TradingMarket) -> None:
         self.length = bar_length(time_index(bars))
         self.bars = bars
-        schedule = market.schedule(bars.index[0], bars.index[-1])
+        schedule = market.schedule(bars.index[0], bars.index[-1] + self.length)
         starts = time_index(bars).tz_convert("UTC")
         begins, ends = market.stretches
         moments = starts.as_unit("us").asi8
