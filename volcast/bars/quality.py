@@ -1,7 +1,7 @@
 """What is wrong with bars, and what is merely worth knowing: by symbol and month, as table, JSON and picture."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -162,6 +162,10 @@ class DataQuality:
                     lower.axvline(np.datetime64(day), color="#1d4ed8", linewidth=0.8)
         return figure
 
+    def without(self, kind: str) -> "DataQuality":
+        """The same but for findings of a kind, where these do not matter."""
+        return replace(self, findings=tuple(finding for finding in self.findings if finding.kind != kind))
+
     def _verdict(self) -> str:
         findings = [*self.of("bad"), *self.of("flaw")]
         return ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "nothing wrong"
@@ -224,20 +228,22 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
     )
 
 
-def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
-    """Refuse bars that are judged bad, unless that is accepted.
+def require_acceptable(quality: DataQuality, *, accept: bool) -> list[str]:
+    """Refuse bars that are judged bad, unless that is accepted; returns what is to be said of those.
 
     Raises
     ------
     BarsError
         What is wrong, and the ways out.
     """
-    if quality.is_bad and not accept:
-        what = "; ".join(finding.sentence.rstrip(".") for finding in quality.of("bad"))
+    bad = quality.of("bad")
+    if bad and not accept:
+        what = "; ".join(finding.sentence.rstrip(".") for finding in bad)
         raise BarsError(
-            f"the bars of {quality.symbol} are bad ({what}); a model learns what it is given; let cleaning mend what "
-            "it can (--clean), or train on them as they are with --accept-quality."
+            f"the bars of {quality.symbol} are bad ({what}); what is made of them is worth no more; let cleaning mend "
+            "what it can (--clean), or take them as they are with --accept-quality."
         )
+    return [f"ACCEPTED although bad: {finding.sentence}" for finding in bad]
 
 
 def _of_trades(bars: pd.DataFrame) -> pd.DataFrame:

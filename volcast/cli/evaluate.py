@@ -107,17 +107,22 @@ class _Panel:
     attrs: dict[str, dict[Any, Any]]
     counts: dict[str, int]
     failed: dict[str, str]
+    accepted: list[str]
 
 
 def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Panel:
+    from volcast.bars.quality import assess_quality, require_acceptable
     from volcast.bars.symbols import for_each_symbol
     from volcast.configured import measures_of
 
-    attrs, counts = {}, {}
+    attrs, counts, accepted = {}, {}, []
+    accept = bundle.config.with_overrides(**settings_given(options)).accept_quality
     overnight = _overnight_bars(bundle, options)
 
     def measured(symbol: str) -> "pd.DataFrame":
         bars = _bars(bundle, symbol, options)
+        quality = assess_quality(bars, symbol, market=bundle.config.effective_market)
+        accepted.extend(require_acceptable(quality, accept=accept))
         attrs[symbol], counts[symbol] = bars.attrs, len(bars)
         return measures_of(bundle.config, bars, overnight)
 
@@ -125,7 +130,7 @@ def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespac
         measures, failed = for_each_symbol(measured, symbols)
     else:
         measures, failed = {symbols[0]: measured(symbols[0])}, {}
-    return _Panel(bundle.recipe.with_market(measures), attrs, counts, failed)
+    return _Panel(bundle.recipe.with_market(measures), attrs, counts, failed, accepted)
 
 
 def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Judged:
@@ -152,7 +157,7 @@ def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespa
     judged_on = (
         f"{counted(sum(panel.counts[name] for name in measures), 'bar')} of {', '.join(names)} ({', '.join(sources)})"
     )
-    about = _about(bundle, judged_on, options.allow_in_sample)
+    about = [*_about(bundle, judged_on, options.allow_in_sample), *panel.accepted]
     few = [name for name in measures if many and name not in evaluation.symbols]
     if few:
         about.append(f"Not judged, for under {FEWEST_JUDGED} buckets or too little history: {', '.join(few)}.")
@@ -240,7 +245,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="a saved model's name or directory, or the .h5 of a Colab pair (default: who serves)",
     )
     add_setting(parser, "model_save_path", "--models")
-    add_settings(parser, "bars_path", "bars_timezone", "overnight_path")
+    add_settings(parser, "bars_path", "bars_timezone", "overnight_path", "accept_quality")
     parser.add_argument(
         "--symbol", metavar="S", dest="one_symbol", help="which symbol of the bars (default: the model's)"
     )
