@@ -13,6 +13,7 @@ from volcast.backtest.prices import session_prices
 from volcast.backtest.settings import BacktestSettings
 from volcast.backtest.strategies.straddle import StraddleTiming
 from volcast.bars.handler import alpaca_credentials
+from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars
 from volcast.bars.sources.alpaca_pages import AlpacaAccess
 from volcast.config import TrainingConfig
@@ -104,7 +105,10 @@ def _benchmark(
         config = config.with_overrides(bars_source="file", bars_path=str(path))
     starts = pd.DatetimeIndex(bars.index.get_level_values(-1))
     first, last = (f"{moment:%Y-%m-%d}" for moment in (starts.min(), starts.max()))
-    others = handler_of(config).get_stock_bars(symbol, first, last, timeframe=config.data_frequency)
+    handler = handler_of(config, of_several=True)
+    others = handler.get_stock_bars(symbol, first, last, timeframe=config.data_frequency)
+    quality = assess_quality(others, symbol, market=config.effective_market)
+    require_acceptable(quality.without("roll"), accept=config.accept_quality)
     return Market.of(others, market=config.effective_market)
 
 

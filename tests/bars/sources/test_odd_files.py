@@ -13,10 +13,11 @@ from tests.support.bar_cases import CASES, NAIVE, PLAIN, PRICES, write_case
 from volcast.arrays import time_index
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources.files import read_bars_file
+from volcast.cli import backtest as backtest_cli
 from volcast.cli import bars as data_cli
 from volcast.cli import train as train_cli
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, NotEnoughDataError
+from volcast.errors import BarsError, DataSourceError, NotEnoughDataError
 from volcast.measures.hourly import get_hourly_rv
 from volcast.training.data import prepare_training_data
 
@@ -297,3 +298,23 @@ def test_sessions_that_nobody_knows_yet_are_named_where_no_zone_fits(tmp_path: P
     NAIVE.assign(timestamp=NAIVE["timestamp"] + pd.Timedelta(days=3653)).to_csv(path, index=False)
     with pytest.raises(BarsError, match=r"fit none, since the sessions of XNYS are known until 20\d\d-\d\d-\d\d"):
         read_bars_file(path)
+
+
+def test_a_file_that_does_not_say_whose_bars_it_holds_is_of_one_symbol_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_case("good.csv", tmp_path)
+    handler = DataHandler("file", bars_path=str(path))
+    with pytest.raises(DataSourceError, match=r"of 2 symbols none .* does not say whose bars it holds"):
+        handler.get_stock_bars(["ABC", "XYZ"])
+    assert_same(handler.get_stock_bars("XYZ"), PLAIN, "good")
+    assert data_cli.main(["quality", "--bars", str(path), "--symbol", "ABC,XYZ"]) == 1
+    assert capsys.readouterr().err.count("does not say whose bars it holds") == 2
+    arguments = ["--bars", str(path), "--symbol", "XYZ", "--forecasts", "ewma", "--benchmark", "SPY"]
+    assert backtest_cli.main(arguments) == 1
+    assert "does not say whose bars it holds" in capsys.readouterr().err
+    for symbol in ("abc", "xyz"):
+        (tmp_path / f"{symbol}_1min.csv").write_bytes(path.read_bytes())
+    path.unlink()
+    both = DataHandler("file", bars_path=str(tmp_path)).get_stock_bars(["ABC", "XYZ"])
+    assert list(both.index.get_level_values(0).unique()) == ["ABC", "XYZ"]

@@ -39,6 +39,8 @@ def read_bars_file(
     epoch: str | None = None,
     dates: str | None = None,
     market: TradingMarket | None = None,
+    *,
+    of_several: bool = False,
 ) -> pd.DataFrame:
     """Bars of one symbol from the user's files, stamped at their start.
 
@@ -59,6 +61,8 @@ def read_bars_file(
         ``"mdy"`` or ``"dmy"`` for dates with slashes; None tells it where a day is beyond the twelfth.
     market
         Whose hours they are, which tell the zone of stamps that carry none; None is the symbol's.
+    of_several
+        Whether bars of other symbols are asked of the path, too: then it must say whose they are.
 
     Returns
     -------
@@ -80,7 +84,13 @@ def read_bars_file(
     name, market = str(path), market or market_of_bars(None, symbol)
     paths = _files(Path(path), symbol)
     tables = [_stamped(file, symbol, flags) for file in paths]
-    frame, symbol_taken = _one_symbol(_joined(tables, name), symbol, name)
+    joined = _joined(tables, name)
+    if of_several and SYMBOL not in joined and not all(_begins_with(file, symbol) for file in paths):
+        raise BarsError(
+            f"{name} does not say whose bars it holds, and those of several symbols are asked for; each needs rows "
+            "that name it or a file that begins with its name; ask for one symbol, or give a folder of such files."
+        )
+    frame, symbol_taken = _one_symbol(joined, symbol, name)
     first = tables[0]
     # Before the zone: the order tells the hours that clocks repeat.
     frame, changes = _in_order(frame, first.vendor)
@@ -166,14 +176,22 @@ def _of_symbol(files: list[Path], symbol: str | None, folder: Path) -> list[Path
     """Those of a directory whose names begin with the symbol; all, where names say nothing of symbols."""
     if not files:
         raise BarsError(f"{folder} holds no file of bars; one must end in {', '.join(_SUFFIXES)}; check the path.")
-    words = {file: re.split(r"[_\-. ]", file.name.upper())[0] for file in files}
-    named = [file for file, word in words.items() if symbol is not None and word == symbol.upper().replace("/", "")]
+    words = {file: _first_word(file) for file in files}
+    named = [file for file in files if _begins_with(file, symbol)]
     if named or len(files) == 1 or len(set(words.values())) == 1 or all(not word.isalpha() for word in words.values()):
         return named or files
     raise BarsError(
         f"{folder} holds files of {', '.join(sorted(set(words.values()))[:10])} and {symbol or 'no symbol'} was asked "
         "for; their names must begin with it; name another with --symbol, or give a glob."
     )
+
+
+def _first_word(path: Path) -> str:
+    return re.split(r"[_\-. ]", path.name.upper())[0]
+
+
+def _begins_with(path: Path, symbol: str | None) -> bool:
+    return symbol is not None and _first_word(path) == symbol.upper().replace("/", "")
 
 
 def _suffix(path: Path) -> str | None:
