@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volcast.arrays import columns_of, parts_of, running_sums
+from volcast.arrays import columns_of, joined, parts_of, running_sums, runs_within
 
 
 @given(count=st.integers(0, 3_000), width=st.integers(1, 10_000_000))
@@ -15,6 +15,20 @@ def test_parts_are_all_rows_once_and_no_table_of_one_is_larger_than_32_megabytes
     rows = [row for part in parts for row in range(part.start, part.stop)]
     assert rows == list(range(count))
     assert all(8 * width * (part.stop - part.start) <= 2**25 or part.stop - part.start == 1 for part in parts)
+
+
+@given(sizes=st.lists(st.integers(0, 50)), most=st.integers(0, 100))
+def test_runs_are_as_long_as_they_may_be(sizes: list[int], most: int) -> None:
+    runs = list(runs_within(sizes, most))
+    assert [place for run in runs for place in range(len(sizes))[run]] == list(range(len(sizes)))
+    assert all(sum(sizes[run]) <= most or run.stop - run.start == 1 for run in runs)
+    assert all(sum(sizes[run]) + sizes[run.stop] > most for run in runs[:-1])
+
+
+def test_arrays_are_joined_in_their_order_and_one_is_not_copied() -> None:
+    one, other = np.arange(3), np.arange(5)
+    assert joined([one]) is one
+    np.testing.assert_array_equal(joined([one, other]), [0, 1, 2, 0, 1, 2, 3, 4])
 
 
 def test_columns_are_those_that_pandas_chooses_and_lie_in_memory_as_its() -> None:

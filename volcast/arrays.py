@@ -4,7 +4,7 @@ An array's type says what it holds and along how many axes. Mypy checks both, th
 functions say how many they leave.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import numpy as np
@@ -28,8 +28,10 @@ __all__ = [
     "Int64Array2D",
     "begins_run",
     "columns_of",
+    "joined",
     "parts_of",
     "running_sums",
+    "runs_within",
     "time_index",
 ]
 
@@ -46,6 +48,8 @@ BoolArray2D = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 FloatArray = npt.NDArray[np.float64]
 """Of any number of axes, for functions that work on each number alone."""
+
+Value = TypeVar("Value", bound=np.generic)
 
 _FEWEST = 64
 _LARGEST_TABLE = 2**22
@@ -74,6 +78,23 @@ def parts_of(count: int, width: int) -> Iterator[slice]:
     return (slice(first, min(first + some, count)) for first in range(0, count, some))
 
 
+def runs_within(sizes: Sequence[int], most: int) -> Iterator[slice]:
+    """Slices of things that follow each other, whose `sizes` come to `most` at the most; a larger one is alone."""
+    begin = total = 0
+    for place, size in enumerate(sizes):
+        if place > begin and total + size > most:
+            yield slice(begin, place)
+            begin, total = place, 0
+        total += size
+    if sizes:
+        yield slice(begin, len(sizes))
+
+
+def joined(arrays: Sequence[np.ndarray[tuple[int], np.dtype[Value]]]) -> np.ndarray[tuple[int], np.dtype[Value]]:
+    """Arrays, shape (n,) each, one behind the other; one alone is not copied."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
 def running_sums(rows: Float64Array2D, counts: Int64Array1D) -> Float64Array2D:
     """Sums of the first so many of the `rows`, shape (L, n), for each of `counts`, which never fall: (len(counts), n).
 
@@ -97,9 +118,6 @@ def begins_run(values: Int64Array1D) -> BoolArray1D:
     begins[:1] = True
     np.not_equal(values[1:], values[:-1], out=begins[1:])
     return begins
-
-
-Value = TypeVar("Value", bound=np.generic)
 
 
 class GrowingArray(Generic[Value]):

@@ -38,8 +38,8 @@ def bucketed(
     every = np.ones(bars, dtype=bool) if counted is None else counted
     hours = np.arange(count)
     return BucketedBars(
-        hours, hours, hours, bucket, np.arange(bars) * length, length, np.zeros(bars, bool), logs, None,
-        previous, np.zeros(bars), every,
+        hours, hours, np.zeros(count, int), hours, bucket, np.arange(bars) * length, length, np.zeros(bars, bool), logs,
+        None, previous, np.zeros(bars), every,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """An hourly history that grows with the bars is the history of all bars, whatever comes and in whichever order."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,7 @@ from volcast.errors import BarsError, NotEnoughDataError
 from volcast.forecaster import VolatilityForecaster
 from volcast.measures.estimators import ESTIMATORS
 from volcast.measures.hourly import HourlyMeasurement, Rows, get_hourly_measures, get_hourly_rv
-from volcast.serving.history import HourlyHistory, history_of
+from volcast.serving.history import HourlyHistory, history_of, measure
 
 BARS = make_bars("2024-11-25", "2024-12-06")
 SUMMED_UP = ("subsampled", "two_scale")
@@ -43,7 +44,7 @@ class Followed:
         is_same = before is not None and arrays.lies_where(before)
         self.history.follow(arrays, None, moment, before, is_same=is_same)
         self.before = arrays
-        self.history.measure(self.history.last_end if moment is None else moment)
+        measure([self.history], self.history.last_end if moment is None else moment)
         return self.history.table.frame
 
 
@@ -208,10 +209,14 @@ def test_each_call_costs_the_new_bars_alone(monkeypatch: pytest.MonkeyPatch) -> 
     rows = HourlyMeasurement.rows
 
     def counting(
-        self: HourlyMeasurement, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False
-    ) -> Rows:
-        counts.append(len(stamps))
-        return rows(self, stamps, prices, length, is_tail=is_tail)
+        self: HourlyMeasurement,
+        bars: Sequence[tuple[Int64Array1D, Prices]],
+        length: int,
+        *,
+        are_tails: bool = False,
+    ) -> list[Rows]:
+        counts.append(sum(len(stamps) for stamps, _ in bars))
+        return rows(self, bars, length, are_tails=are_tails)
 
     monkeypatch.setattr(HourlyMeasurement, "rows", counting)
     followed = Followed(HourlyMeasurement())
@@ -222,6 +227,39 @@ def test_each_call_costs_the_new_bars_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert max(counts[1:]) <= 3 * 390
     # Only where a bucket has ended.
     assert len(counts) < 60
+
+
+@pytest.mark.parametrize("name", ["close", "bipower", "garman_klass"])
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_many_symbols_are_measured_at_once_as_each_alone(name: str, data: st.DataObject) -> None:
+    """Whatever there is of each: bars of other lengths, holes, minutes without a trade, none that are new."""
+    random, how = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1))), MEASUREMENTS[name]
+    frames = [
+        BARS.iloc[::step][random.random(len(BARS.iloc[::step])) > data.draw(st.sampled_from([0.0, 0.3]))]
+        for step in data.draw(st.lists(st.sampled_from([1, 1, 1, 2, 5]), min_size=2, max_size=6))
+    ]
+    for frame in frames[1:]:
+        frame *= random.uniform(0.5, 2.0)
+        frame.loc[random.random(len(frame)) > 0.7, "volume"] = 0.0
+    names = tuple(BARS.columns) if data.draw(st.booleans()) or name == "garman_klass" else ("close", "volume")
+    together, alone = ([history_of(how, names) for _ in frames] for _ in range(2))
+    moments = BARS.index[np.sort(random.integers(800, len(BARS), 5))]
+    for since, moment in itertools.pairwise([BARS.index[0], *moments]):
+        for histories in zip(together, alone, strict=True):
+            frame = frames[together.index(histories[0])]
+            new = frame.loc[(frame.index >= since) & (frame.index < moment)] if data.draw(st.booleans()) else frame[:0]
+            stamps = time_index(new).as_unit("us").asi8
+            for history in histories:
+                later = stamps > history.last_end
+                added = len(history), stamps[later], {name: new[name].to_numpy()[later] for name in names}
+                history.put(*added, history.require_whole(*added))
+        measure(together, moment.value // 1000)
+        for one, other in zip(together, alone, strict=True):
+            measure([other], moment.value // 1000)
+            np.testing.assert_array_equal(one.table.labels, other.table.labels)
+            np.testing.assert_array_equal(one.table.values, other.table.values)
+            assert one.take_changed() == other.take_changed()
 
 
 @pytest.mark.parametrize("asof", ["2024-12-16 11:00", None])

@@ -45,6 +45,10 @@ def with_all_before(bars: BucketedBars) -> Float64Array1D:
     return 0.99 * variance + 0.01 * np.cumsum(variance) / np.arange(1, len(variance) + 1)
 
 
+def in_order_of_time(bars: BucketedBars) -> Float64Array1D:
+    return close_to_close(bars)[np.argsort(bars.labels, kind="stable")]
+
+
 def none_of_few(bars: BucketedBars) -> Float64Array1D:
     few = bars.number(bars.bucket) < 4
     return np.where(few, np.nan, close_to_close(bars))
@@ -72,6 +76,7 @@ def refuses_wrongly(bars: BucketedBars) -> Float64Array1D:
         (of_prices, "prices 37 times as high"),
         (with_the_next, "bars after .* change the variance"),
         (with_all_before, "bars before .* change the variance"),
+        (in_order_of_time, "beside another one than alone"),
         (none_of_few, "in a bucket of few bars .* is nan"),
         (below_zero, "in a bucket of few bars"),
         (with_a_floor, "prices that stand still"),

@@ -13,7 +13,7 @@ from volcast.arrays import Float64Array1D, Int64Array1D, time_index
 from volcast.bars.checks import are_usable, commonest_step, select_symbol, symbol_named, validate_bars
 from volcast.bars.columns import FIELDS, PRICES
 from volcast.bars.evidence import Evidence
-from volcast.bars.frames import as_bars_frame
+from volcast.bars.frames import as_bars_frame, has_plain_index
 from volcast.markets.market import TradingMarket
 
 __all__ = ["FrameArrays", "Prices", "SymbolBars"]
@@ -239,10 +239,7 @@ class FrameArrays:
 
     def _has_layout_of(self, bars: pd.DataFrame) -> bool:
         """Whether names and index of `bars` are those of bars because those of this frame are."""
-        if not self.has_columns_of(bars):
-            return False
-        index = bars.index
-        return bool(index.is_(self._index)) or (isinstance(index, pd.DatetimeIndex) and index.tz is not None)
+        return self.has_columns_of(bars) and (bool(bars.index.is_(self._index)) or has_plain_index(bars))
 
     def _counted(self, rows: slice) -> Int64Array1D:
         stamps: Int64Array1D = self._stamps[rows] if self._level is None else self._level.take(self._stamps[rows])
@@ -274,7 +271,7 @@ def _by_symbol(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str | None, slic
     edges = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist(), len(codes)]
     if len(edges) - 1 > len(set(codes[edges[:-1]].tolist())):
         return _by_symbol(frame.iloc[np.argsort(codes, kind="stable")])
-    names = index.levels[0]
+    names = index.levels[0].tolist()
     return frame, {
         str(names[codes[begin]]): slice(begin, end) for begin, end in itertools.pairwise(edges) if end > begin
     }

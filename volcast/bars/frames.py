@@ -72,16 +72,21 @@ def as_bars_frame(
 
 def _is_plain(frame: pd.DataFrame) -> bool:
     """Whether columns and index are those of bars, or are none that could be read as such."""
-    columns, index = frame.columns, frame.index
+    columns = frame.columns
     if columns.nlevels > 1 or not _are_plain(tuple(columns)):
         return False
-    stamps = index
-    if isinstance(index, pd.MultiIndex) and index.nlevels == 2 and index.codes[0].min() >= 0:
-        stamps = index.levels[1]
-    if not isinstance(stamps, pd.DatetimeIndex) or stamps.tz is None:
+    if not has_plain_index(frame):
         return False
     kinds = (kind for name, kind in zip(columns, frame.dtypes, strict=True) if name in FIELDS)
     return all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in kinds)
+
+
+def has_plain_index(frame: pd.DataFrame) -> bool:
+    """Whether rows are indexed by stamps with a time zone, or by a symbol and these; no row of a `frame` is none."""
+    index = stamps = frame.index
+    if isinstance(index, pd.MultiIndex) and index.nlevels == 2 and (index.codes[0] >= 0).all():
+        stamps = index.levels[1]
+    return isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None
 
 
 @lru_cache(maxsize=64)

@@ -22,7 +22,7 @@ _SESSION, _WEEK = 1, 3
 _LARGEST_FALL = 8.0
 
 
-def price_changes(returns: Float64Array2D, usual_volatility: float) -> Float64Array1D:
+def price_changes(returns: Float64Array2D, usual_volatility: float | Float64Array1D) -> Float64Array1D:
     """What the price changed with each bucket since the one before, the night included, shape (n,).
 
     Parameters
@@ -30,7 +30,7 @@ def price_changes(returns: Float64Array2D, usual_volatility: float) -> Float64Ar
     returns
         `CHANGE_MEASURES` of n buckets, shape (n, 2); what is missing (NaN) changes nothing.
     usual_volatility
-        The unit.
+        The unit, of all buckets or of each.
     """
     return np.asarray(np.nan_to_num(returns).sum(axis=1) / usual_volatility)
 

@@ -221,14 +221,22 @@ class IntradayFeatures:
 
     def states_of_columns(self, columns: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
         """States, shape (n, F), of buckets in clock hours `hours` from their `columns_read`, shape (n, k)."""
-        states = states_of(_logs(columns[:, : len(MEASURES)]) - self.profile[hours, : len(STATES)])
-        market = columns[:, len(self._state_measures) :]
-        if self.with_market:
-            states = _joined(states, market[:, : len(STATES)])
+        read, width = len(self._state_measures), len(STATES)
+        states = self._states_alone(columns[:, :read], self.profile[hours], self._usual_volatility)
+        if not self.with_market:
+            return states
+        market = columns[:, read:]
+        beside = np.where(np.isnan(market), states, market) if market.shape[1] else states
+        return np.concatenate([states[:, :width], beside[:, :width], states[:, width:], beside[:, width:]], axis=1)
+
+    def _states_alone(
+        self, columns: Float64Array2D, profile: Float64Array2D, usual_volatility: float | Float64Array1D
+    ) -> Float64Array2D:
+        """States without the market's of buckets whose hours have these profiles, shape (n, k), of their symbols."""
+        states = states_of(_logs(columns[:, : len(MEASURES)]) - profile[:, : len(STATES)])
         if not self.with_falls:
             return states
-        changes = price_changes(columns[:, len(MEASURES) : len(self._state_measures)], self._usual_volatility)[:, None]
-        return np.hstack([states, _joined(changes, market[:, len(STATES) :]) if self.with_market else changes])
+        return np.column_stack([states, price_changes(columns[:, len(MEASURES) :], usual_volatility)])
 
     @cached_property
     def _usual_volatility(self) -> float:
@@ -269,22 +277,35 @@ class IntradayFeatures:
         """Columns of measures that hold what a model with a market looks at of it."""
         return self._market_state_columns + (_MARKET_RANGES if MARKET_RANGE in self.step_inputs else [])
 
-    def market_share(self, measures: Float64Array2D, hours: Int64Array1D) -> Float64Array2D:
-        """What a symbol adds to the market's mean, shape (n, len(market_columns)): its states, and its steps' ranges.
+    @staticmethod
+    def market_shares(
+        symbols: "Sequence[IntradayFeatures]", measures: Float64Array2D, hours: Int64Array1D, counts: Sequence[int]
+    ) -> Float64Array2D:
+        """What symbols add to the market's mean, shape (n, len(market_columns)): their states, and steps' ranges.
 
-        `measures` are the columns `share_columns` of n buckets in clock hours `hours`.
+        Parameters
+        ----------
+        symbols
+            The features of each; they differ in what is the symbol's own, the profile.
+        measures
+            The `share_columns` of n buckets, one symbol's behind the other's.
+        hours
+            Their clock hours.
+        counts
+            How many buckets are of each symbol.
         """
-        read, width = len(self._state_measures), len(STATES)
-        states = self.states_of_columns(measures[:, :read], hours)
-        # Behind a symbol's own are the market's, and here they are these once more.
-        share = states[:, [*range(width), *range(width * self._sides, width * self._sides + self.with_falls)]]
-        if MARKET_RANGE not in self.step_inputs:
-            return share
-        return np.hstack([share, deviations(measures[:, read:], self._step_means(hours))[:, :STEPS]])
+        features, number = symbols[0], np.repeat(np.arange(len(symbols)), counts)
+        read, slots = len(features._state_measures), len(features.profile)
+        profile = np.concatenate([one.profile for one in symbols])[number * slots + hours]
+        usual = np.array([one._usual_volatility for one in symbols])[number]
+        states = features._states_alone(measures[:, :read], profile, usual)
+        if MARKET_RANGE not in features.step_inputs:
+            return states
+        return np.concatenate([states, deviations(measures[:, read:], _step_means(profile))[:, :STEPS]], axis=1)
 
     @property
     def share_columns(self) -> list[str]:
-        """The measures of which a symbol's `market_share` is made."""
+        """The measures of which `market_shares` are made."""
         return [*self._state_measures, *(STEP_MEASURES if MARKET_RANGE in self.step_inputs else ())]
 
     def step_columns_read(self, present: Iterable[str]) -> list[str]:
@@ -297,7 +318,7 @@ class IntradayFeatures:
 
         Shape (n, 3 * STEPS), or with the market's ranges (n, 4 * STEPS).
         """
-        unusual = deviations(columns[:, : len(STEP_MEASURES)], self._step_means(hours))
+        unusual = deviations(columns[:, : len(STEP_MEASURES)], _step_means(self.profile[hours]))
         if MARKET_RANGE not in self.step_inputs:
             return unusual
         ranges, market = unusual[:, :STEPS], columns[:, len(STEP_MEASURES) :]
@@ -318,9 +339,6 @@ class IntradayFeatures:
         """
         level = usual_volume(volumes, last, _VOLUME_SESSIONS * self.lags[1])
         return step_windows(unusual[last], level, self.step_inputs, self._hand_of_hour[next_hours], next_opens)
-
-    def _step_means(self, hours: Int64Array1D) -> Float64Array2D:
-        return self.profile[hours, len(STATES) : len(STATES) + 2 * STEPS]
 
     def steps(self, states: Float64Array2D, next_hours: Int64Array1D, next_opens: BoolArray1D) -> Float32Array2D:
         """What a network of an earlier release takes of each bucket, shape (n, F + 3): its state, and when the next is.
@@ -545,8 +563,8 @@ def _mean_and_spread(parts: Sequence[Float64Array2D]) -> tuple[Float64Array1D, F
     return values.mean(axis=0), np.asarray(np.where(spread > 0, spread, 1.0))
 
 
-def _joined(states: Float64Array2D, market: Float64Array2D) -> Float64Array2D:
-    return np.column_stack([states, np.where(np.isnan(market), states, market) if market.shape[1] else states])
+def _step_means(profile: Float64Array2D) -> Float64Array2D:
+    return profile[:, len(STATES) : len(STATES) + 2 * STEPS]
 
 
 def _logs(columns: Float64Array2D) -> Float64Array2D:

@@ -23,6 +23,7 @@ close before it), its log return, and its volume.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,14 +86,18 @@ _STEP = 5 * _MINUTE
 
 @dataclass(frozen=True)
 class BucketedBars:
-    """Bars inside sessions, in time order, each in its bucket; buckets are those of whole sessions.
+    """Bars inside sessions, each in its bucket; buckets are those of whole sessions.
+
+    Bars are in time order, and of several symbols one symbol's behind the other's: each has buckets of its own.
 
     Attributes
     ----------
     labels
         One value a bucket: its end in microseconds since the epoch.
-    bucket_minutes, session
-        One value a bucket: its length, and a number for its session, rising with time.
+    bucket_minutes
+        One value a bucket: its length.
+    symbol, session
+        One value a bucket: numbers for its symbol, from 0, and for its session, both rising.
     bucket
         Position of each bar's bucket, never decreasing.
     ends
@@ -120,6 +125,7 @@ class BucketedBars:
 
     labels: Int64Array1D
     bucket_minutes: Int64Array1D
+    symbol: Int64Array1D
     session: Int64Array1D
     bucket: Int64Array1D
     ends: Int64Array1D
@@ -134,27 +140,37 @@ class BucketedBars:
     usual_minutes: int = 60
 
     @classmethod
-    def of(cls, stamps: Int64Array1D, prices: Prices, length: int, market: TradingMarket) -> "BucketedBars":
-        """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`."""
+    def of(
+        cls, stamps: Int64Array1D, prices: Prices, length: int, market: TradingMarket, counts: Sequence[int] = ()
+    ) -> "BucketedBars":
+        """Put bars that start at `stamps` and are `length` microseconds long into buckets; see `SymbolBars`.
+
+        `counts` says how many of them each of several symbols has; without, all are of one.
+        """
         buckets, ends = market.buckets, stamps + length
         stretch = market.stretch_of(ends)
-        inside = stretch >= 0
-        bucket, ends = buckets.label.searchsorted(ends[inside]), ends[inside]
-        session = buckets.session[bucket]
+        (inside,) = (stretch >= 0).nonzero()
+        ends = ends[inside]
+        bucket = buckets.label.searchsorted(ends)
+        edges = inside.searchsorted([0, *itertools.accumulate(counts or (len(stamps),))])
+        (symbols,) = (edges[1:] > edges[:-1]).nonzero()
+        begins = edges[symbols]
+        rows, number, bucket = _whole_sessions(buckets.session, bucket, begins, edges[symbols + 1])
+        symbol = symbols.repeat(number)
         opens = begins_run(stretch[inside])
-        # Of the whole sessions from the first bar's to the last one's.
-        first = int(buckets.session.searchsorted(session[0])) if len(session) else 0
-        stop = int(buckets.session.searchsorted(session[-1], side="right")) if len(session) else 0
+        opens[begins] = True
         logs = {name: np.log(values[inside]) for name, values in prices.items() if name in PRICES}
         open_ = logs.get("open", logs["close"])
         before = np.concatenate([open_[:1], logs["close"][:-1]])
+        before[begins] = open_[begins]
         counted = opens.copy()
         counted[1:] |= ends[1:] - ends[:-1] <= _LONGEST_RETURN
         return cls(
-            labels=buckets.label[first:stop],
-            bucket_minutes=buckets.minutes[first:stop],
-            session=buckets.session[first:stop],
-            bucket=bucket - first,
+            labels=buckets.label[rows],
+            bucket_minutes=buckets.minutes[rows],
+            symbol=symbol,
+            session=buckets.session[rows] + symbol * (buckets.session[-1] + 1),
+            bucket=bucket,
             ends=ends,
             length=length,
             opens=opens,
@@ -181,6 +197,11 @@ class BucketedBars:
     def expected(self) -> Float64Array1D:
         """How many bars each bucket has where none is missing, shape (count,)."""
         return self.bucket_minutes * _MINUTE / self.length
+
+    @cached_property
+    def filled(self) -> Float64Array1D:
+        """How many bars each bucket has, shape (count,)."""
+        return self.number(self.bucket)
 
     @property
     def count(self) -> int:
@@ -231,7 +252,7 @@ class BucketedBars:
         columns = [
             sums[0],
             sums[1],
-            sums[2] * np.bincount(self.bucket, minlength=self.count) / 3,
+            sums[2] * self.filled / 3,
             sums[3] * (np.pi / 2),
             sums[4],
             np.maximum(top + depth, 0.0),
@@ -248,10 +269,10 @@ class BucketedBars:
         """
         steps = np.full((3, self.count * STEPS), np.nan)
         place = STEPS - 1 - (self.labels[self.bucket] - self.ends) // _STEP
-        inside = np.flatnonzero(place >= 0)
+        (inside,) = (place >= 0).nonzero()
         if self.length <= _STEP and len(inside):
             cell = self.bucket[inside] * STEPS + place[inside]
-            begins = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
+            (begins,) = begins_run(cell).nonzero()
             high, low = (values[inside] for values in self._extremes)
             top, bottom = np.maximum.reduceat(high, begins), np.minimum.reduceat(low, begins)
             steps[0, cell[begins]] = top - bottom
@@ -285,7 +306,7 @@ class BucketedBars:
     @cached_property
     def _first_of_bucket(self) -> Int64Array1D:
         """Positions of the bars that are the first of their bucket."""
-        return np.flatnonzero(begins_run(self.bucket))
+        return begins_run(self.bucket).nonzero()[0]
 
     @cached_property
     def _first_of_session(self) -> BoolArray1D:
@@ -308,11 +329,37 @@ class BucketedBars:
 
         A session's sums add up: what a bucket says fades into the next one of its session as the weights rise.
         """
-        begins = np.flatnonzero(begins_run(self.session)).tolist()
-        for begin, end in itertools.pairwise([*begins, self.count]):
+        (begins,) = begins_run(self.session).nonzero()
+        for begin, end in itertools.pairwise([*begins.tolist(), self.count]):
             np.add.accumulate(sums[:, begin:end], axis=1, out=sums[:, begin:end])
         variance, weight = sums[: len(HALF_LIVES)], sums[len(HALF_LIVES) :]
         return np.asarray(variance / np.where(weight > 0, weight, 1.0) / self.minutes)
+
+
+def _whole_sessions(
+    sessions: Int64Array1D, bucket: Int64Array1D, begins: Int64Array1D, stops: Int64Array1D
+) -> tuple[Int64Array1D, Int64Array1D, Int64Array1D]:
+    """The buckets of each of several symbols, of the whole sessions from its first bar's to its last one's.
+
+    Parameters
+    ----------
+    sessions
+        Of the market's buckets.
+    bucket
+        Position of each bar's among these, shape (n,).
+    begins, stops
+        Where the bars of each symbol begin and stop, of which it has some.
+
+    Returns
+    -------
+    Positions of the buckets among the market's, one symbol's behind the other's; how many each symbol has; and the
+    position of each bar's bucket among them, shape (n,).
+    """
+    first = sessions.searchsorted(sessions[bucket[begins]])
+    counts = sessions.searchsorted(sessions[bucket[stops - 1]], side="right") - first
+    shift = counts.cumsum() - counts - first
+    rows = np.arange(counts.sum()) - shift.repeat(counts)
+    return rows, counts, bucket + shift.repeat(stops - begins)
 
 
 def _products(sizes: Float64Array1D, begins: BoolArray1D) -> Float64Array1D:

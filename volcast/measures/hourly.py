@@ -8,6 +8,7 @@ and realized volatility its square root (Andersen, Bollerslev, Diebold and Labys
 Values are decimals per bucket (0.004 is 0.4 % over that hour) and never annualized here unless a name says so.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D, time_index
+from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, Int64Array1D, joined, time_index
 from volcast.bars.arrays import Prices, SymbolBars
 from volcast.bars.checks import market_of_bars, select_symbol
 from volcast.bars.frames import as_bars_frame
@@ -112,12 +113,12 @@ class HourlyMeasurement:
         steps, nights = STEP_MEASURES if self.steps else (), NIGHT_NAMES if self.nights else ()
         return ("rv_hourly", *MEASURE_NAMES, *steps, *nights)
 
-    def rows(self, stamps: Int64Array1D, prices: Prices, length: int, *, is_tail: bool = False) -> Rows:
-        """The measures of the buckets that bars have, whose stamps, prices and length are those of a `SymbolBars`.
+    def rows(self, bars: Sequence[tuple[Int64Array1D, Prices]], length: int, *, are_tails: bool = False) -> list[Rows]:
+        """The measures of the buckets of each of several symbols, whose bars have the same columns and `length`.
 
-        `is_tail` says that there are others before them. A session is measured the same whichever these are, but for
-        the ``overnight_return``, which is since the session's bar before. Nights are yet to be measured (NaN), for they
-        go on after the buckets: see `night_rows`.
+        Their stamps and prices are those of a `SymbolBars`; `are_tails` says that there are others before them. A
+        session is measured the same whichever these are, but for the ``overnight_return``, which is since the session's
+        bar before. Nights are yet to be measured (NaN), for they go on after the buckets: see `night_rows`.
 
         Raises
         ------
@@ -125,17 +126,20 @@ class HourlyMeasurement:
             The estimator needs other prices, or more bars.
         """
         if self.preset == "colab":
-            closes = pd.Series(prices["close"], self.market.clock.times(stamps))
-            rv = _notebook_rv(closes)
-            return time_index(rv).as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
-        bars = BucketedBars.of(stamps, prices, length, self.market)
-        if not is_tail:
-            self.require_enough_bars(bars)
-        variance, is_whole = self.variance(bars)
-        columns = self.columns(bars, variance, is_whole)
+            return [_notebook_rows(pd.Series(of["close"], self.market.clock.times(stamps))) for stamps, of in bars]
+        prices = {name: joined([of[name] for _, of in bars]) for name in bars[0][1]}
+        counts = [len(stamps) for stamps, _ in bars]
+        stamps = joined([stamps for stamps, _ in bars])
+        bucketed = BucketedBars.of(stamps, prices, length, self.market, counts)
+        if not are_tails:
+            self.require_enough_bars(bucketed)
+        variance, is_whole = self.variance(bucketed)
+        columns = self.columns(bucketed, variance, is_whole)
         if self.nights:
             columns.append(np.full((len(columns[0]), len(NIGHT_NAMES)), np.nan))
-        return bars.labels[is_whole], np.concatenate(columns, axis=1)
+        labels, values = bucketed.labels[is_whole], np.concatenate(columns, axis=1)
+        edges = bucketed.symbol[is_whole].searchsorted(np.arange(len(bars) + 1)).tolist()
+        return [(labels[begin:stop], values[begin:stop]) for begin, stop in itertools.pairwise(edges)]
 
     def columns(self, bars: BucketedBars, variance: Float64Array1D, is_whole: BoolArray1D) -> list[Float64Array2D]:
         """The measures of the buckets that count, but for those of nights, shape (n, k) each; see `variance`."""
@@ -162,7 +166,7 @@ class HourlyMeasurement:
         # A range estimator makes a variance of a single bar, the others of a return.
         usable = np.ones(len(bars.bucket), dtype=bool) if self.variance_of.from_ranges else bars.counted
         has_any = np.bincount(bars.bucket, weights=usable, minlength=bars.count) > 0
-        is_covered = bars.number(bars.bucket) >= self.min_bucket_coverage * bars.expected
+        is_covered = bars.filled >= self.min_bucket_coverage * bars.expected
         return self.variance_of(bars), has_any & is_covered
 
 
@@ -420,6 +424,11 @@ def _colab_hourly_rv(bars: SymbolBars, tz: str) -> pd.Series:
             f"found {counted(len(bars.stamps), 'bar')}; the rule is two at least, for one return; give a longer span."
         )
     return _notebook_rv(bars.frame["close"].tz_convert(tz))
+
+
+def _notebook_rows(closes: pd.Series) -> Rows:
+    rv = _notebook_rv(closes)
+    return time_index(rv).as_unit("us").asi8, rv.to_numpy(dtype=float)[:, None]
 
 
 def _notebook_rv(prices: pd.Series) -> pd.Series:

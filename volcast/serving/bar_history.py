@@ -96,7 +96,8 @@ class BarHistory:
                 checked = slice(rows.start + max(len(self) - 1, 0), stop)
                 bars.require_usable(checked)
                 new = slice(rows.start + len(self), stop)
-                self.put(len(self), bars.stamps(new), bars.prices(new))
+                added = len(self), bars.stamps(new), bars.prices(new)
+                self.put(*added, self.require_whole(*added))
             else:
                 self._evidence = self.require_whole(count, np.empty(0, np.int64), {})
             if self.length == length:
@@ -127,15 +128,8 @@ class BarHistory:
             stamps = stamps[order]
         return begin, stamps, prices
 
-    def put(self, begin: int, stamps: Int64Array1D, prices: Prices) -> None:
-        """Put bars, each of which can be used, in place of those from `begin` on.
-
-        Raises
-        ------
-        BarsError
-            With them the bars as a whole cannot be used; the history stays as it was.
-        """
-        evidence = self.require_whole(begin, stamps, prices)
+    def put(self, begin: int, stamps: Int64Array1D, prices: Prices, evidence: Evidence) -> None:
+        """Put usable bars in place of those from `begin` on; `evidence` is what `require_whole` gives of them."""
         self.cut(begin)
         self._append(stamps, prices)
         self._evidence = evidence

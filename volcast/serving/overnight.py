@@ -6,6 +6,7 @@ import pandas as pd
 from volcast.arrays import GrowingArray, Int64Array1D
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.checks import symbol_among
+from volcast.bars.evidence import Evidence
 from volcast.bars.overnight import market_of_nights, said_of_overnight_bars
 from volcast.errors import BarsError
 from volcast.serving.bar_history import BarHistory
@@ -51,7 +52,7 @@ class OvernightHistory(BarHistory):
             self.follow(bars, self._key(bars), moment, before, is_same=is_same)
         self.followed = bars
 
-    def merged_overnight(self, bars: FrameArrays) -> tuple[int, Int64Array1D, Prices]:
+    def merged_overnight(self, bars: FrameArrays) -> tuple[int, Int64Array1D, Prices, Evidence]:
         """What `put` takes, so that new `bars` are among those so far; see `merged`.
 
         Raises
@@ -68,13 +69,12 @@ class OvernightHistory(BarHistory):
                 )
             bars.require_usable(rows)
             merged = self.merged(bars.stamps(rows), bars.prices(rows))
-            self.require_whole(*merged)
-        return merged
+            return *merged, self.require_whole(*merged)
 
-    def put(self, begin: int, stamps: Int64Array1D, prices: Prices) -> None:
-        """Put bars in place of those from `begin` on."""
+    def put(self, begin: int, stamps: Int64Array1D, prices: Prices, evidence: Evidence) -> None:
+        """Put bars in place of those from `begin` on; see `BarHistory.put`."""
         self.followed = None
-        super().put(begin, stamps, prices)
+        super().put(begin, stamps, prices, evidence)
 
     def cut(self, count: int) -> None:
         """Keep the first `count` bars alone."""

@@ -28,7 +28,7 @@ from volcast.markets.market import TradingMarket
 from volcast.measures.hourly import annualize, minutes_per_year
 from volcast.measures.nights import NIGHT_NAMES
 from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
-from volcast.serving.history import HourlyHistory, history_of
+from volcast.serving.history import HourlyHistory, history_of, measure
 from volcast.serving.market import NEVER, MarketStates, SymbolShare
 from volcast.serving.overnight import OvernightHistory, overnight_arrays
 from volcast.serving.served_model import Forecast, ServedModel
@@ -111,15 +111,13 @@ class ForecastStream:
             raise BarsError("there are neither bars nor overnight_bars to take in; one of them is needed; give it.")
         overnight = None if overnight_bars is None else overnight_arrays(self.model, overnight_bars)
         merged = {} if bars is None else self._merged(bars)
-        if len(merged) > 1 or overnight is not None:
-            for symbol, after in merged.items():
-                self._histories[symbol].require_whole(*after)
+        whole = {symbol: self._histories[symbol].require_whole(*after) for symbol, after in merged.items()}
         if overnight is not None and self._overnight is not None:
             self._overnight.put(*self._overnight.merged_overnight(overnight))
             self._forget_nights(self._overnight)
         for symbol, after in merged.items():
             self.followed = None
-            self._histories[symbol].put(*after)
+            self._histories[symbol].put(*after, whole[symbol])
 
     def _merged(self, bars: pd.DataFrame) -> dict[str | None, tuple[int, Int64Array1D, Prices]]:
         """By symbol, what `update` will put in place of the bars so far; see `HourlyHistory.merged`."""
@@ -360,7 +358,7 @@ class ForecastStream:
     def _totals_of(self, key: str | None, moment: int) -> RunningTotals:
         """What is forecast of a symbol's total volatility from the sessions that had closed by a moment."""
         history = self._histories[key]
-        history.measure(moment)
+        measure([history], moment)
         if key not in self._totals:
             if self.model.preset == "colab":
                 raise ConfigError(
@@ -467,7 +465,7 @@ class _OneTable:
 
     def measure(self, moment: int) -> None:
         """Bring it to a moment in microseconds."""
-        self._history.measure(moment)
+        measure([self._history], moment)
 
     def of(self, key: str | None) -> TableForecasts:
         """What is forecast from it as of the moment that it was measured to."""
@@ -490,9 +488,9 @@ class _ManyTables:
             key: SymbolShare(recipe, str(symbol or "") if key is None else key, history.table)
             for key, history in histories.items()
         }
-        columns = recipe.features.market_columns
-        self._market = MarketStates(list(self._shares.values()), columns)
-        names = [*model.measurement.names, *columns]
+        measures = model.measurement.names
+        self._market = MarketStates(recipe.features, list(self._shares.values()), measures)
+        names = [*measures, *recipe.features.market_columns]
         self._tables = {key: HourlyTable(names, model.market) for key in histories}
         # The first row, and the label of the first bucket of the market, from which each table is to be made anew.
         self._rows, self._labels = dict.fromkeys(histories, 0), dict.fromkeys(histories, NEVER)
@@ -505,14 +503,11 @@ class _ManyTables:
         if self._current == (moment, self._edition):
             return
 
-        since = NEVER
-        for name, history in self._histories.items():
-            history.measure(moment)
-            changed = history.take_changed()
-            self._rows[name] = min(self._rows[name], changed)
-            since = min(since, self._shares[name].follow(changed))
+        measure(self._histories.values(), moment)
+        changed = {name: history.take_changed() for name, history in self._histories.items()}
+        self._rows = {name: min(row, changed[name]) for name, row in self._rows.items()}
+        since = self._market.follow(changed.values())
         if since < NEVER:
-            self._market.update(since)
             self._labels = {name: min(label, since) for name, label in self._labels.items()}
         self._current = moment, self._edition
 

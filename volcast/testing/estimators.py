@@ -1,16 +1,18 @@
 """The rules of an estimator of variance, on simulated prices whose variance is known."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from volcast.arrays import BoolArray1D, time_index
+from volcast.bars.arrays import SymbolBars
 from volcast.errors import VolatilityError
 from volcast.markets.names import DEFAULT_MARKET
 from volcast.markets.registry import market_named
 from volcast.measures.estimators import Estimator
-from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.hourly import HourlyMeasurement, get_hourly_rv
 from volcast.testing.rules import require, require_equal
 
 __all__ = ["check_estimator"]
@@ -32,6 +34,7 @@ def check_estimator(estimator: str | Estimator, share: float = 1.0) -> None:
     - Twice the log returns give four times the variance; another level of prices changes nothing.
     - Bars after a bucket do not change it, not a bit; nor do the sessions before its own, but for rounding.
     - The last sessions alone, as a live loop has them, have the variances that they have in the whole.
+    - Of several symbols, whose bars stand one symbol's behind the other's, each has the variances that it has alone.
     - Of bars of an hour, one a bucket, it makes variances, or refuses by a `VolatilityError`.
 
     Parameters
@@ -57,6 +60,7 @@ def check_estimator(estimator: str | Estimator, share: float = 1.0) -> None:
     typical = float(variance.mean())
     _check_scales(estimator, bars, variance)
     _check_its_bucket_alone(estimator, bars, variance)
+    _check_its_symbol_alone(estimator, _first_weeks(bars))
     thin = _variance(estimator, _thinned(bars))
     _require_usable(thin, "in a bucket of few bars")
     still = bars.copy()
@@ -115,6 +119,20 @@ def _check_its_bucket_alone(estimator: str | Estimator, bars: pd.DataFrame, vari
         tail = _variance(estimator, bars[bars.index >= day])
         sentence = f"the sessions from {day:%Y-%m-%d} on have other variances alone than in the whole"
         _require_close(tail, variance[since], sentence, tolerance)
+
+
+def _check_its_symbol_alone(estimator: str | Estimator, bars: pd.DataFrame) -> None:
+    measurement = HourlyMeasurement(estimator=estimator, min_bucket_coverage=0.0)
+    symbols = [SymbolBars.of(frame) for frame in (bars, _with_noise(bars, np.ones(len(bars), dtype=bool)))]
+
+    def variances(of: Sequence[SymbolBars]) -> list[pd.Series]:
+        rows = measurement.rows([(one.stamps, one.prices) for one in of], symbols[0].length)
+        return [pd.Series(values[:, 0] ** 2, measurement.market.clock.times(labels)) for labels, values in rows]
+
+    for together, one in zip(variances(symbols), symbols, strict=True):
+        (alone,) = variances([one])
+        sentence = "a symbol has other variances beside another one than alone"
+        _require_close(together, alone, sentence, _ROUNDING * float(alone.mean()))
 
 
 def _check_one_bar(estimator: str | Estimator, hourly: pd.DataFrame) -> None:
@@ -191,11 +209,15 @@ def _with_noise(bars: pd.DataFrame, where: BoolArray1D) -> pd.DataFrame:
 
 def _thinned(bars: pd.DataFrame) -> pd.DataFrame:
     """Bars of some weeks, of which most hours keep one, two or three."""
-    few = bars.iloc[: 20 * market_named(DEFAULT_MARKET).minutes_per_session]
+    few = _first_weeks(bars)
     minute = time_index(few).minute
     hours = np.cumsum(minute == 0) % 4
     thinned: pd.DataFrame = few[(hours == 0) | (minute % 60 < 2 + hours) & (minute >= 2)]
     return thinned
+
+
+def _first_weeks(bars: pd.DataFrame) -> pd.DataFrame:
+    return bars.iloc[: 20 * market_named(DEFAULT_MARKET).minutes_per_session]
 
 
 def _hourly(bars: pd.DataFrame) -> pd.DataFrame:

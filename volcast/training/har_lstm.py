@@ -57,6 +57,20 @@ _WEEKS_OF_FALLS = 13
 
 
 @dataclass(frozen=True)
+class _Sight:
+    """What a model looks at, beside what its bars have; see `features.intraday.IntradayFeatures`."""
+
+    lags: tuple[int, ...]
+    with_market: bool
+    with_falls: bool
+    known_days: KnownDays
+
+    @classmethod
+    def of(cls, features: IntradayFeatures) -> "_Sight":
+        return cls(features.lags, features.with_market, features.with_falls, features.known_days)
+
+
+@dataclass(frozen=True)
 class HarLstmTargets:
     """What the networks are trained on, and the regression whose errors they learn.
 
@@ -106,16 +120,9 @@ def har_lstm_targets(
     """
     stops = {name: split.train.stop for name, split in splits.items()}
     lags = har_lags(_market_of(measures), max(stops.values()))
-    horizons = _learnable(measures, splits, lags)
-    regression = _fitted(
-        measures,
-        stops,
-        lags,
-        horizons,
-        with_market=with_market,
-        known_days=known_days or KnownDays(),
-        with_falls=max(stops.values()) >= _WEEKS_OF_FALLS * _market_of(measures).buckets_per_week,
-    )
+    with_falls = max(stops.values()) >= _WEEKS_OF_FALLS * _market_of(measures).buckets_per_week
+    sight = _Sight(lags, with_market, with_falls, known_days or KnownDays())
+    regression = _fitted(measures, stops, _learnable(measures, splits, lags), sight)
     rows = {
         name: _windows_and_errors(regression.for_symbol(name, frame), frame)
         for name, frame in _learnt_from(regression, measures).items()
@@ -171,17 +178,7 @@ def with_networks(
     stops = {name: split.validation.stop for name, split in splits.items()}
     # Of many symbols, what they are like is learnt anew of both parts, too: that forecasts a fifth of a percent better.
     earlier = recipe if len(recipe.symbols) == 1 else None
-    features = recipe.features
-    final = _fitted(
-        measures,
-        stops,
-        features.lags,
-        recipe.horizons,
-        with_market=features.with_market,
-        known_days=features.known_days,
-        with_falls=features.with_falls,
-        earlier=earlier,
-    )
+    final = _fitted(measures, stops, recipe.horizons, _Sight.of(recipe.features), earlier)
     return replace(
         chosen,
         weight=weight.of_one_among(len(frames)),
@@ -222,29 +219,23 @@ def _windows_and_errors(state: HarLstmState, measures: pd.DataFrame) -> tuple[Fl
 def _fitted(
     measures: Measures,
     stops: Mapping[str, int],
-    lags: tuple[int, ...],
     horizons: Iterable[Horizon],
-    *,
-    with_market: bool,
-    known_days: KnownDays,
-    with_falls: bool,
+    sight: _Sight,
     earlier: HarLstm | None = None,
 ) -> HarLstm:
     """Profiles and regressions of these horizons on each symbol's buckets before its stop, bounds yet to be learnt.
 
     The states are those of the `earlier` recipe where there is one: its networks know no others.
     """
-    fewest = lags[-1] + _FEWEST_ROWS
+    fewest = sight.lags[-1] + _FEWEST_ROWS
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
             f"of {counted(len(measures), 'symbol')} none has {fewest} buckets to train on; one at least must; give "
             "bars that begin earlier."
         )
-    with_market = with_market and len(frames) >= FEWEST_IN_MARKET
-    recipe = _without_regressions(
-        frames, lags, earlier, with_market=with_market, known_days=known_days, with_falls=with_falls
-    )
+    sees_market = sight.with_market and len(frames) >= FEWEST_IN_MARKET
+    recipe = _without_regressions(frames, replace(sight, with_market=sees_market), earlier)
     frames = recipe.with_market(frames)
     of_symbol = {name: recipe.for_symbol(name, frame).features for name, frame in frames.items()}
     states = {name: of_symbol[name].states(frame) for name, frame in frames.items()}
@@ -263,18 +254,10 @@ def _fitted(
     return replace(recipe, features=features, horizons=typical, symbols=symbols)
 
 
-def _without_regressions(
-    frames: Measures,
-    lags: tuple[int, ...],
-    earlier: HarLstm | None,
-    *,
-    with_market: bool,
-    known_days: KnownDays,
-    with_falls: bool,
-) -> HarLstm:
+def _without_regressions(frames: Measures, sight: _Sight, earlier: HarLstm | None) -> HarLstm:
     """A recipe that knows the symbols' profiles: the `earlier` recipe's, and those of the symbols that it has not."""
     learnt = {} if earlier is None else earlier.symbols
-    inputs = _step_inputs(frames, with_market=with_market) if earlier is None else earlier.features.step_inputs
+    inputs = _step_inputs(frames, with_market=sight.with_market) if earlier is None else earlier.features.step_inputs
     with_nights = all(map(have_nights, frames.values())) if earlier is None else earlier.features.with_nights
     profiles = {
         name: learnt[name].profile if name in learnt else _profile(frame, bool(inputs), with_nights)
@@ -286,12 +269,12 @@ def _without_regressions(
         features = IntradayFeatures.unscaled(
             typical,
             hours,
-            lags,
-            with_market=with_market,
+            sight.lags,
+            with_market=sight.with_market,
             step_inputs=inputs,
             with_nights=with_nights,
-            known_days=known_days,
-            with_falls=with_falls,
+            known_days=sight.known_days,
+            with_falls=sight.with_falls,
         )
     else:
         features = earlier.features

@@ -228,7 +228,8 @@ class HarLstm(HarLstmState):
             first = 0 if learnt_before else self.features.history - 1
         features = replace(self.features, profile=symbol_state.profile)
         columns = columns_of(measures, features.share_columns)
-        share = features.market_share(columns, market_of(measures).hours_of_labels(time_index(measures)))
+        hours = market_of(measures).hours_of_labels(time_index(measures))
+        share = IntradayFeatures.market_shares([features], columns, hours, [len(columns)])
         return pd.DataFrame(share[first:], measures.index[first:], self._share_names)
 
     @property
