@@ -163,7 +163,7 @@ class DataQuality:
         return figure
 
     def without(self, kind: str) -> "DataQuality":
-        """The same but for findings of a kind, where these do not matter."""
+        """The quality of these bars where findings of that kind do not matter."""
         return replace(self, findings=tuple(finding for finding in self.findings if finding.kind != kind))
 
     def _verdict(self) -> str:
