@@ -249,7 +249,7 @@ class TrainingConfig(BaseModel):
     files of them, with commas; the steps there are taken out. ``never``: no step is one. By default they are looked
     for, and asked about."""
     accept_quality: Annotated[bool, Role.RUN, Flag("--accept-quality")] = False
-    """Train on bars that are judged bad, too; what was accepted is said."""
+    """Take bars that are judged bad, too; what was accepted is said."""
     accept_verdict: Annotated[bool, Role.RUN, Flag("--accept-verdict")] = False
     """Let a new model serve whose verdict is not to use it, too; otherwise it is saved, and what served serves on."""
     rv_estimator: Annotated[str, Role.FORECAST, Flag("--rv-estimator", "E")] = "close"

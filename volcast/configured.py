@@ -24,12 +24,19 @@ _OF_THE_HANDLER = (
 )  # fmt: skip
 
 
-def handler_of(config: TrainingConfig, progress: "FetchProgress | None" = None) -> "DataHandler":
-    """The handler of the configured source; `progress` is told what is fetched."""
+def handler_of(
+    config: TrainingConfig, progress: "FetchProgress | None" = None, *, of_several: bool = False
+) -> "DataHandler":
+    """The handler of the configured source; `progress` is told what is fetched.
+
+    Of several symbols, those that are configured or others beside them (`of_several`), a file must say whose bars it
+    holds.
+    """
     # Only now: what asks other machines for bars takes long to import, and who serves needs none of it.
     from volcast.bars.handler import DataHandler
 
     settings = {name: getattr(config, name) for name in _OF_THE_HANDLER}
+    settings["of_several"] = of_several or len(config.symbols) > 1 or bool(config.companions)
     return DataHandler(config.effective_source, **settings, market=config.effective_market, progress=progress)
 
 
@@ -98,8 +105,8 @@ def measures_of(
     )
     if measures.empty:
         raise NotEnoughDataError(
-            f"the {len(checked.frame):,} bars from {checked.frame.index[0]} to {checked.frame.index[-1]} cover no "
-            f"bucket of {config.market_name} to {config.min_bucket_coverage:.0%}; one at least must be; give more "
-            "bars, or say --clean untraded if they leave out minutes without a trade."
+            f"the bars from {checked.frame.index[0]} to {checked.frame.index[-1]}, {len(checked.frame):,} of them, "
+            f"cover no bucket of {config.market_name} to {config.min_bucket_coverage:.0%}; one at least must be; give "
+            "more bars, or say --clean untraded if they leave out minutes without a trade."
         )
     return measures

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from volcast.counts import counted
+
 __all__ = ["LineProgress", "SilentProgress", "TerminalProgress", "TrialEnd", "progress_for"]
 
 
@@ -132,27 +134,27 @@ class LineProgress(SilentProgress):
 
     def fetch_began(self, symbol: str, months: int) -> None:
         """Say what is going to be fetched."""
-        self.say(f"Fetching {_counted(months, 'month')} of {symbol}.")
+        self.say(f"Fetching {counted(months, 'month')} of {symbol}.")
 
     def search_began(self, trials: int, done: int, epochs: int) -> None:
         """Say what is going to be searched."""
         self._clock.start(trials, done)
         before = f", {done} of them done by an earlier run" if done else ""
-        self.say(f"Searching: {_counted(trials, 'trial')} of up to {_counted(epochs, 'epoch')}{before}.")
+        self.say(f"Searching: {counted(trials, 'trial')} of up to {counted(epochs, 'epoch')}{before}.")
 
     def trial_ended(self, trial: TrialEnd) -> None:
         """Say how the trial ended, the best loss so far and the time left."""
         self._clock.trial_ended()
         result = "failed"
         if trial.val_loss is not None:
-            result = f"validation loss {trial.val_loss:.4g} after {_counted(trial.epochs, 'epoch')}"
+            result = f"validation loss {trial.val_loss:.4g} after {counted(trial.epochs, 'epoch')}"
         best = "none yet" if trial.best_loss is None else f"{trial.best_loss:.4g}"
         parts = (result, f"best {best}", self._clock.time_left())
         self.say(f"Trial {trial.number} of {self._clock.trials}: {'; '.join(part for part in parts if part)}.")
 
     def training_began(self, epochs: int, network: int, count: int) -> None:
         """Say what is trained."""
-        self.say(f"Training network {network} of {count}, up to {_counted(epochs, 'epoch')}.")
+        self.say(f"Training network {network} of {count}, up to {counted(epochs, 'epoch')}.")
 
 
 class _TimeLeftColumn(ProgressColumn):
@@ -208,7 +210,11 @@ class TerminalProgress(SilentProgress):
         """Show the bar of the months to fetch."""
         self._progress.start()
         self._progress.reset(
-            self._fetch, total=months, visible=True, description=f"bars of {symbol}", status=f"of {months} months"
+            self._fetch,
+            total=months,
+            visible=True,
+            description=f"bars of {symbol}",
+            status=f"of {counted(months, 'month')}",
         )
 
     def fetch_advanced(self, months: int) -> None:
@@ -222,7 +228,9 @@ class TerminalProgress(SilentProgress):
         self._progress.update(self._fetch, visible=False)
         self._progress.start()
         self._progress.start_task(self._search)
-        self._progress.update(self._search, total=trials, completed=done, visible=True, status=f"of {trials} trials")
+        self._progress.update(
+            self._search, total=trials, completed=done, visible=True, status=f"of {counted(trials, 'trial')}"
+        )
 
     def trial_began(self, number: int) -> None:
         """Start the epochs' bar anew."""
@@ -242,7 +250,7 @@ class TerminalProgress(SilentProgress):
         self._progress.update(
             self._search,
             completed=self._clock.done,
-            status=f"of {self._clock.trials} trials, best validation loss {best}",
+            status=f"of {counted(self._clock.trials, 'trial')}, best validation loss {best}",
         )
 
     def training_began(self, epochs: int, network: int, count: int) -> None:
@@ -276,7 +284,3 @@ def progress_for(console: Console, *, quiet: bool, minutes: float | None = None)
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
-
-
-def _counted(count: float, thing: str) -> str:
-    return f"{count:g} {thing}" if count == 1 else f"{count:g} {thing}s"

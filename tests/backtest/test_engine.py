@@ -150,7 +150,7 @@ def test_each_trade_carries_the_version_that_it_was_made_on(some_bars: pd.DataFr
 def test_wrong_forecasts_are_refused(some_bars: pd.DataFrame) -> None:
     table = baseline_forecasts("ewma", some_bars)["XYZ"]
     seen = table.assign(in_sample=np.arange(len(table)) < 3)
-    with pytest.raises(LookAheadError, match=r"3 of the forecasts .* without allow_in_sample"):
+    with pytest.raises(LookAheadError, match=r"seen in training, 3 buckets of .* without allow_in_sample"):
         Market.of(some_bars, seen)
     table.attrs["horizon"] = 1
     with pytest.raises(ConfigError, match="forecasts are of the horizon 1"):

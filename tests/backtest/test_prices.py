@@ -45,7 +45,7 @@ def test_bars_outside_the_session_are_not_looked_at() -> None:
     assert (time_index(cut).tz_convert("UTC") == time_index(regular)).all()
     # A half-day ends at 13:00; 2024-11-29 was one.
     assert str(regular_bars(make_bars("2024-11-29", "2024-11-29")).index[-1].time()) == "12:59:00"
-    with pytest.raises(NotEnoughDataError, match="none of 390 bars lies in a session of XNYS"):
+    with pytest.raises(NotEnoughDataError, match="of 390 bars none lies in a session of XNYS"):
         regular_bars(make_bars("2024-12-25", "2024-12-25"))
 
 

@@ -109,7 +109,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no zone": (PLAIN.tz_localize(None), r"fit America/New_York.*tz_localize\('America/New_York'\)"),
     "UTC without its zone": (UTC.tz_localize(None), r"fit UTC.*tz_localize\('UTC'\)"),
     "words": (UTC.astype(object).assign(close="dear"), "no number in 'close'"),
-    "a word": (UTC.astype(object).assign(close=[*UTC["close"][:-1], "halted"]), "1 rows that are no bars"),
+    "a word": (
+        UTC.astype(object).assign(close=[*UTC["close"][:-1], "halted"]),
+        "are no bars, 1 of them",
+    ),
     "truth": (UTC.assign(close=True), "bool in 'close'"),
     "complex": (UTC.astype({"close": complex}), "complex128 in 'close'"),
     "times for prices": (UTC.assign(close=UTC.index), "in 'close'"),

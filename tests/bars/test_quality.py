@@ -44,6 +44,13 @@ def test_clean_bars_raise_no_alarm(seed: int, minutes: int) -> None:
     assert [found.kind for found in quality.findings] == ["half-day"]
 
 
+def test_whole_sessions_of_before_a_market_traded_longer_are_no_half_days() -> None:
+    quality = assess_quality(
+        simulate_bars("7203.T", "2024-10-21", "2025-06-30", minutes=5, market="XTKS"), market="XTKS"
+    )
+    assert quality.findings == ()
+
+
 def test_a_hole_is_found_with_its_days_and_a_holiday_is_none(clean: pd.DataFrame) -> None:
     quality = assess_quality(clean[~on(clean, "2024-03-04", "2024-03-09")])
     assert kinds(quality) == {"hole": ("2024-03-04", "2024-03-08")}
@@ -190,3 +197,41 @@ def test_prices_of_too_few_digits_are_said() -> None:
         assert [one.level for one in findings if one.kind == "steps"] == ([level] if level else [])
     still = assess_quality(bars.assign(**dict.fromkeys(prices, 3e-8)), market="24/7")
     assert "steps" in {one.kind for one in still.of("bad")}
+
+
+@pytest.mark.parametrize(("late", "minutes"), [("59s", 5), ("1min", 5), ("3s", 1)])
+def test_bars_over_the_end_of_a_bucket_are_remarked_on(late: str, minutes: int) -> None:
+    bars = make_bars("2024-06-03", "2024-06-07", minutes=minutes)
+    later = bars.set_axis(bars.index + pd.Timedelta(late))
+    (reaching,) = (one for one in assess_quality(later, market="XNYS").findings if one.kind == "reaching")
+    assert reaching.level == "flaw"
+    # In seven buckets of five days.
+    assert reaching.sentence.startswith("35 bars over the end of a bucket")
+    assert "reaching" not in kinds(assess_quality(bars, market="XNYS"))
+
+
+def test_bars_of_the_future_are_bad_unless_they_are_simulated() -> None:
+    day = pd.Timestamp.now("UTC").normalize() + pd.Timedelta(days=30)
+    bars = simulate_bars("SPY", f"{day:%Y-%m-%d}", f"{day + pd.Timedelta(days=7):%Y-%m-%d}", minutes=5)
+    assert "future" not in kinds(assess_quality(bars))
+    bars.attrs["simulated"] = False
+    quality = assess_quality(bars)
+    assert quality.is_bad
+    assert f"{len(bars)} bars of the future" in " ".join(finding.sentence for finding in quality.of("bad"))
+    past = make_bars("2024-06-03", "2024-06-28", minutes=5)
+    past.index = past.index[:-1].append(bars.index[:1])
+    assert "1 bar of the future" in " ".join(finding.sentence for finding in assess_quality(past).of("bad"))
+
+
+def test_bars_of_a_day_that_begin_at_midnight_in_utc_are_judged() -> None:
+    daily = make_bars("2024-06-03", "2024-06-28", minutes=5).resample("1D").last()
+    assert "coarse" in kinds(assess_quality(daily.dropna(), market="XNYS"))
+
+
+def test_findings_of_one_bar_are_said_of_one() -> None:
+    bars = make_bars("2024-06-03", "2024-06-28", minutes=5)
+    bars.iloc[100, 3] = np.inf
+    bars.iloc[200, 4] = -1.0
+    sentences = [finding.sentence for finding in assess_quality(bars, market="XNYS").findings]
+    assert "1 bar with a price of zero, less, or without end (2024-06-04)." in sentences
+    assert "1 bar without volume, or below zero." in sentences

@@ -15,6 +15,8 @@ from volcast.bars.handler import DataHandler
 from volcast.bars.quality import Finding, assess_quality
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.sources.simulator import simulate_bars
+from volcast.cli.backtest import main as backtest_command
+from volcast.cli.bars import main as bars_command
 from volcast.errors import BarsError, ConfigError
 from volcast.markets.registry import market_named
 from volcast.measures.hourly import get_hourly_measures
@@ -118,6 +120,19 @@ def test_a_roll_is_no_return_of_a_backtest(traded: pd.DataFrame, adjusted: pd.Da
     assert np.abs((returns - true).to_numpy(dtype=float)).max() < 2e-3
     holes = Market.of(traded, market="CMES").holes
     assert list(CMES.dates(pd.DatetimeIndex(holes["first"])).strftime("%Y-%m-%d")) == list(ROLLS)
+
+
+def test_steps_that_a_backtest_cuts_out_make_no_bars_bad_there(
+    traded: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    traded.to_parquet(tmp_path / "nq.parquet")
+    arguments = ["--symbol", "NQ", "--bars", str(tmp_path / "nq.parquet")]
+    assert bars_command(["quality", *arguments]) == 1
+    capsys.readouterr()
+    assert backtest_command([*arguments, "--forecasts", "ewma"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "a roll to another contract, between" in shown
+    assert "ACCEPTED" not in shown
 
 
 def test_a_series_of_ratios_is_told_by_its_grid(traded: pd.DataFrame, adjusted: pd.DataFrame) -> None:

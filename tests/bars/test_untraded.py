@@ -198,7 +198,7 @@ def test_minutes_without_volume_are_no_stale_bars_of_an_exchange_that_writes_the
     flat = WHOLE.iloc[:1440].copy()
     flat.iloc[300:315, :4] = flat["close"].iloc[299]
     flat.iloc[300:315, 4] = 0.0
-    assert "only repeat a price" in finding(assess_quality(flat, market=COINS), "stale")
+    assert "nothing but a repeated price" in finding(assess_quality(flat, market=COINS), "stale")
     flat.attrs["untraded"] = "flat"
     quality = assess_quality(flat, market=COINS)
     assert not finding(quality, "stale")
@@ -210,7 +210,7 @@ def test_high_prices_of_one_large_order_are_no_error_of_an_exchange(tmp_path: Pa
     near = np.flatnonzero(np.diff(time_index(swept).asi8) == 60_000_000)[60::40][:12]
     swept.loc[swept.index[near], "high"] *= 1.03
     plain = assess_quality(swept, market=COINS)
-    assert "beyond anything around them." in finding(plain, "wicks")
+    assert "beyond anything around." in finding(plain, "wicks")
     assert plain.is_bad
     quality = assess_quality(of_kraken(swept, tmp_path / "coin.csv").get_stock_bars("BTC/USD"))
     assert "which the exchange made of its own trades" in finding(quality, "wicks")

@@ -486,6 +486,44 @@ def test_the_command_is_held_against_another_file(
     assert list(content["statistics"]) == ["volatility target", "buy and hold ABC"]
 
 
+def test_bad_bars_are_traded_only_where_that_is_accepted(
+    spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bars, page = pd.read_parquet(spy_file), tmp_path / "report.html"
+    bars.loc[bars.index > "2024-09-11 15:00Z", ["open", "high", "low", "close"]] *= 100
+    bars.to_parquet(spy_file)
+    arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--forecasts", "ewma"]
+    assert main(arguments) == 1
+    refused = capsys.readouterr().err
+    assert re.search(r"the bars of XYZ are bad \(.*100:1 at 2024-09-11.*--accept-quality\.\n$", refused)
+    assert main([*arguments, "--accept-quality", "--report", str(page)]) == 0
+    assert "ACCEPTED although bad: Prices step inside" in capsys.readouterr().out
+    assert "ACCEPTED although bad: Prices step inside" in page.read_text()
+    assert main([*arguments, "--accept-quality", "--json"]) == 0
+    assert "ACCEPTED although bad" in " ".join(json.loads(capsys.readouterr().out)["about"])
+
+
+def test_the_dialogue_says_what_is_bad_of_bars(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], spy_file: Path
+) -> None:
+    bars = pd.read_parquet(spy_file)
+    bars.loc[bars.index > "2024-09-11 15:00Z", ["open", "high", "low", "close"]] *= 100
+    bars.to_parquet(spy_file)
+    assert piped(monkeypatch, tmp_path, "XYZ", "2", str(spy_file), _ENTER, _ENTER, _ENTER, _ENTER) == 1
+    assert "Prices step inside a session" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_ewma_that_serves_stands_beside_no_other_ewma(
+    spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_models = ["--symbol", "XYZ", "--bars", str(spy_file), "--models", str(tmp_path)]
+    for arguments in (without_models, [*without_models, "--model", "ewma"], [*without_models, "--forecasts", "ewma"]):
+        assert main([*arguments, "--json"]) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert list(content["statistics"]) == ["volatility target", "buy and hold"]
+        assert content["model_versions"] == ["ewma"]
+
+
 def test_the_command_needs_nobody(spy_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report, trades = tmp_path / "report.html", tmp_path / "trades.parquet"
     arguments = ["--symbol", "XYZ", "--bars", str(spy_file), "--forecasts", "har", "--target", "0.08"]

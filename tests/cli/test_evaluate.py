@@ -139,10 +139,28 @@ def test_a_training_on_noise_ends_with_a_refusal(tmp_path: Path) -> None:
     assert result.evaluation.verdict in (Path(str(result.bundle.path)) / "evaluation.html").read_text()
 
 
+def test_bad_bars_are_judged_on_only_where_that_is_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bars = make_bars("2024-12-02", "2024-12-20")
+    bars.loc[bars.index > "2024-12-11 16:00Z", ["open", "high", "low", "close"]] /= 20
+    bars.to_parquet(tmp_path / "split.parquet")
+    model = ["--models", str(ROOT / "tests" / "data"), "--model", "schema-2", "--allow-in-sample"]
+    arguments = [*model, "--bars", str(tmp_path / "split.parquet"), "--json"]
+    assert main(arguments) == 1
+    refused = json.loads(capsys.readouterr().out)["error"]
+    assert "20:1 at 2024-12-11" in refused
+    assert "--accept-quality" in refused
+    assert main([*arguments, "--accept-quality"]) == 0
+    assert "ACCEPTED although bad: Prices step inside" in " ".join(json.loads(capsys.readouterr().out)["about"])
+
+
 def test_bars_without_a_whole_hour_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bars.csv"
     path.write_text("date,open,high,low,close,volume\n2025-03-06,1240.0,1260.9,1239.6,1255,100\n")
     where = ["--models", str(ROOT / "tests" / "data"), "--model", "schema-2", "--bars", str(path)]
-    assert main([*where, "--bars-timezone", "America/New_York"]) == 1
-    assert "the 1 bars from" in (said := capsys.readouterr().err)
+    where += ["--bars-timezone", "America/New_York"]
+    assert main(where) == 1
+    assert "are bad (No bar lies inside a session" in (said := capsys.readouterr().err)
+    assert said.count("\n") == 1
+    assert main([*where, "--accept-quality"]) == 1
+    assert "1 of them, cover no bucket of XNYS" in (said := capsys.readouterr().err)
     assert said.count("\n") == 1

@@ -160,7 +160,7 @@ def test_what_a_person_reads(trained: TrainingResult, folder: Path, capsys: pyte
     ("arguments", "status", "said"),
     [
         (["--symbol", "AAA"], 2, "give --symbols"),
-        (["--symbols", "X,Y", "--bars", "{folder}"], 1, "none of 2 symbols"),
+        (["--symbols", "X,Y", "--bars", "{folder}"], 1, "of 2 symbols none"),
         (
             ["--bars", "{folder}/AAA_5min.parquet", "--symbols", "AAA", "--html", "{folder}/nowhere/a.html"],
             1,

@@ -1,5 +1,7 @@
 """Dated facts of markets that are not New York's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from volcast.arrays import time_index
 from volcast.markets.fit import best_fit
 from volcast.markets.names import DEFAULT_MARKET, DEFAULT_YEAR, DEFAULT_ZONE, default_market
 from volcast.markets.registry import MARKETS, market_named
-from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
+from volcast.measures.hourly import annualize, get_hourly_measures, get_hourly_rv, minutes_per_year
 from volcast.testing import check_market
 
 MICROSECONDS = 60_000_000
@@ -62,6 +64,46 @@ def test_currencies_trade_from_sunday_to_friday_in_new_york() -> None:
     assert labels_of("24/5", "2024-12-25") == labels_of("24/5", "2025-01-01") == []
 
 
+CHANGES = {
+    "XTKS": {"1997-01-06": 300, "2024-11-05": 330},  # closes at 15:30
+    "XHKG": {"1995-01-03": 300, "2011-03-07": 330},  # opens at 9:30
+    "XKRX": {"1995-01-03": 240, "1998-12-07": 300, "2000-05-22": 360, "2016-08-01": 390},
+    "BVMF": {"1995-01-03": 420, "2019-11-04": 480},  # closes at 18:00
+    "XNYS": {"1995-01-03": 390},
+    "CMES": {"1995-01-03": 1380},
+}
+
+
+@pytest.mark.parametrize("market", CHANGES)
+def test_the_days_on_which_regular_sessions_became_longer(market: str) -> None:
+    regular = market_named(market).regular_sessions
+    days = market_named(market).dates(market_named(market).clock.times(regular.begin))
+    changes = {f"{day:%Y-%m-%d}": minutes for day, minutes in zip(days, regular.minutes.tolist(), strict=True)}
+    assert changes == CHANGES[market]
+
+
+def test_sessions_of_no_regular_length_break_a_rule_of_markets() -> None:
+    hours = market_named("XNYS").hours
+    shorter = replace(hours, end=hours.end - 60 * (hours.session % 3 == 0))
+    with pytest.raises(AssertionError, match="% of the sessions of XNYS are not as long as regular ones then are"):
+        check_market(replace(market_named("XNYS"), hours_of=lambda: shorter))
+
+
+@pytest.mark.parametrize("bucket", ["1h", "session"])
+@pytest.mark.parametrize(
+    ("market", "before", "after"), [("XTKS", "2024-11-01", "2024-11-05"), ("XNYS", *["2024-11-01"] * 2)]
+)
+def test_a_session_is_annualized_by_the_sessions_of_its_time(market: str, before: str, after: str, bucket: str) -> None:
+    """Of 20 % a year in the days before and after the change, and so in each bucket of them."""
+    trading = market_named(market, bucket)
+    table = trading.bucket_table(pd.Timestamp(before), pd.Timestamp(after))
+    minutes = table["minutes"].astype(float)
+    of_session = minutes.groupby(table["session"]).transform("sum")
+    volatility = 0.20 * np.sqrt(minutes / of_session / trading.sessions_per_year)
+    year = minutes_per_year("session", trading, time_index(table))
+    np.testing.assert_allclose(annualize(volatility, minutes, year), 0.20, rtol=1e-12)
+
+
 def test_the_default_year_is_the_default_markets() -> None:
     assert market_named(DEFAULT_MARKET).sessions_per_year == DEFAULT_YEAR
     assert market_named(DEFAULT_MARKET).zone == DEFAULT_ZONE
@@ -70,7 +112,7 @@ def test_the_default_year_is_the_default_markets() -> None:
 def test_coins_never_rest_and_their_days_are_utcs() -> None:
     market = market_named("24/7")
     assert market.never_closes
-    assert market.minutes_per_year == 365 * 24 * 60
+    assert market.minutes_per_year(market.buckets.label[-1:]).tolist() == [365 * 24 * 60]
     assert labels_of("24/7", "2024-06-02")[0] == "02 01:00"
     assert labels_of("24/7", "2024-06-02")[-1] == "03 00:00"
 

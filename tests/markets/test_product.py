@@ -1,7 +1,9 @@
 """The whole product on markets that are not New York's, on simulated bars."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +16,19 @@ from volatility_forecaster import VolatilityForecaster
 from volcast.arrays import time_index
 from volcast.backtest.accounts import Costs
 from volcast.backtest.engine import run_strategy
-from volcast.backtest.forecasts import baseline_forecasts
+from volcast.backtest.forecasts import baseline_forecasts, perfect_foresight
 from volcast.backtest.market import Market
-from volcast.backtest.prices import session_prices
+from volcast.backtest.prices import regular_bars, session_prices
 from volcast.backtest.strategies.buy_and_hold import BuyAndHold
 from volcast.backtest.strategies.volatility_target import VolatilityTarget
+from volcast.bars.cleaning import clean_bars
 from volcast.bars.quality import assess_quality
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.config import TrainingConfig
 from volcast.errors import BarsError, BarsWarning, ModelMismatchWarning
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.markets.registry import market_named
-from volcast.measures.hourly import get_hourly_rv
+from volcast.measures.hourly import get_hourly_measures, get_hourly_rv
 from volcast.serving.stream import ForecastStream
 
 HOUR = pd.Timedelta(hours=1)
@@ -181,6 +184,23 @@ def test_a_model_is_trained_saved_loaded_and_retrained(market: str, tmp_path: Pa
     assert forecaster.retrain_if_due(bars) is not None
 
 
+def test_forecasts_before_a_market_traded_longer_are_annualized_by_the_sessions_of_that_time() -> None:
+    bars = simulate_bars("7203.T", "2024-10-01", "2024-11-15", minutes=5, market="XTKS")
+    stream = VolatilityForecaster("ewma", {"market": "XTKS"}).stream(bars[:1])
+    changed = pd.Timestamp("2024-11-05", tz="Asia/Tokyo")
+    series = VolatilityForecaster("ewma", {"market": "XTKS"}).forecast_series(bars)
+    table = market_named("XTKS").bucket_table(series.index[0], series.index[-1]).loc[series.index]
+    year = 244 * np.where(series.index < changed, 300, 330)
+    expected = series["volatility"] * np.sqrt(year / table["minutes"])
+    np.testing.assert_allclose(series["annualized_volatility"], expected, rtol=1e-12)
+    assert (series.index < changed).sum() > 50
+    last = series.index[series.index < changed][-1]
+    stream.update(bars[bars.index < series.loc[last, "asof"]])
+    assert stream.forecast().annualized_volatility == pytest.approx(
+        series.loc[last, "annualized_volatility"], rel=1e-15
+    )
+
+
 def unnamed(market: str) -> pd.DataFrame:
     bars = bars_of(market, "2024-02-02")
     bars.attrs.clear()
@@ -223,12 +243,53 @@ def test_nothing_is_said_of_hours_that_somebody_has_named_or_that_surround_new_y
         VolatilityForecaster("ewma").forecast(extended)
 
 
-def test_frames_of_other_libraries_tell_their_hours_too() -> None:
-    polars = pytest.importorskip("polars")
+def polars_frame(bars: pd.DataFrame) -> object:
+    return pytest.importorskip("polars").from_pandas(bars.reset_index(names="timestamp"))
+
+
+SHAPES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "plain": lambda bars: bars,
+    "capitals": lambda bars: bars.rename(columns=str.upper),
+    "stamps in a column": lambda bars: bars.reset_index(names="timestamp"),
+    "polars": polars_frame,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "door",
+    [
+        get_hourly_rv,
+        get_hourly_measures,
+        assess_quality,
+        clean_bars,
+        regular_bars,
+        session_prices,
+        Market.of,
+        lambda bars: baseline_forecasts("ewma", bars),
+        perfect_foresight,
+    ],
+)
+def test_frames_of_any_shape_are_told_of_their_hours_once(door: Callable[[Any], Any], shape: str) -> None:
+    frame = SHAPES[shape](unnamed("24/7"))
+    with pytest.warns(BarsWarning, match="fit those of 24/7; .* taken for 24/7's") as warned:
+        door(frame)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_frames_of_any_shape_are_measured_trained_and_forecast_in_their_hours(shape: str) -> None:
     bars = unnamed("24/7")
-    frame = polars.from_pandas(bars.reset_index(names="timestamp"))
-    with pytest.warns(BarsWarning, match="fit those of 24/7"):
-        told = get_hourly_rv(frame)
-    assert len(told) == len(get_hourly_rv(bars, market="24/7"))
+    frame = SHAPES[shape](bars)
+    told = get_hourly_rv(bars, market="24/7")
+    with pytest.warns(BarsWarning):
+        assert len(get_hourly_rv(frame)) == len(told)
     with pytest.warns(ModelMismatchWarning, match="they fit those of 24/7"):
         VolatilityForecaster("ewma").forecast(frame)
+    trainer = LocalLSTMTrainer({"memory": 24})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarsWarning)
+        data = trainer.prepare_data(bars=frame)
+    assert trainer.config.market == "24/7"
+    assert [len(measures) for measures in data.measures.values()] == [len(told)]

@@ -144,14 +144,14 @@ def test_an_unknown_preset_is_refused() -> None:
 
 
 def test_a_year_of_constant_variance_annualizes_to_itself() -> None:
-    year = minutes_per_year("session", market_named("XNYS"))
+    labels = pd.DatetimeIndex(["2024-06-03 11:00-04:00"])
+    (year,) = minutes_per_year("session", market_named("XNYS"), labels).tolist()
     assert year == 252 * 390
     per_minute = 0.20 / math.sqrt(year)
     assert annualize(per_minute * math.sqrt(60), 60, year) == pytest.approx(0.20)
     assert annualize(per_minute * math.sqrt(30), 30, year) == pytest.approx(0.20)
-    assert annualize(0.01, 60, minutes_per_year("colab", market_named("XNYS"))) == pytest.approx(
-        0.01 * math.sqrt(365 * 24)
-    )
+    (clock_year,) = minutes_per_year("colab", market_named("XNYS"), labels).tolist()
+    assert annualize(0.01, 60, clock_year) == pytest.approx(0.01 * math.sqrt(365 * 24))
 
 
 def test_real_bars_have_seven_buckets_on_full_days(spy_bars: pd.DataFrame) -> None:

@@ -138,3 +138,18 @@ def test_it_is_the_sum_over_the_buckets_of_each_horizon(horizon: Horizon) -> Non
         minutes = sum(30 if hour == 10 else 60 for hour in seen)
         session = (sum(typical[row, hour] ** 2 for hour in seen) * 252 * 390 / minutes) ** 0.5
         np.testing.assert_allclose(made[row], volatility[row] / own * session, rtol=1e-12)
+
+
+def test_each_day_is_a_session_of_its_time() -> None:
+    """Tokyo's are of 330 minutes since 2024-11-05, before of 300: each day is of 20 % a year."""
+    market = market_named("XTKS")
+    table = market.bucket_table(pd.Timestamp("2024-11-01"), pd.Timestamp("2024-11-05"))
+    labels, minutes = time_index(table), table["minutes"].to_numpy()
+    hours = market.hours_of_labels(labels)
+    typical = np.full((1, 24), np.nan)
+    typical[0, hours] = 0.001 * np.sqrt(minutes)
+    of_day = np.where(labels < pd.Timestamp("2024-11-05", tz=market.zone), 300, 330)
+    volatility = 0.20 * np.sqrt(minutes / of_day / market.sessions_per_year)
+    days = TypicalDays.of(typical, market)
+    made = deseasonalized_volatility(volatility, labels.as_unit("us").asi8, days, 1, market)
+    np.testing.assert_allclose(made, 0.20, rtol=1e-12)

@@ -156,7 +156,7 @@ def test_attrs_say_that_stamps_are_starts() -> None:
 def test_a_symbol_without_a_stamp_is_left_out_of_the_market_or_refused() -> None:
     stacked = pd.concat({"QQQ": BARS, "SPY": REFUSED["no stamp"]}, names=["symbol", "timestamp"])
     assert ewma().forecast(stacked, symbol="QQQ").volatility == ewma().forecast(BARS).volatility
-    with pytest.raises(BarsError, match="missing time stamps"):
+    with pytest.raises(BarsError, match="missing time stamp"):
         ewma().forecast(stacked, symbol="SPY")
 
 

@@ -286,7 +286,7 @@ def test_what_is_wrong_with_overnight_bars_is_said_of_them(
 
 
 def test_nights_that_are_long_over_are_refused(model: ServedModel, bars: pd.DataFrame, future: pd.DataFrame) -> None:
-    with pytest.raises(BarsError, match=r"no bars in the last \d nights.*overnight_bars must"):
+    with pytest.raises(BarsError, match=r"no bars in the last \d nights?.*overnight_bars must"):
         at_once(model, bars, future[:"2024-11-22"], None)
 
 

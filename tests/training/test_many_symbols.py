@@ -459,9 +459,9 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
         LocalLSTMTrainer({"symbols": "SPY,QQQ", "network": "roadmap"})
     few = pd.concat({name: bars_of(name).iloc[:2000] for name in ("AAA", "BBB")})
     settings = {**SMALL, "symbols": "AAA,BBB", "model_save_path": str(tmp_path)}
-    with pytest.raises(NotEnoughDataError, match="none of 2 symbols has 204"):
+    with pytest.raises(NotEnoughDataError, match="of 2 symbols none has 204"):
         LocalLSTMTrainer({**settings, "test_from": "2024-05-20"}).run_training_pipeline(bars=few)
-    with pytest.raises(DataSourceError, match="none of 2 symbols"):
+    with pytest.raises(DataSourceError, match="of 2 symbols none"):
         LocalLSTMTrainer({**settings, "symbols": "X,Y"}).run_training_pipeline(bars=few)
     with pytest.raises(DataSourceError, match=r"indexed by \(symbol, timestamp\)"):
         LocalLSTMTrainer(settings).prepare_data(bars=bars_of("AAA"))

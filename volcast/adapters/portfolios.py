@@ -12,6 +12,7 @@ import pandas as pd
 
 from volcast.arrays import Float64Array2D, time_index
 from volcast.bars.frames import as_bars_frame
+from volcast.counts import counted
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import VolatilityForecaster
 from volcast.forecasters.horizons import Horizon, Kind
@@ -115,7 +116,8 @@ def _closes(
     inside = (row >= 0) & (ends <= closes_at[np.maximum(row, 0)])
     if not inside.any():
         raise NotEnoughDataError(
-            f"no bar lies in the {sessions} sessions before {moment}; correlations need some; give bars that reach it."
+            f"no bar lies in the {counted(sessions, 'session')} before {moment}; correlations need some; give bars "
+            "that reach it."
         )
     return table[inside]
 

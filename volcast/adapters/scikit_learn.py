@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from volcast.arrays import Float64Array1D, time_index
 from volcast.bars.frames import as_bars_frame
+from volcast.counts import counted
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.evaluation.losses import qlike
 from volcast.forecasters.baselines.registry import ALL_BASELINES
@@ -210,7 +211,7 @@ def _as_long_as(measures: pd.DataFrame, values: npt.ArrayLike) -> Float64Array1D
         ) from None
     if array.shape != (len(measures),):
         raise BarsError(
-            f"there are {array.shape} values and {len(measures)} hours; it must be one of each hour; leave y out "
-            "for bars."
+            f"there are {array.shape} values and {counted(len(measures), 'hour')}; it must be one of each hour; leave "
+            "y out for bars."
         )
     return array

@@ -23,6 +23,7 @@ from volcast.backtest.report import describe_backtest, describe_forecast, statis
 from volcast.backtest.running import backtest_bars, overnight_bars_for, retraining_settings
 from volcast.backtest.settings import BacktestSettings
 from volcast.bars.handler import alpaca_credentials
+from volcast.bars.quality import assess_quality
 from volcast.bars.sources.registry import BAR_SOURCES, source_names
 from volcast.config import TrainingConfig
 from volcast.configured import handler_of
@@ -113,6 +114,8 @@ def _bars(interview: Interview, config: TrainingConfig, span: Span) -> pd.DataFr
         f"{bars.attrs.get('symbol')}: {len(bars):,} {simulated}bars from {first:%Y-%m-%d} to {last:%Y-%m-%d} "
         f"({bars.attrs.get('source')})."
     )
+    for finding in assess_quality(bars, market=config.effective_market).of("bad"):
+        interview.say(finding.sentence, "red")
     return bars
 
 

@@ -13,6 +13,7 @@ from volcast.backtest.prices import regular_bars, session_prices
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.frames import as_bars_frame
+from volcast.counts import counted
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 from volcast.forecasters.baselines.garch import diurnal_garch
@@ -88,8 +89,8 @@ def baseline_forecasts(
     ConfigError
         There is no such baseline.
     """
-    market = market_of_bars(bars, market=market)
     bars = as_bars_frame(bars, market=market)
+    market = market_of_bars(bars, market=market)
     if name not in BASELINE_FORECASTS:
         raise ConfigError(
             f"there is no baseline {name!r}; the rule is one of {', '.join(BASELINE_FORECASTS)}; name one of them."
@@ -106,8 +107,8 @@ def perfect_foresight(bars: pd.DataFrame, market: str | TradingMarket | None = N
 
     Nobody can trade on it; it says how much a better forecast could be worth at the most.
     """
-    market = market_of_bars(bars, market=market)
     bars = as_bars_frame(bars, market=market)
+    market = market_of_bars(bars, market=market)
     tables = {}
     for name, symbol in _symbols(bars).items():
         prices = session_prices(SymbolBars.of(bars, symbol).frame, market)
@@ -151,7 +152,7 @@ def _of_one(name: str, forecaster: Forecaster, fewest: int, bars: SymbolBars, ma
     known = np.asarray(measures.index.searchsorted(pd.DatetimeIndex(first["start"]), side="right"), dtype=np.int64)
     if len(known) == 0 or known[-1] < fewest:
         raise NotEnoughDataError(
-            f"{len(measures)} {market.bucket_adjective} buckets are too few for a forecast by {name}; the rule is "
+            f"{counted(len(measures), f'{market.bucket_adjective} bucket')} make no forecast by {name}; the rule is "
             f"{fewest} before the first; give bars that begin earlier."
         )
     first, known = first[known >= fewest], known[known >= fewest]

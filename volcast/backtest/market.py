@@ -14,6 +14,7 @@ from volcast.backtest.prices import link_factors, regular_bars, session_prices
 from volcast.backtest.total_volatility import day_volatility
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.frames import as_bars_frame
+from volcast.counts import counted
 from volcast.errors import ConfigError, LookAheadError, NotEnoughDataError
 from volcast.forecasters.horizons import TOTAL_HORIZONS
 from volcast.markets.market import TradingMarket
@@ -85,8 +86,8 @@ class Market:
         BarsError
             The bars are unusable.
         """
+        bars = as_bars_frame(bars, market=market)
         trading = market_of_bars(bars, market=market)
-        bars = as_bars_frame(bars, market=trading)
         frames = _by_symbol(bars)
         if isinstance(forecasts, pd.DataFrame):
             forecasts = {next(iter(frames)): forecasts}
@@ -220,7 +221,7 @@ class Market:
         prices = prices[~prices.index.duplicated()]
         missed = int(positions.notna().any(axis=1).sum()) - len(orders)
         if missed:
-            remarks = (*remarks, f"{missed:,} decisions found no bar to be traded at, and were not.")
+            remarks = (*remarks, f"{counted(missed, 'decision')} found no bar to be traded at.")
         shown = pd.DataFrame() if decisions is None else decisions
         return Plan(orders, prices.ffill(), decisions=shown, remarks=remarks)
 
@@ -289,8 +290,9 @@ def _require_session_forecasts(table: pd.DataFrame) -> None:
         )
     if "in_sample" in table and table["in_sample"].any():
         raise LookAheadError(
-            f"{int(table['in_sample'].sum())} of the forecasts are of buckets that the model has seen in training; "
-            "a backtest may trade none of these; make the forecasts without allow_in_sample."
+            "there are forecasts of what the model has seen in training, "
+            f"{counted(int(table['in_sample'].sum()), 'bucket')} of {len(table):,}; a backtest may trade none of "
+            "these; make the forecasts without allow_in_sample."
         )
 
 

@@ -15,6 +15,7 @@ from volcast.backtest.engine import Backtest, Run
 from volcast.backtest.figures import PICTURES
 from volcast.backtest.market import Market
 from volcast.backtest.report import FIGURES, describe_backtest, describe_hole, number, verdict
+from volcast.counts import counted
 from volcast.evaluation.report.document import html_document, html_pictures, html_table
 from volcast.files import write_whole
 from volcast.pictures import page_picture
@@ -136,7 +137,7 @@ def _trades(run: Run) -> str:
         spare = f"{row['price']:,.2f}", escape(str(row.get("model_version", "")))
         lines.append(f"<tr>{_cells('td', cells, spare)}</tr>")
     heads = _cells("th", ("moment", "traded", "of the first capital", "cost, bp"), ("price", "model"))
-    said = f"{len(trades):,} trades" + (f", the last {_MOST_TRADES:,} shown" if len(trades) > _MOST_TRADES else "")
+    said = counted(len(trades), "trade") + (f", the last {_MOST_TRADES:,} shown" if len(trades) > _MOST_TRADES else "")
     return f"<h2>Trades</h2>\n<details><summary>{said}</summary>{html_table(heads, lines)}</details>\n"
 
 

@@ -6,7 +6,9 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.arrays import SymbolBars
 from volcast.bars.checks import bar_length, market_of_bars
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.rolls import roll_steps
+from volcast.counts import counted
 from volcast.errors import NotEnoughDataError
 from volcast.markets.market import TradingMarket
 
@@ -34,6 +36,7 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket | None = None) 
     NotEnoughDataError
         None lies in a session.
     """
+    bars = as_bars_frame(bars, market=market)
     market = market_of_bars(bars, market=market)
     bars = SymbolBars.of(bars, market=market).frame
     starts = time_index(bars).tz_convert(market.zone)
@@ -44,8 +47,8 @@ def regular_bars(bars: pd.DataFrame, market: str | TradingMarket | None = None) 
     inside = (row >= 0) & (ends <= closes[row])
     if not inside.any():
         raise NotEnoughDataError(
-            f"none of {len(bars)} bars lies in a session of {market.name}; a backtest trades in sessions; give "
-            "bars of its hours, or name the market that they belong to."
+            f"of {counted(len(bars), 'bar')} none lies in a session of {market.name}; a backtest trades in sessions; "
+            "give bars of its hours, or name the market that they belong to."
         )
     regular = bars.loc[inside].set_axis(starts[inside])
     regular["session"] = market.dates(time_index(regular))
@@ -77,6 +80,7 @@ def session_prices(bars: pd.DataFrame, market: str | TradingMarket | None = None
     NotEnoughDataError
         None lies in a session.
     """
+    bars = as_bars_frame(bars, market=market)
     market = market_of_bars(bars, market=market)
     regular = regular_bars(bars, market)
     closes = regular["close"].to_numpy(dtype=float)

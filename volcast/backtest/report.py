@@ -11,6 +11,7 @@ from rich.table import Table
 
 from volcast.arrays import time_index
 from volcast.backtest.engine import Backtest, Run
+from volcast.counts import counted
 from volcast.evaluation.report.tables import figures_of
 from volcast.forecaster import FALLBACK, Forecast
 from volcast.markets.clocks import clock_of
@@ -103,8 +104,8 @@ def describe_backtest(backtest: Backtest) -> list[str]:
     sessions, costs = backtest.strategy.sessions, backtest.costs
     days = backtest.market.sessions_of(time_index(sessions))
     lines = [
-        f"Traded in {len(sessions):,} sessions from {_day(days[0])} to {_day(days[-1])}; a trade "
-        f"costs {costs.trade_bps:g} basis point{'' if costs.trade_bps == 1 else 's'}; cash earns nothing and borrowing "
+        f"Traded in {counted(len(sessions), 'session')} from {_day(days[0])} to {_day(days[-1])}; a trade "
+        f"costs {counted(costs.trade_bps, 'basis point')}; cash earns nothing and borrowing "
         "costs nothing.",
         *_forecast_by(backtest.strategy),
     ]

@@ -13,6 +13,7 @@ from volcast.backtest.prices import session_prices
 from volcast.backtest.settings import BacktestSettings
 from volcast.backtest.strategies.straddle import StraddleTiming
 from volcast.bars.handler import alpaca_credentials
+from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.sources.alpaca_options import AlpacaOptionBars
 from volcast.bars.sources.alpaca_pages import AlpacaAccess
 from volcast.config import TrainingConfig
@@ -30,7 +31,7 @@ def backtest_bars(
     forecaster: VolatilityForecaster,
     overnight_bars: pd.DataFrame | None = None,
 ) -> Backtest:
-    """Run the strategy of `settings` on `bars`, beside the EWMA's twin and the benchmark.
+    """Run the strategy of `settings` on `bars`, beside its benchmark and, unless the EWMA forecasts, the EWMA's twin.
 
     Parameters
     ----------
@@ -58,7 +59,9 @@ def backtest_bars(
         tables, twin = ewma, None
     elif settings.forecasts == "model":
         models: Literal["serving", "as-of"] = "serving" if settings.retrain == "none" else "as-of"
-        tables, twin = model_forecasts(forecaster, bars, models, overnight_bars=overnight_bars), ewma
+        tables = model_forecasts(forecaster, bars, models, overnight_bars=overnight_bars)
+        # Without a model the EWMA serves, and is told of nights beside: no other forecast to compare with.
+        twin = None if all((table["model_version"] == FALLBACK).all() for table in tables.values()) else ewma
     else:
         tables, twin = baseline_forecasts(settings.forecasts, bars, config.effective_market), ewma
     market = Market.of(bars, tables, market=config.effective_market, implied=implied)
@@ -102,7 +105,10 @@ def _benchmark(
         config = config.with_overrides(bars_source="file", bars_path=str(path))
     starts = pd.DatetimeIndex(bars.index.get_level_values(-1))
     first, last = (f"{moment:%Y-%m-%d}" for moment in (starts.min(), starts.max()))
-    others = handler_of(config).get_stock_bars(symbol, first, last, timeframe=config.data_frequency)
+    handler = handler_of(config, of_several=True)
+    others = handler.get_stock_bars(symbol, first, last, timeframe=config.data_frequency)
+    quality = assess_quality(others, symbol, market=config.effective_market)
+    require_acceptable(quality.without("roll"), accept=config.accept_quality)
     return Market.of(others, market=config.effective_market)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from volcast.arrays import Int64Array1D, time_index
 from volcast.bars.evidence import Evidence
+from volcast.counts import counted
 from volcast.errors import BarsError, BarsWarning, NotEnoughDataError
 from volcast.markets.fit import MOST_CLOSED, MarketFit, better_fit
 from volcast.markets.market import TradingMarket
@@ -122,7 +123,8 @@ def _check_index(index: pd.Index, name: str) -> None:
     stamps = index.asi8
     if index.hasnans:
         raise BarsError(
-            f"{name} have {int(np.sum(index.isna()))} missing time stamps; each bar needs one; drop those rows."
+            f"{name} have {counted(int(np.sum(index.isna())), 'missing time stamp')}; each bar needs one; drop those "
+            "rows."
         )
     steps = np.diff(stamps)
     if (steps < 0).any():
@@ -134,8 +136,8 @@ def _check_index(index: pd.Index, name: str) -> None:
     if (steps == 0).any():
         first = int(np.argmax(steps == 0)) + 1
         raise BarsError(
-            f"{name} have {int((steps == 0).sum())} duplicated time stamps (the first is {index[first]}); each "
-            "may occur once; drop them with bars[~bars.index.duplicated()], or let cleaning do it (--clean)."
+            f"{name} have {counted(int((steps == 0).sum()), 'duplicated time stamp')} (the first is {index[first]}); "
+            "each may occur once; drop them with bars[~bars.index.duplicated()], or let cleaning do it (--clean)."
         )
 
 
@@ -154,7 +156,7 @@ def _check_prices(prices: pd.Series, name: str) -> None:
     ):
         if wrong.any():
             raise BarsError(
-                f"{name} have {what} in '{prices.name}' at {int(wrong.sum())} stamps (the first is "
+                f"{name} have {what} in '{prices.name}' at {counted(int(wrong.sum()), 'stamp')} (the first is "
                 f"{prices.index[int(wrong.argmax())]}); each bar needs a positive one; {mend}."
             )
 

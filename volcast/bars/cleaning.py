@@ -107,8 +107,8 @@ def clean_bars(
     BarsError
         The index is no tz-aware times, or there is no column ``close``.
     """
+    bars = as_bars_frame(bars, market=market)
     trading = market_of_bars(bars, market=market)
-    bars = as_bars_frame(bars, market=trading)
     chosen = () if rules is None else tuple(rule for rule in rules if rule != "all")
     if rules is None or "all" in rules:
         chosen += tuple(rule for rule in CLEANING_RULES if rule not in _TO_BE_NAMED)

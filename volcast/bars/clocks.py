@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Int64Array1D
+from volcast.arrays import BoolArray1D, Int64Array1D
 from volcast.errors import BarsError
 from volcast.markets.fit import some_weeks
 from volcast.markets.market import TradingMarket
@@ -20,6 +20,7 @@ __all__ = [
     "fitting_zones",
     "look_like_ends",
     "require_starts",
+    "whole_ends",
     "zone_sentence",
 ]
 
@@ -31,7 +32,8 @@ LIKELY_ZONES = (
 )  # fmt: skip
 """In some of them clocks show one time all year, as those of some brokers do."""
 
-_MINUTE = 60_000_000
+_SECOND = 1_000_000
+_MINUTE = 60 * _SECOND
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 _EXTENDED_HOURS = (4 * 60 * _MINUTE, 20 * 60 * _MINUTE)
@@ -57,6 +59,11 @@ class _Days:
     opens: Int64Array1D
     closes: Int64Array1D
     inside: float
+
+    def end_at(self, closes: Int64Array1D | int) -> BoolArray1D:
+        """Whether the last stamp of each day lies at such a close, or, as all do before whole minutes, just before."""
+        left = closes - self.last
+        return np.asarray((left == 0) | (_is_just_before(left) & _is_just_before(-self.first % _MINUTE)))
 
 
 def fitting_zones(
@@ -133,6 +140,9 @@ def _days(clock: Int64Array1D, market: TradingMarket) -> _Days | None:
 def zone_sentence(stamps: pd.DatetimeIndex, zones: Sequence[str], market: TradingMarket) -> str:
     """What is wrong with `stamps` that carry no zone and fit `zones`, to stand between a name and a way out."""
     fit = f"fit {' or '.join(zones[:2])}" if zones else f"fit no session of {market.name} in any likely one"
+    last = market.clock.time(int(market.sessions.close[-1])).tz_localize(None)
+    if not zones and stamps.min() > last:
+        fit = f"fit none, since the sessions of {market.name} are known until {last:%Y-%m-%d}"
     if market.never_closes:
         fit = f"tell none, since {market.name} never closes"
     return (
@@ -177,15 +187,16 @@ class DayEdges:
         days = _days(clock, self.market)
         if days is None:
             return self
-        ends = (days.first > days.opens) & (days.last == days.closes)
+        ends = (days.first > days.opens) & days.end_at(days.closes)
         begin, end = _EXTENDED_HOURS
         if _has_extended_hours(self.market):
-            ends |= (days.first > begin) & (days.last == end)
+            ends |= (days.first > begin) & days.end_at(end)
         # One bar a day tells nothing: it has no other beside it.
         ends &= days.first < days.last
         past, is_end = self.past + len(ends) - 1, bool(ends[-1])
         day_begin, last = int(days.begins[-1]), int(days.begins[-1] + days.last[-1])
-        changes = day_begin + int(days.closes[-1]), day_begin + end, int(days.stops[-1])
+        closes = int(days.closes[-1]), end
+        changes = *(day_begin + close - early for close in closes for early in (_SECOND, 0)), int(days.stops[-1])
         quiet_until = last if is_end else min((moment for moment in changes if moment > last), default=last)
         edges = (day_begin + int(days.first[-1]), last)
         return DayEdges(self.market, past, self.past_ends + int(ends[:-1].sum()), edges, is_end, quiet_until)
@@ -199,6 +210,19 @@ class DayEdges:
         """
         days = self.past + 1
         return days >= _FEWEST_DAYS and (self.past_ends + self.is_end) / days > _MOST_DAYS
+
+
+def _is_just_before(left: Int64Array1D) -> BoolArray1D:
+    """Whether what is left to a moment is a second or less: 9:34:59, or 9:34:59.999, as some write an end."""
+    return (left > 0) & (left <= _SECOND)
+
+
+def whole_ends(ends: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """The ends of bars; where all that are in no whole minute lie just before one, the whole minutes."""
+    left = -_microseconds(ends) % _MINUTE
+    if not ((left == 0) | _is_just_before(left)).all():
+        return ends
+    return ends + pd.to_timedelta(left, unit="us")
 
 
 def look_like_ends(stamps: pd.DatetimeIndex, market: TradingMarket | None = None) -> bool:

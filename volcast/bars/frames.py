@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.clocks import fitting_zones, zone_sentence
 from volcast.bars.columns import FIELDS, SYMBOL, named_columns, plain_name
 from volcast.bars.layouts import pandas_frame
-from volcast.bars.sources.formats import StampedTable, stamped_table
+from volcast.bars.sources.formats import stamped_table
 from volcast.bars.sources.stamps import StampFlags
 from volcast.errors import BarsError, MissingPackageError
 from volcast.markets.market import TradingMarket
@@ -21,7 +22,9 @@ from volcast.packages import required_module
 __all__ = ["as_bars_frame"]
 
 
-def as_bars_frame(bars: object, name: str = "the bars", market: TradingMarket | None = None) -> pd.DataFrame:
+def as_bars_frame(
+    bars: object, name: str = "the bars", symbol: str | None = None, market: str | TradingMarket | None = None
+) -> pd.DataFrame:
     """`bars` as a frame of pandas with the columns and the index of bars; itself where it is one already.
 
     Read are frames of pandas, of Polars and others that narwhals knows, and of every library that hands its tables over
@@ -35,8 +38,9 @@ def as_bars_frame(bars: object, name: str = "the bars", market: TradingMarket | 
         What a caller handed over.
     name
         What to call it in an error.
-    market
-        By whose hours an error guesses the zone of stamps that carry none; None is that of the symbol in ``attrs``.
+    symbol, market
+        By whose hours an error guesses the zone of stamps that carry none, as `market_of_bars` takes them. Whose hours
+        the bars are tells the frame that is returned: stamps in a column tell none.
 
     Returns
     -------
@@ -55,10 +59,13 @@ def as_bars_frame(bars: object, name: str = "the bars", market: TradingMarket | 
     if len(table.left_out):
         first = table.left_out.iloc[0]
         raise BarsError(
-            f"{name} have {len(table.left_out):,} rows that are no bars (row {first['row']}: {first['what']}); each "
-            "needs a stamp and its prices; drop those rows."
+            f"{name} have rows that are no bars, {len(table.left_out):,} of them (row {first['row']}: "
+            f"{first['what']}); each needs a stamp and its prices; drop those rows."
         )
-    plain = _by_symbol(_zoned(table, name, market or market_of_bars(frame)))
+    stamped = table.frame.rename_axis(index="timestamp")
+    if time_index(stamped).tz is None:
+        raise _without_zone(time_index(stamped), name, market_of_bars(frame, symbol, market))
+    plain = _by_symbol(stamped)
     plain.attrs = {**plain.attrs, **frame.attrs}
     return plain
 
@@ -143,14 +150,10 @@ def _is_unreadable(value: object) -> bool:
     return isinstance(value, Decimal) and value.is_snan()
 
 
-def _zoned(table: StampedTable, name: str, market: TradingMarket) -> pd.DataFrame:
-    frame = table.frame.rename_axis(index="timestamp")
-    stamps = pd.DatetimeIndex(frame.index)
-    if stamps.tz is None:
-        zones = fitting_zones(stamps, bar_length(stamps.sort_values()), market)
-        zone = zones[0] if zones else market.zone
-        raise BarsError(f"{name} have {zone_sentence(stamps, zones, market)}; use bars.tz_localize('{zone}').")
-    return frame
+def _without_zone(stamps: pd.DatetimeIndex, name: str, market: TradingMarket) -> BarsError:
+    zones = fitting_zones(stamps, bar_length(stamps.sort_values()), market)
+    zone = zones[0] if zones else market.zone
+    return BarsError(f"{name} have {zone_sentence(stamps, zones, market)}; use bars.tz_localize('{zone}').")
 
 
 def _by_symbol(frame: pd.DataFrame) -> pd.DataFrame:

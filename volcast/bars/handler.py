@@ -7,6 +7,7 @@ import os
 import reprlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import cast
@@ -36,6 +37,7 @@ from volcast.bars.sources.registry import BarSource, load_source, minutes_of
 from volcast.bars.sources.simulator import simulate_bars
 from volcast.bars.symbols import for_each_symbol, stacked_bars
 from volcast.bars.untraded import UNTRADED, are_left_out
+from volcast.counts import counted
 from volcast.errors import BarsWarning, CredentialsError, DataSourceError, NotEnoughDataError
 from volcast.files import file_name_of
 from volcast.markets.market import TradingMarket
@@ -84,6 +86,8 @@ class DataHandler:
     progress
         Told what is fetched, and what there is to know about it; None is silent, but for a `BarsWarning` where bars
         are others than were asked for.
+    of_several
+        Whether bars of several symbols are asked for, one after the other: a file must then say whose it holds.
     url_override, patience, clock
         Another address than Alpaca's, other timeouts, another present moment: for tests.
 
@@ -112,6 +116,7 @@ class DataHandler:
         market: str | TradingMarket | None = None,
         seed: int = 42,
         progress: FetchProgress | None = None,
+        of_several: bool = False,
         url_override: str | None = None,
         patience: Patience | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -130,7 +135,7 @@ class DataHandler:
         )
         self._rolls = roll_days_of([day for day in roll_days if day != "never"]) if roll_days else None
         self._cache_root = Path(cache_dir) if cache_dir is not None else default_cache_directory()
-        self._offline, self._progress = offline, progress
+        self._offline, self._progress, self._of_several = offline, progress, of_several
         self._url_override, self._patience, self._clock = url_override, patience, clock
 
     def get_stock_bars(
@@ -170,8 +175,10 @@ class DataHandler:
         """
         if not isinstance(symbol, str):
             _check_symbols(symbol)
+            each = copy(self)
+            each._of_several = self._of_several or len(set(symbol)) > 1
             return stacked_bars(
-                *for_each_symbol(lambda one: self.get_stock_bars(one, start_date, end_date, timeframe), symbol)
+                *for_each_symbol(lambda one: each.get_stock_bars(one, start_date, end_date, timeframe), symbol)
             )
         bars = self.unchecked_bars(symbol, start_date, end_date, timeframe)
         name = f"the bars of {symbol} ({self.source}, {bars.attrs['detail']})"
@@ -218,11 +225,12 @@ class DataHandler:
         """The source's bars, and what to remember of how they were asked for."""
         if self.source == "file":
             path = str(self._bars_path)
-            bars = read_bars_file(path, symbol, *self._file_format, self._market_of(symbol))
+            market = self._market_of(symbol)
+            bars = read_bars_file(path, symbol, *self._file_format, market, of_several=self._of_several)
             notes.sentences.append(bars.attrs.pop("understood"))
             rows = bars.attrs["left_out_rows"]
             if rows["count"]:
-                notes.say(f"Left out {rows['count']:,} rows that are no bars: {'; '.join(rows['first'])}.")
+                notes.say(f"Left out {counted(rows['count'], 'row')} that can be no bar: {'; '.join(rows['first'])}.")
             return bars, os.path.basename(path)
         if start_date is None or end_date is None:
             raise DataSourceError(f"the {self.source} needs a first and a last day; give start_date and end_date.")

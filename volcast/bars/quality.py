@@ -1,7 +1,7 @@
 """What is wrong with bars, and what is merely worth knowing: by symbol and month, as table, JSON and picture."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -10,10 +10,12 @@ import pandas as pd
 from volcast.arrays import BoolArray1D, time_index
 from volcast.bars.checks import bar_length, market_of_bars
 from volcast.bars.cleaning import Cleaning, clean_bars, split_steps
+from volcast.bars.frames import as_bars_frame
 from volcast.bars.rolls import are_of_ratios, roll_steps, roll_weeks
 from volcast.bars.scale import ScaleStep, scale_steps
 from volcast.bars.session_sheet import SessionSheet
 from volcast.bars.untraded import LONGEST_STAND, are_left_out, tells_untraded, untraded
+from volcast.counts import counted
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.fit import MOST_CLOSED, better_fit
 from volcast.markets.market import TradingMarket
@@ -37,6 +39,8 @@ _OF_A_THIN_BOOK = ("ticks", "wicks")
 """What an exchange that makes bars of its own trades shows where one order takes many prices, and is no error."""
 _SHOWN = 6
 _COARSE_MINUTES = 5
+_MOST_REACHING = 0.1
+"""How many bars a bucket may reach over its end, in the mean."""
 _FEWEST_MOVES, _SMALLEST_MOVES = 100, 0.01
 
 
@@ -48,8 +52,8 @@ class Finding:
     ----------
     kind
         ``hole``, ``cut day``, ``gaps``, ``half-day``, ``outside``, ``no volume``, ``volume break``, ``feed change``,
-        ``split``, ``roll``, ``off scale``, ``steps``, ``market``, ``coarse``, ``coverage``, ``left out``,
-        ``untraded``, or a rule of `bars.cleaning`.
+        ``split``, ``roll``, ``off scale``, ``steps``, ``market``, ``coarse``, ``reaching``, ``future``, ``coverage``,
+        ``left out``, ``untraded``, or a rule of `bars.cleaning`.
     level
         ``"fact"``: worth knowing; ``"flaw"``: training leaves it out or does not mind; ``"bad"``: needs acceptance.
     sentence
@@ -158,6 +162,10 @@ class DataQuality:
                     lower.axvline(np.datetime64(day), color="#1d4ed8", linewidth=0.8)
         return figure
 
+    def without(self, kind: str) -> "DataQuality":
+        """The quality of these bars where findings of that kind do not matter."""
+        return replace(self, findings=tuple(finding for finding in self.findings if finding.kind != kind))
+
     def _verdict(self) -> str:
         findings = [*self.of("bad"), *self.of("flaw")]
         return ", ".join(dict.fromkeys(finding.kind for finding in findings)) or "nothing wrong"
@@ -182,6 +190,7 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
     NotEnoughDataError
         No bar is left when wrong ones are out.
     """
+    bars = as_bars_frame(bars, symbol=symbol or None, market=market)
     market = market_of_bars(bars, symbol or None, market)
     bars = _of_trades(bars)
     cleaned, cleaning = clean_bars(bars, _RULES, market=market)
@@ -200,6 +209,8 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
         *(_roll_findings(bars, cleaned, market) if market.rolls or "rolls" in bars.attrs else ()),
         *_scale_findings(bars, market),
         *_coarse_findings(sheet.length, market),
+        *_reaching_findings(time_index(cleaned), sheet.length, market),
+        *_future_findings(cleaned, sheet.length, market),
         *_coverage_findings(sheet),
         *_break_findings(breaks),
         *_volume_findings(cleaned),
@@ -217,20 +228,22 @@ def assess_quality(bars: pd.DataFrame, symbol: str = "", *, market: str | Tradin
     )
 
 
-def require_acceptable(quality: DataQuality, *, accept: bool) -> None:
-    """Refuse bars that are judged bad, unless that is accepted.
+def require_acceptable(quality: DataQuality, *, accept: bool) -> list[str]:
+    """Refuse bars that are judged bad, unless that is accepted; returns what is to be said of those.
 
     Raises
     ------
     BarsError
         What is wrong, and the ways out.
     """
-    if quality.is_bad and not accept:
-        what = "; ".join(finding.sentence.rstrip(".") for finding in quality.of("bad"))
+    bad = quality.of("bad")
+    if bad and not accept:
+        what = "; ".join(finding.sentence.rstrip(".") for finding in bad)
         raise BarsError(
-            f"the bars of {quality.symbol} are bad ({what}); a model learns what it is given; let cleaning mend what "
-            "it can (--clean), or train on them as they are with --accept-quality."
+            f"the bars of {quality.symbol} are bad ({what}); what is made of them is worth no more; let cleaning mend "
+            "what it can (--clean), or take them as they are with --accept-quality."
         )
+    return [f"ACCEPTED although bad: {finding.sentence}" for finding in bad]
 
 
 def _of_trades(bars: pd.DataFrame) -> pd.DataFrame:
@@ -261,24 +274,24 @@ def _left_out_rows(bars: pd.DataFrame) -> list[Finding]:
         return []
     level: Level = "bad" if count > max(_MOST_WRONG * len(bars), 1) else "flaw"
     where = "; ".join(rows["first"]) + ("; ..." if count > len(rows["first"]) else "")
-    return [Finding("left out", level, f"{_counted(count, 'row')} of the file left out ({where}).")]
+    return [Finding("left out", level, f"{counted(count, 'row')} of the file left out ({where}).")]
 
 
 def _wrong_bars(cleaning: Cleaning, bars: pd.DataFrame, market: TradingMarket) -> list[Finding]:
     of_exchange = tells_untraded(bars.attrs)
     words = {
-        "missing": "bars without a price or a stamp",
-        "zero": "bars with a price of zero or less",
-        "order": "bars that come after a later one",
-        "duplicates": "bars with a stamp that occurs twice",
-        "crossed": "bars whose high and low do not hold their open and close",
-        "stale": "bars that only repeat a price",
-        "ticks": "single wrong prices, taken back a bar later",
-        "wicks": "single wrong highs or lows, beyond anything around them",
+        "missing": ("bar", "without a price or a stamp"),
+        "zero": ("bar", "with a price of zero, less, or without end"),
+        "order": ("bar", "behind a later one"),
+        "duplicates": ("bar", "with a stamp that occurs twice"),
+        "crossed": ("bar", "with an open or a close outside of high and low"),
+        "stale": ("bar", "with nothing but a repeated price"),
+        "ticks": ("single wrong price", "taken back a bar later"),
+        "wicks": ("wick", "with a high or a low beyond anything around"),
     }
     if of_exchange:
-        words["ticks"] = "closes far from those around them, which the exchange made of its own trades"
-        words["wicks"] = "highs or lows beyond anything around them, which the exchange made of its own trades"
+        words["ticks"] = "close", "far from those around, which the exchange made of its own trades"
+        words["wicks"] = "wick", "beyond anything around, which the exchange made of its own trades"
     findings = []
     for rule, count in cleaning.counts.items():
         if not count:
@@ -293,7 +306,8 @@ def _wrong_bars(cleaning: Cleaning, bars: pd.DataFrame, market: TradingMarket) -
         is_bad = count > max(_MOST_WRONG * len(bars), 1) and not (of_exchange and rule in _OF_A_THIN_BOOK)
         level: Level = "bad" if is_bad else "flaw"
         days = _names(market.dates(stamps).unique()) if len(stamps) else ()
-        findings.append(Finding(rule, level, f"{count:,} {words[rule]}{_when(days)}.", days))
+        thing, what = words[rule]
+        findings.append(Finding(rule, level, f"{counted(count, thing)} {what}{_when(days)}.", days))
     return findings
 
 
@@ -326,7 +340,7 @@ def _roll_findings(bars: pd.DataFrame, cleaned: pd.DataFrame, market: TradingMar
         sizes = ", ".join(f"{step:+.2%} on {day}" for step, day in zip((steps - 1)[:_SHOWN], names, strict=False))
         more = " ..." if len(names) > _SHOWN else ""
         sentence = (
-            f"Prices step at {_counted(len(steps), 'roll')} from one contract to the next ({sizes}{more}), which "
+            f"Prices step at {counted(len(steps), 'roll')} from one contract to the next ({sizes}{more}), which "
             "nobody earned: --clean rolls takes them out; --roll-days says which are rolls, or 'never'."
         )
         return [Finding("roll", "bad", sentence, names)]
@@ -411,8 +425,40 @@ def _coarse_findings(length: pd.Timedelta, market: TradingMarket) -> list[Findin
     returns = int(market.whole_bucket_minutes // minutes)
     # The standard error of the root of a sum of n squares of normal returns is one part in the root of 2n.
     error = f"{1 / np.sqrt(2 * returns):.0%} of its volatility are chance" if returns else "which makes no volatility"
-    sentence = f"Bars of {minutes:g} min are coarse: {bucket} holds {_counted(returns, 'return')}, {error}."
+    sentence = f"Bars of {minutes:g} min are coarse: {bucket} holds {counted(returns, 'return')}, {error}."
     return [Finding("coarse", "flaw", sentence)]
+
+
+def _reaching_findings(starts: pd.DatetimeIndex, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
+    """Bars that begin in one bucket, or outside of all, and end in another, or beyond it."""
+    buckets, begin = market.buckets, starts.as_unit("us").asi8
+    end = begin + length // pd.Timedelta(microseconds=1)
+    row = np.minimum(buckets.label.searchsorted(end), len(buckets.label) - 1)
+    before = buckets.label[np.maximum(row - 1, 0)]
+    reaches = (begin < before) & (before < end) | (begin < buckets.start[row]) & (buckets.start[row] < end)
+    traded = np.unique(row[end > buckets.start[row]])
+    if length >= pd.Timedelta(minutes=market.whole_bucket_minutes) or reaches.sum() <= _MOST_REACHING * len(traded):
+        return []
+    first = market.clock.time(int(begin[reaches][0]))
+    sentence = (
+        f"{counted(int(reaches.sum()), 'bar')} over the end of a bucket, as where stamps are not on the clock (the "
+        f"first begins at {first:%Y-%m-%d %H:%M:%S}): the return of such a bar counts to the bucket in which it ends, "
+        "or to none."
+    )
+    return [Finding("reaching", "flaw", sentence)]
+
+
+def _future_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMarket) -> list[Finding]:
+    """Bars that cannot have been traded yet; simulated ones may."""
+    later = time_index(bars)[time_index(bars) > pd.Timestamp.now("UTC") + length]
+    if bars.attrs.get("simulated") or later.empty:
+        return []
+    sentence = (
+        f"{counted(len(later), 'bar')} of the future (the first begins at "
+        f"{later[0].tz_convert(market.zone):%Y-%m-%d %H:%M}), which nobody can have traded: correct the stamps, or "
+        "leave them out with --end-date."
+    )
+    return [Finding("future", "bad", sentence)]
 
 
 def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
@@ -421,7 +467,7 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     findings = []
     for first, last, count in sheet.holes:
         span = f"{first:%Y-%m-%d}" if count == 1 else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
-        sentence = f"A hole: no bars on {_counted(count, 'session')}, {span}."
+        sentence = f"A hole: no bars on {counted(count, 'session')}, {span}."
         findings.append(Finding("hole", "flaw", sentence, (f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")))
     if traded.empty:
         return [*findings, Finding("coverage", "bad", "No bar lies inside a session of the exchange.")]
@@ -437,12 +483,12 @@ def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
     cut = traded[is_cut | (ends_early & (traded["gaps"] == 1))]
     if len(cut):
         days = _names(time_index(cut))
-        sentence = f"{_counted(len(cut), 'session')} cut short or with much missing{_when(days)}."
+        sentence = f"{counted(len(cut), 'session')} cut short or with much missing{_when(days)}."
         findings.append(Finding("cut day", "flaw", sentence, days))
     others = traded[(traded["gaps"] > 0) & ~traded.index.isin(cut.index)]
     if len(others):
         days = _names(time_index(others))
-        gaps = _counted(int(others["gaps"].sum()), "gap")
+        gaps = counted(int(others["gaps"].sum()), "gap")
         sentence = f"{gaps} of a quarter of an hour and more{_when(days)}."
         findings.append(Finding("gaps", "flaw", sentence, days))
     return findings
@@ -480,17 +526,20 @@ def _volume_findings(bars: pd.DataFrame) -> list[Finding]:
     if "volume" not in bars:
         return [Finding("no volume", "flaw", "There is no column of volume.")]
     without = int((~(bars["volume"] >= 0)).sum())
-    return [Finding("no volume", "flaw", f"{without:,} bars have no volume.")] if without else []
+    return (
+        [Finding("no volume", "flaw", f"{counted(without, 'bar')} without volume, or below zero.")] if without else []
+    )
 
 
 def _facts(sheet: SessionSheet, total: int) -> list[Finding]:
     facts = []
-    half = sheet.sessions[(sheet.sessions["minutes"] < sheet.usual_minutes) & (sheet.sessions["bars"] > 0)]
+    sessions = sheet.sessions[sheet.sessions["bars"] > 0]
+    half = sessions[sessions["minutes"] < sessions["regular_minutes"]]
     if len(half):
         days = _names(time_index(half))
-        facts.append(Finding("half-day", "fact", f"{_counted(len(half), 'half-day')}{_when(days)}.", days))
+        facts.append(Finding("half-day", "fact", f"{counted(len(half), 'half-day')}{_when(days)}.", days))
     if len(sheet.outside):
-        sentence = f"{len(sheet.outside):,} bars ({len(sheet.outside) / total:.0%}) lie outside regular sessions."
+        sentence = f"{counted(len(sheet.outside), 'bar')} ({len(sheet.outside) / total:.0%}) outside regular sessions."
         facts.append(Finding("outside", "fact", sentence))
     return facts
 
@@ -527,10 +576,6 @@ def _by_month(
 
 def _names(days: pd.DatetimeIndex) -> tuple[str, ...]:
     return tuple(days.strftime("%Y-%m-%d"))
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _when(days: tuple[str, ...]) -> str:

@@ -21,11 +21,9 @@ class SessionSheet:
     length
         Of a bar.
     sessions
-        A row for each session from the first to the last with a bar, indexed by date (naive): `open` and `close`
-        (UTC), `expected` bars, `bars`, `coverage`, `volume` (median of bars with any), `gap` (minutes in gaps of a
-        quarter of an hour and more), `gaps`, `longest_gap`.
-    usual_minutes
-        Length of a regular session at that time.
+        A row for each session from the first to the last with a bar, indexed by date (naive): `minutes`,
+        `regular_minutes` (of a regular session at that time), `expected` bars, `bars`, `coverage`, `volume` (median of
+        bars with any), `gap` (minutes in gaps of a quarter of an hour and more), `gaps`, `longest_gap`.
     outside
         Bars outside sessions: their days (naive).
     """
@@ -33,7 +31,7 @@ class SessionSheet:
     def __init__(self, bars: pd.DataFrame, market: TradingMarket) -> None:
         self.length = bar_length(time_index(bars))
         self.bars = bars
-        schedule = market.schedule(bars.index[0], bars.index[-1])
+        schedule = market.schedule(bars.index[0], bars.index[-1] + self.length)
         starts = time_index(bars).tz_convert("UTC")
         begins, ends = market.stretches
         moments = starts.as_unit("us").asi8
@@ -41,15 +39,16 @@ class SessionSheet:
         inside = (stretch >= 0) & (moments < ends[stretch])
         numbers = schedule.index.to_numpy().astype("M8[D]").astype(np.int64)
         session = numbers.searchsorted(market.hours.session[stretch])
-        self.usual_minutes = market.usual_minutes(int(numbers[0]), int(numbers[-1])) if len(numbers) else 0
         self.outside = market.dates(starts[~inside])
         self._of_bar = session[inside]
         starts = starts[inside]
-        minutes = market.sessions.minutes[market.sessions.session.searchsorted(numbers)].astype(float)
+        rows = market.sessions.session.searchsorted(numbers)
+        minutes = market.sessions.minutes[rows].astype(float)
         count = len(schedule)
         bars_held = np.bincount(self._of_bar, minlength=count)
         expected = np.ceil(minutes / (self.length / pd.Timedelta(minutes=1)))
         frame = pd.DataFrame({"minutes": minutes, "expected": expected, "bars": bars_held}, index=schedule.index)
+        frame["regular_minutes"] = market.regular_sessions.minutes_at(market.sessions.close[rows])
         traded = np.flatnonzero(bars_held)
         frame["coverage"] = np.minimum(bars_held / expected, 1.0)
         volume = bars["volume"].to_numpy(dtype=float)[inside] if "volume" in bars else np.zeros(len(starts))

@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 import pandas as pd
 
+from volcast.counts import counted
 from volcast.errors import ConfigError, DataSourceError, VolatilityError, describe_os_error
 from volcast.files import file_name_of
 
@@ -39,7 +40,9 @@ def for_each_symbol(work: Callable[[str], Result], symbols: Sequence[str]) -> tu
                 failed[symbol] = str(error)
     if not results:
         reasons = "; ".join(f"{' '.join(symbol.split())}: {reason}" for symbol, reason in list(failed.items())[:3])
-        raise DataSourceError(f"none of {len(unique)} symbols could be got; one at least is needed: {reasons}")
+        raise DataSourceError(
+            f"of {counted(len(unique), 'symbol')} none could be got; one at least is needed: {reasons}"
+        )
     return results, failed
 
 

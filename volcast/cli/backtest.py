@@ -78,25 +78,45 @@ def _run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
     config = resolve_config(options.config, os.environ, settings_given(options)).config
     if options.trades is not None:
         require_table_format(Path(options.trades))
-    bars, forecaster = _bars(config, options), _forecaster(config, settings, options, err)
+    bars = _bars(config, options)
+    accepted = _accepted(bars, config)
+    forecaster = _forecaster(config, settings, options, err)
     backtest = backtest_bars(settings, config, bars, forecaster, overnight_bars_for(settings, config, forecaster))
     about = [f"Bars of {', '.join(backtest.market.symbols)} ({bars.attrs.get('detail') or bars.attrs.get('source')})."]
+    about += accepted
     if options.report is not None:
         save_page(backtest, Path(options.report), about=about)
     if options.trades is not None:
         save_trades(backtest.strategy.trades, Path(options.trades))
-    tell(options, out, {"settings": settings.model_dump(), **backtest.to_dict()}, _for_people(backtest, options))
+    content = {"settings": settings.model_dump(), "about": about, **backtest.to_dict()}
+    tell(options, out, content, _for_people(backtest, accepted, options))
     return 0
 
 
-def _for_people(backtest: "Backtest", options: argparse.Namespace) -> "RenderableType":
+def _accepted(bars: "pd.DataFrame", config: "TrainingConfig") -> list[str]:
+    """What is said of bars that are bad and accepted; others that are bad are refused.
+
+    Steps at rolls are none of what is bad here: they are cut out.
+    """
+    from volcast.bars.checks import select_symbol
+    from volcast.bars.quality import assess_quality, require_acceptable
+    from volcast.bars.symbols import symbols_of
+
+    said: list[str] = []
+    for symbol in symbols_of(bars) or (config.symbol,):
+        quality = assess_quality(select_symbol(bars, symbol), symbol, market=config.effective_market)
+        said += require_acceptable(quality.without("roll"), accept=config.accept_quality)
+    return said
+
+
+def _for_people(backtest: "Backtest", accepted: Sequence[str], options: argparse.Namespace) -> "RenderableType":
     from rich.console import Group
 
     from volcast.backtest.report import describe_backtest, statistics_table, verdict
 
     files = {"Report": options.report, "Trades": options.trades}
     written = [f"{what}: {path}" for what, path in files.items() if path is not None]
-    return Group(statistics_table(backtest), verdict(backtest), *describe_backtest(backtest), *written)
+    return Group(*accepted, statistics_table(backtest), verdict(backtest), *describe_backtest(backtest), *written)
 
 
 def _forecaster(
@@ -131,7 +151,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     bars.add_argument("--symbols", metavar="A,B,C", help="several symbols, for a strategy of many")
     add_settings(bars, "start_date", "end_date")
     add_bars_options(bars)
-    add_settings(bars, "overnight_symbol", "overnight_path")
+    add_settings(bars, "overnight_symbol", "overnight_path", "accept_quality")
     _add_strategy_options(parser.add_argument_group("how it is traded"))
     models = parser.add_argument_group("by which model")
     models.add_argument("--model", metavar="M", help="a saved model's name or directory (default: who serves)")

@@ -24,6 +24,7 @@ from volcast.cli.options import add_bars_options, add_setting, add_settings, set
 from volcast.config import TrainingConfig
 from volcast.config_sources import resolve_config
 from volcast.configured import handler_of
+from volcast.counts import counted
 from volcast.errors import DataSourceError, VolatilityError
 from volcast.features.fed_decisions import fed_span
 from volcast.features.known_days import known_kinds
@@ -81,7 +82,7 @@ def _verify(options: argparse.Namespace, out: Console, err: Console) -> int:
         for month in cached.months
     ]
     damaged = [row for row in rows if row["problem"]]
-    sound = f"{len(rows)} files, all as they were written."
+    sound = f"{counted(len(rows), 'file')}, none damaged."
     tell(options, out, rows, plain_table(damaged) if damaged else sound)
     return 1 if damaged else 0
 

@@ -13,6 +13,7 @@ from volcast.bars.handler import alpaca_credentials
 from volcast.cli.command import command_parser, plain_table, run_command, tell
 from volcast.config import TrainingConfig
 from volcast.config_sources import resolve_config
+from volcast.counts import counted
 from volcast.packages import installed_versions
 from volcast.store.store import ModelStore
 
@@ -62,7 +63,7 @@ def _cache(config: TrainingConfig) -> str:
     root = default_cache_directory() if config.cache_dir is None else Path(config.cache_dir)
     symbols = cached_symbols(root)
     size = sum(symbol.size for symbol in symbols) / 1e6
-    return f"{root}: {len({symbol.symbol for symbol in symbols})} symbols, {size:,.1f} MB"
+    return f"{root}: {counted(len({symbol.symbol for symbol in symbols}), 'symbol')}, {size:,.1f} MB"
 
 
 def _store(config: TrainingConfig) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ from volcast.cli.command import command_parser, run_command
 from volcast.cli.options import add_setting, add_settings, settings_given
 from volcast.config import TRAINING_CONFIG
 from volcast.config_sources import resolve_config
+from volcast.counts import counted
 from volcast.errors import (
     ConfigError,
     ModelNotFoundError,
@@ -106,17 +107,22 @@ class _Panel:
     attrs: dict[str, dict[Any, Any]]
     counts: dict[str, int]
     failed: dict[str, str]
+    accepted: list[str]
 
 
 def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Panel:
+    from volcast.bars.quality import assess_quality, require_acceptable
     from volcast.bars.symbols import for_each_symbol
     from volcast.configured import measures_of
 
-    attrs, counts = {}, {}
+    attrs, counts, accepted = {}, {}, []
+    accept = bundle.config.with_overrides(**settings_given(options)).accept_quality
     overnight = _overnight_bars(bundle, options)
 
     def measured(symbol: str) -> "pd.DataFrame":
         bars = _bars(bundle, symbol, options)
+        quality = assess_quality(bars, symbol, market=bundle.config.effective_market)
+        accepted.extend(require_acceptable(quality, accept=accept))
         attrs[symbol], counts[symbol] = bars.attrs, len(bars)
         return measures_of(bundle.config, bars, overnight)
 
@@ -124,7 +130,7 @@ def _panel(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespac
         measures, failed = for_each_symbol(measured, symbols)
     else:
         measures, failed = {symbols[0]: measured(symbols[0])}, {}
-    return _Panel(bundle.recipe.with_market(measures), attrs, counts, failed)
+    return _Panel(bundle.recipe.with_market(measures), attrs, counts, failed, accepted)
 
 
 def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespace) -> _Judged:
@@ -143,17 +149,21 @@ def _judged(bundle: "ModelBundle", symbols: list[str], options: argparse.Namespa
     beside = (BASELINES, TOTAL_BASELINES) if many else (ALL_BASELINES, ALL_TOTAL_BASELINES)
     evaluation = evaluate_bundle(bundle, measures, positions, *beside)
     if not evaluation.buckets:
-        raise _nothing_to_judge(bundle, f"of {len(measures)} symbols none has {FEWEST_JUDGED} buckets to judge")
+        raise _nothing_to_judge(
+            bundle, f"of {counted(len(measures), 'symbol')} none has {FEWEST_JUDGED} buckets to judge"
+        )
     sources = {str(attrs.get("detail") or attrs.get("source")): None for attrs in panel.attrs.values()}
     names = [str(panel.attrs[name].get("symbol", "an unnamed symbol")) for name in measures]
-    judged_on = f"{sum(panel.counts[name] for name in measures):,} bars of {', '.join(names)} ({', '.join(sources)})"
-    about = _about(bundle, judged_on, options.allow_in_sample)
+    judged_on = (
+        f"{counted(sum(panel.counts[name] for name in measures), 'bar')} of {', '.join(names)} ({', '.join(sources)})"
+    )
+    about = [*_about(bundle, judged_on, options.allow_in_sample), *panel.accepted]
     few = [name for name in measures if many and name not in evaluation.symbols]
     if few:
         about.append(f"Not judged, for under {FEWEST_JUDGED} buckets or too little history: {', '.join(few)}.")
     about += [f"Not judged: {name}: {reason}" for name, reason in panel.failed.items()]
     simulated = bundle.simulated or any(attrs.get("simulated") for attrs in panel.attrs.values())
-    return _Judged(evaluation, f"{len(evaluation.symbols)} symbols" if many else names[0], about, bool(simulated))
+    return _Judged(evaluation, counted(len(evaluation.symbols), "symbol") if many else names[0], about, bool(simulated))
 
 
 def _load(options: argparse.Namespace) -> "ModelBundle":
@@ -235,7 +245,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="a saved model's name or directory, or the .h5 of a Colab pair (default: who serves)",
     )
     add_setting(parser, "model_save_path", "--models")
-    add_settings(parser, "bars_path", "bars_timezone", "overnight_path")
+    add_settings(parser, "bars_path", "bars_timezone", "overnight_path", "accept_quality")
     parser.add_argument(
         "--symbol", metavar="S", dest="one_symbol", help="which symbol of the bars (default: the model's)"
     )

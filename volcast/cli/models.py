@@ -127,7 +127,7 @@ def _export(options: argparse.Namespace, out: "Console") -> int:
 
 
 def _import_colab(options: argparse.Namespace, out: "Console") -> int:
-    bundle = _store(options).import_colab(options.network, options.scaler, options.name)
+    bundle = _store(options).import_colab(options.h5, options.scaler, options.name)
     said = f"Saved as {bundle.name}; let it serve with: volcast models promote {bundle.name}"
     tell(options, out, {"name": bundle.name, "path": str(bundle.path)}, said)
     return 0
@@ -174,7 +174,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     export.add_argument("model")
     export.add_argument("directory")
     colab = command("import-colab", "save the notebook's pair of files as a model")
-    colab.add_argument("network", help="the .h5; the .pkl is looked for beside it")
+    # No name of a setting, which it would be taken for.
+    colab.add_argument("h5", metavar="network", help="the .h5; the .pkl is looked for beside it")
     colab.add_argument("--scaler", metavar="FILE", help="the .pkl")
     colab.add_argument("--name", help="what to call the model")
     return parser

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Float64Array1D, Int64Array1D, time_index
+from volcast.counts import counted
 from volcast.errors import LookAheadError, NotEnoughDataError
 from volcast.evaluation.figures import Picture, draw, require_drawable
 from volcast.evaluation.losses import (
@@ -442,7 +443,8 @@ def evaluate_forecasts(
     moved = realized.to_numpy() > RV_FLOOR
     if not moved.any():
         raise NotEnoughDataError(
-            f"prices moved in none of the {len(moved)} buckets to judge; the rule is one at least; give other bars."
+            f"of {counted(len(moved), 'bucket')} to judge prices moved in none; the rule is one at least; give other "
+            "bars."
         )
     columns = {"realized": realized.to_numpy(dtype=float), **forecasts}
     if interval is not None:

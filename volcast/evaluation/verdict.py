@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from volcast.counts import counted
 from volcast.evaluation.significance import diebold_mariano_by_day
 from volcast.forecasters.baselines.registry import ALL_BASELINES
 
@@ -131,8 +132,8 @@ def verdict_on_symbols(
         return _learnt_nothing(losses, uninformed)
     mean, better = float(ratios.mean()), int((ratios < 1).sum())
     said = (
-        f"In the mean of {len(ratios)} symbols the QLIKE is {_difference(mean)} than each symbol's own log-HAR's, and "
-        f"lower on {better} of them, {_chance(_p_value(losses, mean))}"
+        f"In the mean of {counted(len(ratios), 'symbol')} the QLIKE is {_difference(mean)} than each symbol's own "
+        f"log-HAR's, and lower on {better} of them, {_chance(_p_value(losses, mean))}"
     )
     return f"{said}: {_ADVICE[judgment]}{_broken_interval({'coverage': covered}, level)}."
 

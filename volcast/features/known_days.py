@@ -34,7 +34,6 @@ _MINUTE = 60_000_000
 _COLUMNS = ("date", "time", "kind", "symbol")
 _MISSING = (None, "", "nan", "None", "NaT", "<NA>")
 _PLACES = 3
-_SESSIONS_AROUND = 21
 _CLOCK = clock_of(DEFAULT_ZONE)
 
 
@@ -106,10 +105,9 @@ def _month_ends(market: TradingMarket) -> Int64Array1D:
 
 
 def _half_days(market: TradingMarket) -> Int64Array1D:
-    """Sessions shorter than those around them: exchanges have changed the length of all, as Tokyo did in 2024."""
-    minutes = pd.Series(market.sessions.minutes)
-    usual = minutes.rolling(_SESSIONS_AROUND, center=True, min_periods=1).median()
-    return np.asarray(market.sessions.open[(minutes < usual).to_numpy()])
+    """Sessions shorter than regular ones of their time: exchanges have changed the length of all, as Tokyo in 2024."""
+    sessions = market.sessions
+    return sessions.open[sessions.minutes < market.regular_sessions.minutes_at(sessions.close)]
 
 
 KINDS: Mapping[str, KnownKind] = {

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from volcast.arrays import Float64Array2D
+from volcast.counts import counted
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.features.scaling import RangeScaler, Scaler
 from volcast.markets.market import TradingMarket
@@ -73,7 +74,7 @@ def prepare_lstm_sequences(
     _require_series(rv_series, memory)
     if len(rv_series) <= memory:
         raise NotEnoughDataError(
-            f"found {len(rv_series)} values; the rule is more than memory = {memory}; "
+            f"found {counted(len(rv_series), 'value')}; the rule is more than memory = {memory}; "
             "give a longer span of bars or a smaller memory."
         )
     if scaler is None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D
+from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, Int64Array2D
 from volcast.forecasters.horizons import Horizon, over_horizon
 from volcast.markets.market import TradingMarket
 from volcast.measures.hourly import annualize
@@ -33,25 +33,32 @@ class TypicalDays:
     volatility
         Of the bucket of each clock hour, shape (n, 24); NaN where it is unknown.
     session
-        Of the whole session, annualized, shape (n,).
+        Of the whole session, annualized, shape (n, p): as regular sessions are in each of the p periods of
+        `TradingMarket.regular_sessions`.
     """
 
     volatility: Float64Array2D
-    session: Float64Array1D
+    session: Float64Array2D
 
     @classmethod
     def of(cls, volatility: Float64Array2D, market: TradingMarket) -> "TypicalDays":
         """The days with these volatilities of clock hours, shape (n, 24), of a market."""
-        minutes = _minutes_of_hours(market)
-        in_session = ~np.isnan(volatility) & (minutes > 0)
-        variance = np.where(in_session, volatility, 0.0) ** 2
-        length = np.where(in_session, minutes, 0).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return cls(volatility, annualize(np.sqrt(variance.sum(axis=1)), length, market.minutes_per_year))
+        sessions = []
+        for minutes, year in zip(*_regular_days(market), strict=True):
+            in_session = ~np.isnan(volatility) & (minutes > 0)
+            variance = np.where(in_session, volatility, 0.0) ** 2
+            length = np.where(in_session, minutes, 0).sum(axis=1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                sessions.append(annualize(np.sqrt(variance.sum(axis=1)), length, float(year)))
+        return cls(volatility, np.array(sessions).T)
 
     def of_buckets(self, rows: Int64Array1D, hours: Int64Array1D) -> Float64Array1D:
         """Volatility of buckets in clock hours `hours` as the forecasts numbered `rows` know it, shape (n,) each."""
         return np.asarray(self.volatility[np.minimum(rows, len(self.volatility) - 1), hours])
+
+    def of_sessions(self, rows: Int64Array1D, periods: Int64Array1D) -> Float64Array1D:
+        """Annualized volatility of sessions of these periods as the forecasts numbered `rows` know it, shape (n,)."""
+        return np.asarray(self.session[np.minimum(rows, len(self.session) - 1), periods])
 
 
 def deseasonalized_volatility(
@@ -72,8 +79,9 @@ def deseasonalized_volatility(
     market
         Name of the exchange, whose buckets they are.
     """
+    session = typical.of_sessions(np.arange(len(labels)), market.regular_sessions.periods_of(labels))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(volatility / _typical_of(labels, typical, horizon, market) * typical.session)
+        return np.asarray(volatility / _typical_of(labels, typical, horizon, market) * session)
 
 
 def _typical_of(labels: Int64Array1D, typical: TypicalDays, horizon: Horizon, market: TradingMarket) -> Float64Array1D:
@@ -89,9 +97,13 @@ def _typical_of(labels: Int64Array1D, typical: TypicalDays, horizon: Horizon, ma
 
 
 @lru_cache(maxsize=4)
-def _minutes_of_hours(market: TradingMarket) -> Int64Array1D:
-    """Length of the bucket of each clock hour in a whole session, shape (24,); 0 where there is none."""
-    buckets, minutes = market.buckets, np.zeros(market.slots, dtype=np.int64)
+def _regular_days(market: TradingMarket) -> tuple[Int64Array2D, Int64Array1D]:
+    """Length of the bucket of each clock hour in a regular session of each period, shape (p, 24); of a year, (p,).
+
+    0 where there is no such bucket.
+    """
+    buckets, regular = market.buckets, market.regular_sessions
+    minutes = np.zeros((len(regular.begin), market.slots), dtype=np.int64)
     hours, _ = market.hours_and_days(buckets.label)
-    np.maximum.at(minutes, hours, buckets.minutes)
-    return minutes
+    np.maximum.at(minutes, (regular.periods_of(buckets.label), hours), buckets.minutes)
+    return minutes, market.sessions_per_year * regular.minutes

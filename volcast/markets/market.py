@@ -5,6 +5,7 @@ that end in (09:00, 10:00] are bucket 10:00. A session of New York's stock excha
 a half-day has four. Where trading ends or pauses inside an hour, the bucket ends with it.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
@@ -19,7 +20,7 @@ from volcast.errors import ConfigError
 from volcast.markets.clocks import HOUR, Clock, clock_of
 from volcast.markets.hours import TradingHours
 
-__all__ = ["BUCKETS", "DEFAULT_BUCKET", "BucketCalendar", "SessionCalendar", "TradingMarket"]
+__all__ = ["BUCKETS", "DEFAULT_BUCKET", "BucketCalendar", "RegularSessions", "SessionCalendar", "TradingMarket"]
 
 BUCKETS: Mapping[str, int] = MappingProxyType(
     {"5min": 5, "15min": 15, "30min": 30, "1h": 60, "2h": 120, "session": 1440}
@@ -85,6 +86,31 @@ class SessionCalendar:
     close: Int64Array1D
     open: Int64Array1D
     minutes: Int64Array1D
+
+
+@dataclass(frozen=True)
+class RegularSessions:
+    """How long regular sessions are: Tokyo's had 300 minutes, and have 330 since 2024-11-05.
+
+    Attributes
+    ----------
+    begin
+        When each period of equal regular sessions begins, in time order: its first session's opening, in microseconds
+        since the epoch, shape (p,).
+    minutes
+        Length of a regular session of each period, shape (p,).
+    """
+
+    begin: Int64Array1D
+    minutes: Int64Array1D
+
+    def periods_of(self, labels: Int64Array1D) -> Int64Array1D:
+        """Number of the period, from 0, of buckets that end at `labels`, in microseconds, shape (n,)."""
+        return self.begin[1:].searchsorted(labels)
+
+    def minutes_at(self, labels: Int64Array1D) -> Int64Array1D:
+        """Length of a regular session at the time of buckets that end at `labels`, in microseconds, shape (n,)."""
+        return self.minutes[self.periods_of(labels)]
 
 
 @dataclass(frozen=True)
@@ -239,20 +265,29 @@ class TradingMarket:
         return np.cumsum(np.append(True, begins[1:] != ends[:-1]))
 
     @cached_property
+    def regular_sessions(self) -> RegularSessions:
+        """How long its regular sessions are and were: the commonest length of a year's, which may change on a day."""
+        minutes = self.sessions.minutes
+        begins = [0, *range(len(minutes) - _REGULAR, _REGULAR - 1, -_REGULAR)[::-1]]
+        years = np.split(minutes, begins[1:])
+        lengths = [_commonest(year) for year in years]
+        changes, regular = [0], lengths[:1]
+        for number, (before, after) in enumerate(itertools.pairwise(lengths)):
+            if before != after:
+                both = np.append(years[number], years[number + 1])
+                changes.append(begins[number] + _change(both, before, after))
+                regular.append(after)
+        return RegularSessions(self.sessions.open[changes], np.array(regular))
+
+    @property
     def minutes_per_session(self) -> int:
-        """Minutes of a regular session: the commonest length of the last ones that are known."""
-        return _commonest(self.sessions.minutes[-_REGULAR:])
+        """Minutes of a regular session, as they are today."""
+        return int(self.regular_sessions.minutes[-1])
 
     @property
     def whole_bucket_minutes(self) -> int:
         """Minutes of a bucket that neither an opening nor a close cuts: of a session, a regular one's."""
         return min(self.bucket_minutes, self.minutes_per_session)
-
-    def usual_minutes(self, first: int, last: int) -> int:
-        """Minutes of a regular session in the year around the days `first` to `last`, counted from 1970-01-01."""
-        sessions = self.sessions
-        here = slice(*sessions.session.searchsorted([first - _REGULAR // 2, last + _REGULAR // 2]))
-        return _commonest(sessions.minutes[here])
 
     @cached_property
     def buckets_per_session(self) -> int:
@@ -278,10 +313,12 @@ class TradingMarket:
         """Buckets of a week of regular sessions."""
         return self.sessions_per_week * self.buckets_per_session
 
-    @cached_property
-    def minutes_per_year(self) -> int:
-        """Minutes of a trading year, in which variance accrues: those of so many regular sessions."""
-        return self.sessions_per_year * self.minutes_per_session
+    def minutes_per_year(self, labels: Int64Array1D) -> Int64Array1D:
+        """Minutes of a trading year, in which variance accrues, shape (n,): those of so many regular sessions.
+
+        As long as these are at the time of buckets that end at `labels`, in microseconds since the epoch.
+        """
+        return self.sessions_per_year * self.regular_sessions.minutes_at(labels)
 
     @cached_property
     def never_closes(self) -> bool:
@@ -411,6 +448,11 @@ class TradingMarket:
 
 def _naive(days: Int64Array1D) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(days.astype("M8[D]").astype("M8[us]"))
+
+
+def _change(values: Int64Array1D, before: int, after: int) -> int:
+    """Where values that are mostly `before` begin to be mostly `after`: the position with the fewest exceptions."""
+    return int(np.cumsum(np.equal(values, before).astype(int) - (values == after)).argmax()) + 1
 
 
 def _commonest(values: Int64Array1D) -> int:

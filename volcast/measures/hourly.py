@@ -26,6 +26,7 @@ from volcast.bars.frames import as_bars_frame
 from volcast.bars.layouts import Frame, FrameLayout
 from volcast.bars.overnight import checked_overnight_bars
 from volcast.bars.symbols import for_each_symbol
+from volcast.counts import counted
 from volcast.errors import BarsError, ConfigError, NotEnoughDataError
 from volcast.markets.clocks import clock_of
 from volcast.markets.market import TradingMarket
@@ -250,10 +251,8 @@ def get_hourly_rv(
     ConfigError
         There is no such preset, estimator or time zone, or the estimator does not go with the preset.
     """
-    trading = market_of_bars(bars_df, symbol, market)
-    frame = as_bars_frame(bars_df, market=trading)
-    if not isinstance(bars_df, pd.DataFrame):
-        trading = market_of_bars(frame, symbol, market)
+    frame = as_bars_frame(bars_df, symbol=symbol, market=market)
+    trading = market_of_bars(frame, symbol, market)
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, trading)
     zone = _zone_of(tz, trading)
     frame = select_symbol(frame, symbol)
@@ -321,9 +320,13 @@ def get_hourly_measures(
     if preset == "colab":
         frame = bars.frame if isinstance(bars, SymbolBars) else bars
         return get_hourly_rv(frame, tz=tz, preset=preset, market=market, estimator=estimator).to_frame()
-    trading = market_of_bars(bars.frame if isinstance(bars, SymbolBars) else bars, market=market)
+    frame = bars.frame if isinstance(bars, SymbolBars) else as_bars_frame(bars, market=market)
+    trading = market_of_bars(frame, market=market)
     measurement = HourlyMeasurement(preset, estimator, min_bucket_coverage, trading, nights)
-    zone, checked = _zone_of(tz, trading), SymbolBars.of(bars, market=trading)
+    zone, checked = (
+        _zone_of(tz, trading),
+        SymbolBars.of(bars if isinstance(bars, SymbolBars) else frame, market=trading),
+    )
     bucketed = _bucketed(checked, measurement)
     variance, is_whole = measurement.variance(bucketed)
     whole = bucketed.labels[is_whole]
@@ -383,9 +386,14 @@ def panel(
     return side_by_side
 
 
-def minutes_per_year(preset: Preset, market: TradingMarket) -> int:
-    """Minutes of a year in which variance accrues: those of the market's sessions, or, under `colab`, all of them."""
-    return _CLOCK_YEAR if preset == "colab" else market.minutes_per_year
+def minutes_per_year(preset: Preset, market: TradingMarket, labels: pd.DatetimeIndex) -> Int64Array1D:
+    """Minutes of a year in which variance accrues, at the time of buckets with these `labels` (tz-aware), shape (n,).
+
+    Those of the market's sessions, as long as they are then; under the preset ``"colab"`` all that a year has.
+    """
+    if preset == "colab":
+        return np.full(len(labels), _CLOCK_YEAR)
+    return market.minutes_per_year(labels.as_unit("us").asi8)
 
 
 @overload
@@ -393,14 +401,16 @@ def annualize(volatility: float, minutes: float, year: float) -> float: ...
 
 
 @overload
-def annualize(volatility: pd.Series, minutes: float | pd.Series, year: float) -> pd.Series: ...
+def annualize(volatility: pd.Series, minutes: float | pd.Series, year: float | Int64Array1D) -> pd.Series: ...
 
 
 @overload
-def annualize(volatility: Float64Array1D, minutes: Float64Array1D | Int64Array1D, year: float) -> Float64Array1D: ...
+def annualize(
+    volatility: Float64Array1D, minutes: Float64Array1D | Int64Array1D, year: float | Int64Array1D
+) -> Float64Array1D: ...
 
 
-def annualize(volatility: Any, minutes: Any, year: float) -> Any:
+def annualize(volatility: Any, minutes: Any, year: Any) -> Any:
     """Annualized volatility (decimal; 0.25 is 25 %) of a `volatility` that accrued over `minutes`.
 
     Variance per minute times the minutes of a `year` in which variance accrues, see `minutes_per_year`.
@@ -411,7 +421,7 @@ def annualize(volatility: Any, minutes: Any, year: float) -> Any:
 def _colab_hourly_rv(bars: SymbolBars, tz: str) -> pd.Series:
     if len(bars.stamps) < 2:
         raise NotEnoughDataError(
-            f"found {len(bars.stamps)} bars; the rule is two at least, for one return; give a longer span."
+            f"found {counted(len(bars.stamps), 'bar')}; the rule is two at least, for one return; give a longer span."
         )
     return _notebook_rv(bars.frame["close"].tz_convert(tz))
 

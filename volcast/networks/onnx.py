@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volcast.arrays import Float32Array2D, Float32Array3D, Float64Array1D
+from volcast.counts import counted
 from volcast.errors import CorruptModelError, TrainingError
 from volcast.networks.onnx_checks import refuse_unsafe_graph
 from volcast.networks.onnx_merging import merged_graph
@@ -130,7 +131,7 @@ class _Graph:
         """Its outputs, shape (n,) each."""
         arrays = (windows,) if side is None else (windows, side)
         if len(arrays) != len(self.inputs):
-            raise ValueError(f"the network takes {' and '.join(self.inputs)}, and {len(arrays)} arrays were given")
+            raise ValueError(f"the network takes {' and '.join(self.inputs)}, and {counted(len(arrays), 'array')} came")
         if 0 < len(windows) <= _ROWS_AT_ONCE:
             return self._run(arrays)
         parts = range(0, len(windows), _ROWS_AT_ONCE)
@@ -193,8 +194,8 @@ def onnx_graph(model: "keras.Model") -> bytes:
     inputs = [_input_value(tensor, name) for tensor, name in zip(model.inputs, ("window", "side"), strict=False)]
     if len(inputs) != len(model.inputs) or len(model.outputs) != 1:
         raise TrainingError(
-            f"the network has {len(model.inputs)} inputs and {len(model.outputs)} outputs; the rule is a window, "
-            "perhaps what stands beside it, and one output; build it so."
+            f"the network has {counted(len(model.inputs), 'input')} and {counted(len(model.outputs), 'output')}; the "
+            "rule is a window, perhaps what stands beside it, and one output; build it so."
         )
     for tensor, value in zip(model.inputs, inputs, strict=True):
         graph.names[id(tensor)] = value.name

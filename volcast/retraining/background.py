@@ -105,7 +105,7 @@ class RetrainingJob:
         """
         self._thread.join(timeout)
         if self._thread.is_alive():
-            raise TimeoutError(f"the retraining goes on after {timeout} seconds")
+            raise TimeoutError(f"the retraining goes on after {timeout:g} s")
         if self._failure is not None:
             raise self._failure
         if self._outcome is None:

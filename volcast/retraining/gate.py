@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.bars.symbols import symbols_of
+from volcast.counts import counted
 from volcast.evaluation.losses import qlike_losses
 from volcast.evaluation.significance import diebold_mariano_by_day
 from volcast.forecasters.baselines.har import diurnal_log_har, fewest_buckets
@@ -66,13 +67,13 @@ def judge(
     losses = pd.concat([_losses((champion, challenger), bars, name, overnight_bars) for name in names])
     details: dict[str, Any] = {"champion": champion.version, "challenger": challenger.version, "buckets": len(losses)}
     fewest = policy.fewest_judged(challenger.market)
+    judged = f"{counted(len(losses), 'bucket')} that neither has seen"
     if len(losses) < fewest:
-        few = f"{len(losses)} buckets that neither has seen, and the rule is {fewest} at least"
-        return GateDecision(False, few, details)
+        return GateDecision(False, f"{judged}, and the rule is {fewest} at least", details)
     old, new = losses.mean()
     p_value = _one_sided(new < old, diebold_mariano_by_day(losses["challenger"], losses["champion"]))
     details |= {"from": str(losses.index[0]), "champion_qlike": old, "challenger_qlike": new, "p_value": p_value}
-    figures = f"QLIKE {new:.4f} against {old:.4f} of {champion.version} on {len(losses)} buckets that neither has seen"
+    figures = f"QLIKE {new:.4f} against {old:.4f} of {champion.version} on {judged}"
     better = new < old and p_value <= policy.gate_p_value
     return GateDecision(bool(better), f"{figures} (p = {p_value:.2g})", details)
 

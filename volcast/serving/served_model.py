@@ -11,6 +11,7 @@ import pandas as pd
 
 from volcast.bars.checks import other_hours, symbol_among
 from volcast.config import TrainingConfig
+from volcast.counts import counted
 from volcast.errors import BarsError, BarsWarning, ConfigError, LookAheadError, ModelMismatchWarning, NotEnoughDataError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.har_lstm.state import HarLstmState
@@ -18,7 +19,7 @@ from volcast.forecasters.horizons import Horizon, Kind
 from volcast.forecasters.total.state import TotalState, typical_state
 from volcast.markets.market import TradingMarket
 from volcast.markets.names import DEFAULT_MARKET, default_market
-from volcast.measures.hourly import HourlyMeasurement, Preset, minutes_per_year
+from volcast.measures.hourly import HourlyMeasurement, Preset
 from volcast.reprs import OneLineRepr
 from volcast.store.bundle import ModelBundle
 
@@ -236,11 +237,6 @@ class ServedModel:
         """Whose buckets are forecast."""
         return self.config.effective_market
 
-    @cached_property
-    def minutes_per_year(self) -> int:
-        """Minutes of a year in which variance accrues."""
-        return minutes_per_year(self.preset, self.market)
-
     def total_state(self, symbol: str | None) -> TotalState:
         """What the forecast of a symbol's total volatility begins with."""
         return typical_state() if self.bundle is None else self.bundle.total_state(symbol)
@@ -249,7 +245,7 @@ class ServedModel:
         """What to raise where `count` buckets, all that had ended by `moment`, are fewer than the model's memory."""
         other = "" if count else f", in sessions of {self.market.name} (the setting market is for bars of another)"
         return NotEnoughDataError(
-            f"{count} {self.market.bucket_adjective} buckets had ended by {moment}; {self.version} needs "
+            f"{counted(count, f'{self.market.bucket_adjective} bucket')} had ended by {moment}; {self.version} needs "
             f"{self.memory}; give bars that begin earlier{other}."
         )
 

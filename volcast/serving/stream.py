@@ -9,6 +9,7 @@ import pandas as pd
 from volcast.arrays import Float64Array1D, Int64Array1D
 from volcast.bars.arrays import FrameArrays, Prices
 from volcast.bars.checks import symbol_named
+from volcast.counts import counted
 from volcast.errors import BarsError, ConfigError, LookAheadError, NotEnoughDataError, VolatilityError
 from volcast.forecasters.har_lstm.recipe import HarLstm
 from volcast.forecasters.horizons import (
@@ -24,7 +25,7 @@ from volcast.forecasters.tables import HourlyTable
 from volcast.forecasters.total.running import RunningTotals
 from volcast.forecasters.total.terms import FEWEST_SESSIONS
 from volcast.markets.market import TradingMarket
-from volcast.measures.hourly import annualize
+from volcast.measures.hourly import annualize, minutes_per_year
 from volcast.measures.nights import NIGHT_NAMES
 from volcast.serving.grid import ForecastGrid, NextBucket, bucket_to_forecast, forecast_grid
 from volcast.serving.history import HourlyHistory, history_of, measure
@@ -309,7 +310,8 @@ class ForecastStream:
             tables.measure(last_end)
             forecast, session = tables.of(key).of(grid.labels.as_unit("us").asi8, grid.known, horizon)
             minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.market)
-            annualized = annualize(forecast.volatility, minutes, model.minutes_per_year)
+            year = minutes_per_year(model.preset, model.market, grid.labels)
+            annualized = annualize(forecast.volatility, minutes, year)
         return pd.DataFrame(
             {
                 "asof": grid.asof,
@@ -332,8 +334,8 @@ class ForecastStream:
         ahead = session_to_forecast(totals.sessions, now, self.model.market)
         if ahead.rows_before < FEWEST_SESSIONS:
             raise NotEnoughDataError(
-                f"{ahead.rows_before} sessions had closed by {moment}; total volatility needs {FEWEST_SESSIONS}; give "
-                "bars that begin earlier."
+                f"{counted(ahead.rows_before, 'session')} had closed by {moment}; total volatility needs "
+                f"{FEWEST_SESSIONS}; give bars that begin earlier."
             )
         if not allow_in_sample:
             self.model.refuse_look_ahead(moment)
@@ -393,13 +395,15 @@ class ForecastStream:
     ) -> Forecast:
         market, minutes, volatility = self.model.market, ahead.minutes, float(forecast.volatility[0])
         bucket = market.clock.time(ahead.label)
+        label = pd.DatetimeIndex([bucket])
         if horizon != 1:
-            minutes = int(horizon_minutes(pd.DatetimeIndex([bucket]), horizon, market)[0])
+            minutes = int(horizon_minutes(label, horizon, market)[0])
+        year = int(minutes_per_year(self.model.preset, market, label)[0])
         return Forecast(
             asof=moment,
             bucket=bucket,
             volatility=volatility,
-            annualized_volatility=float(annualize(volatility, minutes, self.model.minutes_per_year)),
+            annualized_volatility=float(annualize(volatility, minutes, year)),
             lower=float(forecast.lower[0]),
             upper=float(forecast.upper[0]),
             model_version=self.model.version,
@@ -532,8 +536,9 @@ class _ManyTables:
 
 
 def _annualized_total(volatility: Float64Array1D, horizon: Horizon, market: TradingMarket) -> Float64Array1D:
-    minutes = np.full(len(volatility), float(market.minutes_per_session * TOTAL_HORIZONS[str(horizon)]))
-    return annualize(volatility, minutes, market.minutes_per_year)
+    # In sessions, of whatever length: nights accrue variance, too.
+    sessions = np.full(len(volatility), float(TOTAL_HORIZONS[str(horizon)]))
+    return annualize(volatility, sessions, market.sessions_per_year)
 
 
 def _listed(symbols: Collection[str | None]) -> str:

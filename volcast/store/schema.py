@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from volcast.counts import counted
 from volcast.features.fed_decisions import decision_dummies
 from volcast.features.intraday import STATES, term_count
 from volcast.features.known_days import KnownDays
@@ -306,7 +307,7 @@ class _Features(_Schema):
             ("term_spread", terms),
         ):
             if len(getattr(self, name)) != count:
-                raise ValueError(f"{count} values in {name}, and it has {len(getattr(self, name))}")
+                raise ValueError(f"{counted(count, 'value')} in {name}, and it has {len(getattr(self, name))}")
         return self
 
     @model_validator(mode="after")

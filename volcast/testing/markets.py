@@ -11,7 +11,7 @@ from volcast.features.windows import har_lags
 from volcast.markets.fit import best_fit, fit_of
 from volcast.markets.market import BUCKETS, TradingMarket
 from volcast.markets.registry import market_named
-from volcast.measures.hourly import annualize, get_hourly_measures
+from volcast.measures.hourly import annualize, get_hourly_measures, minutes_per_year
 from volcast.testing.rules import require
 
 __all__ = ["check_market"]
@@ -19,6 +19,7 @@ __all__ = ["check_market"]
 _SPAN = "2024-01-02", "2024-06-28"
 _ANNUAL_VOLATILITY = 0.30
 _MOST_ERRORS, _AS_WELL = 4.5, 0.02
+_FEWEST_REGULAR = 0.9
 _MINUTE = 60_000_000
 # 1970 began on a Thursday.
 _MONDAY = 3
@@ -34,8 +35,8 @@ def check_market(market: str | TradingMarket) -> None:
     - Buckets of all lengths are of the same sessions: so are the variances of a process, summed by session, and the
       lags of forecasts are a bucket, a session, a week and a month of these.
     - It opens, and its week is as long, as its sessions have it.
-    - A year has as many minutes as its sessions; a process of known volatility is annualized to it, within four and a
-      half standard errors.
+    - At any time regular sessions are equally long, and all but a few are regular; a year has as many minutes as its
+      sessions had then. A process of known volatility is annualized to it, within four and a half standard errors.
     - Bars of its hours fit it best, and all of them lie in buckets.
     - It is the same after it has been sent to another process.
 
@@ -101,12 +102,18 @@ def _check_buckets(market: TradingMarket) -> None:
 
 
 def _check_year(market: TradingMarket) -> None:
-    length = market.sessions_per_year * market.minutes_per_session
-    require(market.minutes_per_year == length, f"a year of {market.name} is not as long as its sessions.")
+    sessions = market.sessions
+    regular = sessions.minutes == market.regular_sessions.minutes_at(sessions.close)
+    irregular = f"{np.mean(~regular):.0%} of the sessions of {market.name} are not as long as regular ones then are"
+    require(bool(regular.mean() > _FEWEST_REGULAR), f"{irregular}; the rule is {1 - _FEWEST_REGULAR:.0%} at most.")
+    length = market.sessions_per_year * sessions.minutes[regular]
+    is_year = market.minutes_per_year(sessions.close[regular]) == length
+    require(bool(is_year.all()), f"a year of {market.name} is not as long as its sessions.")
     bars = _walk(market)
     measures = get_hourly_measures(bars, market=market)
     variance, minutes = (float((measures[name] ** power).sum()) for name, power in (("rv_hourly", 2), ("minutes", 1)))
-    annual = annualize(variance**0.5, minutes, market.minutes_per_year)
+    (year,) = minutes_per_year("session", market, time_index(measures)[:1]).tolist()
+    annual = annualize(variance**0.5, minutes, year)
     # The variance of a mean of n squares of normal returns is two parts in n.
     off = abs(annual**2 / _ANNUAL_VOLATILITY**2 - 1) / (2 / len(bars)) ** 0.5
     require(
@@ -156,7 +163,7 @@ def _walk(market: TradingMarket) -> pd.DataFrame:
     starts, ends = market.stretches
     chosen = (starts >= first) & (ends <= last)
     moments = np.concatenate([np.arange(a, b, _MINUTE) for a, b in zip(starts[chosen], ends[chosen], strict=True)])
-    step = _ANNUAL_VOLATILITY / market.minutes_per_year**0.5
+    step = _ANNUAL_VOLATILITY / market.minutes_per_year(moments[:1]) ** 0.5
     returns = np.random.default_rng(7).normal(0, step, len(moments))
     close = 100 * np.exp(np.cumsum(returns))
     return pd.DataFrame({"open": close * np.exp(-returns), "close": close}, market.clock.times(moments))

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from volcast.config import TRAINING_CONFIG, TrainingConfig
+from volcast.counts import counted
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.report.page import evaluation_page
 from volcast.evaluation.report.tables import baselines, symbols, totals
@@ -79,11 +80,13 @@ def describe_data(data: TrainingData, config: TrainingConfig) -> str:
         part: sum(len(rows) for name, rows in data.positions(part).items() if name in data.windows)
         for part in ("train", "validation", "test")
     }
+    bars = counted(sum(about["bars"] for about in abouts), f"{_simulated(data)}bar")
+    values = counted(sum(about["hourly_values"] for about in abouts), f"{market.bucket_adjective} value")
     return (
-        f"{_subject(data)}: {sum(about['bars'] for about in abouts):,} {_simulated(data)}bars of {lengths} min from "
+        f"{_subject(data)}: {bars} of {lengths} min from "
         f"{_day(first, market.zone)} to {_day(last, market.zone)} ({abouts[0]['source']['name']}), preset "
-        f"{config.preset}: {sum(about['hourly_values'] for about in abouts):,} {market.bucket_adjective} values; "
-        f"{counts['train']:,} windows to train, {counts['validation']:,} to validate, {counts['test']:,} to test."
+        f"{config.preset}: {values}; {counted(counts['train'], 'window')} to train, {counts['validation']:,} to "
+        f"validate, {counts['test']:,} to test."
     )
 
 
@@ -149,7 +152,7 @@ def _how_trained(result: "TrainingResult") -> str:
     if isinstance(recipe, HarLstm):
         if not result.histories:
             return f"A HAR refitted daily, without networks, trained in {_duration(result.seconds)}."
-        networks = f"{len(result.histories)} networks"
+        networks = counted(len(result.histories), "network")
         share = f"which correct it with weight {recipe.weight.supported:.2f}"
         nothing = "which add nothing on the validation part and are not saved: the regression serves alone"
         said = share if recipe.weight.supported else nothing
@@ -157,7 +160,7 @@ def _how_trained(result: "TrainingResult") -> str:
     if result.search is None:
         return f"Trained in {_duration(result.seconds)}."
     best = ", ".join(f"{name} {_short(value)}" for name, value in result.search.best_hyperparameters.items())
-    return f"{len(result.search.trials)} trials in {_duration(result.seconds)}; best: {best}."
+    return f"{counted(len(result.search.trials), 'trial')} in {_duration(result.seconds)}; best: {best}."
 
 
 def result_as_dict(result: "TrainingResult") -> dict[str, Any]:
@@ -185,8 +188,9 @@ def _heading(result: "TrainingResult") -> str:
         return "The test part is too short to judge the model on:"
     simulated = "SIMULATED bars, " if result.bundle.simulated else ""
     return (
-        f"Figures on the test part, which neither search nor training saw ({simulated}{evaluation.buckets} buckets "
-        f"from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}; QLIKE: lower is better):"
+        f"Figures on the test part, which neither search nor training saw ({simulated}"
+        f"{counted(evaluation.buckets, 'bucket')} from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}; "
+        "QLIKE: lower is better):"
     )
 
 
@@ -212,8 +216,8 @@ def _simulated(data: TrainingData) -> str:
 def _subject(data: TrainingData) -> str:
     count = len(data.measures)
     if data.subject is None:
-        return f"{count} symbols"
-    return data.subject if count == 1 else f"{data.subject} and {count - 1} companions"
+        return counted(count, "symbol")
+    return data.subject if count == 1 else f"{data.subject} and {counted(count - 1, 'companion')}"
 
 
 def _day(moment: str, zone: str) -> str:

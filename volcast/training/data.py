@@ -16,6 +16,7 @@ from volcast.bars.quality import assess_quality, require_acceptable
 from volcast.bars.symbols import for_each_symbol
 from volcast.config import TrainingConfig
 from volcast.configured import companions_of, measures_of
+from volcast.counts import counted
 from volcast.errors import BarsError, ConfigError, DataSourceError, NotEnoughDataError
 from volcast.features.known_days import KINDS, KnownDays, known_days_in
 from volcast.features.nights import have_nights
@@ -410,8 +411,8 @@ def _require_windows(split: TimeSplit, first: int, buckets: int) -> None:
     for part, fewest in _FEWEST_WINDOWS.items():
         if counts[part] < fewest:
             raise NotEnoughDataError(
-                f"{buckets} buckets leave {max(counts[part], 0)} {part} windows, since each looks back {first} of "
-                f"them; the rule is at least {fewest}; give a longer span of bars."
+                f"{counted(max(counts[part], 0), f'{part} window')} can be made of {counted(buckets, 'bucket')}, since "
+                f"each looks back {first} of them; the rule is at least {fewest}; give a longer span of bars."
             )
 
 
@@ -419,6 +420,6 @@ def _require_movement(split: TimeSplit, rv: pd.Series) -> None:
     for part, targets in (("training", split.train), ("validation", split.validation), ("test", split.test)):
         if not (rv.iloc[targets] > RV_FLOOR).any():
             raise BarsError(
-                f"prices do not move in any of the {targets.stop - targets.start} buckets of the {part} part; some "
-                "must; check the column of closes, or give another span."
+                f"prices do not move in any of the {counted(targets.stop - targets.start, 'bucket')} of the {part} "
+                "part; some must; check the column of closes, or give another span."
             )

@@ -15,6 +15,7 @@ from volcast.arrays import (
     columns_of,
     time_index,
 )
+from volcast.counts import counted
 from volcast.errors import NotEnoughDataError
 from volcast.features.bar_steps import step_inputs_of
 from volcast.features.intraday import (
@@ -230,8 +231,8 @@ def _fitted(
     frames = {name: frame.iloc[: stops[name]] for name, frame in measures.items() if stops[name] >= fewest}
     if not frames:
         raise NotEnoughDataError(
-            f"none of {len(measures)} symbols has {fewest} buckets to train on; one at least must; give bars "
-            "that begin earlier."
+            f"of {counted(len(measures), 'symbol')} none has {fewest} buckets to train on; one at least must; give "
+            "bars that begin earlier."
         )
     sees_market = sight.with_market and len(frames) >= FEWEST_IN_MARKET
     recipe = _without_regressions(frames, replace(sight, with_market=sees_market), earlier)

@@ -289,5 +289,5 @@ def test_several_symbols_are_fetched_together_and_one_that_fails_is_reported(tmp
         assert list(bars.index.get_level_values("symbol").unique()) == ["SPY", "QQQ"]
         assert list(bars.attrs["failed"]) == ["NOSUCH"]
         pd.testing.assert_frame_equal(of_symbol(bars, "QQQ"), BARS * 2, check_freq=False, check_index_type=False)
-        with pytest.raises(DataSourceError, match="none of 1 symbols"):
+        with pytest.raises(DataSourceError, match="of 1 symbol none"):
             handler.get_stock_bars(["NOSUCH"], "2024-06-03", "2024-06-07")

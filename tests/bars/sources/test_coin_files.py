@@ -89,7 +89,7 @@ EXPORTS: dict[str, tuple[Callable[[pd.DataFrame], str], str]] = {
     "Kraken's answers": (kraken_answers, "Kraken's columns, told by"),
     "Coinbase": (coinbase, "Coinbase's columns, stamps are the start of a bar, epoch in s, UTC, sorted"),
     "Coinbase without a header": (coinbase_without_a_header, "Coinbase's columns, told by"),
-    "Coinbase in pages": (coinbase_in_pages, "9 copies of rows left out, sorted with the newest last"),
+    "Coinbase in pages": (coinbase_in_pages, "9 repeated rows left out, sorted with the newest last"),
     "ccxt": (ccxt, "ccxt's columns, told by"),
     "CryptoDataDownload": (
         crypto_data_download,

@@ -1,6 +1,7 @@
 """Files that are odd or wrong in one way each: read as they are meant, or refused in one sentence that says why."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from tests.support.bar_cases import CASES, NAIVE, PLAIN, PRICES, write_case
 from volcast.arrays import time_index
 from volcast.bars.handler import DataHandler
 from volcast.bars.sources.files import read_bars_file
+from volcast.cli import backtest as backtest_cli
 from volcast.cli import bars as data_cli
 from volcast.cli import train as train_cli
 from volcast.config import TrainingConfig
-from volcast.errors import BarsError, NotEnoughDataError
+from volcast.errors import BarsError, DataSourceError, NotEnoughDataError
 from volcast.measures.hourly import get_hourly_rv
 from volcast.training.data import prepare_training_data
 
@@ -240,3 +242,79 @@ def test_one_stamp_without_the_zone_that_the_others_have_is_left_out(tmp_path: P
     path.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows, tail]))
     bars = DataHandler("file", bars_path=str(path)).get_stock_bars("X", timeframe="15Min")
     assert len(bars) == len(rows)
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def good() -> bytes:
+    return CASES["good.csv"]().encode()
+
+
+def test_an_archive_of_one_file_may_have_folders_and_what_macos_adds(tmp_path: Path) -> None:
+    beside: list[dict[str, bytes]] = [{"data/": b""}, {"__MACOSX/._good.csv": b"\0\1"}, {}]
+    for number, others in enumerate(beside):
+        path = zipped(tmp_path / f"{number}.zip", {**others, "data/good.csv": good()})
+        assert_same(read_bars_file(path), PLAIN, "good")
+    two = zipped(tmp_path / "two.zip", {"a.csv": good(), "b.csv": good()})
+    with pytest.raises(BarsError, match="an archive of 2 files"):
+        read_bars_file(two)
+
+
+def test_lines_of_a_title_that_excel_filled_up_are_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "titled.csv"
+    path.write_bytes(b"Ticker: ABC,,,,,\nExported: 2025-04-12,,,,,\n" + good())
+    assert_same(read_bars_file(path), PLAIN, "good")
+
+
+def test_a_file_without_lines_is_called_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(PLAIN.reset_index().to_json(orient="records"))
+    with pytest.raises(BarsError, match=r"no table of lines \(it begins with '\[\{\"timestamp") as caught:
+        read_bars_file(path)
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("early", [pd.Timedelta(seconds=1), pd.Timedelta(milliseconds=1)])
+def test_ends_that_lie_just_before_whole_minutes_are_asked_about_and_are_ends(
+    early: pd.Timedelta, tmp_path: Path
+) -> None:
+    path = tmp_path / "closing.csv"
+    closing = PLAIN.set_axis((time_index(PLAIN) + pd.Timedelta(minutes=1) - early).map(lambda stamp: stamp.isoformat()))
+    closing.to_csv(path, index_label="timestamp")
+    with pytest.raises(BarsError, match="as if they were the end of each bar"):
+        read_bars_file(path)
+    with pytest.raises(BarsError, match="as if they were the end of each bar"):
+        get_hourly_rv(PLAIN.set_axis(time_index(PLAIN) + pd.Timedelta(minutes=1) - early))
+    assert_same(read_bars_file(path, stamps="end"), PLAIN, "good")
+
+
+def test_sessions_that_nobody_knows_yet_are_named_where_no_zone_fits(tmp_path: Path) -> None:
+    path = tmp_path / "future.csv"
+    NAIVE.assign(timestamp=NAIVE["timestamp"] + pd.Timedelta(days=3653)).to_csv(path, index=False)
+    with pytest.raises(BarsError, match=r"fit none, since the sessions of XNYS are known until 20\d\d-\d\d-\d\d"):
+        read_bars_file(path)
+
+
+def test_a_file_that_does_not_say_whose_bars_it_holds_is_of_one_symbol_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_case("good.csv", tmp_path)
+    handler = DataHandler("file", bars_path=str(path))
+    with pytest.raises(DataSourceError, match=r"of 2 symbols none .* does not say whose bars it holds"):
+        handler.get_stock_bars(["ABC", "XYZ"])
+    assert_same(handler.get_stock_bars("XYZ"), PLAIN, "good")
+    assert data_cli.main(["quality", "--bars", str(path), "--symbol", "ABC,XYZ"]) == 1
+    assert capsys.readouterr().err.count("does not say whose bars it holds") == 2
+    arguments = ["--bars", str(path), "--symbol", "XYZ", "--forecasts", "ewma", "--benchmark", "SPY"]
+    assert backtest_cli.main(arguments) == 1
+    assert "does not say whose bars it holds" in capsys.readouterr().err
+    for symbol in ("abc", "xyz"):
+        (tmp_path / f"{symbol}_1min.csv").write_bytes(path.read_bytes())
+    path.unlink()
+    both = DataHandler("file", bars_path=str(tmp_path)).get_stock_bars(["ABC", "XYZ"])
+    assert list(both.index.get_level_values(0).unique()) == ["ABC", "XYZ"]

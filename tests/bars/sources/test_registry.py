@@ -128,5 +128,5 @@ def test_a_panel_aligns_symbols_on_buckets_and_reports_who_is_missing(tmp_path: 
         rv = get_hourly_rv(bars)
         np.testing.assert_array_equal(side_by_side[name].dropna(), rv)
         assert side_by_side[name].dropna().index.equals(rv.index)
-    with pytest.raises(DataSourceError, match="none of 1 symbols"):
+    with pytest.raises(DataSourceError, match="of 1 symbol none"):
         panel(DataHandler("file", bars_path=str(tmp_path)), ["CCC"])

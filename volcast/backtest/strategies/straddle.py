@@ -14,6 +14,7 @@ from volcast.backtest.options import OptionValue, european_option
 from volcast.backtest.plan import Plan
 from volcast.backtest.strategies.base import require_positive
 from volcast.backtest.total_volatility import variance_over
+from volcast.counts import counted
 from volcast.errors import ConfigError, NotEnoughDataError
 from volcast.forecasters.horizons import TOTAL_HORIZONS
 
@@ -110,8 +111,8 @@ class StraddleTiming:
         steps = steps.join(signals).dropna(subset=["forecast", "implied"])
         if len(steps) < 2:
             raise NotEnoughDataError(
-                f"{len(steps)} buckets have both a forecast and an implied volatility; the rule is 2 at least; give "
-                "bars that go on longer, or implied volatility for their span."
+                f"both forecast and implied volatility are there in {counted(len(steps), 'bucket')}; the rule is 2 at "
+                "least; give bars that go on longer, or implied volatility for their span."
             )
         book = _Book(self, symbol, steps, market.trading.sessions_per_year)
         for row in range(len(steps)):

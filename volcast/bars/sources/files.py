@@ -10,12 +10,13 @@ import pandas as pd
 
 from volcast.arrays import time_index
 from volcast.bars.checks import bar_length, market_of_bars
-from volcast.bars.clocks import fitting_zones, look_like_ends, zone_sentence
+from volcast.bars.clocks import fitting_zones, look_like_ends, whole_ends, zone_sentence
 from volcast.bars.columns import SYMBOL, named_columns
 from volcast.bars.sources.formats import StampedTable, stamped_table
 from volcast.bars.sources.stamps import DateOrder, EpochUnit, StampFlags, StampSide, localized
 from volcast.bars.sources.text import read_text_table
 from volcast.bars.untraded import LEFT_OUT, UNTRADED, untraded
+from volcast.counts import counted
 from volcast.errors import BarsError, MissingPackageError
 from volcast.markets.market import TradingMarket
 from volcast.packages import required_module
@@ -38,6 +39,8 @@ def read_bars_file(
     epoch: str | None = None,
     dates: str | None = None,
     market: TradingMarket | None = None,
+    *,
+    of_several: bool = False,
 ) -> pd.DataFrame:
     """Bars of one symbol from the user's files, stamped at their start.
 
@@ -58,6 +61,8 @@ def read_bars_file(
         ``"mdy"`` or ``"dmy"`` for dates with slashes; None tells it where a day is beyond the twelfth.
     market
         Whose hours they are, which tell the zone of stamps that carry none; None is the symbol's.
+    of_several
+        Whether bars of other symbols are asked of the path, too: then it must say whose they are.
 
     Returns
     -------
@@ -79,7 +84,13 @@ def read_bars_file(
     name, market = str(path), market or market_of_bars(None, symbol)
     paths = _files(Path(path), symbol)
     tables = [_stamped(file, symbol, flags) for file in paths]
-    frame, symbol_taken = _one_symbol(_joined(tables, name), symbol, name)
+    joined = _joined(tables, name)
+    if of_several and SYMBOL not in joined and not all(_begins_with(file, symbol) for file in paths):
+        raise BarsError(
+            f"{name} does not say whose bars it holds, and those of several symbols are asked for; each needs rows "
+            "that name it or a file that begins with its name; ask for one symbol, or give a folder of such files."
+        )
+    frame, symbol_taken = _one_symbol(joined, symbol, name)
     first = tables[0]
     # Before the zone: the order tells the hours that clocks repeat.
     frame, changes = _in_order(frame, first.vendor)
@@ -87,13 +98,15 @@ def read_bars_file(
     if first.side is None:
         _require_starts(frame.index, name, market)
     if first.side == "end":
-        frame.index = frame.index - bar_length(frame.index.sort_values())
+        frame.index = whole_ends(frame.index) - bar_length(frame.index.sort_values())
     files = f"{len(paths)} files" if len(paths) > 1 else paths[0].name
     side = f"stamps are the {first.side or 'start'} of a bar"
     if first.vendor.lower() in UNTRADED:
         frame.attrs["untraded"] = UNTRADED[first.vendor.lower()]
         changes += ", which leaves out minutes without a trade" * (frame.attrs["untraded"] == LEFT_OUT)
-    frame.attrs["understood"] = f"Read {len(frame):,} bars from {files}: {_of_whom(first)}, {side}, {clock}{changes}."
+    frame.attrs["understood"] = (
+        f"Read {counted(len(frame), 'bar')} from {files}: {_of_whom(first)}, {side}, {clock}{changes}."
+    )
     frame.attrs["left_out_rows"] = _left_out(tables, symbol_taken)
     frame.attrs["stamps"] = "start"
     return frame
@@ -117,7 +130,7 @@ def _in_order(frame: pd.DataFrame, vendor: str) -> tuple[pd.DataFrame, str]:
     if index.has_duplicates:
         copies = frame.reset_index().duplicated().to_numpy()
         if copies.any():
-            frame, changes = frame[~copies], f", {int(copies.sum()):,} copies of rows left out"
+            frame, changes = frame[~copies], f", {counted(int(copies.sum()), 'repeated row')} left out"
             index = time_index(frame)
     if index.is_monotonic_increasing:
         return frame, changes
@@ -163,14 +176,22 @@ def _of_symbol(files: list[Path], symbol: str | None, folder: Path) -> list[Path
     """Those of a directory whose names begin with the symbol; all, where names say nothing of symbols."""
     if not files:
         raise BarsError(f"{folder} holds no file of bars; one must end in {', '.join(_SUFFIXES)}; check the path.")
-    words = {file: re.split(r"[_\-. ]", file.name.upper())[0] for file in files}
-    named = [file for file, word in words.items() if symbol is not None and word == symbol.upper().replace("/", "")]
+    words = {file: _first_word(file) for file in files}
+    named = [file for file in files if _begins_with(file, symbol)]
     if named or len(files) == 1 or len(set(words.values())) == 1 or all(not word.isalpha() for word in words.values()):
         return named or files
     raise BarsError(
         f"{folder} holds files of {', '.join(sorted(set(words.values()))[:10])} and {symbol or 'no symbol'} was asked "
         "for; their names must begin with it; name another with --symbol, or give a glob."
     )
+
+
+def _first_word(path: Path) -> str:
+    return re.split(r"[_\-. ]", path.name.upper())[0]
+
+
+def _begins_with(path: Path, symbol: str | None) -> bool:
+    return symbol is not None and _first_word(path) == symbol.upper().replace("/", "")
 
 
 def _suffix(path: Path) -> str | None:

@@ -40,6 +40,7 @@ from volcast.bars.columns import (
 )
 from volcast.bars.sources.headless import headless_columns, is_headless
 from volcast.bars.sources.stamps import StampFlags, StampSide, is_stamp_name, read_stamps
+from volcast.counts import counted
 from volcast.errors import BarsError, NotEnoughDataError
 from volcast.markets.names import DEFAULT_ZONE
 
@@ -271,7 +272,8 @@ def _listed(wrong: npt.NDArray[np.object_], table: pd.DataFrame, frame: pd.DataF
 def _require_rows(frame: pd.DataFrame, total: int, name: str) -> None:
     if frame.empty:
         raise NotEnoughDataError(
-            f"{name} holds {total:,} rows and none with a stamp and prices; at least one is needed; check the file."
+            f"{name} holds {counted(total, 'row')} and none with a stamp and prices; at least one is needed; check "
+            "the file."
         )
     if SYMBOL in frame and frame[SYMBOL].isna().any():
         missing = int(frame[SYMBOL].isna().sum())

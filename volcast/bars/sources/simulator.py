@@ -92,7 +92,8 @@ def simulate_bars(
     opens = schedule["open"].dt.tz_convert("UTC")
     lengths = (pd.TimedeltaIndex(schedule["close"] - schedule["open"]) // pd.Timedelta(minutes=1)).to_numpy()
     day, minute = _minutes_of_days(np.zeros(len(lengths), dtype=np.int64), lengths)
-    volatility = _minute_volatility(random, day, minute, lengths, market)
+    year = market.minutes_per_year(pd.DatetimeIndex(schedule["close"]).as_unit("us").asi8)
+    volatility = _minute_volatility(random, day, minute, lengths, year)
     if nights:
         days = pd.DatetimeIndex(schedule.index).tz_localize(market.zone)
         begin, end = (
@@ -181,15 +182,16 @@ def _minute_volatility(
     day: Int64Array1D,
     minute: Int64Array1D,
     lengths: Int64Array1D,
-    market: TradingMarket,
+    year: Int64Array1D,
 ) -> Float64Array1D:
+    """Volatility of each minute of sessions, day by day so many minutes of `lengths` and of a `year`."""
     slow = _autoregression(random, len(lengths), 0.985, _SLOW_SPREAD)[day]
     step = minute // _FAST_STEP_MINUTES
     steps_before = np.concatenate([[0], np.cumsum(-(-lengths // _FAST_STEP_MINUTES))])
     fast = _autoregression(random, int(steps_before[-1]), 0.85, _FAST_SPREAD)[steps_before[day] + step]
     left = lengths[day] - minute
     shape = 0.72 + 1.1 * np.exp(-minute / 25) + 0.45 * np.exp(-left / 40)
-    level = _ANNUAL_VOLATILITY / np.sqrt(market.minutes_per_year)
+    level = (_ANNUAL_VOLATILITY / np.sqrt(year))[day]
     return cast(Float64Array1D, level * shape * np.exp(slow + fast - _SLOW_SPREAD**2 - _FAST_SPREAD**2))
 
 

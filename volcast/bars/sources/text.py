@@ -17,6 +17,7 @@ import pandas as pd
 from volcast.bars.columns import DecimalMark
 from volcast.bars.sources.headless import EPOCH
 from volcast.bars.sources.stamps import is_stamp, is_stamp_name
+from volcast.counts import counted
 from volcast.errors import BarsError, NotEnoughDataError
 
 __all__ = ["TextTable", "read_text_table"]
@@ -79,21 +80,22 @@ def read_text_table(path: Path) -> TextTable:
     with warnings.catch_warnings():
         # Separators at the ends of lines, and columns whose chunks differ in kind, are dealt with.
         warnings.simplefilter("ignore", (pd.errors.ParserWarning, pd.errors.DtypeWarning))
-        frame = pd.read_csv(
-            path,
-            sep=dialect.separator,
-            decimal="," if dialect.mark == "," and dialect.separator != "," else ".",
-            skiprows=dialect.skipped + (header is not None),
-            header=None,
-            names=None if header is None else range(len(header)),
-            dtype=stamps,
-            encoding=dialect.encoding,
-            encoding_errors="replace",
-            compression=dialect.compression,
-            skip_blank_lines=False,
-            skipinitialspace=True,
-            index_col=False,
-        )
+        with _unzipped(path, dialect.compression) as file:
+            frame = pd.read_csv(
+                # By its path pandas reads faster.
+                path if dialect.compression is None else file,
+                sep=dialect.separator,
+                decimal="," if dialect.mark == "," and dialect.separator != "," else ".",
+                skiprows=dialect.skipped + (header is not None),
+                header=None,
+                names=None if header is None else range(len(header)),
+                dtype=stamps,
+                encoding=dialect.encoding,
+                encoding_errors="replace",
+                skip_blank_lines=False,
+                skipinitialspace=True,
+                index_col=False,
+            )
     if header is not None:
         frame.columns = pd.Index([name or f"unnamed: {place}" for place, name in enumerate(header)])
     return TextTable(frame, dialect.mark, dialect.skipped + 1 + (header is not None))
@@ -105,10 +107,15 @@ def _dialect(path: Path) -> _Dialect:
     with _unzipped(path, compression) as file:
         sample = file.read(_SAMPLE_BYTES)
     encoding = "utf-16" if sample[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    lines = sample.decode(encoding, errors="replace").removeprefix("\ufeff").splitlines()
+    text = sample.decode(encoding, errors="replace").removeprefix("\ufeff")
+    lines = text.splitlines()
     # A sample may end inside of a line.
     lines = lines[:-1] if len(sample) == _SAMPLE_BYTES else lines
     numbered = [(number, line) for number, line in enumerate(lines[:_SAMPLE_LINES]) if not _COMMENT.match(line)]
+    if not lines and text:
+        raise BarsError(
+            f"{path} is no table of lines (it begins with {text[:20]!r}); a line for each bar is needed; convert it."
+        )
     if not numbered:
         raise NotEnoughDataError(f"{path} is empty; at least one bar is needed; check how it was written.")
     separator, width = _separator([line for _, line in numbered])
@@ -132,7 +139,8 @@ def _unzipped(path: Path, compression: Literal["gzip", "zip"] | None) -> Iterato
     """
     if compression == "zip":
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            # Without folders, and what macOS writes beside each file.
+            names = [name for name in archive.namelist() if name[-1] != "/" and not name.startswith("__MACOSX/")]
             if len(names) != 1:
                 raise BarsError(f"{path} is an archive of {len(names)} files; one is needed; unpack it and name one.")
             with archive.open(names[0]) as file:
@@ -152,14 +160,17 @@ def _is_a_bar(fields: list[str]) -> bool:
 
 def _first_row(rows: list[tuple[int, list[str]]], width: int, name: str) -> int:
     """Where the table begins among `rows`: at its header, or without one at the first that is as wide as most are."""
-    for place, (number, fields) in enumerate(rows):
+    # Excel fills lines of a title up with separators.
+    begin = next((place for place, (_, fields) in enumerate(rows) if 2 * sum(map(bool, fields)) >= width), 0)
+    for place, (number, fields) in enumerate(rows[begin:], begin):
         if len(fields) == width:
             return place
         if sum(map(is_stamp_name, fields)) and len(fields) > 2:
             if any(any(wider[len(fields) :]) for _, wider in rows[place + 1 :]):
                 raise BarsError(
-                    f"{name} has {len(fields)} names in its header (line {number + 1}) and {width} fields in its rows; "
-                    "each field needs a name; put numbers with a decimal comma in quotes, or part fields with ';'."
+                    f"{name} has {counted(len(fields), 'name')} in its header (line {number + 1}) and "
+                    f"{counted(width, 'field')} in its rows; each field needs a name; put numbers with a "
+                    "decimal comma in quotes, or part fields with ';'."
                 )
             return place
     raise AssertionError("some row is as wide as most rows are")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from volcast.counts import counted
 from volcast.evaluation.evaluation import Evaluation
 from volcast.evaluation.report.document import html_document, html_pictures, html_table
 from volcast.evaluation.report.figures import evaluation_figures
@@ -99,11 +100,13 @@ def _span(evaluation: Evaluation) -> list[str]:
     if not evaluation.buckets:
         return []
     metrics = evaluation.metrics.get(MODEL, {})
-    left_out = f"; {evaluation.left_out:,} in which nothing moved are left out" if evaluation.left_out else ""
+    left_out = (
+        f"; left out {counted(evaluation.left_out, 'bucket')} in which nothing moved" if evaluation.left_out else ""
+    )
     adjective = market_of(evaluation.by_bucket).bucket_adjective
     said = (
-        f"{evaluation.buckets:,} {adjective} buckets from {evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}"
-        f"{left_out}."
+        f"{counted(evaluation.buckets, f'{adjective} bucket')} from {evaluation.first:%Y-%m-%d} to "
+        f"{evaluation.last:%Y-%m-%d}{left_out}."
     )
     if "coverage" in metrics:
         said += (

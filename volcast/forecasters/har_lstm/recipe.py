@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from volcast.arrays import Float64Array1D, Float64Array2D, Int64Array1D, columns_of, time_index
+from volcast.counts import counted
 from volcast.errors import NotEnoughDataError
 from volcast.features.intraday import (
     IntradayFeatures,
@@ -193,8 +194,8 @@ class HarLstm(HarLstmState):
         """A typical symbol, moved towards the history in `measures`; see `for_symbol`."""
         if len(measures) < self.features.history:
             raise NotEnoughDataError(
-                f"found {len(measures)} hourly buckets of a symbol that the model has not been trained on; the rule is "
-                f"{self.features.history}, to learn its hours of the day; give bars that begin earlier."
+                f"found {counted(len(measures), 'hourly bucket')} of a symbol that the model has not been trained on; "
+                f"the rule is {self.features.history}, to learn its hours of the day; give bars that begin earlier."
             )
         past = int(measures.index.searchsorted(self.trained_through, side="right"))
         history = measures.iloc[: max(past, self.features.history)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from volcast.arrays import BoolArray1D, Float64Array1D, Float64Array2D, GrowingArray, Int64Array1D
+from volcast.counts import counted
 from volcast.errors import BarsError
 from volcast.features.intraday import IntradayFeatures
 from volcast.forecasters.har_lstm.regression import RefittedRegression
@@ -299,9 +300,9 @@ class _Nights:
         over = lately[lately[:, _TO_GO] == 0, : len(NIGHT_PARTS)]
         if len(over) and np.isnan(over).all():
             raise BarsError(
-                f"there are no bars in the last {len(over)} nights, and the model was trained on bars that trade "
-                "there; they must be of the whole day, or overnight_bars must go on, where it was trained with such; "
-                "give them so (Alpaca's have 4:00 to 20:00), or train with nights='never'."
+                f"there are no bars in the last {counted(len(over), 'night')}, and the model was trained on bars that "
+                "trade there; they must be of the whole day, or overnight_bars must go on, where it was trained with "
+                "such; give them so (Alpaca's have 4:00 to 20:00), or train with nights='never'."
             )
 
 
