@@ -210,17 +210,17 @@ def test_bars_over_the_end_of_a_bucket_are_remarked_on(late: str, minutes: int) 
     assert "reaching" not in kinds(assess_quality(bars, market="XNYS"))
 
 
-def test_bars_of_the_future_are_bad_unless_they_are_simulated() -> None:
+def test_bars_of_the_future_are_remarked_on_unless_they_are_simulated() -> None:
     day = pd.Timestamp.now("UTC").normalize() + pd.Timedelta(days=30)
     bars = simulate_bars("SPY", f"{day:%Y-%m-%d}", f"{day + pd.Timedelta(days=7):%Y-%m-%d}", minutes=5)
     assert "future" not in kinds(assess_quality(bars))
     bars.attrs["simulated"] = False
-    quality = assess_quality(bars)
-    assert quality.is_bad
-    assert f"{len(bars)} bars of the future" in " ".join(finding.sentence for finding in quality.of("bad"))
+    assert f"{len(bars)} bars of the future" in " ".join(
+        finding.sentence for finding in assess_quality(bars).of("flaw")
+    )
     past = make_bars("2024-06-03", "2024-06-28", minutes=5)
     past.index = past.index[:-1].append(bars.index[:1])
-    assert "1 bar of the future" in " ".join(finding.sentence for finding in assess_quality(past).of("bad"))
+    assert "1 bar of the future" in " ".join(finding.sentence for finding in assess_quality(past).of("flaw"))
 
 
 def test_bars_of_a_day_that_begin_at_midnight_in_utc_are_judged() -> None:

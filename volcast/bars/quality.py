@@ -455,10 +455,11 @@ def _future_findings(bars: pd.DataFrame, length: pd.Timedelta, market: TradingMa
         return []
     sentence = (
         f"{counted(len(later), 'bar')} of the future (the first begins at "
-        f"{later[0].tz_convert(market.zone):%Y-%m-%d %H:%M}), which nobody can have traded: correct the stamps, or "
-        "leave them out with --end-date."
+        f"{later[0].tz_convert(market.zone):%Y-%m-%d %H:%M}), which nobody can have traded if this machine's clock "
+        "is right: correct the stamps, or leave them out with --end-date; a model trained on them has seen its future."
     )
-    return [Finding("future", "bad", sentence)]
+    # No more than a flaw: the clock may be what is wrong.
+    return [Finding("future", "flaw", sentence)]
 
 
 def _coverage_findings(sheet: SessionSheet) -> list[Finding]:
