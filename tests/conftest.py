@@ -16,6 +16,9 @@ from volcast.backtest.market import Market
 
 # For `make fuzz`: see `tests.support.strategies.examples`.
 settings.register_profile("fuzz", deadline=None, print_blob=True)
+# No test of speed: a busy machine must not fail one.
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
 
 _HAD_TENSORFLOW = pytest.StashKey[bool]()
 
