@@ -71,7 +71,7 @@ def test_buckets_in_which_nothing_moved_are_left_out_for_all_alike() -> None:
     assert (evaluation.buckets, evaluation.left_out) == (33, 2)
     assert evaluation.metrics["diurnal_log_har"]["qlike"] == 0
     assert (evaluation.first, evaluation.last) == (index[0], index[-1])
-    with pytest.raises(NotEnoughDataError, match="none of the 35"):
+    with pytest.raises(NotEnoughDataError, match="of 35 buckets to judge prices moved in none"):
         evaluate_forecasts(realized * 0, {"model": np.full(35, 0.02)})
 
 

@@ -36,6 +36,13 @@ from tests.search.test_workers import Watcher, config_in, samples
 from volcast.search.tuner import TrialsToDo
 from volcast.search.trial_worker import work
 task, place, address = sys.argv[1:]
+if task == "unanswered":
+    import grpc
+    from keras_tuner.src.distribute.oracle_client import OracleClient
+    def unanswered(self, tuner_id):
+        Path(place, "asked").touch()
+        raise grpc.RpcError
+    OracleClient.create_trial = unanswered
 config = config_in(Path(place), workers=2)
 if task == "search":
     search_hyperparameters(config, *samples(), Watcher(config, lambda directory: time.sleep(60)))
@@ -208,6 +215,26 @@ def test_a_worker_of_another_machine_comes_late_and_does_its_part(alone: SearchR
     assert watcher.acted
     assert 1 <= len(watcher.began) < 5
     pd.testing.assert_frame_equal(found.trials, alone.trials)
+
+
+def test_a_worker_that_asks_while_the_chief_ends_ends_in_peace(tmp_path: Path) -> None:
+    """Its question is not answered any more, and the word that the search is finished comes after it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    late = _run("unanswered", tmp_path / "elsewhere", address)
+    config = config_in(tmp_path / "here", workers=1, chief=address)
+
+    class Waiting(SilentProgress):
+        def epoch_ended(self, epoch: int, loss: float, val_loss: float, network: int | None = None) -> None:
+            until = time.monotonic() + 60
+            while not (tmp_path / "elsewhere" / "asked").exists() and time.monotonic() < until:
+                time.sleep(0.05)
+
+    search_hyperparameters(config, *samples(), Waiting())
+    _, complaints = late.communicate(timeout=60)
+    assert late.returncode == 0, complaints
+    assert "Traceback" not in complaints
 
 
 def test_a_worker_without_a_chief_or_with_other_data_is_told_so(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from volcast.search.tuner import TrialsToDo, make_tuner, quick_collections
 __all__ = ["work"]
 
 _SECONDS_TO_CONNECT = 30
+_SECONDS_TO_END = 15
 
 
 def work(todo: TrialsToDo, address: str) -> int:
@@ -33,16 +34,25 @@ def work(todo: TrialsToDo, address: str) -> int:
     TrainingError
         Nobody answers there, or the chief's settings or data are others.
     """
+    import grpc
+
     tuner_id = f"worker-{uuid4().hex[:12]}"
     todo.directory.mkdir(parents=True, exist_ok=True)
     counter = _Counter()
     with (
-        _presence(tuner_id, address, todo.directory.name),
+        _presence(tuner_id, address, todo.directory.name) as end,
         _named_in_environment(tuner_id, address),
         contextlib.redirect_stdout(io.StringIO()),
         quick_collections(),
     ):
-        make_tuner(todo, counter).search()
+        try:
+            make_tuner(todo, counter).search()
+        except grpc.RpcError as error:
+            # A chief that ends answers no more before it has told why, which ends this process.
+            end.join(_SECONDS_TO_END)
+            raise TrainingError(
+                f"the chief at {address} answers no more; it must until the search ends; start both again to go on."
+            ) from error
     return counter.trials
 
 
@@ -67,8 +77,8 @@ class _Counter(SilentProgress):
 
 
 @contextlib.contextmanager
-def _presence(tuner_id: str, address: str, search: str) -> Iterator[None]:
-    """Hold the call open by which the chief knows that this worker lives; its end ends the process."""
+def _presence(tuner_id: str, address: str, search: str) -> Iterator[threading.Thread]:
+    """Hold the call open by which the chief knows that this worker lives; its end, in a thread, ends the process."""
     import grpc
 
     from volcast.search.workers import KEEP_ALIVE, PRESENCE
@@ -87,9 +97,10 @@ def _presence(tuner_id: str, address: str, search: str) -> Iterator[None]:
     if refusal:
         raise TrainingError(f"the chief at {address} refused this worker: {refusal.decode()}.")
     working = threading.Event()
-    threading.Thread(target=_end_with, args=(answers, address, working), daemon=True).start()
+    end = threading.Thread(target=_end_with, args=(answers, address, working), daemon=True)
+    end.start()
     try:
-        yield
+        yield end
     finally:
         working.set()
         messages.put(None)

@@ -36,6 +36,8 @@ KEEP_ALIVE = [
 """A machine that vanishes without a word is noticed after half a minute."""
 
 _MOST_WORKERS = 256
+# What is over sooner is not waited for.
+_SECONDS_TO_TELL = 10.0
 _JOB = "job.json"
 
 
@@ -99,7 +101,7 @@ class TrialServer:
     def close(self) -> None:
         """Tell the workers that the search is finished, and stop."""
         self._closing.set()
-        self._server.stop(grace=2.0).wait()
+        self._server.stop(grace=_SECONDS_TO_TELL).wait()
 
 
 def _servicer(
