@@ -100,7 +100,7 @@ def test_a_session_is_annualized_by_the_sessions_of_its_time(market: str, before
     minutes = table["minutes"].astype(float)
     of_session = minutes.groupby(table["session"]).transform("sum")
     volatility = 0.20 * np.sqrt(minutes / of_session / trading.sessions_per_year)
-    year = minutes_per_year("session", trading, time_index(table))
+    year = minutes_per_year("session", trading, time_index(table).as_unit("us").asi8)
     np.testing.assert_allclose(annualize(volatility, minutes, year), 0.20, rtol=1e-12)
 
 

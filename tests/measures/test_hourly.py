@@ -145,12 +145,12 @@ def test_an_unknown_preset_is_refused() -> None:
 
 def test_a_year_of_constant_variance_annualizes_to_itself() -> None:
     labels = pd.DatetimeIndex(["2024-06-03 11:00-04:00"])
-    (year,) = minutes_per_year("session", market_named("XNYS"), labels).tolist()
+    (year,) = minutes_per_year("session", market_named("XNYS"), labels.as_unit("us").asi8).tolist()
     assert year == 252 * 390
     per_minute = 0.20 / math.sqrt(year)
     assert annualize(per_minute * math.sqrt(60), 60, year) == pytest.approx(0.20)
     assert annualize(per_minute * math.sqrt(30), 30, year) == pytest.approx(0.20)
-    (clock_year,) = minutes_per_year("colab", market_named("XNYS"), labels).tolist()
+    (clock_year,) = minutes_per_year("colab", market_named("XNYS"), labels.as_unit("us").asi8).tolist()
     assert annualize(0.01, 60, clock_year) == pytest.approx(0.01 * math.sqrt(365 * 24))
 
 

@@ -386,14 +386,15 @@ def panel(
     return side_by_side
 
 
-def minutes_per_year(preset: Preset, market: TradingMarket, labels: pd.DatetimeIndex) -> Int64Array1D:
-    """Minutes of a year in which variance accrues, at the time of buckets with these `labels` (tz-aware), shape (n,).
+def minutes_per_year(preset: Preset, market: TradingMarket, labels: Int64Array1D) -> Int64Array1D:
+    """Minutes of a year in which variance accrues, at the time of buckets that end at `labels`, shape (n,).
 
-    Those of the market's sessions, as long as they are then; under the preset ``"colab"`` all that a year has.
+    `labels` are in microseconds since the epoch. The minutes are those of the market's sessions, as long as they are
+    then; under the preset ``"colab"`` all that a year has.
     """
     if preset == "colab":
         return np.full(len(labels), _CLOCK_YEAR)
-    return market.minutes_per_year(labels.as_unit("us").asi8)
+    return market.minutes_per_year(labels)
 
 
 @overload

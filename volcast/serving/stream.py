@@ -310,7 +310,7 @@ class ForecastStream:
             tables.measure(last_end)
             forecast, session = tables.of(key).of(grid.labels.as_unit("us").asi8, grid.known, horizon)
             minutes = grid.minutes if horizon == 1 else horizon_minutes(grid.labels, horizon, model.market)
-            year = minutes_per_year(model.preset, model.market, grid.labels)
+            year = minutes_per_year(model.preset, model.market, grid.labels.as_unit("us").asi8)
             annualized = annualize(forecast.volatility, minutes, year)
         return pd.DataFrame(
             {
@@ -395,10 +395,9 @@ class ForecastStream:
     ) -> Forecast:
         market, minutes, volatility = self.model.market, ahead.minutes, float(forecast.volatility[0])
         bucket = market.clock.time(ahead.label)
-        label = pd.DatetimeIndex([bucket])
         if horizon != 1:
-            minutes = int(horizon_minutes(label, horizon, market)[0])
-        year = int(minutes_per_year(self.model.preset, market, label)[0])
+            minutes = int(horizon_minutes(pd.DatetimeIndex([bucket]), horizon, market)[0])
+        year = int(minutes_per_year(self.model.preset, market, np.array([ahead.label]))[0])
         return Forecast(
             asof=moment,
             bucket=bucket,

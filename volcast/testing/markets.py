@@ -112,7 +112,7 @@ def _check_year(market: TradingMarket) -> None:
     bars = _walk(market)
     measures = get_hourly_measures(bars, market=market)
     variance, minutes = (float((measures[name] ** power).sum()) for name, power in (("rv_hourly", 2), ("minutes", 1)))
-    (year,) = minutes_per_year("session", market, time_index(measures)[:1]).tolist()
+    (year,) = minutes_per_year("session", market, time_index(measures)[:1].as_unit("us").asi8).tolist()
     annual = annualize(variance**0.5, minutes, year)
     # The variance of a mean of n squares of normal returns is two parts in n.
     off = abs(annual**2 / _ANNUAL_VOLATILITY**2 - 1) / (2 / len(bars)) ** 0.5
