@@ -110,6 +110,12 @@ def _run(task: str, place: Path, address: str = "") -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def _free_address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
 def _check_same(found: SearchResult, expected: SearchResult) -> None:
     pd.testing.assert_frame_equal(found.trials, expected.trials)
     assert found.best_hyperparameters == expected.best_hyperparameters
@@ -203,9 +209,7 @@ def test_a_chief_killed_and_started_again_goes_on_and_leaves_no_worker(alone: Se
 
 
 def test_a_worker_of_another_machine_comes_late_and_does_its_part(alone: SearchResult, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = _free_address()
     late = _run("work", tmp_path / "elsewhere", address)
     config = config_in(tmp_path / "here", workers=1, chief=address)
     watcher = Watcher(config, lambda directory: None)
@@ -219,9 +223,7 @@ def test_a_worker_of_another_machine_comes_late_and_does_its_part(alone: SearchR
 
 def test_a_worker_that_asks_while_the_chief_ends_ends_in_peace(tmp_path: Path) -> None:
     """Its question is not answered any more, and the word that the search is finished comes after it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = _free_address()
     late = _run("unanswered", tmp_path / "elsewhere", address)
     config = config_in(tmp_path / "here", workers=1, chief=address)
 

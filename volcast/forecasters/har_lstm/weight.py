@@ -67,8 +67,7 @@ class NetworkWeight:
             return cls.fixed(0.0)
         best = 1.0
         for _ in range(_NEWTON_STEPS):
-            ratio = np.exp(2 * (errors - best * corrections))
-            slope, curvature = 2 * corrections * (1 - ratio), 4 * corrections**2 * ratio
+            slope, curvature = _derivatives(2 * (errors - best * corrections), corrections)
             best = float(np.clip(best - slope.sum() / curvature.sum(), 0.0, _LARGEST))
         _, day = np.unique(days, return_inverse=True)
         squares = (np.bincount(day, weights=slope) ** 2).sum()
@@ -90,9 +89,9 @@ class NetworkWeight:
 
     def after_day(self, errors: Float64Array1D, corrections: Float64Array1D) -> "NetworkWeight":
         """What is supported after one more day, of which these are as in `fit`."""
-        ratio = np.exp(np.minimum(2 * (errors - self.best * corrections), _LARGEST_EXCESS))
-        slope = float((2 * corrections * (1 - ratio)).sum())
-        curvature = self.curvature + float((4 * corrections**2 * ratio).sum())
+        excess = np.minimum(2 * (errors - self.best * corrections), _LARGEST_EXCESS)
+        slope, added = (float(values.sum()) for values in _derivatives(excess, corrections))
+        curvature = self.curvature + added
         best = min(max(self.best - slope / curvature, 0.0), _LARGEST)
         return NetworkWeight(best, curvature, self.slope_squares + slope**2)
 
@@ -109,6 +108,12 @@ class NetworkWeight:
         if "weight_record" not in numbers:
             return cls.fixed(float(numbers["weight"]))
         return cls(**{name: float(value) for name, value in numbers["weight_record"].items()})
+
+
+def _derivatives(excess: Float64Array1D, corrections: Float64Array1D) -> tuple[Float64Array1D, Float64Array1D]:
+    """Derivatives of each row's QLIKE in the weight, first and second; `excess` is twice the error that is left."""
+    ratio = np.exp(excess)
+    return 2 * corrections * (1 - ratio), 4 * corrections**2 * ratio
 
 
 class RunningWeight:
