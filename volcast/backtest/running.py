@@ -21,7 +21,7 @@ from volcast.configured import handler_of, overnight_bars_of
 from volcast.errors import ConfigError, CredentialsError
 from volcast.forecaster import FALLBACK, VolatilityForecaster
 
-__all__ = ["backtest_bars", "overnight_bars_for", "retraining_settings"]
+__all__ = ["backtest_bars", "overnight_bars_for", "require_tradable", "retraining_settings"]
 
 
 def backtest_bars(
@@ -94,6 +94,20 @@ def retraining_settings(settings: BacktestSettings) -> dict[str, str]:
     return {} if settings.retrain == "none" else {"every": settings.retrain}
 
 
+def require_tradable(bars: pd.DataFrame, symbol: str, config: TrainingConfig) -> list[str]:
+    """Refuse bars of one symbol that are bad, unless `config` accepts them; returns what is to be said of those.
+
+    Steps at rolls are none of what is bad here: they are cut out.
+
+    Raises
+    ------
+    BarsError
+        What is wrong, and the ways out.
+    """
+    quality = assess_quality(bars, symbol, market=config.effective_market)
+    return require_acceptable(quality.without("roll"), accept=config.accept_quality)
+
+
 def _benchmark(
     settings: BacktestSettings, config: TrainingConfig, bars: pd.DataFrame
 ) -> Market | Literal["cash"] | None:
@@ -107,8 +121,7 @@ def _benchmark(
     first, last = (f"{moment:%Y-%m-%d}" for moment in (starts.min(), starts.max()))
     handler = handler_of(config, of_several=True)
     others = handler.get_stock_bars(symbol, first, last, timeframe=config.data_frequency)
-    quality = assess_quality(others, symbol, market=config.effective_market)
-    require_acceptable(quality.without("roll"), accept=config.accept_quality)
+    require_tradable(others, symbol, config)
     return Market.of(others, market=config.effective_market)
 
 

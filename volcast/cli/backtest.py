@@ -94,18 +94,14 @@ def _run(options: argparse.Namespace, out: "Console", err: "Console") -> int:
 
 
 def _accepted(bars: "pd.DataFrame", config: "TrainingConfig") -> list[str]:
-    """What is said of bars that are bad and accepted; others that are bad are refused.
-
-    Steps at rolls are none of what is bad here: they are cut out.
-    """
+    """What is said of bars that are bad and accepted; others that are bad are refused."""
+    from volcast.backtest.running import require_tradable
     from volcast.bars.checks import select_symbol
-    from volcast.bars.quality import assess_quality, require_acceptable
     from volcast.bars.symbols import symbols_of
 
     said: list[str] = []
     for symbol in symbols_of(bars) or (config.symbol,):
-        quality = assess_quality(select_symbol(bars, symbol), symbol, market=config.effective_market)
-        said += require_acceptable(quality.without("roll"), accept=config.accept_quality)
+        said += require_tradable(select_symbol(bars, symbol), symbol, config)
     return said
 
 
